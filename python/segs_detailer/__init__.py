@@ -1,0 +1,1 @@
+"""Re-detail chosen regions of video frames."""

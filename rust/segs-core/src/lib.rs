@@ -1,0 +1,18 @@
+//! Image kernels over batches of frames: crops, Lanczos resizing, mask feathering, pasting and morphology.
+//!
+//! Every kernel takes checked views ([`view`]) and an output that the caller allocated, computes in `f32`, and gives
+//! the same bits for every number of threads.
+
+pub mod cpu;
+pub mod error;
+pub mod feather;
+pub mod gather;
+pub mod morphology;
+pub mod parallel;
+pub mod paste;
+pub mod pixel;
+pub mod region;
+pub mod resize;
+pub mod view;
+
+pub use error::{Error, Result};

@@ -1,0 +1,232 @@
+//! Checked views over batches of images. Masks are frames of one channel.
+
+use crate::error::{Error, Result};
+
+/// Sizes of a batch `(frames, height, width, channels)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Number of frames.
+    pub frames: usize,
+    /// Rows of a frame.
+    pub height: usize,
+    /// Columns of a frame.
+    pub width: usize,
+    /// Samples of a pixel, 1 to 4.
+    pub channels: usize,
+}
+
+impl Shape {
+    /// Shape of a batch of masks.
+    pub fn mask(frames: usize, height: usize, width: usize) -> Self {
+        Self { frames, height, width, channels: 1 }
+    }
+
+    /// Samples in a row.
+    pub fn row_len(&self) -> usize {
+        self.width * self.channels
+    }
+
+    /// Samples in a frame.
+    pub fn frame_len(&self) -> usize {
+        self.height * self.row_len()
+    }
+
+    /// Samples in the batch.
+    pub fn len(&self) -> usize {
+        self.frames * self.frame_len()
+    }
+
+    /// Whether there is no sample at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn checked_len(&self) -> Option<usize> {
+        self.width.checked_mul(self.channels)?.checked_mul(self.height)?.checked_mul(self.frames)
+    }
+
+    fn check(&self, argument: &'static str) -> Result<usize> {
+        if !(1..=4).contains(&self.channels) {
+            return Err(Error::shape(argument, "1 to 4 channels", self.channels.to_string()));
+        }
+        self.checked_len().ok_or_else(|| Error::shape(argument, "a size that fits memory", self.to_string()))
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { frames, height, width, channels } = self;
+        write!(f, "({frames}, {height}, {width}, {channels})")
+    }
+}
+
+/// A batch to read. Each row is contiguous; rows and frames may lie apart, or be the same memory again (stride 0).
+#[derive(Debug, Clone, Copy)]
+pub struct Frames<'a, T> {
+    data: &'a [T],
+    shape: Shape,
+    frame_stride: usize,
+    row_stride: usize,
+}
+
+impl<'a, T> Frames<'a, T> {
+    /// A batch without gaps.
+    pub fn new(argument: &'static str, data: &'a [T], shape: Shape) -> Result<Self> {
+        Self::with_strides(argument, data, shape, shape.frame_len(), shape.row_len())
+    }
+
+    /// A batch whose frames and rows start `frame_stride` and `row_stride` samples apart.
+    pub fn with_strides(
+        argument: &'static str,
+        data: &'a [T],
+        shape: Shape,
+        frame_stride: usize,
+        row_stride: usize,
+    ) -> Result<Self> {
+        let len = shape.check(argument)?;
+        let last = if len == 0 {
+            Some(0)
+        } else {
+            let frames = frame_stride.checked_mul(shape.frames - 1);
+            let rows = row_stride.checked_mul(shape.height - 1);
+            frames.zip(rows).and_then(|(f, r)| f.checked_add(r)?.checked_add(shape.row_len()))
+        };
+        match last {
+            Some(last) if last <= data.len() => Ok(Self { data, shape, frame_stride, row_stride }),
+            _ => Err(Error::shape(argument, format!("samples for {shape}"), format!("{} samples", data.len()))),
+        }
+    }
+
+    /// Sizes of the batch.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Samples from the first to the last one, gaps included.
+    pub fn span(&self) -> usize {
+        if self.shape.is_empty() {
+            return 0;
+        }
+        self.frame_stride * (self.shape.frames - 1) + self.row_stride * (self.shape.height - 1) + self.shape.row_len()
+    }
+
+    /// One row of samples.
+    #[inline]
+    pub fn row(&self, frame: usize, y: usize) -> &'a [T] {
+        let start = frame * self.frame_stride + y * self.row_stride;
+        &self.data[start..start + self.shape.row_len()]
+    }
+
+    /// The frame that serves output frame `index`: a batch of one serves them all.
+    #[inline]
+    pub fn serving(&self, index: usize) -> usize {
+        if self.shape.frames == 1 { 0 } else { index }
+    }
+
+    /// Checks that there is one frame for all of `frames`, or one for each.
+    pub(crate) fn check_serves(&self, argument: &'static str, frames: usize) -> Result<()> {
+        if self.shape.frames == 1 || self.shape.frames == frames {
+            return Ok(());
+        }
+        Err(Error::shape(argument, format!("1 or {frames} frames"), self.shape.frames.to_string()))
+    }
+}
+
+/// A batch to write, without gaps.
+#[derive(Debug)]
+pub struct FramesMut<'a, T> {
+    data: &'a mut [T],
+    shape: Shape,
+}
+
+/// Rows `y..y + rows` of one frame: the unit of parallel work. Bands of one batch never overlap.
+#[derive(Debug)]
+pub struct Band<'a, T> {
+    /// Which frame.
+    pub frame: usize,
+    /// First row.
+    pub y: usize,
+    /// Number of rows.
+    pub rows: usize,
+    /// The rows, full width, without gaps.
+    pub data: &'a mut [T],
+}
+
+impl<'a, T> FramesMut<'a, T> {
+    /// A batch without gaps.
+    pub fn new(argument: &'static str, data: &'a mut [T], shape: Shape) -> Result<Self> {
+        let len = shape.check(argument)?;
+        if data.len() != len {
+            return Err(Error::shape(argument, format!("samples for {shape}"), format!("{} samples", data.len())));
+        }
+        Ok(Self { data, shape })
+    }
+
+    /// Sizes of the batch.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Cuts the rows `y1..y2` of every frame, given by `rows(frame)`, into bands of at most `band_rows` rows.
+    pub fn bands(self, band_rows: usize, rows: impl Fn(usize) -> std::ops::Range<usize>) -> Vec<Band<'a, T>> {
+        let shape = self.shape;
+        if shape.is_empty() {
+            return Vec::new();
+        }
+        let mut bands = Vec::new();
+        for (frame, pixels) in self.data.chunks_exact_mut(shape.frame_len()).enumerate() {
+            let wanted = rows(frame);
+            let (start, end) = (wanted.start.min(shape.height), wanted.end.min(shape.height));
+            if start >= end {
+                continue;
+            }
+            let pixels = &mut pixels[start * shape.row_len()..end * shape.row_len()];
+            let chunks = pixels.chunks_mut(band_rows.max(1) * shape.row_len());
+            bands.extend(chunks.enumerate().map(|(i, data)| Band {
+                frame,
+                y: start + i * band_rows.max(1),
+                rows: data.len() / shape.row_len(),
+                data,
+            }));
+        }
+        bands
+    }
+
+    /// Cuts all rows of every frame into bands.
+    pub fn all_bands(self, band_rows: usize) -> Vec<Band<'a, T>> {
+        let height = self.shape.height;
+        self.bands(band_rows, |_| 0..height)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_buffers_and_wrapping_sizes_are_refused() {
+        let shape = Shape { frames: 2, height: 3, width: 4, channels: 3 };
+        assert!(Frames::new("frames", &[0f32; 71], shape).is_err());
+        assert!(Frames::with_strides("frames", &[0f32; 72], shape, usize::MAX, 12).is_err());
+        let wrapping = Shape { frames: usize::MAX, height: 2, width: 1, channels: 1 };
+        assert!(Frames::new("frames", &[0f32; 4], wrapping).is_err());
+        assert!(FramesMut::new("out", &mut [0f32; 73], shape).is_err());
+        let five = Shape { channels: 5, ..shape };
+        assert!(Frames::new("frames", &[0f32; 120], five).is_err());
+    }
+
+    #[test]
+    fn bands_cover_the_wanted_rows_once() {
+        let shape = Shape::mask(2, 7, 3);
+        let mut data = vec![0u8; shape.len()];
+        for band in FramesMut::new("out", &mut data, shape).unwrap().bands(2, |frame| frame + 1..6) {
+            assert!(band.rows <= 2);
+            for sample in band.data {
+                *sample += 1;
+            }
+        }
+        let rows = |frame: usize| data[frame * 21..][..21].chunks(3).map(|r| r[0]).collect::<Vec<_>>();
+        assert_eq!(rows(0), [0, 1, 1, 1, 1, 1, 0]);
+        assert_eq!(rows(1), [0, 0, 1, 1, 1, 1, 0]);
+    }
+}

@@ -1,0 +1,244 @@
+//! NumPy arrays as views of the core: dtype, rank, strides and aliasing are checked here and nowhere else.
+
+use half::f16;
+use numpy::{
+    Element, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn, PyUntypedArray,
+    PyUntypedArrayMethods,
+};
+use pyo3::prelude::*;
+use segs_core::pixel::Pixel;
+use segs_core::region::{Region, Regions};
+use segs_core::view::{Frames, FramesMut, Shape};
+
+use crate::door::{invalid, to_python, wrong_type};
+
+/// Sample types of frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dtype {
+    F32,
+    F16,
+    U8,
+}
+
+/// Runs `$body` with `$T` bound to the sample type that `$array` has.
+macro_rules! with_pixel_type {
+    ($argument:literal, $array:expr, $T:ident => $body:expr) => {
+        match $crate::arrays::pixel_dtype($argument, $array)? {
+            $crate::arrays::Dtype::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::arrays::Dtype::F16 => {
+                type $T = ::half::f16;
+                $body
+            }
+            $crate::arrays::Dtype::U8 => {
+                type $T = u8;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_pixel_type;
+
+/// The sample type of an array of frames.
+pub(crate) fn pixel_dtype(argument: &str, array: &Bound<'_, PyAny>) -> PyResult<Dtype> {
+    let untyped = untyped(argument, array)?;
+    let dtype = untyped.dtype();
+    let py = array.py();
+    if dtype.is_equiv_to(&numpy::dtype::<f32>(py)) {
+        Ok(Dtype::F32)
+    } else if dtype.is_equiv_to(&numpy::dtype::<f16>(py)) {
+        Ok(Dtype::F16)
+    } else if dtype.is_equiv_to(&numpy::dtype::<u8>(py)) {
+        Ok(Dtype::U8)
+    } else {
+        Err(wrong_type(argument, "float32, float16 or uint8", dtype.to_string()))
+    }
+}
+
+fn untyped<'a, 'py>(argument: &str, array: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyUntypedArray>> {
+    array.cast::<PyUntypedArray>().map_err(|_| wrong_type(argument, "a NumPy array", type_name(array)))
+}
+
+fn type_name(value: &Bound<'_, PyAny>) -> String {
+    value.get_type().qualname().map_or_else(|_| "another type".to_owned(), |name| name.to_string())
+}
+
+fn typed<'a, 'py, T: Element>(argument: &str, array: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyArrayDyn<T>>> {
+    let untyped = untyped(argument, array)?;
+    array
+        .cast::<PyArrayDyn<T>>()
+        .map_err(|_| wrong_type(argument, numpy::dtype::<T>(array.py()).to_string(), untyped.dtype().to_string()))
+}
+
+/// Sizes of frames `(B, H, W, C)` or masks `(N, h, w)`, by rank.
+fn shape(argument: &str, dims: &[usize], rank: Rank) -> PyResult<Shape> {
+    match (rank, dims) {
+        (Rank::Frames, &[frames, height, width, channels]) => Ok(Shape { frames, height, width, channels }),
+        (Rank::Masks, &[frames, height, width]) => Ok(Shape::mask(frames, height, width)),
+        (Rank::Frames, _) => Err(invalid(argument, "shape (B, H, W, C)", format!("{dims:?}"))),
+        (Rank::Masks, _) => Err(invalid(argument, "shape (N, h, w)", format!("{dims:?}"))),
+    }
+}
+
+/// What an array holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rank {
+    Frames,
+    Masks,
+}
+
+/// A borrowed array to read. Its rows must be contiguous; rows and frames may lie apart.
+pub(crate) struct Input<'py, T: Element> {
+    argument: &'static str,
+    array: PyReadonlyArrayDyn<'py, T>,
+    shape: Shape,
+    frame_stride: usize,
+    row_stride: usize,
+}
+
+impl<'py, T: Element> Input<'py, T> {
+    /// Borrows `array` for reading.
+    pub(crate) fn new(argument: &'static str, array: &Bound<'py, PyAny>, rank: Rank) -> PyResult<Self> {
+        let typed = typed::<T>(argument, array)?;
+        let shape = shape(argument, typed.shape(), rank)?;
+        let expected = "an array that no other call is writing to";
+        let array = typed.try_readonly().map_err(|_| invalid(argument, expected, "one that is being written"))?;
+        let (frame_stride, row_stride) = row_strides::<T>(argument, &array, shape)?;
+        Ok(Self { argument, array, shape, frame_stride, row_stride })
+    }
+
+    /// The checked view.
+    pub(crate) fn view(&self) -> PyResult<Frames<'_, T>>
+    where
+        T: Sized,
+    {
+        let len = if self.shape.is_empty() {
+            0
+        } else {
+            self.frame_stride * (self.shape.frames - 1)
+                + self.row_stride * (self.shape.height - 1)
+                + self.shape.row_len()
+        };
+        let data: &[T] = if len == 0 {
+            &[]
+        } else {
+            // SAFETY: strides are not negative (checked in `row_strides`), so the elements of the array lie in
+            // `data..data + len`, all of it inside one allocation that the borrow keeps alive and unwritten.
+            unsafe { std::slice::from_raw_parts(self.array.data(), len) }
+        };
+        Frames::with_strides(self.argument, data, self.shape, self.frame_stride, self.row_stride).map_err(to_python)
+    }
+}
+
+/// Distances between frames and rows in elements.
+fn row_strides<T: Element>(
+    argument: &str,
+    array: &PyReadonlyArrayDyn<'_, T>,
+    shape: Shape,
+) -> PyResult<(usize, usize)> {
+    let size = size_of::<T>() as isize;
+    let dims = array.shape();
+    let strides = array.strides();
+    let refuse = || {
+        let expected = "rows without gaps and no negative strides; numpy.ascontiguousarray makes them so";
+        Err(invalid(argument, expected, format!("shape {dims:?} with strides {strides:?} bytes")))
+    };
+    if shape.is_empty() {
+        return Ok((shape.frame_len(), shape.row_len()));
+    }
+    // Within a row every element follows the one before.
+    let mut step = size;
+    for axis in (2..dims.len()).rev() {
+        if dims[axis] > 1 && strides[axis] != step {
+            return refuse();
+        }
+        step *= dims[axis] as isize;
+    }
+    let stride = |axis: usize| {
+        if dims[axis] == 1 {
+            Some(0)
+        } else {
+            usize::try_from(strides[axis]).ok().filter(|s| s % size_of::<T>() == 0).map(|s| s / size_of::<T>())
+        }
+    };
+    match (stride(0), stride(1)) {
+        (Some(frame), Some(row)) => Ok((frame, row)),
+        _ => refuse(),
+    }
+}
+
+/// A borrowed array to write: C-contiguous, writable, shared with no input.
+pub(crate) struct Output<'py, T: Element> {
+    argument: &'static str,
+    array: PyReadwriteArrayDyn<'py, T>,
+    shape: Shape,
+}
+
+impl<'py, T: Element> Output<'py, T> {
+    /// Borrows `array` for writing. Borrow the inputs first: memory shared with one of them is refused here.
+    pub(crate) fn new(argument: &'static str, array: &Bound<'py, PyAny>, rank: Rank) -> PyResult<Self> {
+        let typed = typed::<T>(argument, array)?;
+        let shape = shape(argument, typed.shape(), rank)?;
+        if !typed.is_c_contiguous() {
+            return Err(invalid(argument, "a C-contiguous array", format!("strides {:?} bytes", typed.strides())));
+        }
+        let array = typed.try_readwrite().map_err(|error| match error {
+            numpy::BorrowError::NotWriteable => invalid(argument, "a writable array", "a read-only one"),
+            _ => invalid(argument, "an array that shares no memory with an input", "one that overlaps"),
+        })?;
+        Ok(Self { argument, array, shape })
+    }
+
+    /// Refuses memory shared with `input`, also where both came from other owners (two views of one torch tensor).
+    pub(crate) fn apart_from<U: Element>(&self, input: &Input<'_, U>) -> PyResult<()> {
+        let range = |start: usize, len: usize, size: usize| (start, start + len * size);
+        let (a, b) = range(self.array.data() as usize, self.shape.len(), size_of::<T>());
+        let len = input.view()?.span();
+        let (c, d) = range(input.array.data() as usize, len, size_of::<U>());
+        if a < d && c < b {
+            let got = format!("memory shared with {}", input.argument);
+            return Err(invalid(self.argument, "an array that shares no memory with an input", got));
+        }
+        Ok(())
+    }
+
+    /// The checked view.
+    pub(crate) fn view(&mut self) -> PyResult<FramesMut<'_, T>> {
+        let (argument, shape) = (self.argument, self.shape);
+        let data = self.array.as_slice_mut().map_err(|_| invalid(argument, "a C-contiguous array", "gaps"))?;
+        FramesMut::new(argument, data, shape).map_err(to_python)
+    }
+}
+
+/// Regions `(1, 4)` for all frames, or `(B, 4)`, int64.
+pub(crate) struct RegionList(Vec<Region>);
+
+impl RegionList {
+    pub(crate) fn new(argument: &'static str, array: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let typed = typed::<i64>(argument, array)?;
+        let &[count, 4] = typed.shape() else {
+            return Err(invalid(argument, "shape (1, 4) or (B, 4)", format!("{:?}", typed.shape())));
+        };
+        let array = typed.try_readonly().map_err(|_| invalid(argument, "a readable array", "one being written"))?;
+        let array = array.as_array();
+        let regions = (0..count)
+            .map(|i| Region::new(array[[i, 0]], array[[i, 1]], array[[i, 2]], array[[i, 3]]))
+            .collect::<segs_core::Result<Vec<_>>>()
+            .map_err(to_python)?;
+        Ok(Self(regions))
+    }
+
+    pub(crate) fn view(&self) -> Regions<'_> {
+        match self.0.as_slice() {
+            [region] => Regions::Shared(*region),
+            regions => Regions::PerFrame(regions),
+        }
+    }
+}
+
+/// A sample of type `T` from a value in `[0, 1]`.
+pub(crate) fn sample<T: Pixel>(value: f32) -> T {
+    T::from_f32(value * T::MAX)
+}

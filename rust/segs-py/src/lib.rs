@@ -1,0 +1,17 @@
+//! The module `segs_detailer._native`: one thin function per kernel. Each checks its arrays while attached to the
+//! interpreter, then runs the kernel detached from it.
+
+use pyo3::prelude::*;
+
+mod arrays;
+mod door;
+mod gather;
+mod threads;
+
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use crate::gather::crop_frames;
+    #[pymodule_export]
+    use crate::threads::{cpu_level, get_num_threads, set_cpu_level, set_num_threads};
+}
