@@ -5,13 +5,19 @@ use pyo3::prelude::*;
 
 mod arrays;
 mod door;
+mod feather;
 mod gather;
+mod resize;
 mod threads;
 
 #[pymodule]
 mod _native {
     #[pymodule_export]
+    use crate::feather::feather_mask;
+    #[pymodule_export]
     use crate::gather::crop_frames;
+    #[pymodule_export]
+    use crate::resize::{resize_frames, resize_masks};
     #[pymodule_export]
     use crate::threads::{cpu_level, get_num_threads, set_cpu_level, set_num_threads};
 }
