@@ -7,6 +7,9 @@ mod arrays;
 mod door;
 mod feather;
 mod gather;
+mod geometry;
+mod morphology;
+mod paste;
 mod resize;
 mod threads;
 
@@ -16,6 +19,12 @@ mod _native {
     use crate::feather::feather_mask;
     #[pymodule_export]
     use crate::gather::crop_frames;
+    #[pymodule_export]
+    use crate::geometry::rescale_regions;
+    #[pymodule_export]
+    use crate::morphology::{components, dilate, erode, fill_holes, threshold};
+    #[pymodule_export]
+    use crate::paste::{copy_paste, paste};
     #[pymodule_export]
     use crate::resize::{resize_frames, resize_masks};
     #[pymodule_export]
