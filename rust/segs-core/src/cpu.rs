@@ -56,7 +56,7 @@ macro_rules! multiversion {
         $(#[$meta])*
         #[inline]
         #[allow(clippy::too_many_arguments)]
-        pub(crate) fn $name $(<$($generic: $bound),+>)? ($($arg: $ty),*) $(-> $ret)? {
+        pub(super) fn $name $(<$($generic: $bound),+>)? ($($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2")]
@@ -66,7 +66,7 @@ macro_rules! multiversion {
                 }
                 if $crate::cpu::level() == $crate::cpu::Level::Avx2 {
                     // SAFETY: the level is Avx2 only where the CPU was found to have it.
-                    return unsafe { avx2($($arg),*) };
+                    return unsafe { avx2 $(::<$($generic),+>)? ($($arg),*) };
                 }
             }
             $body($($arg),*)

@@ -55,6 +55,27 @@ fn default_threads() -> usize {
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get().min(DEFAULT_MAX_THREADS)))
 }
 
+/// Asks at intervals, for kernels that run on the calling thread alone.
+pub(crate) struct Watch<'a> {
+    interrupted: Interrupted<'a>,
+    asked: Instant,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn new(interrupted: Interrupted<'a>) -> Self {
+        Self { interrupted, asked: Instant::now() }
+    }
+
+    /// [`Error::Interrupted`] if it was time to ask and the answer is to stop.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        if self.asked.elapsed() < POLL_INTERVAL {
+            return Ok(());
+        }
+        self.asked = Instant::now();
+        if (self.interrupted)() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}
+
 /// Runs `work` on every job. `bytes` is the memory that all jobs together move; little work stays on this thread.
 ///
 /// Jobs are taken in order but finish in any; each must write only what is its own. When `interrupted` says so, jobs

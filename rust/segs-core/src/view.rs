@@ -38,7 +38,8 @@ impl Shape {
 
     /// Whether there is no sample at all.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        // Not `len() == 0`: that product may wrap for a shape that is not checked yet.
+        [self.frames, self.height, self.width, self.channels].contains(&0)
     }
 
     fn checked_len(&self) -> Option<usize> {

@@ -65,20 +65,27 @@ fn type_name(value: &Bound<'_, PyAny>) -> String {
     value.get_type().qualname().map_or_else(|_| "another type".to_owned(), |name| name.to_string())
 }
 
+/// The array with its element type, which is in native byte order and aligned.
 fn typed<'a, 'py, T: Element>(argument: &str, array: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyArrayDyn<T>>> {
     let untyped = untyped(argument, array)?;
-    array
+    let typed = array
         .cast::<PyArrayDyn<T>>()
-        .map_err(|_| wrong_type(argument, numpy::dtype::<T>(array.py()).to_string(), untyped.dtype().to_string()))
+        .map_err(|_| wrong_type(argument, numpy::dtype::<T>(array.py()).to_string(), untyped.dtype().to_string()))?;
+    if !typed.is_aligned() {
+        return Err(invalid(argument, "an aligned array", "one whose elements straddle their natural addresses"));
+    }
+    Ok(typed)
 }
 
-/// Sizes of frames `(B, H, W, C)` or masks `(N, h, w)`, by rank.
+/// Sizes of frames `(B, H, W, C)`, masks `(N, h, w)` or one mask `(h, w)`, by rank.
 fn shape(argument: &str, dims: &[usize], rank: Rank) -> PyResult<Shape> {
     match (rank, dims) {
         (Rank::Frames, &[frames, height, width, channels]) => Ok(Shape { frames, height, width, channels }),
         (Rank::Masks, &[frames, height, width]) => Ok(Shape::mask(frames, height, width)),
+        (Rank::Mask, &[height, width]) => Ok(Shape::mask(1, height, width)),
         (Rank::Frames, _) => Err(invalid(argument, "shape (B, H, W, C)", format!("{dims:?}"))),
         (Rank::Masks, _) => Err(invalid(argument, "shape (N, h, w)", format!("{dims:?}"))),
+        (Rank::Mask, _) => Err(invalid(argument, "shape (h, w)", format!("{dims:?}"))),
     }
 }
 
@@ -87,6 +94,7 @@ fn shape(argument: &str, dims: &[usize], rank: Rank) -> PyResult<Shape> {
 pub(crate) enum Rank {
     Frames,
     Masks,
+    Mask,
 }
 
 /// A borrowed array to read. Its rows must be contiguous; rows and frames may lie apart.
@@ -105,27 +113,27 @@ impl<'py, T: Element> Input<'py, T> {
         let shape = shape(argument, typed.shape(), rank)?;
         let expected = "an array that no other call is writing to";
         let array = typed.try_readonly().map_err(|_| invalid(argument, expected, "one that is being written"))?;
-        let (frame_stride, row_stride) = row_strides::<T>(argument, &array, shape)?;
+        let (frame_stride, row_stride) = row_strides::<T>(argument, &array, shape, rank)?;
         Ok(Self { argument, array, shape, frame_stride, row_stride })
     }
 
+    /// Elements from the first to the last one, gaps included.
+    fn span(&self) -> usize {
+        if self.shape.is_empty() {
+            return 0;
+        }
+        self.frame_stride * (self.shape.frames - 1) + self.row_stride * (self.shape.height - 1) + self.shape.row_len()
+    }
+
     /// The checked view.
-    pub(crate) fn view(&self) -> PyResult<Frames<'_, T>>
-    where
-        T: Sized,
-    {
-        let len = if self.shape.is_empty() {
-            0
-        } else {
-            self.frame_stride * (self.shape.frames - 1)
-                + self.row_stride * (self.shape.height - 1)
-                + self.shape.row_len()
-        };
+    pub(crate) fn view(&self) -> PyResult<Frames<'_, T>> {
+        let len = self.span();
         let data: &[T] = if len == 0 {
             &[]
         } else {
             // SAFETY: strides are not negative (checked in `row_strides`), so the elements of the array lie in
-            // `data..data + len`, all of it inside one allocation that the borrow keeps alive and unwritten.
+            // `data..data + len`, all of it inside one allocation that the borrow keeps alive and unwritten; they are
+            // aligned (checked in `typed`).
             unsafe { std::slice::from_raw_parts(self.array.data(), len) }
         };
         Frames::with_strides(self.argument, data, self.shape, self.frame_stride, self.row_stride).map_err(to_python)
@@ -137,6 +145,7 @@ fn row_strides<T: Element>(
     argument: &str,
     array: &PyReadonlyArrayDyn<'_, T>,
     shape: Shape,
+    rank: Rank,
 ) -> PyResult<(usize, usize)> {
     let size = size_of::<T>() as isize;
     let dims = array.shape();
@@ -149,8 +158,9 @@ fn row_strides<T: Element>(
         return Ok((shape.frame_len(), shape.row_len()));
     }
     // Within a row every element follows the one before.
+    let rows = if rank == Rank::Mask { 0 } else { 1 };
     let mut step = size;
-    for axis in (2..dims.len()).rev() {
+    for axis in (rows + 1..dims.len()).rev() {
         if dims[axis] > 1 && strides[axis] != step {
             return refuse();
         }
@@ -163,7 +173,7 @@ fn row_strides<T: Element>(
             usize::try_from(strides[axis]).ok().filter(|s| s % size_of::<T>() == 0).map(|s| s / size_of::<T>())
         }
     };
-    match (stride(0), stride(1)) {
+    match (if rank == Rank::Mask { Some(0) } else { stride(0) }, stride(rows)) {
         (Some(frame), Some(row)) => Ok((frame, row)),
         _ => refuse(),
     }
@@ -195,8 +205,7 @@ impl<'py, T: Element> Output<'py, T> {
     pub(crate) fn apart_from<U: Element>(&self, input: &Input<'_, U>) -> PyResult<()> {
         let range = |start: usize, len: usize, size: usize| (start, start + len * size);
         let (a, b) = range(self.array.data() as usize, self.shape.len(), size_of::<T>());
-        let len = input.view()?.span();
-        let (c, d) = range(input.array.data() as usize, len, size_of::<U>());
+        let (c, d) = range(input.array.data() as usize, input.span(), size_of::<U>());
         if a < d && c < b {
             let got = format!("memory shared with {}", input.argument);
             return Err(invalid(self.argument, "an array that shares no memory with an input", got));
@@ -230,10 +239,40 @@ impl RegionList {
         Ok(Self(regions))
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Region> {
+        self.0.iter()
+    }
+
     pub(crate) fn view(&self) -> Regions<'_> {
         match self.0.as_slice() {
             [region] => Regions::Shared(*region),
             regions => Regions::PerFrame(regions),
+        }
+    }
+}
+
+/// An array `(N, 4)` of int64 to write regions to.
+pub(crate) struct RegionTable<'py>(PyReadwriteArrayDyn<'py, i64>);
+
+impl<'py> RegionTable<'py> {
+    pub(crate) fn new(argument: &'static str, array: &Bound<'py, PyAny>, count: usize) -> PyResult<Self> {
+        let typed = typed::<i64>(argument, array)?;
+        if typed.shape() != [count, 4] || !typed.is_c_contiguous() {
+            let got = format!("{:?} with strides {:?} bytes", typed.shape(), typed.strides());
+            return Err(invalid(argument, format!("a C-contiguous array of shape ({count}, 4)"), got));
+        }
+        let array = typed.try_readwrite().map_err(|_| invalid(argument, "a writable array", "one that is not"))?;
+        Ok(Self(array))
+    }
+
+    pub(crate) fn write(&mut self, regions: &[Region]) {
+        let mut array = self.0.as_array_mut();
+        for (target, value) in array.iter_mut().zip(regions.iter().flat_map(Region::corners)) {
+            *target = value;
         }
     }
 }

@@ -11,10 +11,10 @@ pyo3::import_exception!(segs_detailer.errors, InvalidArgumentError);
 pyo3::import_exception!(segs_detailer.errors, InvalidTypeError);
 
 /// Runs `kernel` detached from the interpreter. A signal that came meanwhile (Ctrl-C) stops it and is raised.
-pub(crate) fn detached(
+pub(crate) fn detached<R: Send>(
     py: Python<'_>,
-    kernel: impl FnOnce(Interrupted<'_>) -> segs_core::Result<()> + Send,
-) -> PyResult<()> {
+    kernel: impl FnOnce(Interrupted<'_>) -> segs_core::Result<R> + Send,
+) -> PyResult<R> {
     let signal: Mutex<Option<PyErr>> = Mutex::new(None);
     let result = py.detach(|| {
         let interrupted = || {
