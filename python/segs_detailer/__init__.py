@@ -1,1 +1,122 @@
-"""Re-detail chosen regions of video frames."""
+"""Re-detail chosen regions of video frames.
+
+Everything public is here; each name is loaded when it is first used, so that importing the package imports neither
+PyTorch nor any optional package.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segs_detailer.detailer import DetailerSettings, DetailResult, Progress, detail_frames
+    from segs_detailer.errors import (
+        CancelledError,
+        InvalidArgumentError,
+        InvalidTypeError,
+        MediaError,
+        MissingDependencyError,
+        ModelError,
+        SegsDetailerError,
+    )
+    from segs_detailer.masks import boxes_to_segs, make_crop_region, masks_to_segs
+    from segs_detailer.ops import (
+        crop_frames,
+        feather_mask,
+        get_num_threads,
+        paste,
+        paste_,
+        resize_frames,
+        resize_masks,
+        set_num_threads,
+    )
+    from segs_detailer.sampling.pipe import BasicPipe
+    from segs_detailer.segs import SEG, SEGS, check_segs, scale_match
+
+    __version__: str
+
+__all__ = [
+    "SEG",
+    "SEGS",
+    "BasicPipe",
+    "CancelledError",
+    "DetailResult",
+    "DetailerSettings",
+    "InvalidArgumentError",
+    "InvalidTypeError",
+    "MediaError",
+    "MissingDependencyError",
+    "ModelError",
+    "Progress",
+    "SegsDetailerError",
+    "__version__",
+    "boxes_to_segs",
+    "check_segs",
+    "crop_frames",
+    "detail_frames",
+    "feather_mask",
+    "get_num_threads",
+    "make_crop_region",
+    "masks_to_segs",
+    "paste",
+    "paste_",
+    "resize_frames",
+    "resize_masks",
+    "scale_match",
+    "set_num_threads",
+]
+
+_MODULES = {
+    "segs_detailer.detailer": ("DetailResult", "DetailerSettings", "Progress", "detail_frames"),
+    "segs_detailer.errors": (
+        "CancelledError",
+        "InvalidArgumentError",
+        "InvalidTypeError",
+        "MediaError",
+        "MissingDependencyError",
+        "ModelError",
+        "SegsDetailerError",
+    ),
+    "segs_detailer.masks": ("boxes_to_segs", "make_crop_region", "masks_to_segs"),
+    "segs_detailer.ops": (
+        "crop_frames",
+        "feather_mask",
+        "get_num_threads",
+        "paste",
+        "paste_",
+        "resize_frames",
+        "resize_masks",
+        "set_num_threads",
+    ),
+    "segs_detailer.sampling.pipe": ("BasicPipe",),
+    "segs_detailer.segs": ("SEG", "SEGS", "check_segs", "scale_match"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+# What a source tree on the path that was never installed says of itself.
+_NOT_INSTALLED = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value: Any = _version()
+    elif name in _MODULE_OF:
+        value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value  # the next look-up finds it at once
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("segs-detailer")
+    except PackageNotFoundError:
+        return _NOT_INSTALLED

@@ -1,0 +1,28 @@
+"""Image operations on batches of frames and masks.
+
+They take NumPy arrays or torch tensors and return what they were given. Memory of the CPU is worked on by the Rust
+kernels, without a copy; tensors on another device stay there, and torch computes the same.
+"""
+
+from segs_detailer.ops.blend import paste, paste_
+from segs_detailer.ops.frames import crop_frames, resize_frames
+from segs_detailer.ops.masks import feather_mask, resize_masks
+from segs_detailer.ops.morphology import Components, connected_components, dilate, erode, fill_holes, threshold
+from segs_detailer.ops.threads import get_num_threads, set_num_threads
+
+__all__ = [
+    "Components",
+    "connected_components",
+    "crop_frames",
+    "dilate",
+    "erode",
+    "feather_mask",
+    "fill_holes",
+    "get_num_threads",
+    "paste",
+    "paste_",
+    "resize_frames",
+    "resize_masks",
+    "set_num_threads",
+    "threshold",
+]

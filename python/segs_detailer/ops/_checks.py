@@ -1,0 +1,142 @@
+"""Arguments of the ops: shapes, regions and numbers, checked before anything is computed."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from segs_detailer._interop import Array, check_apart, check_dtype, check_writable, dtype_name
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "Region",
+    "Regions",
+    "frames_shape",
+    "image_size",
+    "masks_shape",
+    "output",
+    "region_array",
+    "region_size",
+    "unit_number",
+    "whole_number",
+]
+
+Region: TypeAlias = Sequence[int]
+"""`(x1, y1, x2, y2)` in pixels of the full frame, `x2` and `y2` exclusive."""
+
+Regions: TypeAlias = "Region | Sequence[Region] | Array"
+"""One region for all frames, or `(B, 4)`: one for each."""
+
+_MAX_COORDINATE = 1 << 30  # the kernels' bound: sums and products of two such numbers fit an int64
+_MAX_CHANNELS = 4
+
+
+def frames_shape(argument: str, frames: Array) -> tuple[int, int, int, int]:
+    """Return the shape `(B, H, W, C)` of frames, checked."""
+    shape = tuple(frames.shape)
+    if len(shape) != 4:
+        raise InvalidArgumentError(argument, "shape (B, H, W, C)", f"shape {shape}")
+    if not 1 <= shape[3] <= _MAX_CHANNELS:
+        hint = " (channels come last)" if 1 <= shape[1] <= _MAX_CHANNELS else ""
+        raise InvalidArgumentError(argument, f"1 to {_MAX_CHANNELS} channels{hint}", f"shape {shape}")
+    return shape
+
+
+def masks_shape(argument: str, masks: Array, *, dtypes: Sequence[str] = ("float32",)) -> tuple[int, int, int]:
+    """Return the shape `(N, h, w)` of masks, where `(h, w)` counts as one; the dtype is checked too."""
+    shape = tuple(masks.shape)
+    if len(shape) not in (2, 3):
+        raise InvalidArgumentError(argument, "shape (h, w) or (N, h, w)", f"shape {shape}")
+    check_dtype(argument, masks, dtypes)
+    return (1, *shape) if len(shape) == 2 else shape
+
+
+def output(argument: str, out: Array, shape: Sequence[int], dtype: str, **inputs: Array | None) -> None:
+    """Check that `out` can take a result: shape, dtype, C order, writable, apart from the inputs."""
+    if tuple(out.shape) != tuple(shape):
+        raise InvalidArgumentError(argument, f"shape {tuple(shape)}", f"shape {tuple(out.shape)}")
+    if dtype_name(out) != dtype:
+        raise InvalidTypeError(argument, dtype, dtype_name(out))
+    check_writable(argument, out)
+    check_apart(argument, out, **inputs)
+
+
+def region_array(argument: str, region: Regions, frames: int) -> NDArray[np.int64]:
+    """Return regions as `(1 or B, 4)` int64: ordered, small enough to calculate with, and all of one size."""
+    regions = _integers(argument, region)
+    if regions.ndim not in (1, 2) or regions.shape[-1] != 4:
+        raise InvalidArgumentError(argument, "(x1, y1, x2, y2), or one per frame", f"shape {regions.shape}")
+    regions = regions.reshape(-1, 4)
+    if len(regions) not in (1, frames):
+        raise InvalidArgumentError(argument, f"1 or {frames} regions", f"{len(regions)}")
+    wrong = (regions[:, 2:] < regions[:, :2]).any(1)
+    if wrong.any():
+        raise InvalidArgumentError(
+            argument, "(x1, y1, x2, y2) with x1 <= x2 and y1 <= y2", f"{tuple(regions[wrong.argmax()].tolist())}"
+        )
+    sizes = regions[:, 2:] - regions[:, :2]
+    differs = (sizes != sizes[0]).any(1)
+    if differs.any():
+        width, height = sizes[0].tolist()
+        other_width, other_height = sizes[differs.argmax()].tolist()
+        expected = f"regions of one size, {width}x{height} as the first"
+        raise InvalidArgumentError(argument, expected, f"{other_width}x{other_height} in region {differs.argmax()}")
+    return regions
+
+
+def _integers(argument: str, region: Any) -> NDArray[np.int64]:
+    # tolist() brings a tensor over from any device: four numbers, not pixels. As objects, integers of any size stay so.
+    try:
+        table = np.array(region.tolist() if hasattr(region, "tolist") else region, dtype=object)
+    except ValueError:
+        raise InvalidArgumentError(argument, "(x1, y1, x2, y2), or one per frame", f"{region!r}"[:80]) from None
+    for value in table.flat:
+        if not isinstance(value, (int, np.integer)):
+            raise InvalidTypeError(argument, "(x1, y1, x2, y2) of whole numbers, or one per frame", f"{value!r}")
+        if abs(int(value)) > _MAX_COORDINATE:
+            raise InvalidArgumentError(argument, f"|coordinate| <= {_MAX_COORDINATE}", f"{value}")
+    return table.astype(np.int64)
+
+
+def region_size(regions: NDArray[np.int64]) -> tuple[int, int]:
+    """Return height and width of checked regions."""
+    x1, y1, x2, y2 = regions[0].tolist()
+    return y2 - y1, x2 - x1
+
+
+def image_size(argument: str, size: Sequence[int]) -> tuple[int, int]:
+    """Return a `(height, width)` pair of at least one pixel each."""
+    try:
+        height, width = size
+    except (TypeError, ValueError):
+        raise InvalidTypeError(argument, "(height, width)", f"{size!r}") from None
+    return whole_number(argument, height, minimum=1), whole_number(argument, width, minimum=1)
+
+
+def whole_number(argument: str, value: Any, *, minimum: int) -> int:
+    """Return a Python or NumPy integer that is not below `minimum` and fits the kernels."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InvalidTypeError(argument, "a whole number", f"{type(value).__name__} {value!r}") from None
+    if not minimum <= number <= _MAX_COORDINATE:
+        raise InvalidArgumentError(argument, f"a whole number from {minimum} to {_MAX_COORDINATE}", f"{number}")
+    return number
+
+
+def unit_number(argument: str, value: Any) -> float:
+    """Return a number in [0, 1]."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InvalidTypeError(argument, "a number in [0, 1]", f"{type(value).__name__} {value!r}") from None
+    if not (math.isfinite(number) and 0.0 <= number <= 1.0):
+        raise InvalidArgumentError(argument, "a number in [0, 1]", f"{number}")
+    return number

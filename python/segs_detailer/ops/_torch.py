@@ -1,0 +1,335 @@
+"""The kernels of `_native.pyi` in vectorised torch, for tensors on devices that Rust cannot reach.
+
+Same functions, same arguments, same contract: edges, rounding, clamping. Pixels stay on their device; only geometry and
+filter weights travel to it. The two filters are products with matrices of float32 weights computed in float64.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = [
+    "MASK_DTYPE",
+    "copy_paste",
+    "crop_frames",
+    "dilate",
+    "erode",
+    "feather_mask",
+    "paste",
+    "resize_frames",
+    "resize_masks",
+    "threshold",
+]
+
+MASK_DTYPE = torch.float32
+
+_LOBES = 3.0  # of the Lanczos filter, as in Pillow
+_SIGMA = 10.0  # of the feathering Gaussian in pixels, whatever the feather
+_CHUNK_BYTES = 256 << 20  # float32 planes worked on at once: keeps what a long clip needs besides its result bounded
+
+_CACHED_WEIGHTS = 16  # matrices of each filter, some megabytes each: a segment needs up to eight
+
+_precision_lock = threading.Lock()
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """Compute matrix products in float32, whatever autocast and TensorFloat-32 say: both cost three decimal digits."""
+    with torch.autocast(device.type, enabled=False), _without_tensor_float_32():
+        yield
+
+
+@contextmanager
+def _without_tensor_float_32() -> Iterator[None]:
+    """Switch TensorFloat-32 off where the caller has it on.
+
+    The setting belongs to the process, hence the lock, under which it is put back; products of other threads run at
+    full precision meanwhile.
+    """
+    matmul: Any = torch.backends.cuda.matmul
+    # The older of the two settings refuses to be read once a caller has used the newer one.
+    name, exact = ("fp32_precision", "ieee") if hasattr(matmul, "fp32_precision") else ("allow_tf32", False)
+    with _precision_lock:
+        before = getattr(matmul, name)
+        if before not in ("tf32", True):
+            yield
+            return
+        setattr(matmul, name, exact)
+        try:
+            yield
+        finally:
+            setattr(matmul, name, before)
+
+
+def _full(dtype: torch.dtype) -> float:
+    """Return the sample that means 1.0."""
+    return 1.0 if dtype.is_floating_point else 255.0
+
+
+def _to_samples(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Turn float32 values in the range of `dtype` into its samples; integers round half up."""
+    return values.to(dtype) if dtype.is_floating_point else (values + 0.5).clamp_(0.0, 255.0).to(dtype)
+
+
+# Crops
+
+
+@torch.no_grad()
+def crop_frames(frames: Tensor, regions: NDArray[np.int64], out: Tensor, fill: float | None = None) -> None:
+    """Copy the regions to `out`; what lies outside is `fill`, or the nearest pixel."""
+    height, width = frames.shape[1:3]
+    if out.numel() == 0:
+        return
+    if fill is not None:
+        full = _full(frames.dtype)
+        out.fill_(fill if full == 1.0 else math.floor(fill * full + 0.5))
+        for frame, region in _runs(regions):
+            if clip := _Clip.of(region, height, width):
+                out[frame, clip.crop_rows, clip.crop_columns] = frames[frame, clip.rows, clip.columns]
+        return
+    for frame, (x1, y1, x2, y2) in _runs(regions):
+        if min(x1, y1) >= 0 and x2 <= width and y2 <= height:
+            out[frame].copy_(frames[frame, y1:y2, x1:x2])
+            continue
+        rows = torch.arange(y1, y2, device=frames.device).clamp_(0, height - 1)
+        columns = torch.arange(x1, x2, device=frames.device).clamp_(0, width - 1)
+        out[frame].copy_(frames[frame][:, rows[:, None], columns])
+
+
+def _runs(regions: NDArray[np.int64]) -> Iterator[tuple[slice, list[int]]]:
+    """Yield frames that have the same region, neighbours together, with that region."""
+    if len(regions) == 1:
+        yield slice(None), regions[0].tolist()
+        return
+    changes = np.flatnonzero((regions[1:] != regions[:-1]).any(1)) + 1
+    edges = [0, *changes.tolist(), len(regions)]
+    for start, end in pairwise(edges):
+        yield slice(start, end), regions[start].tolist()
+
+
+class _Clip:
+    """The part of a region inside a frame: where it lies in the frame, and where in the crop."""
+
+    def __init__(self, x: range, y: range, left: int, top: int) -> None:
+        self.rows, self.columns = slice(y.start, y.stop), slice(x.start, x.stop)
+        self.crop_rows, self.crop_columns = slice(top, top + len(y)), slice(left, left + len(x))
+
+    @classmethod
+    def of(cls, region: list[int], height: int, width: int) -> _Clip | None:
+        x1, y1, x2, y2 = region
+        x, y = range(max(x1, 0), min(x2, width)), range(max(y1, 0), min(y2, height))
+        return cls(x, y, x.start - x1, y.start - y1) if x and y else None
+
+
+# Filters
+
+
+@torch.no_grad()
+def resize_frames(frames: Tensor, out: Tensor) -> None:
+    """Lanczos-resize to the size of `out`, clamped to the range of a sample."""
+    if out.numel() == 0:
+        return
+    if frames.shape == out.shape:
+        out.copy_(frames)
+        return
+    height, width, channels = frames.shape[1:]
+    new_height, new_width = out.shape[1:3]
+    rows = _lanczos_weights(height, new_height, frames.device)
+    columns = _lanczos_weights(width, new_width, frames.device)
+    is_float = frames.dtype.is_floating_point
+    plane = max(height, new_height) * max(width, new_width) * channels * 4
+    count = max(1, _CHUNK_BYTES // plane)
+    with _full_precision(frames.device):
+        for start in range(0, len(frames), count):
+            planes = frames[start : start + count].permute(0, 3, 1, 2).to(torch.float32)
+            values = _filtered(planes, rows, columns) if is_float else _filtered_bytes(planes, rows, columns)
+            samples = _to_samples(values.clamp_(0.0, _full(frames.dtype)), frames.dtype)
+            out[start : start + count] = samples.permute(0, 2, 3, 1)
+
+
+def _filtered(planes: Tensor, rows: Tensor | None, columns: Tensor | None) -> Tensor:
+    """Filter planes `(..., h, w)` along both axes; None leaves an axis as it is."""
+    if columns is not None:
+        planes = planes @ columns.T
+    return planes if rows is None else rows @ planes
+
+
+def _filtered_bytes(planes: Tensor, rows: Tensor | None, columns: Tensor | None) -> Tensor:
+    """Filter planes with the range of bytes as Pillow does: in its order, and clipped between the passes."""
+    shrinks = rows is not None and rows.shape[0] < rows.shape[1]
+    grows = columns is not None and columns.shape[0] > columns.shape[1]
+    if shrinks and grows:
+        return _filtered(_filtered(planes, rows, None).clamp_(0.0, 255.0), None, columns)
+    return _filtered(_filtered(planes, None, columns).clamp_(0.0, 255.0), rows, None)
+
+
+@lru_cache(maxsize=_CACHED_WEIGHTS)
+def _lanczos_weights(size: int, new_size: int, device: torch.device) -> Tensor | None:
+    """Make the matrix `(new_size, size)` of Pillow's Lanczos weights; None where nothing changes."""
+    if size == new_size:
+        return None
+    scale = size / new_size
+    stretch = max(scale, 1.0)
+    support = _LOBES * stretch
+    centre = (np.arange(new_size) + 0.5) * scale
+    # int() as Pillow: truncation, after half a pixel was added.
+    first = np.maximum((centre - support + 0.5).astype(np.int64), 0)[:, None]
+    last = np.minimum((centre + support + 0.5).astype(np.int64), size)[:, None]
+    index = np.arange(size)
+    distance = (index - centre[:, None] + 0.5) / stretch
+    inside = (index >= first) & (index < last) & (distance >= -_LOBES) & (distance < _LOBES)
+    weights = np.where(inside, np.sinc(distance) * np.sinc(distance / _LOBES), 0.0)
+    weights /= weights.sum(1, keepdims=True)
+    return torch.from_numpy(weights.astype(np.float32)).to(device)
+
+
+@torch.no_grad()
+def resize_masks(masks: Tensor, out: Tensor) -> None:
+    """Resize bilinearly to the size of `out`, with half-pixel centres."""
+    if out.numel() == 0:
+        return
+    size = [*out.shape[1:]]
+    with torch.autocast(masks.device.type, enabled=False):
+        out.copy_(functional.interpolate(masks[:, None], size=size, mode="bilinear", align_corners=False)[:, 0])
+
+
+@torch.no_grad()
+def feather_mask(masks: Tensor, feather: int, out: Tensor) -> None:
+    """Blur by a Gaussian with `2 * feather + 1` taps, fewer where the masks are small, and reflected borders."""
+    if out.numel() == 0:
+        return
+    height, width = masks.shape[1:]
+    radius = _radius(feather, min(height, width))
+    rows = _gaussian_weights(height, radius, masks.device)
+    columns = _gaussian_weights(width, radius, masks.device)
+    with _full_precision(masks.device):
+        out.copy_(_filtered(masks, rows, columns))
+
+
+def _radius(feather: int, shorter_side: int) -> int:
+    """Return the taps on each side of the centre: a kernel as long as the shorter side becomes half of it, made odd."""
+    return feather if 2 * feather + 1 < shorter_side else shorter_side // 2 // 2
+
+
+@lru_cache(maxsize=_CACHED_WEIGHTS)
+def _gaussian_weights(size: int, radius: int, device: torch.device) -> Tensor | None:
+    """Make the matrix `(size, size)` of the Gaussian, taps outside folded back in; None where nothing changes."""
+    if radius == 0:
+        return None
+    offsets = np.arange(-radius, radius + 1)
+    taps = np.exp(-0.5 * (offsets / _SIGMA) ** 2)
+    taps /= taps.sum()
+    index = np.abs(np.arange(size)[:, None] + offsets)
+    index = np.where(index < size, index, 2 * (size - 1) - index)
+    weights = np.zeros((size, size))
+    np.add.at(weights, (np.arange(size)[:, None], index), np.broadcast_to(taps, index.shape))
+    return torch.from_numpy(weights.astype(np.float32)).to(device)
+
+
+# Blending
+
+
+def copy_paste(
+    frames: Tensor, crops: Tensor, masks: Tensor, regions: NDArray[np.int64], alpha: float, out: Tensor
+) -> None:
+    """Copy `frames` to `out` and blend the crops in there."""
+    out.copy_(frames)
+    paste(out, crops, masks, regions, alpha)
+
+
+@torch.no_grad()
+def paste(frames: Tensor, crops: Tensor, masks: Tensor, regions: NDArray[np.int64], alpha: float) -> None:
+    """Blend the crops into `frames` in place."""
+    if frames.numel() == 0:
+        return
+    for frame, region in _runs(regions):
+        if clip := _Clip.of(region, frames.shape[1], frames.shape[2]):
+            target = frames[frame, clip.rows, clip.columns]
+            crop = crops[frame if len(crops) > 1 else slice(None), clip.crop_rows, clip.crop_columns]
+            mask = masks[frame if len(masks) > 1 else slice(None), clip.crop_rows, clip.crop_columns, None]
+            _blend(target, crop, _unit(mask) * alpha)
+
+
+def _unit(values: Tensor) -> Tensor:
+    """Clamp to [0, 1]; NaN counts as 0."""
+    return values.nan_to_num(0.0, posinf=1.0, neginf=0.0).clamp_(0.0, 1.0)
+
+
+def _blend(target: Tensor, crop: Tensor, weight: Tensor) -> None:
+    if crop.shape[-1] == 4:
+        weight = weight * _unit(crop[..., 3:].to(torch.float32) / _full(crop.dtype))
+        crop = crop[..., :3]
+    if target.shape[-1] == 4:
+        _over(target, crop, weight)
+        return
+    values = (1.0 - weight) * target.to(torch.float32) + weight * crop.to(torch.float32)
+    target.copy_(_kept(target, crop, weight, _to_samples(values, target.dtype)))
+
+
+def _over(target: Tensor, crop: Tensor, weight: Tensor) -> None:
+    """Lay the crop by Porter and Duff's `over`, for colours that are not premultiplied."""
+    full = _full(target.dtype)
+    colour, alpha = target[..., :3], target[..., 3:]
+    under = _unit(alpha.to(torch.float32) / full) * (1.0 - weight)
+    total = weight + under
+    # Where nothing is pasted the frame is kept, whatever a division by 0 says.
+    values = (crop.to(torch.float32) * weight + colour.to(torch.float32) * under) / total
+    colour.copy_(_kept(colour, crop, weight, _to_samples(values, target.dtype)))
+    alpha.copy_(torch.where(weight == 0.0, alpha, _to_samples(total * full, target.dtype)))
+
+
+def _kept(target: Tensor, crop: Tensor, weight: Tensor, blended: Tensor) -> Tensor:
+    """Keep the frame's bits where the weight is 0 and the crop's where it is 1, whatever the other one holds there."""
+    return torch.where(weight == 0.0, target, torch.where(weight == 1.0, crop, blended))
+
+
+# Morphology
+
+
+@torch.no_grad()
+def threshold(masks: Tensor, level: float, out: Tensor) -> None:
+    """Write 1 where a mask is above `level`, else 0."""
+    # As float32, which the masks are: torch would compare with the Python number as it is.
+    out.copy_(masks > torch.tensor(level, dtype=masks.dtype, device=masks.device))
+
+
+@torch.no_grad()
+def dilate(masks: Tensor, size: int, out: Tensor) -> None:
+    """Write the largest value in the window."""
+    out.copy_(_largest(masks, size))
+
+
+@torch.no_grad()
+def erode(masks: Tensor, size: int, out: Tensor) -> None:
+    """Write the smallest value in the window."""
+    out.copy_(-_largest(-masks, size))
+
+
+def _largest(masks: Tensor, size: int) -> Tensor:
+    """Return the largest value in the window that starts `size // 2` to the left and above."""
+    if size <= 1 or masks.numel() == 0:
+        return masks
+    for across in (True, False):
+        side = masks.shape[2 if across else 1]
+        # A window reaches no further than the mask on either side.
+        before, after = min(size // 2, side), min(size - 1 - size // 2, side)
+        window = before + 1 + after
+        pad = (before, after, 0, 0) if across else (0, 0, before, after)
+        padded = functional.pad(masks[:, None], pad, value=-math.inf)
+        masks = functional.max_pool2d(padded, (1, window) if across else (window, 1), stride=1)[:, 0]
+    return masks

@@ -1,0 +1,129 @@
+"""Crops out of frames, and frames in another size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segs_detailer._interop import FRAME_DTYPES, ArrayT, check_dtype, common_kind
+from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.ops._backend import Call, rows_are_contiguous
+from segs_detailer.ops._checks import (
+    Regions,
+    frames_shape,
+    image_size,
+    output,
+    region_array,
+    region_size,
+    unit_number,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["crop_frames", "resize_frames"]
+
+
+def crop_frames(frames: ArrayT, region: Regions, *, fill: float | None = None, out: ArrayT | None = None) -> ArrayT:
+    """Copy a region out of every frame.
+
+    Parameters
+    ----------
+    frames : ndarray or Tensor
+        `(B, H, W, C)`, C from 1 to 4; float32 or float16 in [0, 1], or uint8. Where the rows have gaps, as in permuted
+        tensors, the box around the regions is copied once more.
+    region : sequence of int, or (B, 4) integers
+        `(x1, y1, x2, y2)` in pixels, `x2` and `y2` exclusive; or one per frame, all of one size. It may pass the edges.
+    fill : float, optional
+        Value in [0, 1] of what lies outside the frame (for uint8 it means 0 to 255). None repeats the nearest pixel.
+    out : ndarray or Tensor, optional
+        Memory for the result: its shape, dtype and device, C-contiguous, apart from `frames`.
+
+    Returns
+    -------
+    ndarray or Tensor
+        `(B, h, w, C)`, of the kind and dtype of `frames`; `out` where that was given.
+
+    Raises
+    ------
+    InvalidArgumentError
+        A shape, region, fill or layout that cannot be used.
+    InvalidTypeError
+        Another dtype, no array, or NumPy arrays and tensors together.
+    """
+    kind = common_kind(frames=frames, out=out)
+    dtype = check_dtype("frames", frames, FRAME_DTYPES)
+    count, frame_height, frame_width, channels = frames_shape("frames", frames)
+    regions: NDArray[np.int64] = region_array("region", region, count)
+    value = None if fill is None else unit_number("fill", fill)
+    shape = (count, *region_size(regions), channels)
+    if out is not None:
+        output("out", out, shape, dtype, frames=frames)
+    if value is None and frame_height * frame_width == 0 and 0 not in shape:
+        raise InvalidArgumentError("frames", "at least one pixel to fill with, or a fill value", "empty frames")
+    call = Call(kind)
+    written = call.output("region", out, shape, dtype, frames)
+    source, shifted = _readable(call, frames, regions)
+    call.kernels.crop_frames(source, shifted, written, value)
+    result: ArrayT = call.result(written, out)
+    return result
+
+
+def _readable(call: Call, frames: Any, regions: NDArray[np.int64]) -> tuple[Any, NDArray[np.int64]]:
+    """Return frames that the kernel can read, where that takes a copy only the box around the regions."""
+    if call.on_device:
+        return frames, regions
+    view = call.view(frames)
+    if rows_are_contiguous(view):
+        return view, regions
+    height, width = view.shape[1:3]
+    # At least one row and column stays, so that a region outside the frame finds its nearest pixels.
+    x1, y1 = np.clip(regions[:, :2].min(0), 0, (width - 1, height - 1)).tolist()
+    x2, y2 = np.clip(regions[:, 2:].max(0), (x1 + 1, y1 + 1), (width, height)).tolist()
+    return np.ascontiguousarray(view[:, y1:y2, x1:x2]), regions - (x1, y1, x1, y1)
+
+
+def resize_frames(frames: ArrayT, size: Sequence[int], *, out: ArrayT | None = None) -> ArrayT:
+    """Resize frames with a Lanczos filter of three lobes, as Pillow defines it, without a detour through 8 bits.
+
+    Shrinking widens the filter, so that nothing aliases. Float results are clamped to [0, 1]; uint8 results are rounded
+    once, at the end.
+
+    Parameters
+    ----------
+    frames : ndarray or Tensor
+        `(B, H, W, C)`, C from 1 to 4; float32 or float16 in [0, 1], or uint8. Copied once more where rows have gaps.
+    size : (int, int)
+        Height and width of the result, in pixels.
+    out : ndarray or Tensor, optional
+        Memory for the result: its shape, dtype and device, C-contiguous, apart from `frames`.
+
+    Returns
+    -------
+    ndarray or Tensor
+        `(B, height, width, C)`, of the kind and dtype of `frames`; `out` where that was given.
+
+    Raises
+    ------
+    InvalidArgumentError
+        A shape, size or layout that cannot be used.
+    InvalidTypeError
+        Another dtype, no array, or NumPy arrays and tensors together.
+    """
+    kind = common_kind(frames=frames, out=out)
+    dtype = check_dtype("frames", frames, FRAME_DTYPES)
+    count, frame_height, frame_width, channels = frames_shape("frames", frames)
+    height, width = image_size("size", size)
+    shape = (count, height, width, channels)
+    if out is not None:
+        output("out", out, shape, dtype, frames=frames)
+    if count > 0 and frame_height * frame_width == 0:
+        raise InvalidArgumentError("frames", "at least one pixel", f"shape {tuple(frames.shape)}")
+    call = Call(kind)
+    written = call.output("size", out, shape, dtype, frames)
+    call.kernels.resize_frames(call.input(frames), written)
+    result: ArrayT = call.result(written, out)
+    return result
