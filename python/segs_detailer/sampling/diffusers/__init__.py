@@ -1,0 +1,1 @@
+"""Diffusion models of the diffusers library behind the `Sampler` protocol. Only `loader` imports diffusers itself."""

@@ -1,0 +1,297 @@
+"""A UNet of diffusers as a model over noise levels."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ...errors import InvalidArgumentError, InvalidTypeError, ModelError
+from ..sigma_table import SigmaTable
+from ..stages import SamplingOptions
+from .device import execution_device
+from .windows import ContextWindows, window_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .conditioning import PreparedEntry
+    from .control import PreparedControl, Residuals
+
+__all__ = ["DiffusersModel", "is_diffusers_unet"]
+
+_MOTION_UNET = "UNetMotionModel"
+_PLAIN_UNET = "UNet2DConditionModel"
+
+_SD_CONFIG = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+_ANIMATEDIFF_CONFIG = {"beta_schedule": "linear", "beta_start": 0.00085, "beta_end": 0.012}
+_ANIMATEDIFF_SDXL_CONFIG = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.020}
+
+
+def is_diffusers_unet(model: object) -> bool:
+    """Whether `model` is a UNet class of diffusers that `DiffusersModel` takes; does not import diffusers."""
+    return any(
+        base.__name__ in (_MOTION_UNET, _PLAIN_UNET) and base.__module__.split(".")[0] == "diffusers"
+        for base in type(model).__mro__
+    )
+
+
+class DiffusersModel:
+    """A UNet with its noise levels: the `model` of a `BasicPipe`.
+
+    Parameters
+    ----------
+    unet : diffusers.UNetMotionModel or diffusers.UNet2DConditionModel
+        The network. A plain UNet works frame by frame.
+    scheduler_config : mapping or None
+        Configuration of the scheduler that belongs to it: betas and `prediction_type`. `None`: that of SD 1.5, or of
+        AnimateDiff for a motion UNet.
+    windows : ContextWindows
+        How clips longer than a window are divided, for motion UNets.
+    options : SamplingOptions
+        Where to follow ComfyUI to the letter.
+    frame_batch : int
+        Frames that a plain UNet takes at once.
+    guidance_batch : bool
+        Positive and negative conditioning in one batch; `False` halves the memory and takes longer.
+
+    Raises
+    ------
+    InvalidTypeError
+        The network is of another class.
+    ModelError
+        It predicts something else than noise, v or the sample, or its windows are longer than its motion module takes.
+    """
+
+    def __init__(
+        self,
+        unet: Any,
+        scheduler_config: Mapping[str, Any] | None = None,
+        *,
+        windows: ContextWindows | None = None,
+        options: SamplingOptions | None = None,
+        frame_batch: int = 8,
+        guidance_batch: bool = True,
+    ) -> None:
+        if not is_diffusers_unet(unet):
+            raise InvalidTypeError("unet", f"a {_MOTION_UNET} or {_PLAIN_UNET}", type(unet).__name__)
+        if frame_batch < 1:
+            raise InvalidArgumentError("frame_batch", "at least 1", str(frame_batch))
+        self.unet = unet
+        self.is_motion = any(base.__name__ == _MOTION_UNET for base in type(unet).__mro__)
+        config = self.default_scheduler_config(unet) if scheduler_config is None else scheduler_config
+        self.table = SigmaTable.from_config(config)
+        self.prediction_type = str(config.get("prediction_type", "epsilon"))
+        if self.prediction_type not in ("epsilon", "v_prediction", "sample"):
+            known = "epsilon, v_prediction, sample"
+            raise ModelError(f"unknown prediction_type {self.prediction_type!r}; known: {known}")
+        self.windows = self._default_windows() if windows is None else windows
+        self.options = SamplingOptions() if options is None else options
+        self.frame_batch = frame_batch
+        self.guidance_batch = guidance_batch
+        self._check_windows()
+
+    @staticmethod
+    def default_scheduler_config(unet: Any) -> dict[str, Any]:
+        """Betas that a UNet's family was trained with, in diffusers' names.
+
+        AnimateDiff on SD 1.5 uses "linear" where SD 1.5 itself uses "scaled_linear"; AnimateDiff-SDXL ends at 0.020.
+        """
+        if not any(base.__name__ == _MOTION_UNET for base in type(unet).__mro__):
+            return dict(_SD_CONFIG)
+        return dict(_ANIMATEDIFF_SDXL_CONFIG if _needs_pooled(unet) else _ANIMATEDIFF_CONFIG)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return execution_device(self.unet)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The network's dtype; latents stay float32 outside it."""
+        dtype: torch.dtype = self.unet.dtype
+        return dtype
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of the latents."""
+        return int(self.unet.config.out_channels)
+
+    @property
+    def takes_masked_image(self) -> bool:
+        """Whether it is an inpainting checkpoint: the mask and the masked image's latents are further channels."""
+        return int(self.unet.config.in_channels) == 2 * self.latent_channels + 1
+
+    @property
+    def needs_pooled(self) -> bool:
+        """Whether it takes SDXL's added conditioning."""
+        return _needs_pooled(self.unet)
+
+    @property
+    def max_frames(self) -> int | None:
+        """Most frames that its motion module takes at once; `None` for a plain UNet."""
+        return int(self.unet.config.motion_max_seq_length) if self.is_motion else None
+
+    def check_latents(self, latents: Tensor) -> None:
+        """Raise if this model cannot take latents of that shape, or that many frames at once."""
+        if latents.ndim != 4 or latents.shape[1] != self.latent_channels:
+            expected = f"(F, {self.latent_channels}, h, w) for this UNet"
+            raise InvalidArgumentError("latents", expected, f"shape {tuple(latents.shape)}")
+        channels = int(self.unet.config.in_channels)
+        if channels != self.latent_channels and not self.takes_masked_image:
+            raise ModelError(f"a UNet with {channels} input channels is not supported")
+        if self.max_frames is not None and self.windows.length is None and len(latents) > self.max_frames:
+            raise ModelError(
+                f"the motion module takes {self.max_frames} frames at once and the clip has {len(latents)}: "
+                "set context windows (ContextWindows(length=16, overlap=4)) or detail it in parts"
+            )
+
+    def predict(
+        self, x: Tensor, sigma: Tensor, entries: Sequence[PreparedEntry], concat: Tensor | None, step: int
+    ) -> list[Tensor]:
+        """Predict x0 under several conditionings.
+
+        Parameters
+        ----------
+        x : Tensor
+            Noisy latents `(F, C, h, w)` float32.
+        sigma : Tensor
+            Their noise level, on the CPU.
+        entries : sequence of PreparedEntry
+            The conditionings.
+        concat : Tensor or None
+            `(F, 1 + C, h, w)`: mask and masked image's latents of an inpainting model.
+        step : int
+            The sampler's step, which places the windows.
+
+        Returns
+        -------
+        list of Tensor
+            Float32 predictions of x0, one per entry.
+        """
+        scaled = x / (sigma**2 + 1).sqrt()
+        if concat is not None:
+            scaled = torch.cat([scaled, concat], dim=1)
+        scaled = scaled.to(self.dtype)
+        timestep = self.table.timestep(sigma).to(x.device)
+        outputs: list[Tensor] = [x] * len(entries)
+        for indices, controls in self._batches(entries, float(sigma)):
+            batch = [entries[index] for index in indices]
+            for index, output in zip(indices, self._evaluate(scaled, timestep, batch, controls, step), strict=True):
+                outputs[index] = self._to_x0(x, sigma, output)
+        return outputs
+
+    def _default_windows(self) -> ContextWindows:
+        default, limit = ContextWindows(), self.max_frames
+        if default.length is None or limit is None or limit >= default.length:
+            return default
+        return ContextWindows(length=limit, overlap=limit // 4)
+
+    def _check_windows(self) -> None:
+        length, limit = self.windows.length, self.max_frames
+        if length is not None and limit is not None and length > limit:
+            raise ModelError(f"context windows of {length} frames: the motion module takes {limit} at once")
+
+    def _to_x0(self, x: Tensor, sigma: Tensor, output: Tensor) -> Tensor:
+        if self.prediction_type == "epsilon":
+            return x - sigma * output
+        if self.prediction_type == "sample":
+            return output
+        return x / (sigma**2 + 1) - output * (sigma / (sigma**2 + 1).sqrt())
+
+    def _batches(
+        self, entries: Sequence[PreparedEntry], sigma: float
+    ) -> list[tuple[list[int], tuple[PreparedControl, ...]]]:
+        """Group the entries that go through the network together: those under the same ControlNets."""
+        groups: dict[tuple[int, ...], tuple[list[int], tuple[PreparedControl, ...]]] = {}
+        for index, entry in enumerate(entries):
+            controls = entry.active_controls(sigma)
+            key = tuple(id(control.hint) for control in controls)
+            if not self.guidance_batch:
+                key = (*key, -index)
+            groups.setdefault(key, ([], controls))[0].append(index)
+        return list(groups.values())
+
+    def _evaluate(
+        self,
+        scaled: Tensor,
+        timestep: Tensor,
+        entries: Sequence[PreparedEntry],
+        controls: tuple[PreparedControl, ...],
+        step: int,
+    ) -> Tensor:
+        """Compute the network's float32 output `(entries, F, C, h, w)`."""
+        context = _joined_embeddings(entries)
+        added = _joined_added(entries)
+        frames = len(scaled)
+        if not self.is_motion:
+            parts = [slice(start, start + self.frame_batch) for start in range(0, frames, self.frame_batch)]
+            return torch.cat([self._call(scaled, timestep, context, added, controls, part) for part in parts], dim=1)
+        windows = self.windows.windows(frames, step)
+        if len(windows) == 1:
+            return self._call(scaled, timestep, context, added, controls, slice(0, frames))
+        channels = self.latent_channels
+        total = torch.zeros(len(entries), frames, channels, *scaled.shape[-2:], device=scaled.device)
+        # The output's average is x0's average, as x0 is linear in it; so windows are blended before guidance.
+        for window, weight in zip(windows, window_weights(windows, scaled), strict=True):
+            part = slice(window.start, window.stop)
+            total[:, part] += self._call(scaled, timestep, context, added, controls, part) * weight
+        return total
+
+    def _call(
+        self,
+        scaled: Tensor,
+        timestep: Tensor,
+        context: Tensor,
+        added: dict[str, Tensor] | None,
+        controls: tuple[PreparedControl, ...],
+        part: slice,
+    ) -> Tensor:
+        """One call of the network on some frames, under all conditionings of the batch."""
+        x = scaled[part]
+        frames, copies = len(x), len(context)
+        flat = x.repeat(copies, 1, 1, 1)
+        per_frame = context.repeat_interleave(frames, dim=0)
+        added_per_frame = (
+            None if added is None else {key: value.repeat_interleave(frames, dim=0) for key, value in added.items()}
+        )
+        extra: dict[str, Any] = {}
+        if controls:
+            bare = flat[:, : self.latent_channels]  # ControlNets do not know an inpainting model's channels
+            down, middle = _summed(
+                [control.residuals(bare, timestep, per_frame, added_per_frame, part, copies) for control in controls]
+            )
+            extra = {"down_block_additional_residuals": tuple(down), "mid_block_additional_residual": middle}
+        if self.is_motion:
+            clips = flat.view(copies, frames, *flat.shape[1:]).transpose(1, 2)
+            output: Tensor = self.unet(clips, timestep, per_frame, added_cond_kwargs=added, return_dict=False, **extra)[
+                0
+            ]
+            return output.transpose(1, 2).float()
+        output = self.unet(flat, timestep, per_frame, added_cond_kwargs=added_per_frame, return_dict=False, **extra)[0]
+        return output.reshape(copies, frames, *output.shape[1:]).float()
+
+
+def _needs_pooled(unet: Any) -> bool:
+    return bool(unet.config.get("addition_embed_type") == "text_time")
+
+
+def _joined_embeddings(entries: Sequence[PreparedEntry]) -> Tensor:
+    """Prompts in one batch; unequal lengths are repeated to the least common multiple, which attention cannot tell."""
+    length = math.lcm(*(entry.embedding.shape[1] for entry in entries))
+    return torch.cat([entry.embedding.repeat(1, length // entry.embedding.shape[1], 1) for entry in entries])
+
+
+def _joined_added(entries: Sequence[PreparedEntry]) -> dict[str, Tensor] | None:
+    rows = [entry.added for entry in entries if entry.added is not None]
+    return {key: torch.cat([row[key] for row in rows]) for key in rows[0]} if rows else None
+
+
+def _summed(parts: Sequence[Residuals]) -> Residuals:
+    down, middle = list(parts[0][0]), parts[0][1]
+    for more_down, more_middle in parts[1:]:
+        down = [left + right for left, right in zip(down, more_down, strict=True)]
+        middle = middle + more_middle
+    return down, middle

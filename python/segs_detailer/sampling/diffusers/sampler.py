@@ -1,0 +1,165 @@
+"""The `Sampler` over diffusers' models."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ...errors import InvalidArgumentError, InvalidTypeError
+from ..denoise_mask import latent_mask
+from ..protocol import Conditioning, Geometry, SampleJob
+from ..stages import Run, Stage, run_stages, total_sigmas, total_steps
+from .conditioning import PreparedEntry, prepare_conditioning
+from .guidance import GuidedDenoiser
+
+if TYPE_CHECKING:
+    from ..denoiser import Denoiser
+    from .model import DiffusersModel
+    from .vae import FrameVAE
+
+__all__ = ["DiffusersSampler"]
+
+
+class DiffusersSampler:
+    """Encode, sample and decode with a UNet and a VAE of diffusers.
+
+    Parameters
+    ----------
+    model : DiffusersModel
+        The UNet with its noise levels.
+    vae : FrameVAE
+        The VAE.
+
+    Notes
+    -----
+    Latents are `(F, C, h, w)` float32 as the VAE gives them, not scaled, as ComfyUI's are; callbacks see them scaled,
+    in the sampler's own space.
+    """
+
+    def __init__(self, model: DiffusersModel, vae: FrameVAE) -> None:
+        self.model = model
+        self.vae = vae
+
+    @property
+    def geometry(self) -> Geometry:
+        """Any number of frames; sizes that the VAE takes."""
+        return Geometry(size_multiple=self.vae.pixels_per_latent)
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Latents of `frames` `(B, H, W, 3)` in [0, 1]: the mode of the VAE's distribution."""
+        return self.vae.encode(frames)
+
+    def decode(self, latents: Tensor, *, full_precision: bool = False) -> Tensor:
+        """Frames `(B, H, W, 3)` float32 in [0, 1]."""
+        return self.vae.decode(latents, full_precision=full_precision)
+
+    @torch.no_grad()
+    def sample(self, latents: Tensor, job: SampleJob) -> Tensor:
+        """Repaint latents; where the noise mask is 0 they come back to the bit.
+
+        Parameters
+        ----------
+        latents : Tensor
+            `(F, C, h, w)`, as `encode` gives them.
+        job : SampleJob
+            The settings.
+
+        Returns
+        -------
+        Tensor
+            Latents of the same shape, dtype and device. A schedule that leaves no steps returns the input's values.
+        """
+        self.model.check_latents(latents)
+        source = self.vae.to_model(latents.to(self.model.device, torch.float32))
+        mask = None if job.noise_mask is None else latent_mask(job.noise_mask, source)
+        base = self._stage(source, job, job.positive, job.negative)
+        refiner, ratio = None, 0.0
+        if job.refiner is not None:
+            sampler, ratio = job.refiner.sampler, job.refiner.ratio
+            if not isinstance(sampler, DiffusersSampler):
+                raise InvalidTypeError("refiner", "a diffusers model, as the base model is", type(sampler).__name__)
+            if not 0 <= ratio <= 1:
+                raise InvalidArgumentError("refiner_ratio", "a number in [0, 1]", str(ratio))
+            sampler.model.check_latents(latents)
+            refiner = sampler._stage(source, job, job.refiner.positive, job.refiner.negative)
+        run = Run(
+            sampler_name=job.sampler_name,
+            steps=job.steps,
+            denoise=job.denoise,
+            seed=job.seed,
+            mask=mask,
+            differential=job.differential,
+            noise=job.noise,
+            refiner_ratio=ratio,
+            options=self.model.options,
+            callback=job.callback,
+        )
+        result = run_stages(source, base, refiner, run)
+        if result is source:
+            return latents.clone()
+        result = self.vae.from_model(result).to(latents.device, latents.dtype)
+        leaks = job.differential and not self.model.options.strict_mask
+        if mask is None or leaks:
+            return result
+        # Scaling and back is not exact in float32: outside the mask take the input itself.
+        return torch.where(mask.to(latents.device) == 0, latents, result)
+
+    def _stage(self, source: Tensor, job: SampleJob, positive: Conditioning, negative: Conditioning) -> Stage:
+        model, total = self.model, total_steps(job.steps, job.denoise)
+        if job.scheduler_func is None:
+            sigmas = total_sigmas(job.sampler_name, job.scheduler, model.table, total)
+        else:
+            sigmas = _checked_sigmas(job.scheduler_func(model, job.sampler_name, total))
+        source = source.to(model.device)
+        concat = self._inpaint_channels(source, job)
+
+        def denoiser(levels: Tensor) -> Denoiser:
+            def prepared(conditioning: Conditioning, argument: str) -> list[PreparedEntry]:
+                return prepare_conditioning(
+                    conditioning,
+                    argument,
+                    source,
+                    model.table,
+                    dtype=model.dtype,
+                    needs_pooled=model.needs_pooled,
+                    pixels_per_latent=self.vae.pixels_per_latent,
+                )
+
+            sides = prepared(positive, "positive"), prepared(negative, "negative")
+            return GuidedDenoiser(model, *sides, cfg=job.cfg, concat=concat, sigmas=levels)
+
+        return Stage(denoiser, model.table, sigmas)
+
+    def _inpaint_channels(self, source: Tensor, job: SampleJob) -> Tensor | None:
+        """Mask and masked image's latents `(F, 1 + C, h, w)` for an inpainting checkpoint, `None` for others.
+
+        An inpainting checkpoint always needs them; without `inpaint_model` it sees the whole image, as in ComfyUI.
+        """
+        if not self.model.takes_masked_image:
+            if job.inpaint_model:
+                warnings.warn(
+                    "inpaint_model has no effect: the UNet takes no mask and masked image (it is no inpainting "
+                    "checkpoint); the noise mask works all the same",
+                    stacklevel=3,
+                )
+            return None
+        pixels = job.pixels
+        mask = torch.ones(1, *pixels.shape[1:3]) if job.noise_mask is None else job.noise_mask
+        small = latent_mask(mask, source).round().expand(len(source), -1, -1, -1)
+        if not job.inpaint_model:
+            return torch.cat([small, source], dim=1)
+        hidden = mask.to(pixels.device).round()[..., None]
+        masked = self.vae.encode(pixels * (1 - hidden) + 0.5 * hidden)
+        return torch.cat([small, self.vae.to_model(masked.to(source.device))], dim=1)
+
+
+def _checked_sigmas(sigmas: Tensor) -> Tensor:
+    """Noise levels of a user's function, as float32 on the CPU."""
+    levels = torch.as_tensor(sigmas).detach().to("cpu", torch.float32)
+    falling = levels.ndim == 1 and bool((levels.diff() <= 0).all()) and bool((levels >= 0).all())
+    if not falling or not len(levels):
+        raise InvalidArgumentError("scheduler_func", "sigmas (n,) that fall to 0", f"{levels.tolist()}")
+    return levels

@@ -1,0 +1,143 @@
+"""A VAE of diffusers over the frames of a clip, in chunks that fit the memory."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ...errors import InvalidArgumentError
+from .device import execution_device
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["FrameVAE"]
+
+
+class FrameVAE:
+    """Frames to latents and back: the `vae` of a `BasicPipe`.
+
+    Parameters
+    ----------
+    vae : diffusers.AutoencoderKL
+        The network; one whose `encode` gives plain latents (AutoencoderTiny) works too.
+    chunk : int
+        Frames that go through it at once. When memory runs out the chunk is halved down to one frame, then the
+        network works in tiles; a warning says so.
+    """
+
+    def __init__(self, vae: Any, *, chunk: int = 8) -> None:
+        if chunk < 1:
+            raise InvalidArgumentError("chunk", "at least 1", str(chunk))
+        self.vae = vae
+        self.chunk = chunk
+
+    @property
+    def pixels_per_latent(self) -> int:
+        """Spatial factor of the network."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Latents of frames: the mode of the network's distribution, as the network gives them (not yet scaled).
+
+        Parameters
+        ----------
+        frames : Tensor
+            `(B, H, W, 3)` in [0, 1]; H and W are multiples of `pixels_per_latent`.
+
+        Returns
+        -------
+        Tensor
+            `(B, C, H / f, W / f)` float32, on the network's device.
+        """
+        factor = self.pixels_per_latent
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.shape[1] % factor or frames.shape[2] % factor:
+            expected = f"(B, H, W, 3) with H and W multiples of {factor}"
+            raise InvalidArgumentError("frames", expected, f"shape {tuple(frames.shape)}")
+
+        def encode(part: Tensor) -> Tensor:
+            pixels = part.movedim(-1, 1).to(execution_device(self.vae), self.vae.dtype) * 2 - 1
+            output = self.vae.encode(pixels)
+            distribution = getattr(output, "latent_dist", None)
+            latents: Tensor = output.latents if distribution is None else distribution.mode()
+            return latents.float()
+
+        return self._in_chunks(encode, frames, "encoding")
+
+    def decode(self, latents: Tensor, *, full_precision: bool = False) -> Tensor:
+        """Frames of latents.
+
+        Parameters
+        ----------
+        latents : Tensor
+            `(B, C, h, w)`, as `encode` gives them.
+        full_precision : bool
+            Compute in float32 whatever the network's dtype.
+
+        Returns
+        -------
+        Tensor
+            `(B, H, W, 3)` float32 in [0, 1], on the network's device.
+        """
+        dtype = self.vae.dtype
+        if full_precision and dtype != torch.float32:
+            # Not vae.to: diffusers warns there of models that keep parts in float32; a VAE keeps none.
+            torch.nn.Module.to(self.vae, torch.float32)
+            try:
+                return self._decode(latents)
+            finally:
+                torch.nn.Module.to(self.vae, dtype)
+        return self._decode(latents)
+
+    def to_model(self, latents: Tensor) -> Tensor:
+        """Latents as the diffusion model takes them: shifted and scaled to a standard deviation near 1."""
+        return (latents - self._shift) * self._scale
+
+    def from_model(self, latents: Tensor) -> Tensor:
+        """Undo `to_model`."""
+        return latents / self._scale + self._shift
+
+    @property
+    def _scale(self) -> float:
+        return float(self.vae.config.scaling_factor)
+
+    @property
+    def _shift(self) -> float:
+        return float(self.vae.config.get("shift_factor") or 0.0)
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        def decode(part: Tensor) -> Tensor:
+            picture: Tensor = self.vae.decode(part.to(execution_device(self.vae), self.vae.dtype)).sample
+            return (picture.float() / 2 + 0.5).clamp(0, 1).movedim(1, -1)
+
+        return self._in_chunks(decode, latents, "decoding").contiguous()
+
+    @torch.no_grad()
+    def _in_chunks(self, work: Callable[[Tensor], Tensor], batch: Tensor, doing: str) -> Tensor:
+        """`work` over the batch, with ever smaller pieces while memory runs out."""
+        if not len(batch):
+            raise InvalidArgumentError("frames", "at least one frame", "none")
+        done: list[Tensor] = []
+        start, chunk, tiled = 0, self.chunk, bool(getattr(self.vae, "use_tiling", False))
+        while start < len(batch):
+            try:
+                done.append(work(batch[start : start + chunk]))
+                start += chunk
+                continue
+            except torch.cuda.OutOfMemoryError:
+                if chunk == 1 and (tiled or not hasattr(self.vae, "enable_tiling")):
+                    raise
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            if chunk > 1:
+                chunk = min(chunk, len(batch) - start) // 2 or 1
+                message = f"out of memory while {doing}: going on with {chunk} frame(s) at once"
+            else:
+                self.vae.enable_tiling()
+                tiled = True
+                message = f"out of memory while {doing} one frame: going on in tiles"
+            warnings.warn(message, stacklevel=4)
+        return torch.cat(done)

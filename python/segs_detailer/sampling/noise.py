@@ -1,0 +1,90 @@
+"""Noise: the start's, that of ancestral steps, and Brownian paths."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from ..errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["NoiseSampler", "brownian_noise", "gaussian_noise", "seeded_noise"]
+
+NoiseSampler: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
+"""`(sigma, sigma_next) -> noise` of standard deviation 1 for the step between two noise levels."""
+
+_SEEDS = 2**64
+
+
+def seeded_noise(like: Tensor, seed: int) -> Tensor:
+    """Noise of a seed, the same on every device.
+
+    Parameters
+    ----------
+    like : Tensor
+        Gives the shape, the dtype and the device.
+    seed : int
+        Any number; it counts modulo 2^64.
+
+    Returns
+    -------
+    Tensor
+        Normal noise, drawn on the CPU in float32.
+    """
+    generator = torch.Generator("cpu").manual_seed(seed % _SEEDS)
+    return torch.randn(like.shape, generator=generator, dtype=torch.float32).to(like.device, like.dtype)
+
+
+def gaussian_noise(like: Tensor, seed: int) -> NoiseSampler:
+    """Fresh noise for each step, from a generator of that seed on the latents' own device, as ComfyUI draws it."""
+    generator = torch.Generator(like.device).manual_seed(seed % _SEEDS)
+
+    def noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:  # noqa: ARG001 - white noise has no time
+        return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+
+    return noise
+
+
+def brownian_noise(like: Tensor, seed: int, sigma_min: Tensor, sigma_max: Tensor, *, on_cpu: bool) -> NoiseSampler:
+    """Increments of one Brownian path, so that the noise does not depend on how the steps divide it.
+
+    Parameters
+    ----------
+    like : Tensor
+        Gives the shape, the dtype and the device.
+    seed : int
+        Seed of the path.
+    sigma_min, sigma_max : Tensor
+        Ends of the path.
+    on_cpu : bool
+        Draw on the CPU, the same on every device; else on the latents' device.
+
+    Raises
+    ------
+    MissingDependencyError
+        torchsde is not installed.
+    """
+    try:
+        from torchsde import BrownianTree
+    except ImportError as error:
+        raise MissingDependencyError("torchsde", "diffusers") from error
+    device = torch.device("cpu") if on_cpu else like.device
+    zero = torch.zeros(like.shape, dtype=like.dtype, device=device)
+    tree: Any = BrownianTree(sigma_min.cpu(), zero, sigma_max.cpu(), entropy=seed % _SEEDS)
+
+    def noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
+        low, high = torch.minimum(sigma, sigma_next), torch.maximum(sigma, sigma_next)
+        with warnings.catch_warnings():
+            # torchsde rounds its ends to six digits, moves times outside them onto them, and warns of it.
+            warnings.filterwarnings("ignore", message="Should have t", category=UserWarning)
+            increment: Tensor = tree(low, high)
+        if sigma_next < sigma:
+            increment = -increment
+        return (increment / (sigma_next - sigma).abs().sqrt()).to(like.device)
+
+    return noise
