@@ -1,0 +1,38 @@
+"""The detailer: segments of frames are cropped, scaled up, repainted, scaled back and pasted."""
+
+from segs_detailer.detailer.api import DetailResult, detail_frames
+from segs_detailer.detailer.hooks import CombinedHook, DetailerHook, HookCalls
+from segs_detailer.detailer.models import Models, PipeModel
+from segs_detailer.detailer.pasting import paste_segs
+from segs_detailer.detailer.progress import Observer, Progress, SegmentProgress, observer_for
+from segs_detailer.detailer.run import (
+    DetailedSegment,
+    Run,
+    SegmentWarning,
+    detail_and_paste,
+    detail_segment,
+    detail_segs,
+)
+from segs_detailer.detailer.settings import DetailerSettings
+
+__all__ = [
+    "CombinedHook",
+    "DetailResult",
+    "DetailedSegment",
+    "DetailerHook",
+    "DetailerSettings",
+    "HookCalls",
+    "Models",
+    "Observer",
+    "PipeModel",
+    "Progress",
+    "Run",
+    "SegmentProgress",
+    "SegmentWarning",
+    "detail_and_paste",
+    "detail_frames",
+    "detail_segment",
+    "detail_segs",
+    "observer_for",
+    "paste_segs",
+]

@@ -1,0 +1,219 @@
+"""The detailer for scripts: frames of any kind in, the same kind out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from segs_detailer._interop import convert
+from segs_detailer.detailer.hooks import HookCalls
+from segs_detailer.detailer.models import Models
+from segs_detailer.detailer.progress import Observer, observer_for
+from segs_detailer.detailer.run import Run, detail_and_paste
+from segs_detailer.detailer.settings import DetailerSettings
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from segs_detailer.sampling.protocol import SchedulerFunc
+    from segs_detailer.segs import SEGS
+
+__all__ = ["DetailResult", "detail_frames"]
+
+_SIZES_OF = ("bbox", "crop_region")
+
+
+class DetailResult(NamedTuple):
+    """What `detail_frames` gives.
+
+    Parameters
+    ----------
+    frames : Tensor, ndarray or list of PIL.Image.Image
+        The detailed frames, of the kind, shape and dtype that came in.
+    segs : SEGS
+        The segments in the frames' size, each with its crops as `cropped_image`, float32 `(B, h, w, 3)`.
+    cnet_images : list of Tensor
+        Images of the segments' control wrappers.
+    """
+
+    frames: Any
+    segs: SEGS
+    cnet_images: list[Tensor]
+
+
+def detail_frames(
+    frames: Any,
+    segs: Any,
+    pipe: Any,
+    *,
+    guide_size: float = 512,
+    guide_size_for: Literal["bbox", "crop_region"] = "bbox",
+    max_size: float = 1024,
+    seed: int = 0,
+    steps: int = 20,
+    cfg: float = 8.0,
+    sampler_name: str = "euler",
+    scheduler: str = "normal",
+    denoise: float = 0.5,
+    feather: int = 5,
+    refiner_ratio: float | None = 0.2,
+    refiner_pipe: Any = None,
+    detailer_hook: Any = None,
+    inpaint_model: bool = False,
+    noise_mask_feather: int = 20,
+    scheduler_func: SchedulerFunc | None = None,
+    in_place: bool = False,
+    progress: bool | Observer = False,
+) -> DetailResult:
+    """Repaint the segments of a clip, one after the other, each on the frames as the one before left them.
+
+    Outside the pasted masks every pixel keeps its bits.
+
+    Parameters
+    ----------
+    frames : Tensor, ndarray or list of PIL.Image.Image
+        `(B, H, W, 3 or 4)`, float32 or float16 in [0, 1], or uint8; or B images of mode RGB or RGBA and one size. The
+        colours of RGBA frames are repainted, their alpha is kept. Crops are worked on as float32; uint8 frames stay
+        uint8 and are rounded once, where a crop is pasted.
+    segs : SEGS
+        `((H, W), [SEG, ...])`; rescaled where it was made for another frame size.
+    pipe : BasicPipe, tuple or Sampler
+        `(model, clip, vae, positive, negative)`, or a sampler itself.
+    guide_size : float
+        Pixels that the shorter side of the bounding box is scaled up to.
+    guide_size_for : {"bbox", "crop_region"}
+        What the guide size counts for.
+    max_size : float
+        Limit in pixels of the longer side of a scaled crop.
+    seed : int
+        Seed of the start noise, the same for each segment.
+    steps : int
+        Sampling steps that are run.
+    cfg : float
+        Classifier-free guidance scale.
+    sampler_name, scheduler : str
+        Names as in ComfyUI's KSampler.
+    denoise : float
+        How much is repainted, in (0, 1].
+    feather : int
+        Blur of the paste's mask in pixels of the frame.
+    refiner_ratio : float or None
+        Share of the steps that the refiner does.
+    refiner_pipe : BasicPipe, tuple, Sampler or None
+        The model that finishes.
+    detailer_hook : object or None
+        Any of the methods of `DetailerHook`.
+    inpaint_model : bool
+        The model is an inpainting checkpoint.
+    noise_mask_feather : int
+        Blur of the noise mask in pixels of the crop; above 0 sampling uses differential diffusion.
+    scheduler_func : callable or None
+        `(model, sampler_name, steps) -> sigmas`, in place of `scheduler`.
+    in_place : bool
+        Paste into `frames`, a tensor or a writable array, instead of one copy.
+    progress : bool or callable
+        True for a bar on the terminal (needs tqdm); or a function that is called with each `Progress`. What it raises
+        ends the run: the frames are then unchanged, unless `in_place`.
+
+    Returns
+    -------
+    DetailResult
+        `frames` is the input itself where nothing was pasted.
+
+    Raises
+    ------
+    InvalidArgumentError, InvalidTypeError
+        An argument that cannot be used, by name. Arguments are checked before anything is changed.
+    ModelError
+        No backend takes the model, or it gave a result that does not fit.
+    MissingDependencyError
+        An optional package is not installed.
+
+    Warns
+    -----
+    SegmentWarning
+        A segment was left as it was: it lies outside the frames, or its result was not finite.
+    """
+    if guide_size_for not in _SIZES_OF:
+        raise InvalidArgumentError("guide_size_for", '"bbox" or "crop_region"', repr(guide_size_for))
+    settings = DetailerSettings(
+        guide_size=guide_size,
+        guide_size_for_bbox=guide_size_for == "bbox",
+        max_size=max_size,
+        seed=seed,
+        steps=steps,
+        cfg=cfg,
+        sampler_name=sampler_name,
+        scheduler=scheduler,
+        denoise=denoise,
+        feather=feather,
+        refiner_ratio=refiner_ratio,
+        inpaint_model=inpaint_model,
+        noise_mask_feather=noise_mask_feather,
+        scheduler_func=scheduler_func,
+    )
+    tensor, owned = _to_tensor(frames, in_place=in_place)
+    models = Models.of(pipe, refiner_pipe, names=("pipe", "refiner_pipe"))
+    with observer_for(progress) as observer:
+        run = Run(models, settings, HookCalls(detailer_hook), observer)
+        detailed, new_segs, cnet_images = detail_and_paste(tensor, segs, run, in_place=owned)
+    return DetailResult(_like_input(detailed, frames), new_segs, cnet_images)
+
+
+def _to_tensor(frames: Any, *, in_place: bool) -> tuple[Tensor, bool]:
+    """Frames as a tensor, and whether the run may write to it."""
+    if isinstance(frames, torch.Tensor):
+        return frames, in_place
+    if isinstance(frames, np.ndarray):
+        tensor = _array_to_tensor(frames)
+        # What torch cannot read where it is was copied: that copy is this run's own.
+        shared = tensor.data_ptr() == frames.ctypes.data
+        if in_place and not shared:
+            raise InvalidArgumentError("frames", "a writable array without negative strides, for in_place", "another")
+        return tensor, in_place or not shared
+    if isinstance(frames, Sequence) and not isinstance(frames, (str, bytes)):
+        if in_place:
+            raise InvalidArgumentError("in_place", "False for a list of images", "True")
+        # The stack is this run's own copy already.
+        return _stack_images(frames), True
+    expected = "a tensor, a NumPy array or a list of PIL images"
+    raise InvalidTypeError("frames", expected, type(frames).__name__)
+
+
+def _array_to_tensor(frames: np.ndarray[Any, Any]) -> Tensor:
+    if frames.dtype not in (np.float32, np.float16, np.uint8):
+        raise InvalidTypeError("frames", "float32, float16 or uint8", str(frames.dtype))
+    tensor: Tensor = convert(frames, torch.empty(0))
+    return tensor
+
+
+def _stack_images(images: Sequence[Any]) -> Tensor:
+    if not images:
+        raise InvalidArgumentError("frames", "at least one image", "an empty list")
+    first = images[0]
+    for index, image in enumerate(images):
+        if not isinstance(image, Image.Image):
+            raise InvalidTypeError(f"frames[{index}]", "a PIL image", type(image).__name__)
+        if image.mode not in ("RGB", "RGBA"):
+            expected = "mode RGB or RGBA (see PIL.Image.Image.convert)"
+            raise InvalidArgumentError(f"frames[{index}]", expected, image.mode)
+        if (image.mode, image.size) != (first.mode, first.size):
+            expected = f"mode {first.mode} and size {first.size}, as the first has"
+            raise InvalidArgumentError(f"frames[{index}]", expected, f"{image.mode} and {image.size}")
+    stack = np.empty((len(images), first.height, first.width, len(first.getbands())), np.uint8)
+    for frame, image in zip(stack, images, strict=True):
+        frame[:] = np.asarray(image)
+    return torch.from_numpy(stack)
+
+
+def _like_input(detailed: Tensor, frames: Any) -> Any:
+    if isinstance(frames, torch.Tensor):
+        return detailed
+    if isinstance(frames, np.ndarray):
+        return frames if detailed.data_ptr() == frames.ctypes.data else detailed.numpy()
+    return [Image.fromarray(frame) for frame in detailed.numpy()]

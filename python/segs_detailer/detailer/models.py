@@ -1,0 +1,128 @@
+"""A pipe's models, ready to sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.sampling.protocol import Sampler
+from segs_detailer.sampling.resolve import sampler_for
+
+if TYPE_CHECKING:
+    from segs_detailer.sampling.protocol import Conditioning
+
+__all__ = ["Models", "PipeModel"]
+
+
+@dataclass(frozen=True, slots=True)
+class PipeModel:
+    """What one basic_pipe brings.
+
+    Parameters
+    ----------
+    model, clip, vae : object
+        The pipe's own objects.
+    sampler : Sampler
+        The model behind the detailer's protocol.
+    positive, negative : Conditioning
+        Conditioning over the whole frame.
+    """
+
+    model: Any
+    clip: Any
+    vae: Any
+    sampler: Sampler
+    positive: Conditioning
+    negative: Conditioning
+
+    @classmethod
+    def of(cls, argument: str, pipe: object, *, vae: Any = None) -> PipeModel:
+        """Take a pipe apart and find the backend of its model.
+
+        Parameters
+        ----------
+        argument : str
+            Name for error messages.
+        pipe : BasicPipe, tuple or Sampler
+            `(model, clip, vae, positive, negative)`, or a sampler that needs no conditioning.
+        vae : object
+            Stands in for the pipe's VAE: a refiner works on the latents of the base model's.
+
+        Returns
+        -------
+        PipeModel
+            The pipe.
+
+        Raises
+        ------
+        InvalidTypeError
+            `pipe` is neither a pipe nor a sampler.
+        InvalidArgumentError
+            A tuple of another length.
+        ModelError
+            No backend takes the model.
+        """
+        if isinstance(pipe, (tuple, list)):
+            if len(pipe) != 5:
+                expected = "(model, clip, vae, positive, negative)"
+                raise InvalidArgumentError(argument, expected, f"{len(pipe)} items")
+            model, clip, own_vae, positive, negative = pipe
+            vae = own_vae if vae is None else vae
+            return cls(model, clip, vae, sampler_for(model, clip, vae), positive, negative)
+        if isinstance(pipe, Sampler):
+            return cls(pipe, None, None, pipe, [], [])
+        raise InvalidTypeError(argument, "a basic_pipe of five items or a Sampler", type(pipe).__name__)
+
+    def sampler_of(self, model: Any) -> Sampler:
+        """Find the sampler of a model that a hook or a control wrapper put in the place of this one.
+
+        Parameters
+        ----------
+        model : object
+            The model to sample with.
+
+        Returns
+        -------
+        Sampler
+            This pipe's own where the model is its own.
+        """
+        return self.sampler if model is self.model else sampler_for(model, self.clip, self.vae)
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models of a run.
+
+    Parameters
+    ----------
+    base : PipeModel
+        The model that paints.
+    refiner : PipeModel or None
+        The model that finishes.
+    """
+
+    base: PipeModel
+    refiner: PipeModel | None = None
+
+    @classmethod
+    def of(cls, pipe: object, refiner_pipe: object | None, *, names: tuple[str, str]) -> Models:
+        """Find the backends of both pipes.
+
+        Parameters
+        ----------
+        pipe : BasicPipe, tuple or Sampler
+            The base model's pipe.
+        refiner_pipe : BasicPipe, tuple, Sampler or None
+            The refiner's; its VAE is not used.
+        names : tuple of str
+            Names of the two arguments, for error messages.
+
+        Returns
+        -------
+        Models
+            Both.
+        """
+        base = PipeModel.of(names[0], pipe)
+        refiner = None if refiner_pipe is None else PipeModel.of(names[1], refiner_pipe, vae=base.vae)
+        return cls(base, refiner)

@@ -1,0 +1,119 @@
+"""Sizes: how large a crop is sampled, and how many frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["WorkingSize", "fit_size", "plan_size", "reflect_frames"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingSize:
+    """Size at which a crop is sampled.
+
+    Parameters
+    ----------
+    height, width : int
+        Pixels.
+    scaled : bool
+        False where the crop is worked on at its own size.
+    """
+
+    height: int
+    width: int
+    scaled: bool
+
+
+def plan_size(
+    size: tuple[int, int], bbox: Sequence[int], *, guide_size: float, guide_size_for_bbox: bool, max_size: float
+) -> WorkingSize:
+    """Scale a crop so that its subject has the guide size.
+
+    The scale is `guide_size` over the shorter side of the bounding box, or of the crop. Where that makes the longer
+    side pass `max_size`, the scale is reduced to reach it. A scale of 1 or less, or one that leaves a side without
+    pixels, means the crop's own size. A bounding box without area says nothing about the subject: then the crop's
+    shorter side counts.
+
+    Parameters
+    ----------
+    size : tuple of int
+        `(height, width)` of the crop in pixels.
+    bbox : sequence of int
+        `(x1, y1, x2, y2)` of the subject in pixels.
+    guide_size, max_size : float
+        Pixels.
+    guide_size_for_bbox : bool
+        Whether the guide size counts for the bounding box; else for the crop.
+
+    Returns
+    -------
+    WorkingSize
+        Sides truncated to whole pixels, not yet fitted to a model.
+    """
+    height, width = size
+    shorter = min(width, height)
+    if guide_size_for_bbox:
+        x1, y1, x2, y2 = bbox
+        shorter = min(x2 - x1, y2 - y1) or shorter
+    scale = guide_size / shorter
+    new_width, new_height = int(width * scale), int(height * scale)
+    longer = max(new_width, new_height)
+    if longer > max_size:
+        scale *= max_size / longer
+        new_width, new_height = int(width * scale), int(height * scale)
+    if scale <= 1.0 or new_width == 0 or new_height == 0:
+        return WorkingSize(height, width, scaled=False)
+    return WorkingSize(new_height, new_width, scaled=True)
+
+
+def fit_size(size: WorkingSize, *, multiple: int, max_size: float) -> tuple[int, int]:
+    """Round a working size to what a model takes.
+
+    A scaled size goes to the nearest multiple, without passing `max_size`; a crop at its own size is rounded up, so
+    that no detail is lost. No side falls below one multiple.
+
+    Parameters
+    ----------
+    size : WorkingSize
+        The planned size.
+    multiple : int
+        Both sides are multiples of this many pixels.
+    max_size : float
+        Limit of a scaled size's sides in pixels.
+
+    Returns
+    -------
+    tuple of int
+        `(height, width)`.
+    """
+    if not size.scaled:
+        return -(-size.height // multiple) * multiple, -(-size.width // multiple) * multiple
+    limit = max(int(max_size) // multiple, 1)
+
+    def fit(side: int) -> int:
+        return min(max((side + multiple // 2) // multiple, 1), limit) * multiple
+
+    return fit(size.height), fit(size.width)
+
+
+def reflect_frames(count: int, wanted: int) -> list[int]:
+    """Lengthen a clip by running back and forth over it: its frames' indices.
+
+    Parameters
+    ----------
+    count : int
+        Frames in the clip, at least 1.
+    wanted : int
+        Frames needed, at least `count`.
+
+    Returns
+    -------
+    list of int
+        `wanted` indices, for example `[0, 1, 2, 1, 0, 1]` for 3 frames and 6 wanted: the ends are not doubled.
+    """
+    period = max(2 * count - 2, 1)
+    return [min(i % period, period - i % period) if count > 1 else 0 for i in range(wanted)]

@@ -1,0 +1,160 @@
+"""Progress of a run: what is reported, to whom, and a bar on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from segs_detailer.errors import InvalidTypeError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Observer", "Progress", "SegmentProgress", "Stage", "observer_for"]
+
+Stage: TypeAlias = Literal["crop", "encode", "sample", "decode", "paste"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is.
+
+    Parameters
+    ----------
+    segment : int
+        Index of the segment, from 0.
+    segments : int
+        Segments in the run.
+    label : str
+        The segment's label.
+    stage : str
+        `"crop"`, `"encode"`, `"sample"`, `"decode"` or `"paste"`.
+    step, steps : int
+        Steps of the stage that are done, and in all. A stage begins with step 0; sampling reports every step, the other
+        stages only their beginning.
+    x0 : Tensor or None
+        While sampling: what the model now predicts as the result, as latents of its own. For previews.
+    """
+
+    segment: int
+    segments: int
+    label: str
+    stage: Stage
+    step: int
+    steps: int
+    x0: Tensor | None = None
+
+
+Observer: TypeAlias = Callable[[Progress], None]
+"""Called with each `Progress`. What it raises ends the run."""
+
+
+class SegmentProgress:
+    """Reports of one segment.
+
+    Parameters
+    ----------
+    observer : Observer or None
+        Who is told.
+    segment, segments : int
+        The segment's index and the number of segments.
+    label : str
+        The segment's label.
+    """
+
+    def __init__(self, observer: Observer | None, segment: int, segments: int, label: str) -> None:
+        self._observer = observer
+        self._segment = segment
+        self._segments = segments
+        self._label = label
+
+    @property
+    def name(self) -> str:
+        """How messages name the segment."""
+        return f"segment {self._segment + 1} of {self._segments}" + (f" ({self._label!r})" if self._label else "")
+
+    def at(self, stage: Stage, step: int = 0, steps: int = 1, x0: Tensor | None = None) -> None:
+        """Report a stage, or a step of it.
+
+        Parameters
+        ----------
+        stage : str
+            The stage.
+        step, steps : int
+            Steps done and in all.
+        x0 : Tensor or None
+            The result as now predicted.
+        """
+        if self._observer is not None:
+            self._observer(Progress(self._segment, self._segments, self._label, stage, step, steps, x0))
+
+    def after_step(self, step: int, total: int, x0: Tensor, x: Tensor, sigma: float) -> None:  # noqa: ARG002
+        """Report a sampling step: the `callback` of a `SampleJob`.
+
+        Parameters
+        ----------
+        step, total : int
+            Index of the step from 0, and the number of steps.
+        x0, x : Tensor
+            Predicted result and current latents.
+        sigma : float
+            Noise level.
+        """
+        self.at("sample", step + 1, total, x0)
+
+
+@contextmanager
+def observer_for(progress: bool | Observer) -> Iterator[Observer | None]:
+    """Give the observer that a `progress` argument asks for.
+
+    Parameters
+    ----------
+    progress : bool or callable
+        True for a bar on the terminal, False for none, or an observer of one's own.
+
+    Yields
+    ------
+    Observer or None
+        Whom to tell.
+
+    Raises
+    ------
+    MissingDependencyError
+        A bar is wanted and tqdm is not installed.
+    InvalidTypeError
+        `progress` is neither.
+    """
+    if progress is True:
+        with _bar() as observer:
+            yield observer
+    elif progress is False:
+        yield None
+    elif callable(progress):
+        yield progress
+    else:
+        raise InvalidTypeError("progress", "a bool or a callable", type(progress).__name__)
+
+
+@contextmanager
+def _bar() -> Iterator[Observer]:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        raise MissingDependencyError("tqdm", "video") from None
+
+    with tqdm(unit="step") as bar:
+
+        def show(progress: Progress) -> None:
+            # The number of steps is known with the first sampling stage only: a hook may change it per segment.
+            if progress.stage == "sample":
+                bar.total = progress.segments * progress.steps
+                bar.n = progress.segment * progress.steps + progress.step
+            bar.set_description(
+                f"{progress.label or 'segment'} {progress.segment + 1}/{progress.segments}", refresh=False
+            )
+            bar.set_postfix_str(progress.stage, refresh=False)
+            bar.refresh()
+
+        yield show

@@ -1,0 +1,219 @@
+"""The settings of a run, checked once."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.sampling.samplers import SAMPLERS
+from segs_detailer.sampling.schedules import SCHEDULES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from segs_detailer.sampling.protocol import Sampler, SchedulerFunc
+
+__all__ = ["MAX_RESOLUTION", "MAX_SEED", "DetailerSettings", "check_names", "integer", "number"]
+
+MAX_RESOLUTION = 16384
+"""Largest guide size and working side in pixels, as ComfyUI's nodes allow."""
+
+MAX_SEED = 2**64 - 1
+"""Largest seed that a generator of PyTorch takes."""
+
+_INFINITE = float("inf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetailerSettings:
+    """What a run does with each segment. Every value is checked when the object is made.
+
+    Parameters
+    ----------
+    guide_size : float
+        Length in pixels that the shorter side of the bounding box (or of the crop) is brought to, in
+        (0, 16384].
+    guide_size_for_bbox : bool
+        Whether `guide_size` counts for the bounding box; else for the crop region.
+    max_size : float
+        Limit of the working size's longer side in pixels, in [1, 16384].
+    seed : int
+        Seed of the start noise, 0 to 2^64 - 1; the same for every segment.
+    steps : int
+        Sampling steps that are run, from 1.
+    cfg : float
+        Classifier-free guidance scale, from 0.
+    sampler_name, scheduler : str
+        Names as in ComfyUI's KSampler; `check_names` holds them against what a model knows.
+    denoise : float
+        Share of the noise, in (0, 1].
+    feather : int
+        Blur of the paste's mask in pixels of the frame, from 0.
+    refiner_ratio : float or None
+        Share of the steps, in [0, 1], that a refiner does; `None` for no refiner.
+    inpaint_model : bool
+        The model is an inpainting checkpoint.
+    noise_mask_feather : int
+        Blur of the noise mask in pixels of the crop, from 0. Above 0, sampling uses differential diffusion.
+    scheduler_func : callable or None
+        `(model, sampler_name, steps) -> sigmas`, in place of `scheduler`.
+
+    Raises
+    ------
+    InvalidArgumentError
+        A value is out of its range.
+    InvalidTypeError
+        A value has another type.
+    """
+
+    guide_size: float = 512.0
+    guide_size_for_bbox: bool = True
+    max_size: float = 1024.0
+    seed: int = 0
+    steps: int = 20
+    cfg: float = 8.0
+    sampler_name: str = "euler"
+    scheduler: str = "normal"
+    denoise: float = 0.5
+    feather: int = 5
+    refiner_ratio: float | None = 0.2
+    inpaint_model: bool = False
+    noise_mask_feather: int = 20
+    scheduler_func: SchedulerFunc | None = None
+
+    def __post_init__(self) -> None:
+        # The dataclass is frozen: values are normalised here, and never after.
+        put: Callable[[str, object], None] = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        put("guide_size", number("guide_size", self.guide_size, above=0, most=MAX_RESOLUTION))
+        put("guide_size_for_bbox", _flag("guide_size_for", self.guide_size_for_bbox))
+        put("max_size", number("max_size", self.max_size, least=1, most=MAX_RESOLUTION))
+        put("seed", integer("seed", self.seed, least=0, most=MAX_SEED))
+        put("steps", integer("steps", self.steps, least=1))
+        put("cfg", number("cfg", self.cfg, least=0))
+        put("denoise", number("denoise", self.denoise, above=0, most=1))
+        put("feather", integer("feather", self.feather, least=0))
+        if self.refiner_ratio is not None:
+            put("refiner_ratio", number("refiner_ratio", self.refiner_ratio, least=0, most=1))
+        put("inpaint_model", _flag("inpaint_model", self.inpaint_model))
+        put("noise_mask_feather", integer("noise_mask_feather", self.noise_mask_feather, least=0))
+        for name in ("sampler_name", "scheduler"):
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                raise InvalidTypeError(name, "a str", type(value).__name__)
+        if self.scheduler_func is not None and not callable(self.scheduler_func):
+            raise InvalidTypeError("scheduler_func", "a callable or None", type(self.scheduler_func).__name__)
+
+
+def check_names(settings: DetailerSettings, sampler: Sampler) -> None:
+    """Hold `sampler_name` and `scheduler` against the names that are known.
+
+    A sampler that brings its own names has them as `sampler_names` and `scheduler_names` (as a host program's
+    backend does); otherwise the names are those of `segs_detailer.sampling`. `scheduler` is not checked where
+    `scheduler_func` replaces it.
+
+    Parameters
+    ----------
+    settings : DetailerSettings
+        The settings.
+    sampler : Sampler
+        The model that will use them.
+
+    Raises
+    ------
+    InvalidArgumentError
+        A name is not known; the message lists those that are.
+    """
+    samplers = list(getattr(sampler, "sampler_names", SAMPLERS))
+    if settings.sampler_name not in samplers:
+        raise InvalidArgumentError("sampler_name", "one of " + ", ".join(samplers), repr(settings.sampler_name))
+    schedulers = list(getattr(sampler, "scheduler_names", SCHEDULES))
+    if settings.scheduler_func is None and settings.scheduler not in schedulers:
+        raise InvalidArgumentError("scheduler", "one of " + ", ".join(schedulers), repr(settings.scheduler))
+
+
+def integer(argument: str, value: object, *, least: int, most: float = _INFINITE) -> int:
+    """`value` as an int in `[least, most]`; NumPy's integers are taken, booleans and floats are not.
+
+    Parameters
+    ----------
+    argument : str
+        Name for the error message.
+    value : object
+        The value.
+    least, most : int
+        Limits, both included.
+
+    Returns
+    -------
+    int
+        The value.
+
+    Raises
+    ------
+    InvalidTypeError
+        The value is not an integer.
+    InvalidArgumentError
+        The value is out of range.
+    """
+    if isinstance(value, bool):
+        raise InvalidTypeError(argument, "an int", "bool")
+    try:
+        whole = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise InvalidTypeError(argument, "an int", type(value).__name__) from None
+    if not least <= whole <= most:
+        expected = f"an int of at least {least}" if most == _INFINITE else f"an int from {least} to {most}"
+        raise InvalidArgumentError(argument, expected, str(whole))
+    return whole
+
+
+def number(
+    argument: str, value: object, *, least: float = -_INFINITE, above: float = -_INFINITE, most: float = _INFINITE
+) -> float:
+    """`value` as a finite float, at least `least`, above `above` and at most `most`.
+
+    Parameters
+    ----------
+    argument : str
+        Name for the error message.
+    value : object
+        The value.
+    least, above, most : float
+        Limits; `above` is not included.
+
+    Returns
+    -------
+    float
+        The value.
+
+    Raises
+    ------
+    InvalidTypeError
+        The value is not a number.
+    InvalidArgumentError
+        The value is out of range, infinite or NaN.
+    """
+    if isinstance(value, (bool, str, bytes)):
+        raise InvalidTypeError(argument, "a number", type(value).__name__)
+    try:
+        real = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise InvalidTypeError(argument, "a number", type(value).__name__) from None
+    except OverflowError:
+        real = _INFINITE
+    if not (math.isfinite(real) and least <= real <= most and real > above):
+        low = f"above {above:g}" if above > -_INFINITE else f"of at least {least:g}"
+        high = "" if most == _INFINITE else f" and at most {most:g}"
+        raise InvalidArgumentError(argument, f"a number {low}{high}", f"{real:g}")
+    return real
+
+
+def _flag(argument: str, value: object) -> bool:
+    if value is True or value is False:
+        return value
+    if type(value).__name__ in ("bool", "bool_"):
+        return bool(value)
+    raise InvalidTypeError(argument, "a bool", type(value).__name__)
