@@ -11,7 +11,7 @@ const VARIABLE: &str = "SEGS_DETAILER_CPU";
 pub enum Level {
     /// The target's baseline.
     Baseline = 1,
-    /// x86-64 with AVX2.
+    /// x86-64 with AVX2 and FMA: every CPU that has the first has the second.
     Avx2 = 2,
 }
 
@@ -41,7 +41,7 @@ pub fn set_level(level: Level) {
 
 fn best() -> Level {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
+    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
         return Level::Avx2;
     }
     Level::Baseline
@@ -50,27 +50,39 @@ fn best() -> Level {
 /// Compiles the body, an `#[inline(always)]` function, once per [`Level`] and picks one at each call.
 ///
 /// `multiversion! { fn blend(a: &mut [f32], b: &[f32]) = blend_body; }`; generic parameters go in brackets:
-/// `multiversion! { fn blend[T: Pixel](a: &mut [T], b: &[T]) = blend_body; }`.
+/// `multiversion! { fn blend[T: Pixel](a: &mut [T], b: &[T]) = blend_body; }`. With two bodies,
+/// `= fast_body, baseline_body;`, the first is that of the higher levels, which have fused multiply-add: it may call
+/// `mul_add`, which the baseline of x86-64 would compute in software. The compiler fuses nothing by itself, so one body
+/// gives the same bits at every level.
 macro_rules! multiversion {
-    ($(#[$meta:meta])* fn $name:ident $([$($generic:ident: $bound:path),+])? ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:path;) => {
+    ($(#[$meta:meta])* fn $name:ident $([$($generic:ident: $bound:path),+])? ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:expr;) => {
+        $crate::cpu::multiversion! {
+            $(#[$meta])* fn $name $([$($generic: $bound),+])? ($($arg: $ty),*) $(-> $ret)? = $body, $body;
+        }
+    };
+    ($(#[$meta:meta])* fn $name:ident $([$($generic:ident: $bound:path),+])? ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $fast:expr, $baseline:expr;) => {
         $(#[$meta])*
         #[inline]
         #[allow(clippy::too_many_arguments)]
         pub(super) fn $name $(<$($generic: $bound),+>)? ($($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
             {
-                #[target_feature(enable = "avx2")]
+                #[target_feature(enable = "avx2,fma")]
                 #[allow(clippy::too_many_arguments)]
                 fn avx2 $(<$($generic: $bound),+>)? ($($arg: $ty),*) $(-> $ret)? {
-                    $body($($arg),*)
+                    $fast($($arg),*)
                 }
                 if $crate::cpu::level() == $crate::cpu::Level::Avx2 {
                     // SAFETY: the level is Avx2 only where the CPU was found to have it.
                     return unsafe { avx2 $(::<$($generic),+>)? ($($arg),*) };
                 }
             }
-            $body($($arg),*)
+            $baseline($($arg),*)
         }
     };
 }
 pub(crate) use multiversion;
+
+/// Held by tests: for writing by those that change the level, for reading by those that compare bits.
+#[cfg(test)]
+pub(crate) static LEVEL_LOCK: std::sync::RwLock<()> = std::sync::RwLock::new(());

@@ -21,6 +21,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Threads used when nothing is set: more gain nothing, since the kernels are bound by memory.
 const DEFAULT_MAX_THREADS: usize = 8;
 
+/// No request is granted more: a mistyped number must not exhaust the system's threads.
+pub const MAX_THREADS: usize = 256;
+
 /// Environment variables that set the number of threads, in order of precedence.
 const THREAD_VARIABLES: [&str; 3] = ["SEGS_DETAILER_NUM_THREADS", "RAYON_NUM_THREADS", "OMP_NUM_THREADS"];
 
@@ -33,9 +36,10 @@ pub type Interrupted<'a> = &'a dyn Fn() -> bool;
 /// For callers that never stop.
 pub const NEVER: Interrupted<'static> = &|| false;
 
-/// Sets the number of threads for all kernels from now on; 0 goes back to the environment's or the default.
+/// Sets the number of threads for all kernels from now on, at most [`MAX_THREADS`]; 0 goes back to the environment's or
+/// the default.
 pub fn set_num_threads(threads: usize) {
-    REQUESTED_THREADS.store(threads, Ordering::Relaxed);
+    REQUESTED_THREADS.store(threads.min(MAX_THREADS), Ordering::Relaxed);
 }
 
 /// Number of threads that kernels may use, the calling one included.
@@ -46,13 +50,27 @@ pub fn num_threads() -> usize {
     }
 }
 
+/// The environment's number of threads, or the default. Found once: the system's answer takes as long as a small kernel.
 fn default_threads() -> usize {
+    // Not a `OnceLock`: a fork while it is being set would leave it locked in the child.
+    static FOUND: AtomicUsize = AtomicUsize::new(0);
+    match FOUND.load(Ordering::Relaxed) {
+        0 => {
+            let threads = find_default_threads();
+            FOUND.store(threads, Ordering::Relaxed);
+            threads
+        }
+        threads => threads,
+    }
+}
+
+fn find_default_threads() -> usize {
     let from_environment =
         |name: &&str| std::env::var(name).ok().and_then(|value| value.trim().parse::<usize>().ok()).filter(|&n| n > 0);
-    THREAD_VARIABLES
-        .iter()
-        .find_map(from_environment)
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get().min(DEFAULT_MAX_THREADS)))
+    THREAD_VARIABLES.iter().find_map(from_environment).map_or_else(
+        || std::thread::available_parallelism().map_or(1, |n| n.get().min(DEFAULT_MAX_THREADS)),
+        |threads| threads.min(MAX_THREADS),
+    )
 }
 
 /// Asks at intervals, for kernels that run on the calling thread alone.

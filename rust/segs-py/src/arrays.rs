@@ -1,4 +1,4 @@
-//! NumPy arrays as views of the core: dtype, rank, strides and aliasing are checked here and nowhere else.
+//! Arrays of `NumPy` as views of the core: dtype, rank, strides and aliasing are checked here and nowhere else.
 
 use half::f16;
 use numpy::{
@@ -158,7 +158,7 @@ fn row_strides<T: Element>(
         return Ok((shape.frame_len(), shape.row_len()));
     }
     // Within a row every element follows the one before.
-    let rows = if rank == Rank::Mask { 0 } else { 1 };
+    let rows = usize::from(rank != Rank::Mask);
     let mut step = size;
     for axis in (rows + 1..dims.len()).rev() {
         if dims[axis] > 1 && strides[axis] != step {

@@ -81,3 +81,62 @@ fn repeat_pixel<T: Copy>(out: &mut [T], pixel: &[T]) {
         target.copy_from_slice(pixel);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    // Samples are copied, so they stay what they are.
+    #![allow(clippy::float_cmp)]
+
+    use super::*;
+    use crate::parallel::NEVER;
+    use crate::region::Region;
+    use crate::view::Shape;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn each_pixel_is_the_nearest_of_the_frame_or_the_constant(
+            count in 1usize..3, height in 1usize..12, width in 1usize..12, channels in 1usize..5,
+            h in 0usize..20, w in 0usize..20, moving in any::<bool>(), edge in any::<bool>(),
+            corners in prop::collection::vec((-30i64..30, -30i64..30), 3),
+        ) {
+            let shape = Shape { frames: count, height, width, channels };
+            let samples: Vec<f32> = (0..shape.len()).map(|i| i as f32).collect();
+            let frames = Frames::new("frames", &samples, shape).unwrap();
+            let list: Vec<Region> = corners[..count].iter().map(|&(x, y)| Region::at(x, y, w, h).unwrap()).collect();
+            let regions = if moving { Regions::PerFrame(&list) } else { Regions::Shared(list[0]) };
+            let fill = if edge { Fill::Edge } else { Fill::Constant(-1.0) };
+            let to = Shape { frames: count, height: h, width: w, channels };
+            let mut out = vec![-9.0; to.len()];
+            crop_frames(frames, regions, fill, FramesMut::new("out", &mut out, to).unwrap(), NEVER).unwrap();
+            for (index, &sample) in out.iter().enumerate() {
+                let (c, pixel) = (index % channels, index / channels);
+                let (frame, y, x) = (pixel / (h * w), pixel / w % h, pixel % w);
+                let region = regions.get(frame);
+                let (y, x) = (region.y1() + y as i64, region.x1() + x as i64);
+                let (inner_y, inner_x) = (y.clamp(0, height as i64 - 1), x.clamp(0, width as i64 - 1));
+                let outside = (inner_y, inner_x) != (y, x);
+                let expected = if outside && !edge {
+                    -1.0
+                } else {
+                    samples[((frame * height + inner_y as usize) * width + inner_x as usize) * channels + c]
+                };
+                prop_assert_eq!(sample, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_pixel_there_is_only_the_constant() {
+        let none = Shape { frames: 1, height: 0, width: 5, channels: 1 };
+        let frames = Frames::new("frames", &[0u8; 0], none).unwrap();
+        let region = Regions::Shared(Region::at(0, 0, 2, 1).unwrap());
+        let to = Shape { frames: 1, height: 1, width: 2, channels: 1 };
+        let mut out = [9u8; 2];
+        let view = FramesMut::new("out", &mut out, to).unwrap();
+        assert!(crop_frames(frames, region, Fill::Edge, view, NEVER).is_err());
+        let view = FramesMut::new("out", &mut out, to).unwrap();
+        crop_frames(frames, region, Fill::Constant(3), view, NEVER).unwrap();
+        assert_eq!(out, [3, 3]);
+    }
+}

@@ -46,3 +46,6 @@ fn threshold_row_body(mask: &[f32], level: f32, out: &mut [u8]) {
 fn check_same(masks: Shape, out: Shape) -> Result<()> {
     if masks == out { Ok(()) } else { Err(Error::shape("out", masks.to_string(), out.to_string())) }
 }
+
+#[cfg(test)]
+mod tests;

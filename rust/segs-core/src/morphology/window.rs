@@ -18,7 +18,7 @@ const BAND_ROWS: usize = 64;
 const BAND_WINDOWS: usize = 4;
 
 /// Each pixel becomes the largest value in the window of `size` x `size` pixels that starts `size / 2` to its left and
-/// above, as with OpenCV's default anchor. Pixels outside the mask count for nothing. Sizes 0 and 1 copy.
+/// above, as with the default anchor of `OpenCV`. Pixels outside the mask count for nothing. Sizes 0 and 1 copy.
 pub fn dilate(
     masks: Frames<'_, f32>,
     size: usize,
@@ -92,10 +92,18 @@ fn filter<C: Choice>(
     let (across, down) = (Reach::new(size, shape.width), Reach::new(size, shape.height));
     let rows = BAND_ROWS.max(BAND_WINDOWS * down.window());
     let bytes = 2 * shape.len() * size_of::<f32>();
-    for_each(out.all_bands(rows), bytes, interrupted, |band| {
-        SCRATCH.with_borrow_mut(|scratch| filter_band::<C>(masks, across, down, band, scratch));
+    for_each(out.all_bands(rows), bytes, interrupted, |mut band| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            filter_band::<C>(masks, across, down, &mut band, scratch);
+            if scratch.rows.len() > KEPT_SAMPLES {
+                scratch.rows = Vec::new();
+            }
+        });
     })
 }
+
+/// A thread keeps no more than this between calls: 4 MB, enough for the bands of a mask of 1080 rows.
+const KEPT_SAMPLES: usize = 1 << 20;
 
 /// Buffers of one thread, kept from call to call.
 #[derive(Default)]
@@ -114,17 +122,19 @@ fn filter_band<C: Choice>(
     masks: Frames<'_, f32>,
     across: Reach,
     down: Reach,
-    band: Band<'_, f32>,
+    band: &mut Band<'_, f32>,
     scratch: &mut Scratch,
 ) {
     let shape = masks.shape();
     let width = shape.width;
     let count = band.rows + down.before + down.after;
-    scratch.rows.clear();
+    // What the last band left is overwritten: row by row, here.
     scratch.rows.resize(count * width, C::NEUTRAL);
     for (i, row) in scratch.rows.chunks_exact_mut(width).enumerate() {
-        let Some(y) = (band.y + i).checked_sub(down.before).filter(|&y| y < shape.height) else { continue };
-        filter_row::<C>(masks.row(band.frame, y), across, row, &mut scratch.line);
+        match (band.y + i).checked_sub(down.before).filter(|&y| y < shape.height) {
+            Some(y) => filter_row::<C>(masks.row(band.frame, y), across, row, &mut scratch.line),
+            None => row.fill(C::NEUTRAL),
+        }
     }
     let (half, rest) = doubling(down.window());
     let mut step = 1;
@@ -151,7 +161,6 @@ fn filter_row<C: Choice>(row: &[f32], reach: Reach, out: &mut [f32], [line, next
     line.resize(reach.before, C::NEUTRAL);
     line.extend_from_slice(row);
     line.resize(row.len() + reach.before + reach.after, C::NEUTRAL);
-    next.clear();
     next.resize(line.len(), C::NEUTRAL);
     let (half, rest) = doubling(reach.window());
     let mut step = 1;

@@ -48,34 +48,63 @@ multiversion! {
     fn blend_row[T: Pixel](layout: Layout, row: &mut [T], crop: &[T], mask: &[f32], alpha: f32) = blend_row_body;
 }
 
+/// Pixels that are worked on together: few enough that their weights stay in the first cache.
+const TILE: usize = 64;
+
 #[inline(always)]
 fn blend_row_body<T: Pixel>(layout: Layout, row: &mut [T], crop: &[T], mask: &[f32], alpha: f32) {
     match layout {
-        Layout::Same(1) => blend_pixels::<T, 1, 1>(row, crop, mask, alpha, same::<T, 1>),
-        Layout::Same(2) => blend_pixels::<T, 2, 2>(row, crop, mask, alpha, same::<T, 2>),
-        Layout::Same(_) => blend_pixels::<T, 3, 3>(row, crop, mask, alpha, same::<T, 3>),
-        Layout::RgbaOnRgb => blend_pixels::<T, 3, 4>(row, crop, mask, alpha, rgba_on_rgb),
-        Layout::RgbOnRgba => blend_pixels::<T, 4, 3>(row, crop, mask, alpha, rgb_on_rgba),
-        Layout::RgbaOnRgba => blend_pixels::<T, 4, 4>(row, crop, mask, alpha, rgba_on_rgba),
+        Layout::Same(1) => blend_any::<T, 1, 1, Same>(row, crop, mask, alpha),
+        Layout::Same(2) => blend_any::<T, 2, 2, Same>(row, crop, mask, alpha),
+        Layout::Same(_) => blend_any::<T, 3, 3, Same>(row, crop, mask, alpha),
+        Layout::RgbaOnRgb => blend_any::<T, 3, 4, RgbaOnRgb>(row, crop, mask, alpha),
+        Layout::RgbOnRgba => blend_any::<T, 4, 3, RgbOnRgba>(row, crop, mask, alpha),
+        Layout::RgbaOnRgba => blend_any::<T, 4, 4, RgbaOnRgba>(row, crop, mask, alpha),
     }
 }
 
+/// How pixels of `S` samples are blended into pixels of `D` samples.
+trait Blend<const D: usize, const S: usize> {
+    /// At most [`TILE`] pixels with their weights, in samples from 0 to `full`. A weight of 0 leaves its pixel as it is.
+    fn blend(d: &mut [[f32; D]], s: &[[f32; S]], weights: &[f32], full: f32);
+}
+
 #[inline(always)]
-fn blend_pixels<T: Pixel, const D: usize, const S: usize>(
+fn blend_any<T: Pixel, const D: usize, const S: usize, B: Blend<D, S>>(
     row: &mut [T],
     crop: &[T],
     mask: &[f32],
     alpha: f32,
-    pixel: impl Fn(&mut [T; D], &[T; S], f32),
 ) {
-    let (row, _) = row.as_chunks_mut::<D>();
-    let (crop, _) = crop.as_chunks::<S>();
-    for ((d, s), &m) in row.iter_mut().zip(crop).zip(mask) {
-        let weight = unit(m) * alpha;
-        if weight != 0.0 {
-            pixel(d, s, weight);
+    let mut weights = [0.0; TILE];
+    let (mut d, mut s) = ([[0.0; D]; TILE], [[0.0; S]; TILE]);
+    for ((row, crop), mask) in row.chunks_mut(TILE * D).zip(crop.chunks(TILE * S)).zip(mask.chunks(TILE)) {
+        let weights = &mut weights[..mask.len()];
+        // Most of a mask is flat: there is nothing to do where it is 0.
+        if !weigh(mask, alpha, weights) {
+            continue;
         }
+        if let (Some(row), Some(crop)) = (T::as_f32_mut(row), T::as_f32(crop)) {
+            B::blend(row.as_chunks_mut().0, crop.as_chunks().0, weights, T::MAX);
+            continue;
+        }
+        let (d, s) = (&mut d[..mask.len()], &mut s[..mask.len()]);
+        T::widen(row, d.as_flattened_mut());
+        T::widen(crop, s.as_flattened_mut());
+        B::blend(d, s, weights, T::MAX);
+        T::narrow(d.as_flattened(), row);
     }
+}
+
+/// Writes `mask * alpha` to `weights`; false if they are all 0.
+#[inline(always)]
+fn weigh(mask: &[f32], alpha: f32, weights: &mut [f32]) -> bool {
+    let mut bits = 0;
+    for (weight, &m) in weights.iter_mut().zip(mask) {
+        *weight = unit(m) * alpha;
+        bits |= weight.to_bits();
+    }
+    bits != 0
 }
 
 /// `value` clamped to `[0, 1]`; NaN counts as 0.
@@ -86,49 +115,82 @@ fn unit(value: f32) -> f32 {
     if positive < 1.0 { positive } else { 1.0 }
 }
 
+/// `under` where the weight is 0, `over` where it is 1, else `mixed`: neither NaN nor infinity may come through from
+/// the side that does not show.
+#[inline(always)]
+fn choose(weight: f32, under: f32, mixed: f32, over: f32) -> f32 {
+    let value = if weight >= 1.0 { over } else { mixed };
+    if weight <= 0.0 { under } else { value }
+}
+
 /// The blend of one sample. The products are not fused with the sum.
 #[inline(always)]
-fn mix<T: Pixel>(d: T, s: T, weight: f32) -> T {
-    let value = (1.0 - weight) * d.to_f32() + weight * s.to_f32();
-    if weight == 1.0 { s } else { T::from_f32(value) }
+fn mix(d: f32, s: f32, weight: f32) -> f32 {
+    choose(weight, d, (1.0 - weight) * d + weight * s, s)
 }
 
-#[inline(always)]
-fn same<T: Pixel, const C: usize>(d: &mut [T; C], s: &[T; C], weight: f32) {
-    for c in 0..C {
-        d[c] = mix(d[c], s[c], weight);
+/// Every channel is blended alike.
+struct Same;
+
+impl<const C: usize> Blend<C, C> for Same {
+    #[inline(always)]
+    fn blend(d: &mut [[f32; C]], s: &[[f32; C]], weights: &[f32], _full: f32) {
+        let mut each = [[0.0; C]; TILE];
+        for (each, &weight) in each.iter_mut().zip(weights) {
+            *each = [weight; C];
+        }
+        for ((d, &s), &weight) in d.as_flattened_mut().iter_mut().zip(s.as_flattened()).zip(each.as_flattened()) {
+            *d = mix(*d, s, weight);
+        }
     }
 }
 
-#[inline(always)]
-fn rgba_on_rgb<T: Pixel>(d: &mut [T; 3], s: &[T; 4], weight: f32) {
-    let weight = weight * unit(s[3].to_f32() / T::MAX);
-    if weight != 0.0 {
-        same(d, &[s[0], s[1], s[2]], weight);
+/// The crop's alpha multiplies the weights.
+struct RgbaOnRgb;
+
+impl Blend<3, 4> for RgbaOnRgb {
+    #[inline(always)]
+    fn blend(d: &mut [[f32; 3]], s: &[[f32; 4]], weights: &[f32], full: f32) {
+        for ((d, s), &weight) in d.iter_mut().zip(s).zip(weights) {
+            let weight = weight * unit(s[3] / full);
+            for c in 0..3 {
+                d[c] = mix(d[c], s[c], weight);
+            }
+        }
     }
 }
 
-#[inline(always)]
-fn rgb_on_rgba<T: Pixel>(d: &mut [T; 4], s: &[T; 3], weight: f32) {
-    over(d, *s, weight);
-}
+/// An opaque crop over frames with an alpha.
+struct RgbOnRgba;
 
-#[inline(always)]
-fn rgba_on_rgba<T: Pixel>(d: &mut [T; 4], s: &[T; 4], weight: f32) {
-    let weight = weight * unit(s[3].to_f32() / T::MAX);
-    if weight != 0.0 {
-        over(d, [s[0], s[1], s[2]], weight);
+impl Blend<4, 3> for RgbOnRgba {
+    #[inline(always)]
+    fn blend(d: &mut [[f32; 4]], s: &[[f32; 3]], weights: &[f32], full: f32) {
+        for ((d, s), &weight) in d.iter_mut().zip(s).zip(weights) {
+            over(d, s, weight, full);
+        }
     }
 }
 
-/// Porter and Duff's `over` for colours that are not premultiplied; `weight` is the source's alpha and not 0.
+/// Alpha over alpha.
+struct RgbaOnRgba;
+
+impl Blend<4, 4> for RgbaOnRgba {
+    #[inline(always)]
+    fn blend(d: &mut [[f32; 4]], s: &[[f32; 4]], weights: &[f32], full: f32) {
+        for ((d, s), &weight) in d.iter_mut().zip(s).zip(weights) {
+            over(d, s, weight * unit(s[3] / full), full);
+        }
+    }
+}
+
+/// Porter and Duff's `over` for colours that are not premultiplied; `weight` is the source's whole alpha.
 #[inline(always)]
-fn over<T: Pixel>(d: &mut [T; 4], s: [T; 3], weight: f32) {
-    let under = unit(d[3].to_f32() / T::MAX) * (1.0 - weight);
+fn over<const S: usize>(d: &mut [f32; 4], s: &[f32; S], weight: f32, full: f32) {
+    let under = unit(d[3] / full) * (1.0 - weight);
     let alpha = weight + under;
     for c in 0..3 {
-        let value = (s[c].to_f32() * weight + d[c].to_f32() * under) / alpha;
-        d[c] = if weight == 1.0 { s[c] } else { T::from_f32(value) };
+        d[c] = choose(weight, d[c], (s[c] * weight + d[c] * under) / alpha, s[c]);
     }
-    d[3] = T::from_f32(alpha * T::MAX);
+    d[3] = choose(weight, d[3], alpha * full, full);
 }

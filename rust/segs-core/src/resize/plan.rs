@@ -56,9 +56,21 @@ impl Axis {
         (span.start, &self.weights[span.offset..span.offset + span.len])
     }
 
+    /// The input sample after the last one of output sample `index`.
+    pub(super) fn end(&self, index: usize) -> usize {
+        self.spans[index].start + self.spans[index].len
+    }
+
     /// Most input samples in one output sample.
     pub(super) fn longest(&self) -> usize {
         self.longest
+    }
+
+    /// Most input samples in `count` output samples in a row, the gaps between them included.
+    pub(super) fn window(&self, count: usize) -> usize {
+        let last = |index: usize| (index + count.max(1) - 1).min(self.spans.len() - 1);
+        let window = |(index, span): (usize, &Span)| self.end(last(index)) - span.start;
+        self.spans.iter().enumerate().map(window).max().unwrap_or(0)
     }
 
     /// Number of output samples.

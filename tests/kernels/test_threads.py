@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from textwrap import dedent
+
+import numpy as np
+import pytest
+
+from segs_detailer import _native
+from segs_detailer.errors import InvalidArgumentError
+
+REGION = np.array([[-20, 30, 380, 330]])
+
+
+@pytest.fixture(autouse=True)
+def _restore_threads():
+    yield
+    _native.set_num_threads(0)
+
+
+def run(script, **environment):
+    """Runs a script in an interpreter of its own; returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(script)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def work(kernel, seed=0):
+    """Runs a kernel on enough work for several threads."""
+    rng = np.random.default_rng(seed)
+    frames = rng.random((3, 360, 400, 3), dtype=np.float32)
+    masks = rng.random((3, 300, 400), dtype=np.float32)
+    out = np.empty_like(frames)
+    crops = np.empty((3, 300, 400, 3), np.float32)
+    match kernel:
+        case "crop_frames":
+            _native.crop_frames(frames, REGION, crops)
+            return crops
+        case "paste":
+            _native.paste(frames, frames[::-1][:, :300].copy(), masks, REGION, 0.9)
+            return frames
+        case "copy_paste":
+            _native.copy_paste(frames, frames[::-1][:, :300].copy(), masks, REGION, 0.9, out)
+            return out
+        case "threshold":
+            flags = np.empty(masks.shape, np.uint8)
+            _native.threshold(masks, 0.5, flags)
+            return flags
+        case _:
+            dilated = np.empty_like(masks)
+            getattr(_native, kernel)(masks, 6, dilated)
+            return dilated
+
+
+KERNELS = ("crop_frames", "paste", "copy_paste", "threshold", "dilate", "erode")
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_every_number_of_threads_gives_the_same_bits(kernel):
+    results = []
+    for threads in (1, 2, 3, 7):
+        _native.set_num_threads(threads)
+        results.append(work(kernel).tobytes())
+    assert len(set(results)) == 1
+
+
+def test_the_number_of_threads_is_set_and_reset():
+    default = _native.get_num_threads()
+    _native.set_num_threads(3)
+    assert _native.get_num_threads() == 3
+    _native.set_num_threads(10**6)
+    assert _native.get_num_threads() == 256
+    _native.set_num_threads(0)
+    assert _native.get_num_threads() == default
+
+
+@pytest.mark.parametrize(
+    ("environment", "threads"),
+    [
+        ({"SEGS_DETAILER_NUM_THREADS": "3", "RAYON_NUM_THREADS": "4", "OMP_NUM_THREADS": "5"}, "3"),
+        ({"SEGS_DETAILER_NUM_THREADS": "", "RAYON_NUM_THREADS": "4", "OMP_NUM_THREADS": "5"}, "4"),
+        ({"SEGS_DETAILER_NUM_THREADS": "0", "RAYON_NUM_THREADS": "many", "OMP_NUM_THREADS": " 5 "}, "5"),
+    ],
+)
+def test_the_environment_sets_the_default(environment, threads):
+    script = "from segs_detailer import _native; print(_native.get_num_threads())"
+    assert run(script, **environment) == [threads]
+
+
+def test_many_python_threads_call_at_once():
+    _native.set_num_threads(2)
+    jobs = [(kernel, seed) for seed in range(4) for kernel in KERNELS]
+    expected = [work(*job) for job in jobs]
+    with ThreadPoolExecutor(8) as executor:
+        results = list(executor.map(lambda job: work(*job), jobs * 2))
+    for result, wanted in zip(results, expected * 2, strict=True):
+        np.testing.assert_array_equal(result, wanted)
+
+
+def test_one_output_for_two_calls_at_once_is_refused_or_done():
+    frames, out = np.zeros((4, 300, 400, 3), np.float32), np.empty((4, 300, 400, 3), np.float32)
+
+    def call(_):
+        try:
+            _native.crop_frames(frames, np.array([[0, 0, 400, 300]]), out)
+        except InvalidArgumentError as error:
+            return error.argument
+        return "done"
+
+    with ThreadPoolExecutor(4) as executor:
+        results = set(executor.map(call, range(40)))
+    assert "done" in results
+    assert results <= {"done", "out"}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_kernels_work_in_a_forked_child():
+    script = """
+        import os, sys
+        import numpy as np
+        from segs_detailer import _native
+
+        _native.set_num_threads(3)
+        masks = np.random.default_rng(0).random((4, 400, 500), dtype=np.float32)
+
+        def dilated():
+            out = np.empty_like(masks)
+            _native.dilate(masks, 9, out)
+            return out
+
+        before = dilated()
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if (dilated() == before).all() else 1)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), (dilated() == before).all())
+    """
+    assert run(script) == ["0", "True"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no interval timers on this system")
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_ctrl_c_stops_a_long_call(threads):
+    # Seconds of work on memory that is committed only where it is touched.
+    script = """
+        import signal
+        import numpy as np
+        from segs_detailer import _native
+
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        frames = np.zeros((400, 1000, 1000, 4), np.uint8)
+        crops = np.full((1, 1000, 1000, 4), 200, np.uint8)
+        masks = np.full((1, 1000, 1000), 0.5, np.float32)
+        region = np.array([[0, 0, 1000, 1000]])
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        try:
+            _native.paste(frames, crops, masks, region, 1.0)
+        except KeyboardInterrupt:
+            # The borrow is given back: the same arrays can be used again.
+            last_was_reached = frames[-1].any()
+            _native.paste(frames[:1], crops, masks, region, 1.0)
+            print("interrupted", last_was_reached, frames[0].all())
+    """
+    assert run(script, SEGS_DETAILER_NUM_THREADS=threads) == ["interrupted", "False", "True"]
