@@ -114,8 +114,7 @@ def test_mask_values_are_clamped():
 def over(frame, crop, mask, alpha, full):
     """Porter and Duff's `over`, straight alpha, in float64."""
     frame, crop = frame.astype(np.float64) / full, crop.astype(np.float64) / full
-    source_alpha = crop[..., 3] if crop.shape[-1] == 4 else 1.0
-    m = (mask * alpha * source_alpha)[..., None]
+    m = (mask * alpha * crop[..., 3])[..., None]
     if frame.shape[-1] == 3:
         return ((1 - m) * frame + m * crop[..., :3]) * full
     under = frame[..., 3:] * (1 - m)
@@ -124,7 +123,7 @@ def over(frame, crop, mask, alpha, full):
     return np.concatenate([np.where(m > 0, colour, frame[..., :3]), total], axis=-1) * full
 
 
-@pytest.mark.parametrize("channels", [(3, 4), (4, 3), (4, 4)])
+@pytest.mark.parametrize("channels", [(3, 4), (4, 4)])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-6), (np.float16, 1e-3), (np.uint8, 0.51)])
 def test_alpha_channels_are_composited(channels, dtype, tolerance):
     rng = np.random.default_rng(2)
@@ -139,10 +138,25 @@ def test_alpha_channels_are_composited(channels, dtype, tolerance):
 
 
 def test_an_opaque_paste_keeps_opaque_frames_opaque():
-    frame, crop = np.full((1, 1, 9, 4), 255, np.uint8), np.full((1, 1, 9, 3), 7, np.uint8)
+    frame, crop = np.full((1, 1, 9, 4), 255, np.uint8), np.full((1, 1, 9, 4), 7, np.uint8)
+    crop[..., 3] = 255
     mask = np.linspace(0, 1, 9, dtype=np.float32)[None, None]
     _native.paste(frame, crop, mask, np.array([[0, 0, 9, 1]]), 1.0)
     assert (frame[..., 3] == 255).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.uint8])
+def test_crops_without_alpha_leave_the_frames_alpha(dtype):
+    rng = np.random.default_rng(3)
+    frame, crop = samples(rng, (1, 9, 70, 4), dtype), samples(rng, (1, 9, 70, 3), dtype)
+    mask = np.clip(rng.random((1, 9, 70), dtype=np.float32) * 2 - 0.5, 0, 1)
+    colours = np.ascontiguousarray(frame[..., :3])
+    alpha = frame[..., 3].copy()
+    region = np.array([[0, 0, 70, 9]])
+    _native.paste(colours, crop, mask, region, 0.8)
+    _native.paste(frame, crop, mask, region, 0.8)
+    np.testing.assert_array_equal(frame[..., :3], colours)
+    np.testing.assert_array_equal(frame[..., 3], alpha)
 
 
 @pytest.mark.parametrize(("frame_channels", "crop_channels"), [(3, 1), (1, 3), (1, 4), (2, 3), (4, 1), (4, 2)])

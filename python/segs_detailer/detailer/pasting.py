@@ -72,23 +72,11 @@ class Canvas:
             Factor of the mask in [0, 1].
         """
         crops = to_dtype(crops, self._frames.dtype)
-        if (self._frames.shape[3], crops.shape[3]) == (4, 3):
-            self._paste_colours(crops, mask, region, alpha)
-        elif self._owned:
+        if self._owned:
             paste_(self._frames, crops, mask, region, alpha=alpha)
         else:
             self._frames = paste(self._frames, crops, mask, region, alpha=alpha)
             self._owned = True
-
-    def _paste_colours(self, crops: Tensor, mask: Tensor, region: Sequence[int], alpha: float) -> None:
-        if not self._owned:
-            self._frames = self._frames.clone(memory_format=torch.contiguous_format)
-            self._owned = True
-        x1, y1, x2, y2 = region
-        left, top = max(x1, 0), max(y1, 0)
-        part = self._frames[:, top:y2, left:x2, :3]
-        colours = part.contiguous()
-        part.copy_(paste_(colours, crops, mask, (x1 - left, y1 - top, x2 - left, y2 - top), alpha=alpha))
 
 
 def paste_mask(seg: SEG, frames: Tensor, feather: int) -> Tensor:

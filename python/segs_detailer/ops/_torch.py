@@ -274,9 +274,10 @@ def _blend(target: Tensor, crop: Tensor, weight: Tensor) -> None:
     if crop.shape[-1] == 4:
         weight = weight * _unit(crop[..., 3:].to(torch.float32) / _full(crop.dtype))
         crop = crop[..., :3]
-    if target.shape[-1] == 4:
-        _over(target, crop, weight)
-        return
+        if target.shape[-1] == 4:
+            _over(target, crop, weight)
+            return
+    target = target[..., : crop.shape[-1]]
     values = (1.0 - weight) * target.to(torch.float32) + weight * crop.to(torch.float32)
     target.copy_(_kept(target, crop, weight, _to_samples(values, target.dtype)))
 

@@ -47,7 +47,8 @@ def paste(
         `(B, H, W, C)`, C from 1 to 4; float32 or float16 in [0, 1], or uint8.
     crops : ndarray or Tensor
         `(B, h, w, C)`, or `(1, h, w, C)` for all frames; the dtype of `frames`. RGB and RGBA go together: the alpha of
-        RGBA crops multiplies the mask, and onto RGBA frames crops are laid by the `over` operator.
+        RGBA crops multiplies the mask, and onto RGBA frames they are laid by the `over` operator; RGB crops leave the
+        alpha of RGBA frames as it is.
     mask : ndarray or Tensor or None
         `(h, w)`, `(1, h, w)` or `(B, h, w)`, float32, clamped to [0, 1]; NaN counts as 0. None shows the whole crop.
     region : sequence of int, or (B, 4) integers

@@ -11,7 +11,7 @@ pub(super) enum Layout {
     Same(usize),
     /// RGBA onto RGB.
     RgbaOnRgb,
-    /// RGB onto RGBA: an opaque crop.
+    /// RGB onto RGBA: the frames keep their alpha.
     RgbOnRgba,
     /// RGBA onto RGBA.
     RgbaOnRgba,
@@ -160,14 +160,16 @@ impl Blend<3, 4> for RgbaOnRgb {
     }
 }
 
-/// An opaque crop over frames with an alpha.
+/// A crop without alpha changes the colours of the frames and leaves their alpha.
 struct RgbOnRgba;
 
 impl Blend<4, 3> for RgbOnRgba {
     #[inline(always)]
-    fn blend(d: &mut [[f32; 4]], s: &[[f32; 3]], weights: &[f32], full: f32) {
+    fn blend(d: &mut [[f32; 4]], s: &[[f32; 3]], weights: &[f32], _full: f32) {
         for ((d, s), &weight) in d.iter_mut().zip(s).zip(weights) {
-            over(d, s, weight, full);
+            for c in 0..3 {
+                d[c] = mix(d[c], s[c], weight);
+            }
         }
     }
 }
@@ -186,7 +188,7 @@ impl Blend<4, 4> for RgbaOnRgba {
 
 /// Porter and Duff's `over` for colours that are not premultiplied; `weight` is the source's whole alpha.
 #[inline(always)]
-fn over<const S: usize>(d: &mut [f32; 4], s: &[f32; S], weight: f32, full: f32) {
+fn over(d: &mut [f32; 4], s: &[f32; 4], weight: f32, full: f32) {
     let under = unit(d[3] / full) * (1.0 - weight);
     let alpha = weight + under;
     for c in 0..3 {

@@ -21,9 +21,10 @@ fn expected<T: Pixel>(frame: &[T], crop: &[T], mask: f32, alpha: f32) -> Vec<T> 
         1.0 => s,
         _ => T::from_f32(mixed),
     };
-    if frame.len() < 4 {
+    if frame.len() < 4 || crop.len() < 4 {
         let mix = |(&d, &s): (&T, &T)| pick(d, s, (1.0 - weight) * d.to_f32() + weight * s.to_f32());
-        return frame.iter().zip(crop).map(mix).collect();
+        let blended = frame.iter().zip(crop).map(mix);
+        return blended.chain(frame.iter().skip(crop.len()).copied()).collect();
     }
     let under = unit(frame[3].to_f32() / T::MAX) * (1.0 - weight);
     let total = weight + under;

@@ -1,0 +1,35 @@
+"""What the documentation says of the code is true."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_every_difference_names_a_test_that_exists():
+    named = re.findall(r"`(test_\w+)` \|$", (ROOT / "docs" / "compat.md").read_text(encoding="utf-8"), re.MULTILINE)
+    defined = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        defined |= set(re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8")))
+    assert len(named) > 20
+    assert set(named) <= defined, set(named) - defined
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_exist(page):
+    targets = re.findall(r"\]\(([^)#:]+)[)#]", page.read_text(encoding="utf-8"))
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_examples_compile_and_import_what_exists(page):
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        compile(block, str(page), "exec")
+        imports = re.findall(r"^from segs_detailer.* import .*$", block, re.MULTILINE)
+        exec("\n".join(imports), {})
