@@ -1,0 +1,113 @@
+"""Entry point of the command line: arguments, errors and exit codes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..errors import CancelledError, SegsDetailerError
+from .options import build_parser
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["main"]
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+EXIT_TERMINATED = 128 + signal.SIGTERM
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str or None
+        Arguments without the program's name; None takes `sys.argv`.
+
+    Returns
+    -------
+    int
+        Exit code: 0; 2 for errors of the user's making, with one line on stderr; 130 and 143 when stopped.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        with _termination_as_exit(), _plain_warnings():
+            _command(args)
+    except KeyboardInterrupt:
+        _say("stopped; nothing was written")
+        return EXIT_INTERRUPTED
+    except CancelledError as error:
+        _say(str(error) or "stopped; nothing was written")
+        return EXIT_INTERRUPTED
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else EXIT_ERROR
+    except BrokenPipeError:
+        # Whoever read our output has left; there is nobody to tell.
+        return EXIT_ERROR
+    except (SegsDetailerError, OSError) as error:
+        _say(f"error: {error}")
+        return EXIT_ERROR
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        _say("error: the memory is full: lower --max-size, cut the clip into parts, or use --dtype float16 on a GPU")
+        return EXIT_ERROR
+    return 0
+
+
+def _command(args: argparse.Namespace) -> None:
+    if args.command == "run":
+        from .run import run
+
+        run(args)
+    else:
+        from .preview import preview
+
+        preview(args)
+
+
+def _say(message: str) -> None:
+    line = " ".join(message.split())
+    print(f"segs-detailer: {line}", file=sys.stderr)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+@contextmanager
+def _termination_as_exit() -> Iterator[None]:
+    """Let a polite kill unwind the stack, so that half-written files are removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: object) -> NoReturn:
+        del number, frame
+        raise SystemExit(EXIT_TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Show warnings as one line each, without the place in our code."""
+
+    def show(message: Warning | str, *place: Any, **more: Any) -> None:
+        del place, more
+        _say(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

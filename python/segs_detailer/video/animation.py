@@ -1,0 +1,188 @@
+"""Animations in one image file: GIF, APNG and WebP in, GIF out."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import MediaError
+from .clip import ClipInfo, Picture
+from .container_reader import import_av
+from .image_files import CopyPixels, to_bytes
+from .partial import PartialFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+__all__ = ["AnimationSink", "AnimationSource", "is_animation"]
+
+_MILLISECOND = Fraction(1, 1000)
+# GIF counts hundredths of a second.
+_GIF_CLOCK = Fraction(1, 100)
+# What browsers show for a frame that names no time.
+_DEFAULT_MILLISECONDS = 100
+_PALETTE_PIXELS = 1 << 20
+_TRANSPARENT_INDEX = 255
+
+
+def is_animation(path: Path) -> bool:
+    """Whether a file is an image with more than one frame, or a GIF."""
+    try:
+        with Image.open(path) as image:
+            return image.format == "GIF" or bool(getattr(image, "is_animated", False))
+    except (OSError, SyntaxError, UnidentifiedImageError):
+        return False
+
+
+class AnimationSource:
+    """An animated image as a clip, with the time of each frame.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    MediaError
+        It cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        times = [0]
+        with Image.open(path) as image:
+            size = (image.height, image.width)
+            for _ in self._frames(image):
+                milliseconds = round(float(image.info.get("duration", 0))) or _DEFAULT_MILLISECONDS
+                times.append(times[-1] + milliseconds)
+        count = len(times) - 1
+        constant = len({end - start for start, end in pairwise(times)}) == 1
+        self._info = ClipInfo(
+            path=path,
+            kind="animation",
+            size=size,
+            times=tuple(times),
+            time_base=_MILLISECOND,
+            rate=Fraction(count * 1000, times[-1]),
+            constant_rate=constant,
+        )
+
+    def _frames(self, image: Image.Image) -> Iterator[Image.Image]:
+        try:
+            for index in range(getattr(image, "n_frames", 1)):
+                image.seek(index)
+                image.load()
+                yield image
+        except (OSError, SyntaxError, EOFError) as error:
+            raise MediaError(f"{self._path}: damaged after frame {image.tell()}: save it again") from error
+
+    @property
+    def info(self) -> ClipInfo:
+        """Description of the animation."""
+        return self._info
+
+    def pictures(self) -> Iterator[Picture]:
+        """Decode one frame after the other, each as it is shown."""
+        with Image.open(self._path) as image:
+            for index, frame in enumerate(self._frames(image)):
+                rgba = np.asarray(frame.convert("RGBA"))
+                alpha = np.ascontiguousarray(rgba[..., 3])
+                opaque = int(alpha.min()) == 255
+                pixels = np.ascontiguousarray(rgba[..., :3])
+                yield Picture(CopyPixels(pixels), self._info.times[index], None if opaque else alpha)
+
+
+class AnimationSink:
+    """Writes a GIF with one palette for the whole clip, so that colours do not flicker.
+
+    Frames are held as 8-bit RGB until the end, when the palette can be chosen.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    info : ClipInfo
+        The clip that the frames come from.
+    """
+
+    def __init__(self, path: Path, info: ClipInfo) -> None:
+        self._path = path
+        self._info = info
+        self._partial = PartialFile(path)
+        self._pixels: list[NDArray[np.uint8]] = []
+        self._alphas: list[NDArray[np.uint8] | None] = []
+        self._times: list[int] = []
+
+    def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[np.uint8] | None = None) -> None:
+        """Take one frame; see `Sink.write`."""
+        self._pixels.append(to_bytes(pixels))
+        self._alphas.append(alpha)
+        # The last entry is the end of the clip so far.
+        self._times[-1:] = [start, end]
+
+    def __enter__(self) -> AnimationSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._partial.discard()
+            return
+        av = import_av()
+        try:
+            self._encode()
+            self._partial.commit()
+        except (av.FFmpegError, OSError) as failure:
+            self._partial.discard()
+            raise MediaError(f"{self._path}: cannot be written ({failure}): choose another place") from failure
+        except BaseException:
+            self._partial.discard()
+            raise
+
+    def _palette(self) -> Image.Image:
+        """Median-cut palette of a regular sample of all pixels; the last entry is left for transparency."""
+        step = max(1, sum(frame.shape[0] * frame.shape[1] for frame in self._pixels) // _PALETTE_PIXELS)
+        sample = np.concatenate([frame.reshape(-1, 3)[::step] for frame in self._pixels])
+        return Image.fromarray(sample[None]).quantize(_TRANSPARENT_INDEX, method=Image.Quantize.MEDIANCUT)
+
+    def _encode(self) -> None:
+        av = import_av()
+        if not self._pixels:
+            raise MediaError(f"{self._path}: there are no frames to write")
+        palette = self._palette()
+        colours = np.zeros((256, 4), np.uint8)
+        table = np.asarray(palette.getpalette(), np.uint8).reshape(-1, 3)[:_TRANSPARENT_INDEX]
+        # libav's pal8 palette is native-endian 0xAARRGGBB; PyAV takes its bytes as A, R, G, B.
+        colours[: len(table), 1:] = table
+        colours[:_TRANSPARENT_INDEX, 0] = 255
+        ticks = [round(time * self._info.time_base / _GIF_CLOCK) for time in self._times]
+        options = {"loop": "0", "final_delay": str(max(1, ticks[-1] - ticks[-2]))}
+        with av.open(str(self._partial.path), "w", format="gif", container_options=options) as container:
+            stream = container.add_stream("gif", rate=Fraction(100))
+            height, width = self._pixels[0].shape[:2]
+            stream.codec_context.height, stream.codec_context.width = height, width
+            stream.codec_context.pix_fmt = "pal8"
+            stream.codec_context.time_base = _GIF_CLOCK
+            for pixels, alpha, tick in zip(self._pixels, self._alphas, ticks, strict=False):
+                frame = av.VideoFrame.from_ndarray((self._indices(pixels, alpha, palette), colours), format="pal8")
+                frame.pts, frame.time_base = tick, _GIF_CLOCK
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+
+    @staticmethod
+    def _indices(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, palette: Image.Image) -> NDArray[np.uint8]:
+        quantised = Image.fromarray(pixels).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+        indices: NDArray[Any] = np.array(quantised, np.uint8)
+        if alpha is not None:
+            indices[alpha < 128] = _TRANSPARENT_INDEX
+        return indices

@@ -1,0 +1,82 @@
+"""Outputs that exist completely or not at all: written beside their place under another name, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from ..errors import MediaError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["PartialFile", "PartialFolder", "check_writable"]
+
+
+def check_writable(folder: Path) -> None:
+    """Check that files can be made in `folder`.
+
+    Raises
+    ------
+    MediaError
+        There is no such folder, or it may not be written to.
+    """
+    if not folder.is_dir():
+        raise MediaError(f"{folder}: no such folder to write to: create it first")
+    if not os.access(folder, os.W_OK):
+        raise MediaError(f"{folder}: this folder may not be written to: choose another")
+
+
+class PartialFile:
+    """A file that gets its name when it is finished.
+
+    Parameters
+    ----------
+    target : Path
+        Its name then. The suffix of the temporary name is the same, for programs that look at it.
+    """
+
+    def __init__(self, target: Path) -> None:
+        if target.is_dir():
+            raise MediaError(f"{target}: is a folder: name a file in it")
+        check_writable(target.parent)
+        self._target = target
+        self.path = target.with_name(f".{target.stem}.partial-{os.getpid()}{target.suffix}")
+
+    def commit(self) -> None:
+        """Give the file its name, over any older one."""
+        self.path.replace(self._target)
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        self.path.unlink(missing_ok=True)
+
+
+class PartialFolder:
+    """Several files of one folder that appear together.
+
+    Parameters
+    ----------
+    target : Path
+        The folder; made where it is missing. Other files in it are left alone.
+    """
+
+    def __init__(self, target: Path) -> None:
+        if target.exists() and not target.is_dir():
+            raise MediaError(f"{target}: is a file: name a folder")
+        check_writable(target if target.is_dir() else target.parent)
+        self._target = target
+        self.path = target.parent / f".{target.name}.partial-{os.getpid()}"
+        self.path.mkdir(exist_ok=True)
+
+    def commit(self) -> None:
+        """Move the files to their folder, over older ones of the same names."""
+        self._target.mkdir(exist_ok=True)
+        for file in sorted(self.path.iterdir()):
+            file.replace(self._target / file.name)
+        self.path.rmdir()
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        shutil.rmtree(self.path, ignore_errors=True)

@@ -1,0 +1,132 @@
+"""Reading any clip: a video file, image files or an animation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import MediaError
+from .animation import AnimationSource, is_animation
+from .clip import Clip, ClipInfo, ReadProgress, Source
+from .container_reader import ContainerSource
+from .image_files import IMAGE_SUFFIXES, ImageSource, is_pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from fractions import Fraction
+
+    from numpy.typing import NDArray
+
+__all__ = ["iter_frames", "open_clip", "read_clip"]
+
+_ANIMATION_SUFFIXES = (".gif", ".apng", ".webp", ".png")
+_GROWTH = 16
+
+
+def open_clip(path: str | Path, *, rate: Fraction | None = None) -> Source:
+    """Open a clip and learn what it holds, without decoding it.
+
+    Parameters
+    ----------
+    path : str or Path
+        A video file, an animated or plain image, a folder of images, a numbered name (`frame_%04d.png`) or a wildcard
+        (`*.png`).
+    rate : Fraction or None
+        Frames per second of image files, which do not say; None is 24.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    MediaError
+        It is missing, empty, damaged or not a clip.
+    MissingDependencyError
+        It is a video and PyAV is not installed.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if path.is_dir() or is_pattern(path) or (not path.exists() and any(c in path.name for c in "*?[")):
+        return ImageSource(path, rate)
+    if not path.exists():
+        raise MediaError(f"{path}: no such file")
+    if suffix in _ANIMATION_SUFFIXES and is_animation(path):
+        return AnimationSource(path)
+    if suffix in IMAGE_SUFFIXES:
+        return ImageSource(path, rate)
+    return ContainerSource(path)
+
+
+def iter_frames(source: Source) -> Iterator[NDArray[np.float32]]:
+    """Frames of a clip one by one, each a new array `(H, W, 3)` float32 in [0, 1]."""
+    for picture in source.pictures():
+        frame = np.empty((*source.info.size, 3), np.float32)
+        picture.copy_to(frame)
+        yield frame
+
+
+def read_clip(source: Source | str | Path, *, progress: ReadProgress | None = None) -> Clip:
+    """Read a whole clip to memory, held once as float32.
+
+    Parameters
+    ----------
+    source : Source or str or Path
+        What `open_clip` gave, or what it takes.
+    progress : callable or None
+        Called after each frame with `(frames done, frames expected)`.
+
+    Returns
+    -------
+    Clip
+
+    Raises
+    ------
+    MediaError
+        It cannot be read, or does not fit into memory.
+    """
+    if isinstance(source, (str, Path)):
+        source = open_clip(source)
+    info = source.info
+    try:
+        frames = np.empty((info.frames, *info.size, 3), np.float32)
+    except MemoryError as error:
+        gigabytes = info.frames * info.size[0] * info.size[1] * 12 / 1e9
+        raise MediaError(f"{info.path}: needs {gigabytes:.0f} GB of memory: cut the clip into parts") from error
+    alphas: dict[int, NDArray[np.uint8]] = {}
+    starts: list[int] = []
+    for index, picture in enumerate(source.pictures()):
+        if index == len(frames):
+            # numpy reallocates in place, so that the frames are not held twice.
+            frames.resize((index + _GROWTH, *frames.shape[1:]), refcheck=False)
+        picture.copy_to(frames[index])
+        starts.append(picture.start)
+        if picture.alpha is not None:
+            alphas[index] = picture.alpha
+        if progress is not None:
+            progress(index + 1, info.frames)
+    if not starts:
+        raise MediaError(f"{info.path}: not one frame of it could be decoded")
+    if len(starts) != len(frames):
+        frames.resize((len(starts), *frames.shape[1:]), refcheck=False)
+    return Clip(info=_with_times(info, starts), frames=frames, alpha=_alpha_stack(alphas, frames.shape[:3]))
+
+
+def _with_times(info: ClipInfo, starts: list[int]) -> ClipInfo:
+    """Return the description with the times of the frames that were really decoded."""
+    if len(starts) == info.frames and tuple(starts) == info.times[:-1]:
+        return info
+    step = round(1 / (info.rate * info.time_base)) or 1
+    return replace(info, times=(*starts, max(info.times[-1], starts[-1] + step)))
+
+
+def _alpha_stack(alphas: dict[int, NDArray[np.uint8]], shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    if not alphas:
+        return None
+    stack = np.full(shape, 255, np.uint8)
+    for index, alpha in alphas.items():
+        stack[index] = alpha
+    return stack

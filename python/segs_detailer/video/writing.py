@@ -1,0 +1,95 @@
+"""Writing a clip in the format that the path names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import MediaError
+from .animation import AnimationSink
+from .container_writer import ContainerSink, EncoderSettings, can_write_container
+from .image_files import IMAGE_SUFFIXES, ImageSink, is_pattern
+
+if TYPE_CHECKING:
+    from .clip import Clip, ClipInfo, ReadProgress, Sink
+
+__all__ = ["open_output", "write_clip", "write_frames"]
+
+_KNOWN = ".mp4, .mov, .mkv, .webm, .avi, .gif, a folder/, or images such as frame_%04d.png"
+
+
+def open_output(
+    path: str | Path, info: ClipInfo, *, settings: EncoderSettings | None = None, keep_audio: bool = True
+) -> Sink:
+    """Open an output for frames of one clip.
+
+    Parameters
+    ----------
+    path : str or Path
+        A video file or GIF by its suffix, a folder, a numbered name (`frame_%04d.png`), or an image for one frame.
+    info : ClipInfo
+        The clip that the frames come from; size, times, codec, pixel format, colour and sound follow it.
+    settings : EncoderSettings or None
+        How videos are encoded.
+    keep_audio : bool
+        Copy the sound of `info.path` to videos.
+
+    Returns
+    -------
+    Sink
+        A context manager: left without an exception it finishes the output, else it removes what was written.
+
+    Raises
+    ------
+    MediaError
+        The output cannot be made.
+    """
+    is_folder = str(path).endswith(("/", "\\"))
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if info.path.exists() and path.exists() and path.samefile(info.path):
+        raise MediaError(f"{path}: is the input itself: choose another output")
+    if is_folder or path.is_dir() or not suffix or is_pattern(path) or suffix in IMAGE_SUFFIXES:
+        return ImageSink(path, info)
+    if suffix == ".gif":
+        return AnimationSink(path, info)
+    if not can_write_container(path):
+        raise MediaError(f"{path}: files of type {suffix} cannot be written: use {_KNOWN}")
+    return ContainerSink(path, info, settings or EncoderSettings(), keep_audio=keep_audio)
+
+
+def write_clip(
+    path: str | Path,
+    clip: Clip,
+    *,
+    settings: EncoderSettings | None = None,
+    keep_audio: bool = True,
+    progress: ReadProgress | None = None,
+) -> None:
+    """Write a whole clip; see `open_output`.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where to.
+    clip : Clip
+        What to write.
+    settings : EncoderSettings or None
+        How videos are encoded.
+    keep_audio : bool
+        Copy the sound of the clip's file.
+    progress : callable or None
+        Called after each frame with `(frames done, frames)`.
+    """
+    with open_output(path, clip.info, settings=settings, keep_audio=keep_audio) as sink:
+        write_frames(sink, clip, progress=progress)
+
+
+def write_frames(sink: Sink, clip: Clip, *, progress: ReadProgress | None = None) -> None:
+    """Write all frames of a clip to an output that is open."""
+    times = clip.info.times
+    for index, frame in enumerate(clip.frames):
+        alpha = None if clip.alpha is None else clip.alpha[index]
+        sink.write(frame, times[index], times[index + 1], alpha)
+        if progress is not None:
+            progress(index + 1, len(clip.frames))
