@@ -43,7 +43,7 @@ def picture(photo: np.ndarray, frame: int) -> np.ndarray:
 
 
 def tone() -> np.ndarray:
-    """A soft tone as long as the clip, fading in and out, `(1, n)` float32."""
+    """Make a soft tone as long as the clip, fading in and out, `(1, n)` float32."""
     count = SAMPLE_RATE * FRAMES // RATE
     time = np.arange(count) / SAMPLE_RATE
     fade = np.sin(np.pi * np.arange(count) / count) ** 2

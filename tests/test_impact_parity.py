@@ -10,12 +10,12 @@ import os
 import numpy as np
 import pytest
 import torch
-from segs_detailer.masks import make_crop_region, masks_to_segs
-from segs_detailer.segs import SEG, scale_match
 
 import impact_pack
 from segs_detailer import nodes, ops
+from segs_detailer.masks import make_crop_region, masks_to_segs
 from segs_detailer.sampling.protocol import Geometry
+from segs_detailer.segs import SEG, scale_match
 
 pytestmark = [
     pytest.mark.skipif(
