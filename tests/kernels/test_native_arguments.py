@@ -244,3 +244,20 @@ def test_nothing_panics(name):
             getattr(_native, name)(*values)
 
     fuzz()
+
+
+@pytest.mark.parametrize("wrong", ["1", [0.5], object()], ids=["str", "list", "object"])
+def test_a_number_that_is_none_is_named(wrong):
+    frames, masks = np.zeros((1, 4, 4, 3), np.float32), np.zeros((1, 4, 4), np.float32)
+    out, region = np.empty_like(frames), np.array([[0, 0, 4, 4]])
+    calls = {
+        "fill": lambda value: _native.crop_frames(frames, region, out, value),
+        "alpha": lambda value: _native.copy_paste(frames, frames, masks, region, value, out),
+        "level": lambda value: _native.threshold(masks, value, np.empty(masks.shape, np.uint8)),
+        "feather": lambda value: _native.feather_mask(masks, value, np.empty_like(masks)),
+    }
+    for argument, call in calls.items():
+        with pytest.raises(InvalidTypeError, match=f"^{argument}: expected an? (number|int), got"):
+            call(wrong)
+        with pytest.raises(InvalidArgumentError, match=f"^{argument}: expected"):
+            call(10**400)

@@ -171,3 +171,25 @@ def test_ctrl_c_stops_a_long_call(threads):
             print("interrupted", last_was_reached, frames[0].all())
     """
     assert run(script, SEGS_DETAILER_NUM_THREADS=threads) == ["interrupted", "False", "True"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no interval timers on this system")
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_ctrl_c_stops_a_window_as_large_as_the_mask(threads):
+    # One job for each mask: it must stop within.
+    script = """
+        import signal
+        import numpy as np
+        from segs_detailer import _native
+
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        masks = np.zeros((2, 4000, 4000), np.float32)
+        masks[:, -1, -1] = 1
+        out = np.zeros_like(masks)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        try:
+            _native.dilate(masks, 7000, out)
+        except KeyboardInterrupt:
+            print("interrupted", out.any())
+    """
+    assert run(script, SEGS_DETAILER_NUM_THREADS=threads) == ["interrupted", "False"]

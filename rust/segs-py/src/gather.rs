@@ -3,6 +3,7 @@ use segs_core::gather::{self, Fill};
 
 use crate::arrays::{Input, Output, Rank, RegionList, sample, with_pixel_type};
 use crate::door::detached;
+use crate::geometry::number;
 
 /// Copies the region of every frame to `out`; parts outside are `fill`, or the nearest pixel where it is None.
 #[pyfunction]
@@ -12,8 +13,9 @@ pub(crate) fn crop_frames(
     frames: &Bound<'_, PyAny>,
     regions: &Bound<'_, PyAny>,
     out: &Bound<'_, PyAny>,
-    fill: Option<f32>,
+    fill: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<()> {
+    let fill = fill.map(|fill| number("fill", fill)).transpose()?;
     let regions = RegionList::new("regions", regions)?;
     with_pixel_type!("frames", frames, T => {
         let frames = Input::<T>::new("frames", frames, Rank::Frames)?;

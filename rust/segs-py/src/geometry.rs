@@ -42,3 +42,25 @@ pub(crate) fn extent(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<usize
         }
     })
 }
+
+/// A number, as `f32`.
+pub(crate) fn number(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<f32> {
+    // An int beyond every float is still a number: its error is one of value.
+    value.extract().map_err(|error: PyErr| {
+        if error.is_instance_of::<PyOverflowError>(value.py()) {
+            return invalid(argument, "a finite number", "an int beyond the range of floats");
+        }
+        wrong_type(argument, "a number", value.get_type().to_string())
+    })
+}
+
+/// A number of pixels that may be negative, to be checked by who asks.
+pub(crate) fn pixels(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    value.extract().map_err(|error: PyErr| {
+        if error.is_instance_of::<PyOverflowError>(value.py()) {
+            invalid(argument, "a number of pixels", "a number beyond 64 bits")
+        } else {
+            wrong_type(argument, "an int", value.get_type().to_string())
+        }
+    })
+}

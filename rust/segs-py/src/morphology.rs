@@ -4,11 +4,17 @@ use segs_core::morphology;
 
 use crate::arrays::{Input, Output, Rank};
 use crate::door::detached;
-use crate::geometry::extent;
+use crate::geometry::{extent, number};
 
 /// Writes 1 to `out` where a mask is above `level`, else 0.
 #[pyfunction]
-pub(crate) fn threshold(py: Python<'_>, masks: &Bound<'_, PyAny>, level: f32, out: &Bound<'_, PyAny>) -> PyResult<()> {
+pub(crate) fn threshold(
+    py: Python<'_>,
+    masks: &Bound<'_, PyAny>,
+    level: &Bound<'_, PyAny>,
+    out: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let level = number("level", level)?;
     let masks = Input::<f32>::new("masks", masks, Rank::Masks)?;
     let mut out = Output::<u8>::new("out", out, Rank::Masks)?;
     out.apart_from(&masks)?;

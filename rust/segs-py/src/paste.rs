@@ -3,6 +3,7 @@ use segs_core::paste as kernels;
 
 use crate::arrays::{Input, Output, Rank, RegionList, with_pixel_type};
 use crate::door::detached;
+use crate::geometry::number;
 
 /// Blends the crops into `frames` in place.
 #[pyfunction]
@@ -12,8 +13,9 @@ pub(crate) fn paste(
     crops: &Bound<'_, PyAny>,
     masks: &Bound<'_, PyAny>,
     regions: &Bound<'_, PyAny>,
-    alpha: f32,
+    alpha: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
+    let alpha = number("alpha", alpha)?;
     let regions = RegionList::new("regions", regions)?;
     with_pixel_type!("frames", frames, T => {
         let crops = Input::<T>::new("crops", crops, Rank::Frames)?;
@@ -35,9 +37,10 @@ pub(crate) fn copy_paste(
     crops: &Bound<'_, PyAny>,
     masks: &Bound<'_, PyAny>,
     regions: &Bound<'_, PyAny>,
-    alpha: f32,
+    alpha: &Bound<'_, PyAny>,
     out: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
+    let alpha = number("alpha", alpha)?;
     let regions = RegionList::new("regions", regions)?;
     with_pixel_type!("frames", frames, T => {
         let frames = Input::<T>::new("frames", frames, Rank::Frames)?;

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use super::check_same;
 use crate::cpu::multiversion;
 use crate::error::Result;
-use crate::parallel::{Interrupted, for_each};
+use crate::parallel::{Brake, Interrupted, for_each_long};
 use crate::view::{Band, Frames, FramesMut};
 
 /// Rows of one job, at least; a window's height of rows is filtered twice between two jobs.
@@ -92,9 +92,9 @@ fn filter<C: Choice>(
     let (across, down) = (Reach::new(size, shape.width), Reach::new(size, shape.height));
     let rows = BAND_ROWS.max(BAND_WINDOWS * down.window());
     let bytes = 2 * shape.len() * size_of::<f32>();
-    for_each(out.all_bands(rows), bytes, interrupted, |mut band| {
+    for_each_long(out.all_bands(rows), bytes, interrupted, |mut band, brake| {
         SCRATCH.with_borrow_mut(|scratch| {
-            filter_band::<C>(masks, across, down, &mut band, scratch);
+            filter_band::<C>(masks, across, down, &mut band, scratch, brake);
             if scratch.rows.len() > KEPT_SAMPLES {
                 scratch.rows = Vec::new();
             }
@@ -118,12 +118,16 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
+/// Rows between two questions whether to stop: a window may be as high as the mask, and all of that is one job.
+const BRAKE_ROWS: usize = 64;
+
 fn filter_band<C: Choice>(
     masks: Frames<'_, f32>,
     across: Reach,
     down: Reach,
     band: &mut Band<'_, f32>,
     scratch: &mut Scratch,
+    brake: &mut Brake<'_>,
 ) {
     let shape = masks.shape();
     let width = shape.width;
@@ -131,6 +135,9 @@ fn filter_band<C: Choice>(
     // What the last band left is overwritten: row by row, here.
     scratch.rows.resize(count * width, C::NEUTRAL);
     for (i, row) in scratch.rows.chunks_exact_mut(width).enumerate() {
+        if i % BRAKE_ROWS == BRAKE_ROWS - 1 && brake.stops() {
+            return;
+        }
         match (band.y + i).checked_sub(down.before).filter(|&y| y < shape.height) {
             Some(y) => filter_row::<C>(masks.row(band.frame, y), across, row, &mut scratch.line),
             None => row.fill(C::NEUTRAL),
@@ -140,6 +147,9 @@ fn filter_band<C: Choice>(
     let mut step = 1;
     while step < half {
         for y in 0..count - step {
+            if y % BRAKE_ROWS == BRAKE_ROWS - 1 && brake.stops() {
+                return;
+            }
             let (a, b) = scratch.rows[y * width..].split_at_mut(step * width);
             choose_into::<C>(&mut a[..width], &b[..width]);
         }

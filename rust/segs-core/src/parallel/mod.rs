@@ -3,6 +3,8 @@
 //! The pool is private and belongs to one process: threads do not survive `fork`, so a child makes its own. The calling
 //! thread works too, and asks from time to time whether it is to stop, which is how Ctrl-C reaches a long call.
 
+mod team;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +12,8 @@ use std::time::{Duration, Instant};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
+
+use team::run_with_helpers;
 
 /// Below this many bytes moved, waking other threads costs more than it saves: 50 to 110 us after idle, about the time
 /// in which one core moves 1 MB of warm memory each way.
@@ -94,6 +98,22 @@ impl<'a> Watch<'a> {
     }
 }
 
+/// Tells long jobs whether to stop, on any thread: the calling one asks, the others are told.
+pub(crate) struct Brake<'a> {
+    stop: &'a AtomicBool,
+    watch: Option<Watch<'a>>,
+}
+
+impl Brake<'_> {
+    /// Whether to stop. Reading the time makes this as slow as some hundred samples.
+    pub(crate) fn stops(&mut self) -> bool {
+        if self.watch.as_mut().is_some_and(|watch| watch.check().is_err()) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
 /// Runs `work` on every job. `bytes` is the memory that all jobs together move; little work stays on this thread.
 ///
 /// Jobs are taken in order but finish in any; each must write only what is its own. When `interrupted` says so, jobs
@@ -104,38 +124,39 @@ pub fn for_each<J: Send>(
     interrupted: Interrupted<'_>,
     work: impl Fn(J) + Sync,
 ) -> Result<()> {
+    for_each_long(jobs, bytes, interrupted, |job, _| work(job))
+}
+
+/// As [`for_each`], for jobs that may take long: they ask now and then whether to stop, and return early.
+pub(crate) fn for_each_long<J: Send>(
+    jobs: Vec<J>,
+    bytes: usize,
+    interrupted: Interrupted<'_>,
+    work: impl Fn(J, &mut Brake<'_>) + Sync,
+) -> Result<()> {
     let threads = if bytes < PARALLEL_BYTES { 1 } else { num_threads().min(jobs.len()) };
     let queue = Mutex::new(jobs.into_iter());
     let stop = AtomicBool::new(false);
     // The guard of the queue must be gone before the job is run: hence a function of its own.
     let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
-    let helper = || {
-        while !stop.load(Ordering::Relaxed) {
-            let Some(job) = next() else { break };
-            work(job);
-        }
-    };
-    let caller = || {
-        let mut asked = Instant::now();
+    let take_jobs = |watch: Option<Watch<'_>>| {
+        let mut brake = Brake { stop: &stop, watch };
         while let Some(job) = next() {
-            work(job);
-            if asked.elapsed() >= POLL_INTERVAL {
-                asked = Instant::now();
-                if interrupted() {
-                    stop.store(true, Ordering::Relaxed);
-                    return;
-                }
+            work(job, &mut brake);
+            if brake.stops() {
+                break;
             }
         }
     };
+    let help = || take_jobs(None);
+    let lead = || take_jobs(Some(Watch::new(interrupted)));
     match if threads > 1 { pool(threads - 1) } else { None } {
-        Some(pool) => pool.in_place_scope(|scope| {
-            for _ in 1..threads {
-                scope.spawn(|_| helper());
+        Some(pool) => run_with_helpers(pool, threads - 1, &help, lead, POLL_INTERVAL, || {
+            if interrupted() {
+                stop.store(true, Ordering::Relaxed);
             }
-            caller();
         }),
-        None => caller(),
+        None => lead(),
     }
     if stop.into_inner() { Err(Error::Interrupted) } else { Ok(()) }
 }
@@ -202,5 +223,62 @@ mod tests {
         });
         assert_eq!(result, Err(Error::Interrupted));
         assert!(done.into_inner() < 100);
+    }
+
+    #[test]
+    fn a_long_job_is_told_to_stop_on_any_thread() {
+        set_num_threads(2);
+        // One job ends only when it is told to, whichever thread has it.
+        let long = |endless: bool, brake: &mut Brake<'_>| {
+            while endless && !brake.stops() {
+                std::thread::yield_now();
+            }
+        };
+        for jobs in [vec![true, true], vec![true, false], vec![false, true], vec![true]] {
+            let result = for_each_long(jobs, PARALLEL_BYTES, &|| true, long);
+            assert_eq!(result, Err(Error::Interrupted));
+        }
+        set_num_threads(0);
+    }
+
+    #[test]
+    fn a_panic_in_a_job_reaches_the_caller_and_no_job_outlives_the_call() {
+        set_num_threads(3);
+        for bad in 0..40 {
+            let running = AtomicU64::new(0);
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                for_each((0..40).collect(), PARALLEL_BYTES, NEVER, |job| {
+                    running.fetch_add(1, Ordering::Relaxed);
+                    std::thread::yield_now();
+                    running.fetch_sub(1, Ordering::Relaxed);
+                    assert_ne!(job, bad);
+                })
+            }));
+            assert!(result.is_err());
+            assert_eq!(running.into_inner(), 0);
+        }
+        set_num_threads(0);
+    }
+
+    #[test]
+    fn calls_nest_and_come_from_several_threads() {
+        set_num_threads(3);
+        let sum = AtomicU64::new(0);
+        let call = || {
+            for_each((0..8u64).collect(), PARALLEL_BYTES, NEVER, |outer| {
+                for_each((0..50u64).collect(), PARALLEL_BYTES, NEVER, |inner| {
+                    sum.fetch_add(50 * outer + inner, Ordering::Relaxed);
+                })
+                .unwrap();
+            })
+            .unwrap();
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| (0..20).for_each(|_| call()));
+            }
+        });
+        assert_eq!(sum.into_inner(), 6 * 20 * (0..400).sum::<u64>());
+        set_num_threads(0);
     }
 }
