@@ -1,0 +1,71 @@
+"""What the right result is: slow float64 NumPy from the definitions, sharing nothing with the ways measured."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["bilinear", "blend", "feathered", "lanczos"]
+
+Array = NDArray[np.float64]
+
+# Pixels, of the Gaussian that feathers a mask.
+SIGMA = 10.0
+LANCZOS_SUPPORT = 3.0
+
+
+def blend(frames: NDArray[np.float32], crops: NDArray[np.float32], mask: NDArray[np.float32]) -> Array:
+    """`(1 - m) * frame + m * crop` of regions (B, h, w, C) with a mask (h, w) or (B, h, w)."""
+    weight = mask.astype(np.float64)[..., None]
+    return (1 - weight) * frames.astype(np.float64) + weight * crops.astype(np.float64)
+
+
+def feathered(mask: NDArray[np.float32], feather: int) -> Array:
+    """A mask (h, w), larger than the kernel, blurred by a Gaussian of `2 * feather + 1` taps, borders reflected."""
+    taps = np.exp(-0.5 * (np.arange(-feather, feather + 1) / SIGMA) ** 2)
+    taps /= taps.sum()
+    result = mask.astype(np.float64)
+    for axis in (0, 1):
+        padding = [(feather, feather) if a == axis else (0, 0) for a in (0, 1)]
+        padded = np.pad(result, padding, mode="reflect")
+        result = sum(
+            tap * np.take(padded, np.arange(mask.shape[axis]) + shift, axis=axis) for shift, tap in enumerate(taps)
+        )
+    return result
+
+
+def lanczos(frames: NDArray[np.float32], size: tuple[int, int]) -> Array:
+    """Frames (B, H, W, C) resized to `size` (height, width) by Pillow's definition of Lanczos-3, clamped to [0, 1]."""
+    rows = _weights(frames.shape[1], size[0])
+    columns = _weights(frames.shape[2], size[1])
+    resized = np.einsum("yh,bhwc->bywc", rows, frames.astype(np.float64), optimize=True)
+    return np.clip(np.einsum("xw,bywc->byxc", columns, resized, optimize=True), 0, 1)
+
+
+def bilinear(masks: NDArray[np.float32], size: tuple[int, int]) -> Array:
+    """Masks (N, h, w) resized to `size` (height, width) by two taps per axis, half-pixel centres."""
+    result = masks.astype(np.float64)
+    for axis, length in ((1, size[0]), (2, size[1])):
+        source = result.shape[axis]
+        position = np.maximum((np.arange(length) + 0.5) * source / length - 0.5, 0)
+        low = np.minimum(position.astype(int), source - 1)
+        high = np.minimum(low + 1, source - 1)
+        weight = (position - low).reshape([-1 if a == axis else 1 for a in range(3)])
+        result = (1 - weight) * np.take(result, low, axis) + weight * np.take(result, high, axis)
+    return result
+
+
+def _weights(source: int, target: int) -> Array:
+    """Matrix (target, source) of Lanczos-3 weights; the support grows with the scale when shrinking."""
+    scale = source / target
+    stretch = max(scale, 1.0)
+    support = LANCZOS_SUPPORT * stretch
+    weights = np.zeros((target, source))
+    for row in range(target):
+        centre = (row + 0.5) * scale
+        first = max(int(centre - support + 0.5), 0)
+        last = min(int(centre + support + 0.5), source)
+        x = (np.arange(first, last) - centre + 0.5) / stretch
+        taps = np.where(np.abs(x) < LANCZOS_SUPPORT, np.sinc(x) * np.sinc(x / LANCZOS_SUPPORT), 0)
+        weights[row, first:last] = taps / taps.sum()
+    return weights

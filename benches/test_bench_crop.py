@@ -1,0 +1,74 @@
+"""`crop_frames`: one region gathered from every frame."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import peers
+from contest import OURS, Contest, Way, Work, compare
+from segs_detailer.ops import crop_frames
+from workloads import Region, centred_region
+
+AREA = "Crops"
+SIDE = 384
+
+
+@pytest.fixture(scope="module")
+def region(long_clip: torch.Tensor) -> Region:
+    return centred_region((long_clip.shape[1], long_clip.shape[2]), (SIDE, SIDE))
+
+
+def cut(frames: torch.Tensor, region: Region) -> torch.Tensor:
+    x1, y1, x2, y2 = region
+    return frames[:, y1:y2, x1:x2]
+
+
+@compare(
+    Way(OURS, lambda frames, region, out: crop_frames(frames, region, out=out)),
+    Way("torch slice, contiguous (fresh)", lambda frames, region, out: peers.crop_contiguous(frames, region), goal=3),
+    Way("torch copy_ of the slice", peers.crop_into),
+    Way("numpy.copyto of the slice", peers.crop_numpy_into, threaded=False),
+)
+def test_crop_into_memory_in_use(contest: Contest, way: Way, threads: str, long_clip: torch.Tensor, region: Region):
+    out = torch.zeros((len(long_clip), SIDE, SIDE, 3))
+    work = Work(AREA, f"`crop_frames` {len(long_clip)} x {SIDE} x {SIDE}, `out=` in use", 2 * out.nbytes)
+    result = contest(work, way, threads, lambda: way.run(long_clip, region, out))
+    assert torch.equal(result, cut(long_clip, region))
+
+
+@compare(
+    Way(OURS, crop_frames),
+    Way("torch slice, contiguous", peers.crop_contiguous, goal=1),
+    Way("slice and concat, frame by frame", peers.crop_and_concat),
+)
+def test_crop_to_fresh_memory(contest: Contest, way: Way, threads: str, long_clip: torch.Tensor, region: Region):
+    expected = cut(long_clip, region)
+    work = Work(AREA, f"`crop_frames` {len(long_clip)} x {SIDE} x {SIDE}, new output", 8 * expected.numel())
+    result = contest(work, way, threads, lambda: way.run(long_clip, region))
+    assert torch.equal(result, expected)
+
+
+@compare(Way(OURS, crop_frames), Way("torch stack of slices", peers.crop_moving))
+def test_crop_moving_region(contest: Contest, way: Way, threads: str, long_clip: torch.Tensor, region: Region):
+    x1, y1, x2, y2 = region
+    regions = [(x1 + 3 * i, y1 - i, x2 + 3 * i, y2 - i) for i in range(len(long_clip))]
+    expected = torch.stack([cut(long_clip[i : i + 1], regions[i])[0] for i in range(len(long_clip))])
+    work = Work(AREA, f"`crop_frames` {len(long_clip)} x {SIDE} x {SIDE}, a region per frame", 2 * expected.nbytes)
+    result = contest(work, way, threads, lambda: way.run(long_clip, regions))
+    assert torch.equal(result, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.uint8], ids=["float16", "uint8"])
+@compare(
+    Way(OURS, lambda frames, region, out: crop_frames(frames, region, out=out)),
+    Way("torch slice, contiguous (fresh)", lambda frames, region, out: peers.crop_contiguous(frames, region), goal=1),
+    Way("torch copy_ of the slice", peers.crop_into),
+)
+def test_crop_small_pixels(contest: Contest, way: Way, threads: str, dtype, long_clip: torch.Tensor, region: Region):
+    frames = (long_clip[:16] * 255).to(dtype)
+    out = torch.zeros((len(frames), SIDE, SIDE, 3), dtype=dtype)
+    name = str(dtype).removeprefix("torch.")
+    work = Work(AREA, f"`crop_frames` {len(frames)} x {SIDE} x {SIDE} {name}, `out=` in use", 2 * out.nbytes)
+    result = contest(work, way, threads, lambda: way.run(frames, region, out))
+    assert torch.equal(result, cut(frames, region))
