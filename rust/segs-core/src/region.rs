@@ -122,7 +122,7 @@ fn rescale_span(a: i64, b: i64, from: usize, to: usize) -> (i64, i64) {
     // i128: a coordinate times a frame size must not wrap, whatever the caller passes. Integer division truncates.
     let scale = |v: i64| (i128::from(v) * to as i128 / from as i128).clamp(i64::MIN.into(), i64::MAX.into()) as i64;
     let (start, end) = (scale(a), scale(b));
-    if b > a && end <= start && to > 0 { (start, start + 1) } else { (start, end) }
+    if b > a && end <= start && to > 0 { (start, start.saturating_add(1)) } else { (start, end) }
 }
 
 /// One region for all frames, or one for each.
@@ -185,6 +185,7 @@ mod tests {
         let region = Region::new(10, 10, 20, 30).unwrap();
         assert_eq!(region.rescale((100, 200), (50, 400)).unwrap().corners(), [20, 5, 40, 15]);
         assert_eq!(region.rescale((100, 200), (1, 1)).unwrap().corners(), [0, 0, 1, 1]);
+        assert!(region.rescale((1, 1), (usize::MAX, usize::MAX)).is_err());
     }
 
     proptest! {

@@ -73,6 +73,8 @@ pub struct Frames<'a, T> {
 impl<'a, T> Frames<'a, T> {
     /// A batch without gaps.
     pub fn new(argument: &'static str, data: &'a [T], shape: Shape) -> Result<Self> {
+        // Checked before the strides are calculated, which wrap for sizes beyond any memory.
+        shape.check(argument)?;
         Self::with_strides(argument, data, shape, shape.frame_len(), shape.row_len())
     }
 
@@ -131,6 +133,14 @@ impl<'a, T> Frames<'a, T> {
         }
         Err(Error::shape(argument, format!("1 or {frames} frames"), self.shape.frames.to_string()))
     }
+}
+
+/// Checks that there is one channel, as masks have it.
+pub(crate) fn check_mask(masks: Shape) -> Result<()> {
+    if masks.channels == 1 {
+        return Ok(());
+    }
+    Err(Error::shape("masks", "one channel", masks.channels.to_string()))
 }
 
 /// A batch to write, without gaps.
@@ -211,6 +221,8 @@ mod tests {
         assert!(Frames::with_strides("frames", &[0f32; 72], shape, usize::MAX, 12).is_err());
         let wrapping = Shape { frames: usize::MAX, height: 2, width: 1, channels: 1 };
         assert!(Frames::new("frames", &[0f32; 4], wrapping).is_err());
+        let wide = Shape { frames: 1, height: usize::MAX, width: usize::MAX, channels: 2 };
+        assert!(Frames::new("frames", &[0f32; 4], wide).is_err());
         assert!(FramesMut::new("out", &mut [0f32; 73], shape).is_err());
         let five = Shape { channels: 5, ..shape };
         assert!(Frames::new("frames", &[0f32; 120], five).is_err());

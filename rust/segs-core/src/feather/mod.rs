@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::error::{Error, Result};
 use crate::feather::blur::Blur;
 use crate::parallel::{Interrupted, for_each, num_threads};
-use crate::view::{Frames, FramesMut, Shape};
+use crate::view::{Frames, FramesMut, Shape, check_mask};
 
 /// Standard deviation of the Gaussian in pixels, whatever the feather: Impact Pack's choice.
 const SIGMA: f64 = 10.0;
@@ -32,9 +32,7 @@ pub fn feather_mask(
     interrupted: Interrupted<'_>,
 ) -> Result<()> {
     let (from, to) = (masks.shape(), out.shape());
-    if from.channels != 1 {
-        return Err(Error::shape("masks", "one channel", from.channels.to_string()));
-    }
+    check_mask(from)?;
     if to != from {
         return Err(Error::shape("out", format!("the shape of the masks, {from}"), to.to_string()));
     }

@@ -34,6 +34,9 @@ pub fn components(
     if labels.shape() != shape {
         return Err(Error::shape("labels", shape.to_string(), labels.shape().to_string()));
     }
+    if shape.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut forest = RunForest::new(mask, true, Neighbours::Eight, interrupted)?;
     let mut watch = Watch::new(interrupted);
     let mut found: Vec<Component> = Vec::new();
@@ -71,6 +74,9 @@ pub fn components(
 pub fn fill_holes(mask: Frames<'_, u8>, out: FramesMut<'_, u8>, interrupted: Interrupted<'_>) -> Result<()> {
     let shape = mask.shape();
     check_same(shape, out.shape())?;
+    if shape.is_empty() {
+        return Ok(());
+    }
     // The foreground touches by corners, so the background does not pass between them.
     let mut background = RunForest::new(mask, false, Neighbours::Four, interrupted)?;
     let mut open = vec![false; background.len()];

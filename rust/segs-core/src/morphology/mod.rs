@@ -10,7 +10,7 @@ pub use window::{dilate, erode};
 use crate::cpu::multiversion;
 use crate::error::{Error, Result};
 use crate::parallel::{Interrupted, for_each};
-use crate::view::{Frames, FramesMut, Shape};
+use crate::view::{Frames, FramesMut, Shape, check_mask};
 
 /// Rows of one job.
 const BAND_ROWS: usize = 64;
@@ -44,6 +44,7 @@ fn threshold_row_body(mask: &[f32], level: f32, out: &mut [u8]) {
 }
 
 fn check_same(masks: Shape, out: Shape) -> Result<()> {
+    check_mask(masks)?;
     if masks == out { Ok(()) } else { Err(Error::shape("out", masks.to_string(), out.to_string())) }
 }
 

@@ -141,4 +141,16 @@ fn other_sizes_and_stacks_are_refused() {
     let mut labels = [0; 6];
     let view = Frames::new("mask", &[0u8; 6], two).unwrap();
     assert!(components(view, FramesMut::new("labels", &mut labels, two).unwrap(), NEVER).is_err());
+    let coloured = Shape { channels: 2, ..shape };
+    let view = Frames::new("masks", &[0.0; 12], coloured).unwrap();
+    let mut out = [0.0; 12];
+    assert!(dilate(view, 3, FramesMut::new("out", &mut out, coloured).unwrap(), NEVER).is_err());
+}
+
+#[test]
+fn masks_without_pixels_have_no_components() {
+    let shape = Shape::mask(1, 5, 0);
+    let view = Frames::with_strides("mask", &[0u8; 0], shape, 0, 3).unwrap();
+    assert!(components(view, FramesMut::new("labels", &mut [], shape).unwrap(), NEVER).unwrap().is_empty());
+    fill_holes(view, FramesMut::new("out", &mut [], shape).unwrap(), NEVER).unwrap();
 }

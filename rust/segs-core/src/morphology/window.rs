@@ -89,6 +89,9 @@ fn filter<C: Choice>(
 ) -> Result<()> {
     let shape = out.shape();
     check_same(masks.shape(), shape)?;
+    if shape.is_empty() {
+        return Ok(());
+    }
     let (across, down) = (Reach::new(size, shape.width), Reach::new(size, shape.height));
     let rows = BAND_ROWS.max(BAND_WINDOWS * down.window());
     let bytes = 2 * shape.len() * size_of::<f32>();

@@ -1,9 +1,9 @@
 //! Bilinear resizing of masks.
 
 use crate::cpu::multiversion;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::parallel::{Interrupted, for_each};
-use crate::view::{Band, Frames, FramesMut};
+use crate::view::{Band, Frames, FramesMut, check_mask};
 
 /// Rows of a job.
 const BAND_ROWS: usize = 64;
@@ -37,9 +37,7 @@ fn places(from: usize, to: usize, fused: bool) -> Vec<Place> {
 /// `interpolate(mode="bilinear", align_corners=False)`. Masks that keep their size are copied.
 pub fn resize_masks(masks: Frames<'_, f32>, out: FramesMut<'_, f32>, interrupted: Interrupted<'_>) -> Result<()> {
     let (from, to) = (masks.shape(), out.shape());
-    if from.channels != 1 {
-        return Err(Error::shape("masks", "one channel", from.channels.to_string()));
-    }
+    check_mask(from)?;
     if !super::check("masks", from, to)? {
         return Ok(());
     }
@@ -118,6 +116,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::error::Error;
     use crate::parallel::NEVER;
     use crate::view::Shape;
 
