@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from diffusers import (
     UNet2DConditionModel,
     UNetMotionModel,
 )
+from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 CHANNELS = (16, 32)
@@ -155,3 +157,70 @@ def save_motion_adapter(folder: Path, *, max_frames: int = 32, channels: tuple[i
     """Save a motion adapter in the layout of the hub, in safetensors."""
     make_motion_adapter(max_frames=max_frames, channels=channels).save_pretrained(folder)
     return folder
+
+
+def save_single_file(path: Path) -> Path:
+    """Save the parts of `save_checkpoint` as one file with the names of the original Stable Diffusion."""
+    parts = {
+        "model.diffusion_model.": {_original_unet_name(k): v for k, v in make_unet().state_dict().items()},
+        "first_stage_model.": dict(_original_vae(k, v) for k, v in make_vae().state_dict().items()),
+        "cond_stage_model.transformer.text_model.": {
+            k.removeprefix("text_model."): v for k, v in make_text_encoder().state_dict().items()
+        },
+    }
+    save_file({prefix + k: v.contiguous() for prefix, part in parts.items() for k, v in part.items()}, path)
+    return path
+
+
+_UNET_NAMES = {
+    "conv_in": "input_blocks.0.0",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+}
+_RESNET_NAMES = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "time_emb_proj": "emb_layers.1",
+    "conv_shortcut": "skip_connection",
+}
+
+
+def _original_unet_name(name: str) -> str:
+    """Two levels of one layer: blocks are counted through, and each level has its layers and one more."""
+    module, _, parameter = name.rpartition(".")
+    if module in _UNET_NAMES:
+        return f"{_UNET_NAMES[module]}.{parameter}"
+    if name.startswith("mid_block.attentions.0."):
+        return "middle_block.1." + name.removeprefix("mid_block.attentions.0.")
+    side, *rest = name.split(".", 1)[0], *name.split(".")[1:]
+    if side == "mid_block":
+        return f"middle_block.{2 * int(rest[1])}.{_RESNET_NAMES[rest[2]]}.{parameter}"
+    level, kind, layer = int(rest[0]), rest[1], int(rest[2])
+    blocks, number = ("input_blocks", 1 + 2 * level) if side == "down_blocks" else ("output_blocks", 2 * level)
+    if kind == "downsamplers":
+        return f"{blocks}.{number + 1}.0.op.{parameter}"
+    if kind == "upsamplers":
+        # The first level from below has no attention, so the upsampler is its second module.
+        return f"{blocks}.{number + 1}.1.conv.{parameter}"
+    if kind == "attentions":
+        return f"{blocks}.{number + layer}.1.{'.'.join(rest[3:])}"
+    return f"{blocks}.{number + layer}.0.{_RESNET_NAMES[rest[3]]}.{parameter}"
+
+
+def _original_vae(name: str, weight: torch.Tensor) -> tuple[str, torch.Tensor]:
+    name = re.sub(r"down_blocks\.(\d+)\.resnets\.(\d+)", r"down.\1.block.\2", name)
+    name = re.sub(r"down_blocks\.(\d+)\.downsamplers\.0", r"down.\1.downsample", name)
+    name = re.sub(r"up_blocks\.(\d+)\.resnets\.(\d+)", lambda m: f"up.{3 - int(m[1])}.block.{m[2]}", name)
+    name = re.sub(r"up_blocks\.(\d+)\.upsamplers\.0", lambda m: f"up.{3 - int(m[1])}.upsample", name)
+    name = re.sub(r"mid_block\.resnets\.(\d)", lambda m: f"mid.block_{int(m[1]) + 1}", name)
+    name = name.replace("conv_shortcut", "nin_shortcut").replace("conv_norm_out", "norm_out")
+    if "mid_block.attentions.0" not in name:
+        return name, weight
+    name = name.replace("mid_block.attentions.0", "mid.attn_1").replace("group_norm", "norm")
+    name = re.sub(r"to_([qkv])\.", r"\1.", name).replace("to_out.0", "proj_out")
+    # The original computes attention with convolutions of one pixel.
+    return name, weight[..., None, None] if weight.ndim == 2 else weight

@@ -275,7 +275,8 @@ class SEGSDetailerForAnimateDiff:
             noise_mask_feather,
             scheduler_func_opt,
         )
-        return detail_segs(image_frames, segs, run)
+        with run.models.in_use():
+            return detail_segs(image_frames, segs, run)
 
     def doit(
         self,
@@ -435,7 +436,8 @@ class DetailerForEachPipeForAnimateDiff:
             feather=feather,
             detailer_hook=detailer_hook,
         )
-        image, detailed, cnet_images = detail_and_paste(image_frames, segs, run)
+        with run.models.in_use():
+            image, detailed, cnet_images = detail_and_paste(image_frames, segs, run)
         return image, detailed, basic_pipe, cnet_images
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 
 import pytest
@@ -14,7 +13,7 @@ from segs_detailer.sampling.diffusers.control import ControlHint, with_control
 from segs_detailer.sampling.diffusers.model import DiffusersModel
 from segs_detailer.sampling.diffusers.sampler import DiffusersSampler
 from segs_detailer.sampling.diffusers.vae import FrameVAE
-from segs_detailer.sampling.diffusers.windows import ContextWindows, window_weights
+from segs_detailer.sampling.diffusers.windows import ContextWindows
 from segs_detailer.sampling.protocol import RefinerStage, SampleJob, Sampler
 from segs_detailer.sampling.stages import SamplingOptions
 
@@ -316,37 +315,6 @@ def test_latents_of_another_model_are_refused(plain_unet, vae, frames):
 
 
 # Context windows
-
-
-@pytest.mark.parametrize("order", ["uniform", "static"])
-@pytest.mark.parametrize(("length", "overlap"), [(16, 4), (8, 0), (5, 4), (1, 0)])
-@pytest.mark.parametrize("frames", [1, 8, 16, 17, 31, 50])
-def test_windows_cover_every_frame(order, length, overlap, frames):
-    windows = ContextWindows(length=length, overlap=overlap, order=order)
-    for step in range(6):
-        ranges = windows.windows(frames, step)
-        assert {frame for window in ranges for frame in window} == set(range(frames))
-        assert all(len(window) == min(length, frames) for window in ranges)
-        starts = [window.start for window in ranges]
-        assert all(after - before <= length - overlap for before, after in itertools.pairwise(starts))
-        total = torch.zeros(frames)
-        for window, weight in zip(ranges, window_weights(ranges, torch.zeros(frames, 1, 1, 1)), strict=True):
-            total[window.start : window.stop] += weight.flatten()
-        torch.testing.assert_close(total, torch.ones(frames))
-
-
-def test_uniform_windows_move_and_static_ones_stay():
-    uniform, static = ContextWindows(), ContextWindows(order="static")
-    assert uniform.windows(40, 0) == static.windows(40, 0) == static.windows(40, 1)
-    assert uniform.windows(40, 1) != uniform.windows(40, 0)
-
-
-@pytest.mark.parametrize(
-    ("options", "argument"), [({"length": 0}, "length"), ({"overlap": 16}, "overlap"), ({"order": "looped"}, "order")]
-)
-def test_impossible_windows_are_refused(options, argument):
-    with pytest.raises(InvalidArgumentError, match=f"{argument}: expected"):
-        ContextWindows(**options)
 
 
 def test_window_over_the_whole_clip_equals_one_pass(motion_unet, vae, frames):

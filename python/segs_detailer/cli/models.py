@@ -43,6 +43,7 @@ def _check_companions(args: argparse.Namespace) -> None:
         "motion_adapter": args.motion_adapter,
         "prompt": args.prompt,
         "negative_prompt": args.negative_prompt,
+        "prompts": args.prompts,
         "refiner_model": args.refiner_model,
         "inpaint_model": args.inpaint_model,
     }

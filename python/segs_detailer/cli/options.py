@@ -237,6 +237,11 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--prompt", default="", metavar="TEXT", help="what the subjects show")
     group.add_argument("--negative-prompt", default="", metavar="TEXT", help="what they must not show")
+    group.add_argument(
+        "--prompts",
+        metavar="FILE",
+        help="prompts of single subjects: JSON of labels, or numbers from 0, and prompts or [prompt, negative prompt]",
+    )
     group.add_argument("--refiner-model", metavar="PATH|ID", help="checkpoint that does the last steps")
     group.add_argument("--refiner-motion-adapter", metavar="PATH|ID", help="the refiner's motion module")
     group.add_argument("--inpaint-model", action="store_true", help="--model is an inpainting checkpoint")

@@ -23,7 +23,7 @@ __all__ = ["Workload", "active_span", "plan_workload", "working_size"]
 
 # Memory that the crops of one piece may take: a share of the frames', and enough for short clips to go in one piece.
 _MEMORY_SHARE = 0.25
-_LEAST_MEMORY = 256 << 20
+_LEAST_MEMORY = 128 << 20
 # Stacks of the working size and of the crop's size that exist at the same time, in float32 RGB.
 _WORKING_STACKS = 3
 _CROP_STACKS = 4

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidArgumentError
+from ..detailer.prompts import check_prompts, load_prompts, prompt_of
+from ..errors import SegsDetailerError
 from ..video import EncoderSettings, open_clip, open_output, read_clip, write_frames
 from .compare import Comparison
 from .models import load_pipes
@@ -13,7 +14,7 @@ from .pieces import Workload, plan_workload
 from .report import describe_segments, describe_times
 from .selecting import SegmentChooser
 from .stages import Stages
-from .threads import limit_threads
+from .threads import limit_threads, one_torch_thread
 
 if TYPE_CHECKING:
     import argparse
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..detailer import Progress
+    from ..detailer.prompts import Prompts
     from ..segs import SEGS
     from ..video import ClipInfo
 
@@ -50,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
     chooser = SegmentChooser(args, source.info)
     comparison = Comparison(args.compare, source) if args.compare else None
     encoder = EncoderSettings(codec=args.codec, crf=args.crf, pix_fmt=args.pix_fmt, threads=args.threads or 0)
+    prompts = load_prompts(args.prompts) if args.prompts else {}
     pipe, settings = load_pipes(args, stages)
     with ExitStack() as outputs:
         sink = outputs.enter_context(
@@ -61,12 +64,13 @@ def run(args: argparse.Namespace) -> None:
             clip = read_clip(source, progress=advance)
         segs = chooser.choose(clip, stages)
         if not segs[1]:
-            raise InvalidArgumentError("segments", "at least one", chooser.nothing_found())
+            raise SegsDetailerError(chooser.nothing_found())
+        check_prompts(prompts, segs[1])
         work = [plan_workload(seg, clip.frames, pipe, settings) for seg in segs[1]]
         if comparison is not None:
             comparison.before(clip, work)
-        with stages.stage("detail", "step") as advance:
-            _detail_all(work, clip.frames, pipe, settings, advance)
+        with stages.stage("detail", "step") as advance, one_torch_thread(only_if=args.model is None):
+            _detail_all(work, clip.frames, pipe, settings, prompts, advance)
         with stages.stage("encode") as advance:
             write_frames(sink, clip, progress=advance)
         if comparison is not None:
@@ -76,19 +80,26 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _detail_all(
-    work: list[Workload], frames: NDArray[np.float32], pipe: Any, settings: dict[str, Any], advance: Any
+    work: list[Workload],
+    frames: NDArray[np.float32],
+    pipe: Any,
+    settings: dict[str, Any],
+    prompts: Prompts,
+    advance: Any,
 ) -> None:
     """Detail one segment after the other, and count the sampling steps of all of them."""
     runs = sum(item.pieces for item in work)
     done = 0
-    for item in work:
+    for index, item in enumerate(work):
+        prompt = prompt_of(prompts, index, item.seg)
+        own = {} if prompt is None else {"prompts": {0: prompt}}
 
         def report(piece: int, state: Progress, before: int = done) -> None:
             # A sampler may take fewer steps than it was given; each stage but sampling reports only that it begins.
             if state.stage == "sample":
                 advance((before + piece) * state.steps + state.step, runs * state.steps)
 
-        item.detail(frames, pipe, settings, report)
+        item.detail(frames, pipe, {**settings, **own}, report)
         done += item.pieces
 
 

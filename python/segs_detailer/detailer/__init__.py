@@ -1,10 +1,12 @@
 """The detailer: segments of frames are cropped, scaled up, repainted, scaled back and pasted."""
 
 from segs_detailer.detailer.api import DetailResult, detail_frames
+from segs_detailer.detailer.control import ControlNetWrapper, ImagePromptWrapper, with_control_net
 from segs_detailer.detailer.hooks import CombinedHook, DetailerHook, HookCalls
 from segs_detailer.detailer.models import Models, PipeModel
 from segs_detailer.detailer.pasting import paste_segs
 from segs_detailer.detailer.progress import Observer, Progress, SegmentProgress, observer_for
+from segs_detailer.detailer.prompts import Prompts, SegmentPrompts, load_prompts
 from segs_detailer.detailer.run import (
     DetailedSegment,
     Run,
@@ -17,22 +19,28 @@ from segs_detailer.detailer.settings import DetailerSettings
 
 __all__ = [
     "CombinedHook",
+    "ControlNetWrapper",
     "DetailResult",
     "DetailedSegment",
     "DetailerHook",
     "DetailerSettings",
     "HookCalls",
+    "ImagePromptWrapper",
     "Models",
     "Observer",
     "PipeModel",
     "Progress",
+    "Prompts",
     "Run",
     "SegmentProgress",
+    "SegmentPrompts",
     "SegmentWarning",
     "detail_and_paste",
     "detail_frames",
     "detail_segment",
     "detail_segs",
+    "load_prompts",
     "observer_for",
     "paste_segs",
+    "with_control_net",
 ]

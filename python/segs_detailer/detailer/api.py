@@ -13,6 +13,7 @@ from segs_detailer._interop import convert
 from segs_detailer.detailer.hooks import HookCalls
 from segs_detailer.detailer.models import Models
 from segs_detailer.detailer.progress import Observer, observer_for
+from segs_detailer.detailer.prompts import SegmentPrompts
 from segs_detailer.detailer.run import Run, detail_and_paste
 from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
@@ -20,6 +21,7 @@ from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from segs_detailer.detailer.prompts import Prompts
     from segs_detailer.sampling.protocol import SchedulerFunc
     from segs_detailer.segs import SEGS
 
@@ -67,6 +69,7 @@ def detail_frames(
     inpaint_model: bool = False,
     noise_mask_feather: int = 20,
     scheduler_func: SchedulerFunc | None = None,
+    prompts: Prompts | None = None,
     in_place: bool = False,
     progress: bool | Observer = False,
 ) -> DetailResult:
@@ -114,6 +117,9 @@ def detail_frames(
         Blur of the noise mask in pixels of the crop; above 0 sampling uses differential diffusion.
     scheduler_func : callable or None
         `(model, sampler_name, steps) -> sigmas`, in place of `scheduler`.
+    prompts : mapping or None
+        Prompts of single segments: a label, or a segment's place from 0, to a prompt or `(prompt, negative prompt)`. A
+        place counts before a label. Other segments have the pipe's prompt.
     in_place : bool
         Paste into `frames`, a tensor or a writable array, instead of one copy.
     progress : bool or callable
@@ -159,8 +165,9 @@ def detail_frames(
     )
     tensor, owned = _to_tensor(frames, in_place=in_place)
     models = Models.of(pipe, refiner_pipe, names=("pipe", "refiner_pipe"))
-    with observer_for(progress) as observer:
-        run = Run(models, settings, HookCalls(detailer_hook), observer)
+    own = None if prompts is None else SegmentPrompts.of(prompts, models)
+    with models.in_use(), observer_for(progress) as observer:
+        run = Run(models, settings, HookCalls(detailer_hook), observer, own)
         detailed, new_segs, cnet_images = detail_and_paste(tensor, segs, run, in_place=owned)
     return DetailResult(_like_input(detailed, frames), new_segs, cnet_images)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from segs_detailer.sampling.protocol import Sampler
 from segs_detailer.sampling.resolve import sampler_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from segs_detailer.sampling.protocol import Conditioning
 
 __all__ = ["Models", "PipeModel"]
@@ -126,3 +129,14 @@ class Models:
         base = PipeModel.of(names[0], pipe)
         refiner = None if refiner_pipe is None else PipeModel.of(names[1], refiner_pipe, vae=base.vae)
         return cls(base, refiner)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Tell the samplers when a run is over, however it ends: those that offload their parts free the memory."""
+        try:
+            yield
+        finally:
+            for pipe in (self.base, self.refiner):
+                free = None if pipe is None else getattr(pipe.sampler, "release", None)
+                if free is not None:
+                    free()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from segs_detailer.detailer.hooks import HookCalls, Latent
     from segs_detailer.detailer.models import Models
     from segs_detailer.detailer.progress import Observer
+    from segs_detailer.detailer.prompts import SegmentPrompts
     from segs_detailer.detailer.settings import DetailerSettings
     from segs_detailer.sampling.protocol import Conditioning, Sampler
     from segs_detailer.segs import SEGS
@@ -50,15 +51,23 @@ class Run:
         The caller's hook.
     observer : Observer or None
         Who is told of the progress; what it raises ends the run.
+    prompts : SegmentPrompts or None
+        Prompts of single segments.
     """
 
     models: Models
     settings: DetailerSettings
     hook: HookCalls
     observer: Observer | None = None
+    prompts: SegmentPrompts | None = None
 
     def __post_init__(self) -> None:
         check_names(self.settings, self.models.base.sampler)
+
+    def for_segment(self, index: int, seg: SEG) -> Run:
+        """Put this run under a segment's own prompt; the run itself comes back where it has none."""
+        models = None if self.prompts is None else self.prompts.models(index, seg)
+        return self if models is None else replace(self, models=models)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +113,8 @@ def detail_segs(frames: Tensor, segs: object, run: Run) -> tuple[SEGS, list[Tens
     size, chosen = _choose_segs(frames, segs, run)
     detailed, cnet_images = [], []
     for index, seg in enumerate(chosen):
-        result = detail_segment(frames, seg, run, SegmentProgress(run.observer, index, len(chosen), str(seg.label)))
+        progress = SegmentProgress(run.observer, index, len(chosen), str(seg.label))
+        result = detail_segment(frames, seg, run.for_segment(index, seg), progress)
         detailed.append(result.seg)
         cnet_images.extend(result.cnet_images)
     return (size, detailed), cnet_images
@@ -142,7 +152,7 @@ def detail_and_paste(
     detailed, cnet_images = [], []
     for index, seg in enumerate(chosen):
         progress = SegmentProgress(run.observer, index, len(chosen), str(seg.label))
-        result = detail_segment(canvas.frames, seg, run, progress)
+        result = detail_segment(canvas.frames, seg, run.for_segment(index, seg), progress)
         detailed.append(result.seg)
         cnet_images.extend(result.cnet_images)
         if result.crops is not None:
@@ -212,6 +222,8 @@ def _choose_segs(frames: Tensor, segs: object, run: Run) -> SEGS:
     prepared = prepare_segs(segs, frames)
     if run.hook.defines("post_detection"):
         prepared = prepare_segs(run.hook.segments(prepared), frames)
+    if run.prompts is not None:
+        run.prompts.check(prepared[1])
     return prepared
 
 
@@ -260,7 +272,7 @@ def _sample(
     positive = crop_conditioning(base.positive, seg.crop_region, frame_size)
     negative = crop_conditioning(base.negative, seg.crop_region, frame_size)
     model, positive, negative, cnet_images = _control(
-        seg.control_net_wrapper, base.model, positive, negative, pixels, mask
+        _bound(seg.control_net_wrapper, seg, frames), base.model, positive, negative, pixels, mask
     )
 
     latent: Latent = {"samples": latents} if mask is None else {"samples": latents, "noise_mask": mask}
@@ -292,6 +304,13 @@ def _sample(
         callback=None if run.observer is None else progress.after_step,
     )
     return {**latent, "samples": sampler.sample(latent["samples"], job)}, cnet_images
+
+
+def _bound(wrapper: Any, seg: SEG, frames: Tensor) -> Any:
+    """Tell a control wrapper that asks for it (this package's own do) where the segment is."""
+    if not hasattr(wrapper, "for_segment"):
+        return wrapper
+    return wrapper.for_segment(tuple(seg.crop_region), (frames.shape[0], frames.shape[1], frames.shape[2]))
 
 
 def _control(

@@ -10,6 +10,8 @@ from torch import Tensor
 from ..errors import InvalidArgumentError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .denoiser import Denoiser
     from .sigma_table import SigmaTable
 
@@ -88,6 +90,8 @@ class MaskedDenoiser:
         Noise of standard deviation 1 that the model sees on them.
     threshold : DifferentialThreshold or None
         Differential diffusion.
+    noised : callable or None
+        `(source, noise, sigma) -> Tensor`: what the model sees outside; `None`: `source + sigma * noise`.
     """
 
     def __init__(
@@ -97,7 +101,9 @@ class MaskedDenoiser:
         source: Tensor,
         noise: Tensor,
         threshold: DifferentialThreshold | None = None,
+        noised: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
     ) -> None:
+        self._noised = noised
         self._denoiser = denoiser
         self._mask = mask
         self._source = source
@@ -107,17 +113,22 @@ class MaskedDenoiser:
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Predict x0: inside the mask the model's, outside the source."""
         mask = self._mask_at(sigma)
-        return self._pin(self._denoiser(self._pin(x, mask, sigma * self._noise), sigma), mask)
+        return _blend(self._denoiser(self._seen(x, mask, sigma), sigma), self._source, mask)
 
     def with_unconditional(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """Predict x0, guided and negative; only the first is pinned, as the second is but a direction."""
         mask = self._mask_at(sigma)
-        guided, negative = self._denoiser.with_unconditional(self._pin(x, mask, sigma * self._noise), sigma)
-        return self._pin(guided, mask), negative
+        guided, negative = self._denoiser.with_unconditional(self._seen(x, mask, sigma), sigma)
+        return _blend(guided, self._source, mask), negative
 
     def _mask_at(self, sigma: Tensor) -> Tensor:
         return self._mask if self._threshold is None else self._threshold(self._mask, sigma)
 
-    def _pin(self, x: Tensor, mask: Tensor, noise: Tensor | None = None) -> Tensor:
-        source = self._source if noise is None else self._source + noise
-        return x * mask + source * (1 - mask)
+    def _seen(self, x: Tensor, mask: Tensor, sigma: Tensor) -> Tensor:
+        if self._noised is None:
+            return _blend(x, self._source + sigma * self._noise, mask)
+        return _blend(x, self._noised(self._source, self._noise, sigma), mask)
+
+
+def _blend(inside: Tensor, outside: Tensor, mask: Tensor) -> Tensor:
+    return inside * mask + outside * (1 - mask)

@@ -13,7 +13,7 @@ from ..errors import MissingDependencyError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["NoiseSampler", "brownian_noise", "gaussian_noise", "seeded_noise"]
+__all__ = ["NoiseSampler", "brownian_noise", "free_noise", "gaussian_noise", "seeded_noise"]
 
 NoiseSampler: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
 """`(sigma, sigma_next) -> noise` of standard deviation 1 for the step between two noise levels."""
@@ -38,6 +38,43 @@ def seeded_noise(like: Tensor, seed: int) -> Tensor:
     """
     generator = torch.Generator("cpu").manual_seed(seed % _SEEDS)
     return torch.randn(like.shape, generator=generator, dtype=torch.float32).to(like.device, like.dtype)
+
+
+def free_noise(noise: Tensor, length: int, overlap: int, seed: int) -> Tensor:
+    """Start noise of a long clip whose frames after the first window repeat earlier ones in another order.
+
+    FreeNoise, Qiu et al. 2023, arXiv 2310.15169, section 3.3 (noise rescheduling): windows that see the same noise in
+    a new order agree on the content, where independent noise makes it change from window to window. Each
+    `length - overlap` new frames are a random permutation of as many frames, those `length` before them. The paper's
+    second part, the fusion of windows by weights, is `ContextWindows(weights="pyramid")`.
+
+    Parameters
+    ----------
+    noise : Tensor
+        `(F, C, h, w)`: independent noise, of which the first `length` frames are kept.
+    length, overlap : int
+        Frames of a window, and those that neighbours share.
+    seed : int
+        Seed of the permutations.
+
+    Returns
+    -------
+    Tensor
+        Noise of the same shape; `noise` itself where it is no longer than a window.
+    """
+    frames, hop = len(noise), length - overlap
+    if frames <= length:
+        return noise
+    generator = torch.Generator("cpu").manual_seed(seed % _SEEDS)
+    order = list(range(length))
+    while len(order) < frames:
+        start = len(order) - length
+        order += [start + place for place in torch.randperm(hop, generator=generator).tolist()]
+    # Indices point at frames of the new clip; those past its first window are permutations themselves.
+    sources: list[int] = []
+    for place, frame in enumerate(order[:frames]):
+        sources.append(frame if place < length else sources[frame])
+    return noise[sources]
 
 
 def gaussian_noise(like: Tensor, seed: int) -> NoiseSampler:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import InvalidTypeError
+from ..errors import InvalidArgumentError, InvalidTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import torch
 
+    from .diffusers.image_prompt import ImagePrompt
+    from .diffusers.model import DiffusersModel
     from .diffusers.windows import ContextWindows
     from .protocol import Conditioning
     from .stages import SamplingOptions
@@ -111,6 +113,103 @@ class BasicPipe(NamedTuple):
         return cls(model, clip, vae, clip.encode(prompt), clip.encode(negative_prompt))
 
     @classmethod
+    def from_pipe(
+        cls,
+        pipeline: Any,
+        *,
+        prompt: str = "",
+        negative_prompt: str = "",
+        scheduler_config: Mapping[str, Any] | None = None,
+        windows: ContextWindows | None = None,
+        options: SamplingOptions | None = None,
+        vae_chunk: int = 8,
+    ) -> BasicPipe:
+        """Use a pipeline of diffusers that exists, with all that is loaded into it and its memory options.
+
+        Parameters
+        ----------
+        pipeline : diffusers.DiffusionPipeline
+            Stable Diffusion, SDXL or AnimateDiff, for text, pictures, video or inpainting. Its parts are shared.
+        prompt, negative_prompt : str
+            The prompts.
+        scheduler_config : mapping or None
+            Keys that replace those of the pipeline's scheduler, whose betas and `prediction_type` count.
+        windows, options, vae_chunk
+            See `from_pretrained`.
+
+        Raises
+        ------
+        InvalidTypeError, ModelError
+            Not such a pipeline.
+
+        Warns
+        -----
+        UserWarning
+            The scheduler's betas are not those of the motion module.
+        """
+        from .diffusers.loader import take_parts
+
+        model, clip, vae = take_parts(
+            pipeline, scheduler_config=scheduler_config, windows=windows, options=options, vae_chunk=vae_chunk
+        )
+        return cls(model, clip, vae, clip.encode(prompt), clip.encode(negative_prompt))
+
+    @classmethod
+    def from_single_file(
+        cls,
+        path: str | PathLike[str],
+        *,
+        config: str | PathLike[str] | None = None,
+        motion_adapter: Any = None,
+        prompt: str = "",
+        negative_prompt: str = "",
+        torch_dtype: str | torch.dtype | None = None,
+        device: str | torch.device | None = None,
+        scheduler_config: Mapping[str, Any] | None = None,
+        windows: ContextWindows | None = None,
+        options: SamplingOptions | None = None,
+        vae_chunk: int = 8,
+    ) -> BasicPipe:
+        """Load a checkpoint of one safetensors file, as ComfyUI users have them. Nothing is downloaded.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, of Stable Diffusion 1.5 or SDXL.
+        config : str or path
+            Folder with the configuration of such a checkpoint in diffusers' layout; its weights are not read.
+        motion_adapter, prompt, negative_prompt, torch_dtype, device, scheduler_config, windows, options, vae_chunk
+            See `from_pretrained`; the motion adapter is a folder, or loaded already.
+
+        Raises
+        ------
+        InvalidArgumentError
+            `config` is missing or no such folder.
+        MissingDependencyError
+            diffusers or transformers is not installed.
+        ModelError
+            The file cannot be used.
+        """
+        from .diffusers.loader import LoadOptions, load_single_file, resolve_device, resolve_dtype
+
+        if config is None:
+            expected = "a folder with the configuration of the checkpoint's family, so that nothing is downloaded"
+            raise InvalidArgumentError("config", expected, "none")
+        target = resolve_device(device)
+        load = LoadOptions(
+            torch_dtype=resolve_dtype(torch_dtype, target),
+            device=target,
+            local_files_only=True,
+            scheduler_config=scheduler_config,
+            windows=windows,
+            options=options,
+            vae_chunk=vae_chunk,
+        )
+        adapter = fspath(motion_adapter) if isinstance(motion_adapter, (str, PathLike)) else motion_adapter
+        model, clip, vae = load_single_file(fspath(path), fspath(config), adapter, load)
+        return cls(model, clip, vae, clip.encode(prompt), clip.encode(negative_prompt))
+
+    @classmethod
     def preview(cls, strength: float = 1.0) -> BasicPipe:
         """Make a pipe that needs no weights: it sharpens by classical means, to check segments, sizes and seams.
 
@@ -134,3 +233,187 @@ class BasicPipe(NamedTuple):
         if not hasattr(self.clip, "encode"):
             raise InvalidTypeError("clip", "a text encoder with encode(prompt)", type(self.clip).__name__)
         return self._replace(positive=self.clip.encode(prompt), negative=self.clip.encode(negative_prompt))
+
+    def diffusers_pipeline(self) -> Any:
+        """Give the diffusers pipeline over this pipe's own networks: the way to its loaders and memory options.
+
+        What is done to it counts here: `enable_model_cpu_offload()`, `enable_attention_slicing()`,
+        `vae.enable_tiling()`, `set_adapters(...)`, and so on. Text encoders that changed need `with_prompt` afterwards.
+
+        Returns
+        -------
+        diffusers.DiffusionPipeline
+            The one that `from_pipe` was given, else one made on the first call.
+        """
+        from .diffusers.container import pipeline_of
+
+        return pipeline_of(self._diffusers_model(), self.clip, self.vae)
+
+    def load_lora(
+        self,
+        source: str | PathLike[str],
+        *,
+        weight: float = 1.0,
+        name: str | None = None,
+        weight_name: str | None = None,
+    ) -> BasicPipe:
+        """Load a LoRA or a motion LoRA beside those that are loaded.
+
+        Parameters
+        ----------
+        source : str or path
+            A safetensors file, a folder, or a hub id.
+        weight : float
+            Factor of its effect.
+        name : str or None
+            Its name for diffusers' `set_adapters`; by default "lora_0", "lora_1", ...
+        weight_name : str or None
+            The file in the folder or repository.
+
+        Returns
+        -------
+        BasicPipe
+            The same networks, under prompts encoded anew.
+
+        Raises
+        ------
+        MissingDependencyError
+            peft is not installed.
+        ModelError
+            It is not in safetensors, cannot be read, or does not fit.
+        """
+        from .diffusers.container import load_lora
+
+        model = self._diffusers_model()
+        called = f"lora_{len(model.lora_weights)}" if name is None else name
+        load_lora(self.diffusers_pipeline(), model.lora_weights, source, weight, called, weight_name)
+        return self._encoded_anew()
+
+    def load_textual_inversion(
+        self, source: str | PathLike[str], *, token: str | None = None, weight_name: str | None = None
+    ) -> BasicPipe:
+        """Teach the text encoder a word; prompts use it as it is, or as `embedding:word`.
+
+        Parameters
+        ----------
+        source : str or path
+            A safetensors file, a folder, or a hub id.
+        token : str or None
+            The word; by default the file's own.
+        weight_name : str or None
+            The file in the folder or repository.
+
+        Returns
+        -------
+        BasicPipe
+            The same networks, under prompts encoded anew.
+
+        Raises
+        ------
+        ModelError
+            It is not in safetensors, cannot be read, or does not fit.
+        """
+        from .diffusers.container import load_textual_inversion
+
+        load_textual_inversion(self.diffusers_pipeline(), source, token, weight_name)
+        return self._encoded_anew()
+
+    def load_ip_adapter(
+        self,
+        source: str | PathLike[str],
+        *,
+        weight_name: str,
+        subfolder: str = "",
+        image_encoder: Any = None,
+        scale: float = 1.0,
+    ) -> BasicPipe:
+        """Put an IP-Adapter into the UNet; it then needs a picture: `with_image_prompt`.
+
+        Parameters
+        ----------
+        source : str or path
+            A folder or a hub id.
+        weight_name, subfolder : str
+            The safetensors file, and where it lies in `source`.
+        image_encoder : transformers.CLIPVisionModelWithProjection, str, path or None
+            Its image encoder or a folder of one; `None`: the pipeline's.
+        scale : float
+            Factor of its effect.
+
+        Returns
+        -------
+        BasicPipe
+            This pipe.
+
+        Raises
+        ------
+        ModelError
+            It is not in safetensors, cannot be read, or does not fit.
+        """
+        from .diffusers.container import load_ip_adapter
+
+        load_ip_adapter(self.diffusers_pipeline(), source, weight_name, subfolder, image_encoder, scale)
+        return self
+
+    def encode_image_prompt(self, *images: Any) -> ImagePrompt:
+        """Encode pictures for the UNet's IP-Adapters.
+
+        Parameters
+        ----------
+        *images : Tensor or ndarray
+            `(H, W, 3)` or `(n, H, W, 3)` floats in [0, 1], one per IP-Adapter.
+
+        Raises
+        ------
+        ModelError
+            There is no IP-Adapter, or no image encoder.
+        InvalidArgumentError
+            Another number of pictures than of IP-Adapters, or another shape.
+        """
+        import torch
+
+        from .diffusers.image_prompt import encode_image_prompt
+
+        model = self._diffusers_model()
+        encoder = getattr(self.diffusers_pipeline(), "image_encoder", None)
+        return encode_image_prompt(model.unet, encoder, [torch.as_tensor(image) for image in images])
+
+    def with_image_prompt(self, *images: Any) -> BasicPipe:
+        """Show the UNet's IP-Adapters pictures, in the place of earlier ones.
+
+        Parameters
+        ----------
+        *images : Tensor, ndarray or ImagePrompt
+            See `encode_image_prompt`; or what it gave.
+        """
+        from .diffusers.image_prompt import ImagePrompt
+
+        one = images[0] if len(images) == 1 and isinstance(images[0], ImagePrompt) else None
+        shown = self.encode_image_prompt(*images) if one is None else one
+        return self._replace(model=self._diffusers_model().with_image_prompt(shown))
+
+    def _diffusers_model(self) -> DiffusersModel:
+        from .diffusers.model import DiffusersModel
+        from .diffusers.text_encoder import TextEncoder
+        from .diffusers.vae import FrameVAE
+
+        parts = (("model", DiffusersModel), ("clip", TextEncoder), ("vae", FrameVAE))
+        for name, kind in parts:
+            if not isinstance(getattr(self, name), kind):
+                expected = f"a {kind.__name__} (from_pretrained, from_pipe and from_single_file make it)"
+                raise InvalidTypeError(name, expected, type(getattr(self, name)).__name__)
+        model: DiffusersModel = self.model
+        return model
+
+    def _encoded_anew(self) -> BasicPipe:
+        def anew(conditioning: Conditioning) -> Conditioning:
+            entries = []
+            for embedding, options in conditioning:
+                if "prompt" not in options:
+                    entries.append([embedding, options])
+                    continue
+                ((embeds, fresh),) = self.clip.encode(options["prompt"])
+                entries.append([embeds, {**options, **fresh}])
+            return entries
+
+        return self._replace(positive=anew(self.positive), negative=anew(self.negative))

@@ -9,6 +9,9 @@ from .diffusers.model import DiffusersModel, is_diffusers_unet
 from .diffusers.sampler import DiffusersSampler
 from .diffusers.vae import FrameVAE
 from .protocol import Sampler
+from .wan.model import WanModel, is_wan_transformer
+from .wan.sampler import WanSampler
+from .wan.vae import ClipVAE
 
 __all__ = ["sampler_for"]
 
@@ -37,9 +40,14 @@ def sampler_for(model: Any, clip: Any, vae: Any) -> Sampler:  # noqa: ARG001 - b
         model = DiffusersModel(model)
     if isinstance(model, DiffusersModel):
         return DiffusersSampler(model, _frame_vae(vae))
+    if is_wan_transformer(model):
+        model = WanModel(model)
+    if isinstance(model, WanModel):
+        return WanSampler(model, vae if isinstance(vae, ClipVAE) else ClipVAE(vae))
     raise ModelError(
         f"cannot sample with a {type(model).__name__}: expected a DiffusersModel (BasicPipe.from_pretrained makes it), "
-        "a UNetMotionModel or UNet2DConditionModel of diffusers, or an object with encode, sample, decode and geometry"
+        "a UNetMotionModel, UNet2DConditionModel or WanTransformer3DModel of diffusers, or "
+        "an object with encode, sample, decode and geometry"
     )
 
 

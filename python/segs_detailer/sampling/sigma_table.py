@@ -31,10 +31,13 @@ class SigmaTable:
         `(T,)` float32: `sqrt((1 - a) / a)` of the cumulative alphas.
     log_sigmas : Tensor
         `(T,)` float32: their logarithms, taken in float64 and then rounded.
+    stride : int
+        Training timesteps from one level to the next; a distilled model knows only every `stride`-th, up to the last.
     """
 
     sigmas: Tensor
     log_sigmas: Tensor
+    stride: int = 1
 
     @classmethod
     def from_betas(cls, betas: np.ndarray[Any, np.dtype[np.float64]], *, zero_terminal_snr: bool = False) -> SigmaTable:
@@ -65,9 +68,25 @@ class SigmaTable:
         ----------
         config : mapping
             Keys `beta_schedule`, `beta_start`, `beta_end`, `num_train_timesteps`, `trained_betas`,
-            `rescale_betas_zero_snr`, as diffusers writes them.
+            `rescale_betas_zero_snr`, as diffusers writes them, and LCMScheduler's `original_inference_steps`.
         """
-        return cls.from_betas(betas_from_config(config), zero_terminal_snr=bool(config.get("rescale_betas_zero_snr")))
+        table = cls.from_betas(betas_from_config(config), zero_terminal_snr=bool(config.get("rescale_betas_zero_snr")))
+        steps = config.get("original_inference_steps")
+        return table if steps is None else table.distilled(int(steps))
+
+    def distilled(self, steps: int) -> SigmaTable:
+        """Keep the levels of a consistency model's training (Luo et al. 2023): every `T / steps`-th, up to the last.
+
+        Parameters
+        ----------
+        steps : int
+            Levels to keep, 1 to T.
+        """
+        if not 1 <= steps <= len(self.sigmas):
+            raise InvalidArgumentError("original_inference_steps", f"1 to {len(self.sigmas)}", str(steps))
+        stride = len(self.sigmas) // steps
+        kept = slice(len(self.sigmas) - 1 - (steps - 1) * stride, None, stride)
+        return SigmaTable(self.sigmas[kept], self.log_sigmas[kept], stride * self.stride)
 
     @property
     def sigma_min(self) -> Tensor:
@@ -84,13 +103,24 @@ class SigmaTable:
 
         A `sigma` of 0 gives timestep 0.
         """
-        return (sigma.float().log() - self.log_sigmas[:, None]).abs().argmin(dim=0).view(sigma.shape)
+        nearest = (sigma.float().log() - self.log_sigmas[:, None]).abs().argmin(dim=0).view(sigma.shape)
+        return nearest * self.stride + (self.stride - 1)
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """Noise level of a timestep that may be fractional: linear in log sigma, clamped to the table's ends."""
-        t = timestep.float().clamp(0, len(self.sigmas) - 1)
+        t = ((timestep.float() - (self.stride - 1)) / self.stride).clamp(0, len(self.sigmas) - 1)
         low, high, weight = t.floor().long(), t.ceil().long(), t.frac()
         return ((1 - weight) * self.log_sigmas[low] + weight * self.log_sigmas[high]).exp()
+
+    def noised(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+        """Clean latents with noise of standard deviation 1 at a noise level: `clean + sigma * noise`."""
+        return clean + sigma * noise
+
+    def start(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+        """Latents at a run's start: at the model's own maximum the noise gets its training's full variance."""
+        maximum = float(self.sigma_max)
+        at_maximum = float(sigma) > maximum or math.isclose(float(sigma), maximum, rel_tol=1e-5)
+        return clean + noise * ((1 + sigma**2).sqrt() if at_maximum else sigma)
 
     def percent_to_sigma(self, percent: float) -> float:
         """Noise level at a share of the sampling process: 0 is its start (infinity), 1 its end (0)."""
@@ -98,7 +128,7 @@ class SigmaTable:
             return math.inf
         if percent >= 1:
             return 0.0
-        return float(self.sigma(torch.tensor((1 - percent) * (len(self.sigmas) - 1))))
+        return float(self.sigma(torch.tensor((1 - percent) * (len(self.sigmas) * self.stride - 1))))
 
 
 def betas_from_config(config: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -144,7 +144,7 @@ def run_stages(source: Tensor, base: Stage, refiner: Stage | None, run: Run) -> 
         return source
     report = _Report(run.callback, len(sigmas) - 1)
     noise = _start_noise(source, run)
-    x = _noised(source, noise, sigmas[0], base.table)
+    x = base.table.start(source, noise, sigmas[0])
     between = _noise_between_steps(spec, source, run.seed, base.sigmas, sigmas)
     # Both models work under one threshold: the mask's progress is the run's, not the stage's.
     threshold = _threshold(base.table, sigmas, run)
@@ -153,7 +153,7 @@ def run_stages(source: Tensor, base: Stage, refiner: Stage | None, run: Run) -> 
     for stage, part in ((base, sigmas[: split + 1]), (refiner, sigmas[split:])):
         if stage is None or len(part) < 2:
             continue
-        denoiser = _masked(stage.denoiser(sigmas), source, pinned, run.mask, threshold)
+        denoiser = _masked(stage, sigmas, source, pinned, run.mask, threshold)
         x = spec.bound(base.table)(denoiser, x, part, noise=between, callback=report.step)
         report.next_stage(len(part) - 1)
     return report.x0
@@ -170,9 +170,9 @@ def _recomposite(
     if len(first) > 1:
         noise = _start_noise(source, run)
         pinned = seeded_noise(source, run.seed + spec.pinned_seed_offset) if spec.pinned_seed_offset else noise
-        denoiser = _masked(base.denoiser(first), source, pinned, run.mask, _threshold(base.table, first, run))
+        denoiser = _masked(base, first, source, pinned, run.mask, _threshold(base.table, first, run))
         between = _noise_between_steps(spec, source, run.seed, base.sigmas, first)
-        x = _noised(source, noise, first[0], base.table)
+        x = base.table.start(source, noise, first[0])
         state = spec.bound(base.table, as_comfyui=True)(denoiser, x, first, noise=between, callback=report.step)
         report.next_stage(len(first) - 1)
         if run.mask is not None:
@@ -181,7 +181,7 @@ def _recomposite(
         return state
     none = torch.zeros_like(state)
     pinned = seeded_noise(source, run.seed + spec.pinned_seed_offset) if spec.pinned_seed_offset else none
-    denoiser = _masked(refiner.denoiser(second), state, pinned, run.mask, None)
+    denoiser = _masked(refiner, second, state, pinned, run.mask, None)
     between = _noise_between_steps(spec, source, run.seed, refiner.sigmas, second)
     spec.bound(refiner.table)(denoiser, state, second, noise=between, callback=report.step)
     return report.x0
@@ -222,21 +222,22 @@ def _start_noise(source: Tensor, run: Run) -> Tensor:
     return run.noise.to(source.device, source.dtype)
 
 
-def _noised(source: Tensor, noise: Tensor, sigma: Tensor, table: SigmaTable) -> Tensor:
-    """Latents at the start: at the model's own maximum the noise gets the variance of its training's pure noise."""
-    maximum = float(table.sigma_max)
-    at_maximum = float(sigma) > maximum or math.isclose(float(sigma), maximum, rel_tol=1e-5)
-    return source + noise * ((1 + sigma**2).sqrt() if at_maximum else sigma)
-
-
 def _threshold(table: SigmaTable, sigmas: Tensor, run: Run) -> DifferentialThreshold | None:
     return DifferentialThreshold(table, sigmas, strict=run.options.strict_mask) if run.differential else None
 
 
 def _masked(
-    denoiser: Denoiser, source: Tensor, noise: Tensor, mask: Tensor | None, threshold: DifferentialThreshold | None
+    stage: Stage,
+    sigmas: Tensor,
+    source: Tensor,
+    noise: Tensor,
+    mask: Tensor | None,
+    threshold: DifferentialThreshold | None,
 ) -> Denoiser:
-    return denoiser if mask is None else MaskedDenoiser(denoiser, mask, source, noise, threshold)
+    denoiser = stage.denoiser(sigmas)
+    if mask is None:
+        return denoiser
+    return MaskedDenoiser(denoiser, mask, source, noise, threshold, stage.table.noised)
 
 
 def _noise_between_steps(spec: SamplerSpec, like: Tensor, seed: int, total: Tensor, segment: Tensor) -> NoiseSampler:

@@ -22,9 +22,14 @@ __all__ = ["ColourTags", "FrameToRgb", "RgbToFrame", "sample_bits"]
 # Numbers of libav's AVColorSpace and AVColorRange, and of libswscale's SWS_CS_* tables.
 _MATRIX_TO_SWS = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 _SWS_BT709 = 1
+# Given for the RGB side too, where it means nothing: without it PyAV below 17 leaves out the matrix of the other side.
 _SWS_BT601 = 5
 _RANGE_LIMITED = 1
 _RANGE_FULL = 2
+# libswscale's SWS_* flags, which PyAV takes as numbers; it has names for all of them only since version 17: bicubic or
+# area averaging, accurate rounding, chroma at full width.
+_TO_RGB = 0x4 | 0x40000 | 0x2000
+_FROM_RGB = 0x20 | 0x40000 | 0x4000
 # Untagged video is BT.709 from this height on, as players assume.
 _HD_HEIGHT = 720
 # PyAV's planar order of gbrp formats.
@@ -98,23 +103,23 @@ class FrameToRgb:
     """
 
     def __init__(self, tags: ColourTags) -> None:
-        from av.video.reformatter import Interpolation, VideoReformatter
+        from av.video.reformatter import VideoReformatter
 
         self._tags = tags
         self._reformatter = VideoReformatter()
-        self._interpolation = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
     def __call__(self, frame: VideoFrame, out: NDArray[np.float32]) -> None:
         """Write `frame` to `out` `(H, W, 3)` float32 in [0, 1]."""
-        if _is_byte_rgb(frame.format) or frame.format.name == "pal8":
+        if _is_byte_rgb(frame.format) or frame.format.name in ("pal8", "gray"):
             np.divide(frame.to_ndarray(format="rgb24"), np.float32(255), out=out)
             return
         full = self._tags.is_full_range(frame.format.name) or frame.format.name.startswith("gray")
         source: dict[str, Any] = {}
         if not frame.format.is_rgb:
             source["src_colorspace"] = self._tags.conversion_matrix(frame.height)
+            source["dst_colorspace"] = _SWS_BT601
             source["src_color_range"] = _RANGE_FULL if full else _RANGE_LIMITED
-        rgb = self._reformatter.reformat(frame, format=_FLOAT_FORMAT, interpolation=self._interpolation, **source)
+        rgb = self._reformatter.reformat(frame, format=_FLOAT_FORMAT, interpolation=_TO_RGB, **source)
         scale = np.float32(1.0 / _white_level(frame.format, full_range=full))
         for channel, plane in zip(_PLANE_CHANNELS, _float_planes(rgb), strict=True):
             np.multiply(plane, scale, out=out[..., channel])
@@ -134,12 +139,11 @@ class RgbToFrame:
 
     def __init__(self, tags: ColourTags, pix_fmt: str) -> None:
         from av.video.format import VideoFormat
-        from av.video.reformatter import Interpolation, VideoReformatter
+        from av.video.reformatter import VideoReformatter
 
         self._tags = tags
         self._format = VideoFormat(pix_fmt)
         self._reformatter = VideoReformatter()
-        self._interpolation = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 
     def __call__(self, pixels: NDArray[np.float32]) -> VideoFrame:
         """Frame of `pixels` `(H, W, 3)` float32; values outside [0, 1] are clipped."""
@@ -155,9 +159,10 @@ class RgbToFrame:
             rgb = self._float_frame(pixels, white=np.float32(_white_level(self._format, full_range=full)))
         target: dict[str, Any] = {}
         if not self._format.is_rgb:
+            target["src_colorspace"] = _SWS_BT601
             target["dst_colorspace"] = self._tags.conversion_matrix(pixels.shape[0])
             target["dst_color_range"] = _RANGE_FULL if full else _RANGE_LIMITED
-        frame = self._reformatter.reformat(rgb, format=name, interpolation=self._interpolation, **target)
+        frame = self._reformatter.reformat(rgb, format=name, interpolation=_FROM_RGB, **target)
         if not self._format.is_rgb:
             frame.colorspace = self._tags.matrix
             frame.color_range = self._tags.range or (_RANGE_FULL if name.startswith("yuvj") else 0)

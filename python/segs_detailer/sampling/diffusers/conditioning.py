@@ -1,4 +1,4 @@
-"""Conditioning: from prompts to entries, and from entries to what one run needs of them."""
+"""Conditioning entries: what one run needs of them."""
 
 from __future__ import annotations
 
@@ -11,73 +11,15 @@ from torch import Tensor
 from ...errors import InvalidArgumentError, ModelError
 from ..denoise_mask import latent_mask
 from .control import PreparedControl, control_hints
-from .device import execution_device
+from .image_prompt import adapter_count, checked_embeds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from ..protocol import Conditioning
     from ..sigma_table import SigmaTable
 
-__all__ = ["PreparedEntry", "TextEncoder", "prepare_conditioning"]
-
-
-class TextEncoder:
-    """CLIP text encoders with their tokenizers: one for SD 1.5, two for SDXL.
-
-    Parameters
-    ----------
-    tokenizers : sequence
-        CLIP tokenizers of transformers.
-    encoders : sequence
-        The text models, in the same order. With two, the penultimate hidden states are joined and the second one's
-        projection is the pooled output, as SDXL wants.
-    """
-
-    def __init__(self, tokenizers: Sequence[Any], encoders: Sequence[Any]) -> None:
-        if len(tokenizers) != len(encoders) or not 1 <= len(encoders) <= 2:
-            expected = "one or two tokenizers and as many encoders"
-            raise InvalidArgumentError("encoders", expected, f"{len(tokenizers)} and {len(encoders)}")
-        self.tokenizers = list(tokenizers)
-        self.encoders = list(encoders)
-
-    @torch.no_grad()
-    def encode(self, prompt: str) -> list[list[Any]]:
-        """Conditioning of a prompt.
-
-        Prompts of more than 75 tokens are encoded in parts of 75, joined along the tokens.
-
-        Parameters
-        ----------
-        prompt : str
-            The prompt; it may be empty.
-
-        Returns
-        -------
-        list
-            One entry `[embedding (1, 77 n, D), {"pooled_output": (1, P)}]`.
-        """
-        ids = [tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids for tokenizer in self.tokenizers]
-        width = min(int(encoder.config.max_position_embeddings) for encoder in self.encoders) - 2
-        parts = max(1, *(-(-len(tokens) // width) for tokens in ids))
-        states: list[list[Tensor]] = []
-        pooled: Tensor | None = None
-        for tokenizer, encoder, tokens in zip(self.tokenizers, self.encoders, ids, strict=True):
-            rows = [self._row(tokenizer, tokens[part * width : (part + 1) * width], width) for part in range(parts)]
-            output = encoder(torch.tensor(rows, device=execution_device(encoder)), output_hidden_states=True)
-            # SD 1.5 takes the last state after the final norm, SDXL the one before the last layer.
-            state = output.hidden_states[-2] if len(self.encoders) == 2 else output.last_hidden_state
-            states.append([state.flatten(0, 1)[None]])
-            whole = getattr(output, "text_embeds", None)
-            pooled = (output.pooler_output if whole is None else whole)[:1]
-        embedding = torch.cat([state[0].to(states[0][0].device) for state in states], dim=-1)
-        return [[embedding, {"pooled_output": pooled}]]
-
-    @staticmethod
-    def _row(tokenizer: Any, tokens: list[int], width: int) -> list[int]:
-        padding = tokenizer.pad_token_id
-        fill = tokenizer.eos_token_id if padding is None else padding
-        return [tokenizer.bos_token_id, *tokens, tokenizer.eos_token_id, *([fill] * (width - len(tokens)))]
+__all__ = ["PreparedEntry", "prepare_conditioning"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,6 +38,8 @@ class PreparedEntry:
         It acts from the first level down to the second.
     controls : tuple
         `(control, start_sigma, end_sigma)` of its ControlNets.
+    image_embeds : tuple of Tensor
+        What each IP-Adapter is shown, in the model's dtype, on its device; empty where the model has none.
     """
 
     embedding: Tensor
@@ -104,6 +48,7 @@ class PreparedEntry:
     start_sigma: float
     end_sigma: float
     controls: tuple[tuple[PreparedControl, float, float], ...]
+    image_embeds: tuple[Tensor, ...] = ()
 
     def active(self, sigma: float) -> bool:
         """Whether it acts at a noise level."""
@@ -123,6 +68,8 @@ def prepare_conditioning(
     dtype: torch.dtype,
     needs_pooled: bool,
     pixels_per_latent: int,
+    unet: Any = None,
+    image_embeds: tuple[Tensor, ...] | None = None,
 ) -> list[PreparedEntry]:
     """Check conditioning entries and bring them to a run's size, dtype and device.
 
@@ -130,8 +77,8 @@ def prepare_conditioning(
     ----------
     conditioning : sequence
         Entries `[embedding, options]`. Of the options these count: `pooled_output`, `mask` with `mask_strength`,
-        `strength`, `start_percent` and `end_percent`, `control`, and SDXL's `width`, `height`, `crop_w`, `crop_h`,
-        `target_width`, `target_height`.
+        `strength`, `start_percent` and `end_percent`, `control`, `image_embeds`, and SDXL's `width`, `height`,
+        `crop_w`, `crop_h`, `target_width`, `target_height`.
     argument : str
         The argument's name, for errors.
     latents : Tensor
@@ -144,6 +91,22 @@ def prepare_conditioning(
         The model takes SDXL's added conditioning.
     pixels_per_latent : int
         The VAE's spatial factor.
+    unet : module or None
+        The network, to hold widths against.
+    image_embeds : tuple of Tensor or None
+        What its IP-Adapters are shown by entries that bring nothing themselves.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Entries of another form, or whose width or parts are not the model's.
+    ModelError
+        Something that the model needs is missing, or a ControlNet is of another family.
+
+    Notes
+    -----
+    Entries are averaged as ComfyUI averages them: each prediction by `strength * mask_strength * mask`, over the
+    entries whose range holds the noise level.
     """
     if not conditioning:
         raise InvalidArgumentError(argument, "at least one conditioning entry", "none")
@@ -151,6 +114,7 @@ def prepare_conditioning(
     entries = []
     for entry in conditioning:
         embedding, options = _checked(entry, argument)
+        _check_width(embedding, unet, argument)
         added = _added(options, height, width, latents.device, dtype) if needs_pooled else None
         controls = tuple(
             (
@@ -160,6 +124,11 @@ def prepare_conditioning(
             )
             for hint in control_hints(options.get("control"))
         )
+        for control, _, _ in controls:
+            _check_family(control.hint.controlnet, unet)
+        pictures: tuple[Tensor, ...] = ()
+        if unet is not None and adapter_count(unet):
+            pictures = checked_embeds(options.get("image_embeds"), unet, image_embeds, argument)
         weight: Tensor | float = float(options.get("strength", 1.0))
         if options.get("mask") is not None:
             mask = latent_mask(torch.as_tensor(options["mask"]), latents, f"{argument} mask")
@@ -172,6 +141,7 @@ def prepare_conditioning(
                 table.percent_to_sigma(float(options.get("start_percent", 0.0))),
                 table.percent_to_sigma(float(options.get("end_percent", 1.0))),
                 controls,
+                tuple(picture.to(latents.device, dtype) for picture in pictures),
             )
         )
     return entries
@@ -186,7 +156,31 @@ def _checked(entry: Any, argument: str) -> tuple[Tensor, Mapping[str, Any]]:
     if not isinstance(embedding, Tensor) or embedding.ndim != 3 or len(embedding) != 1:
         got = f"shape {tuple(embedding.shape)}" if isinstance(embedding, Tensor) else type(embedding).__name__
         raise InvalidArgumentError(argument, "embeddings of shape (1, tokens, channels)", got)
-    return embedding, options or {}
+    options = options or {}
+    if options.get("area") is not None or options.get("set_area_to_bounds"):
+        raise InvalidArgumentError(argument, "masks over the whole frame, in place of areas", "an area")
+    return embedding, options
+
+
+def _check_width(embedding: Tensor, unet: Any, argument: str) -> None:
+    width = None if unet is None else unet.config.get("cross_attention_dim")
+    if isinstance(width, int) and embedding.shape[-1] != width:
+        expected = f"embeddings of {width} channels for this UNet"
+        got = f"{embedding.shape[-1]}: the prompt was encoded for another family of models"
+        raise InvalidArgumentError(argument, expected, got)
+
+
+def _check_family(controlnet: Any, unet: Any) -> None:
+    if unet is None:
+        return
+    for name in ("cross_attention_dim", "block_out_channels"):
+        expected, got = unet.config.get(name), controlnet.config.get(name)
+        expected, got = (list(value) if isinstance(value, tuple) else value for value in (expected, got))
+        if expected is not None and got is not None and expected != got:
+            raise ModelError(
+                f"the ControlNet does not fit the UNet: its {name} is {got}, the UNet's {expected} "
+                "(a ControlNet for SD 1.5 does not work with SDXL, nor the other way round)"
+            )
 
 
 def _added(

@@ -73,7 +73,13 @@ class PreparedControl:
     picture: Tensor
 
     def residuals(
-        self, x: Tensor, timestep: Tensor, context: Tensor, added: dict[str, Tensor] | None, frames: slice, copies: int
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        context: Tensor,
+        added: dict[str, Any] | None,
+        frames: list[int],
+        copies: int,
     ) -> Residuals:
         """Compute what the network adds for some frames.
 
@@ -87,14 +93,16 @@ class PreparedControl:
             Prompt `(copies * f, T, D)`.
         added : dict or None
             SDXL's `text_embeds` and `time_ids`, one row per frame.
-        frames : slice
+        frames : list of int
             Which frames `x` holds.
         copies : int
             How many conditionings are in the batch.
         """
         network = self.hint.controlnet
         device, dtype = self.picture.device, self.picture.dtype
-        extra = None if added is None else {key: value.to(device) for key, value in added.items()}
+        # What an IP-Adapter is shown is not for ControlNets.
+        known = {} if added is None else {key: added[key].to(device) for key in added if key != "image_embeds"}
+        extra = known or None
         down, middle = network(
             x.to(device, dtype),
             timestep.to(device),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,13 +14,14 @@ from ...errors import InvalidArgumentError, InvalidTypeError, ModelError
 from ..sigma_table import SigmaTable
 from ..stages import SamplingOptions
 from .device import execution_device
-from .windows import ContextWindows, window_weights
+from .windows import ContextWindows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .conditioning import PreparedEntry
     from .control import PreparedControl, Residuals
+    from .image_prompt import ImagePrompt
 
 __all__ = ["DiffusersModel", "is_diffusers_unet"]
 
@@ -55,14 +58,21 @@ class DiffusersModel:
     frame_batch : int
         Frames that a plain UNet takes at once.
     guidance_batch : bool
-        Positive and negative conditioning in one batch; `False` halves the memory and takes longer.
+        Positive and negative conditioning in one batch; `False` halves the memory and takes longer. When memory runs
+        out they are taken apart, and a warning says so; frames of a plain UNet likewise.
+    channels_last : bool
+        Keep the convolutions' weights with their channels last, which many GPUs prefer in half precision.
+    compile_unet : bool or mapping
+        Compile the network with `torch.compile`; a mapping holds that function's arguments, for example
+        `{"mode": "max-autotune"}`. The first step, and the first with another size, takes minutes.
 
     Raises
     ------
     InvalidTypeError
         The network is of another class.
     ModelError
-        It predicts something else than noise, v or the sample, or its windows are longer than its motion module takes.
+        It predicts something else than noise, v or the sample, its windows are longer than its motion module takes, or
+        its weights have several dtypes or devices.
     """
 
     def __init__(
@@ -74,6 +84,8 @@ class DiffusersModel:
         options: SamplingOptions | None = None,
         frame_batch: int = 8,
         guidance_batch: bool = True,
+        channels_last: bool = False,
+        compile_unet: bool | Mapping[str, Any] = False,
     ) -> None:
         if not is_diffusers_unet(unet):
             raise InvalidTypeError("unet", f"a {_MOTION_UNET} or {_PLAIN_UNET}", type(unet).__name__)
@@ -92,6 +104,16 @@ class DiffusersModel:
         self.frame_batch = frame_batch
         self.guidance_batch = guidance_batch
         self._check_windows()
+        _check_uniform(unet)
+        self.image_prompt: ImagePrompt | None = None
+        # The diffusers pipeline that holds the network, where there is one: the way to its loaders and offload hooks.
+        self.pipeline: Any = None
+        self.lora_weights: dict[str, float] = {}
+        if channels_last:
+            unet.to(memory_format=torch.channels_last)
+        if compile_unet is not False:
+            # In place: the network keeps its class, so that adapters and offload hooks still find it.
+            unet.compile(**({} if compile_unet is True else compile_unet))
 
     @staticmethod
     def default_scheduler_config(unet: Any) -> dict[str, Any]:
@@ -102,6 +124,12 @@ class DiffusersModel:
         if not any(base.__name__ == _MOTION_UNET for base in type(unet).__mro__):
             return dict(_SD_CONFIG)
         return dict(_ANIMATEDIFF_SDXL_CONFIG if _needs_pooled(unet) else _ANIMATEDIFF_CONFIG)
+
+    def with_image_prompt(self, image_prompt: ImagePrompt | None) -> DiffusersModel:
+        """Show the UNet's IP-Adapters a picture: another model over the same network."""
+        model = copy.copy(self)
+        model.image_prompt = image_prompt
+        return model
 
     @property
     def device(self) -> torch.device:
@@ -177,11 +205,36 @@ class DiffusersModel:
         scaled = scaled.to(self.dtype)
         timestep = self.table.timestep(sigma).to(x.device)
         outputs: list[Tensor] = [x] * len(entries)
-        for indices, controls in self._batches(entries, float(sigma)):
+        queue = self._batches(entries, float(sigma))
+        while queue:
+            indices, controls = queue[0]
             batch = [entries[index] for index in indices]
-            for index, output in zip(indices, self._evaluate(scaled, timestep, batch, controls, step), strict=True):
+            try:
+                results = self._evaluate(scaled, timestep, batch, controls, step)
+            except torch.cuda.OutOfMemoryError:
+                if not self._save_memory(len(indices)):
+                    raise
+                queue[:1] = [([index], controls) for index in indices]
+                continue
+            for index, output in zip(indices, results, strict=True):
                 outputs[index] = self._to_x0(x, sigma, output)
+            queue.pop(0)
         return outputs
+
+    def _save_memory(self, conditionings: int) -> bool:
+        """Do with less memory from now on; False where nothing is left to try."""
+        if conditionings > 1:
+            self.guidance_batch = False
+            now = "one conditioning at a time"
+        elif not self.is_motion and self.frame_batch > 1:
+            self.frame_batch //= 2
+            now = f"{self.frame_batch} frame(s) at once"
+        else:
+            return False
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        warnings.warn(f"out of memory while sampling: going on with {now}", stacklevel=2)
+        return True
 
     def _default_windows(self) -> ContextWindows:
         default, limit = ContextWindows(), self.max_frames
@@ -205,10 +258,11 @@ class DiffusersModel:
         self, entries: Sequence[PreparedEntry], sigma: float
     ) -> list[tuple[list[int], tuple[PreparedControl, ...]]]:
         """Group the entries that go through the network together: those under the same ControlNets."""
-        groups: dict[tuple[int, ...], tuple[list[int], tuple[PreparedControl, ...]]] = {}
+        groups: dict[tuple[Any, ...], tuple[list[int], tuple[PreparedControl, ...]]] = {}
         for index, entry in enumerate(entries):
             controls = entry.active_controls(sigma)
-            key = tuple(id(control.hint) for control in controls)
+            key: tuple[Any, ...] = tuple(id(control.hint) for control in controls)
+            key = (*key, *(tuple(picture.shape) for picture in entry.image_embeds))
             if not self.guidance_batch:
                 key = (*key, -index)
             groups.setdefault(key, ([], controls))[0].append(index)
@@ -227,17 +281,18 @@ class DiffusersModel:
         added = _joined_added(entries)
         frames = len(scaled)
         if not self.is_motion:
-            parts = [slice(start, start + self.frame_batch) for start in range(0, frames, self.frame_batch)]
+            starts = range(0, frames, self.frame_batch)
+            parts = [list(range(start, min(start + self.frame_batch, frames))) for start in starts]
             return torch.cat([self._call(scaled, timestep, context, added, controls, part) for part in parts], dim=1)
         windows = self.windows.windows(frames, step)
         if len(windows) == 1:
-            return self._call(scaled, timestep, context, added, controls, slice(0, frames))
+            return self._call(scaled, timestep, context, added, controls, windows[0])
         channels = self.latent_channels
         total = torch.zeros(len(entries), frames, channels, *scaled.shape[-2:], device=scaled.device)
         # The output's average is x0's average, as x0 is linear in it; so windows are blended before guidance.
-        for window, weight in zip(windows, window_weights(windows, scaled), strict=True):
-            part = slice(window.start, window.stop)
-            total[:, part] += self._call(scaled, timestep, context, added, controls, part) * weight
+        for window, weight in zip(windows, self.windows.weights_of(windows, frames), strict=True):
+            share = weight.view(-1, 1, 1, 1).to(scaled.device)
+            total[:, window] += self._call(scaled, timestep, context, added, controls, window) * share
         return total
 
     def _call(
@@ -245,18 +300,16 @@ class DiffusersModel:
         scaled: Tensor,
         timestep: Tensor,
         context: Tensor,
-        added: dict[str, Tensor] | None,
+        added: dict[str, Any] | None,
         controls: tuple[PreparedControl, ...],
-        part: slice,
+        part: list[int],
     ) -> Tensor:
         """One call of the network on some frames, under all conditionings of the batch."""
         x = scaled[part]
         frames, copies = len(x), len(context)
         flat = x.repeat(copies, 1, 1, 1)
         per_frame = context.repeat_interleave(frames, dim=0)
-        added_per_frame = (
-            None if added is None else {key: value.repeat_interleave(frames, dim=0) for key, value in added.items()}
-        )
+        added_per_frame = None if added is None else {key: _per_frame(added[key], frames) for key in added}
         extra: dict[str, Any] = {}
         if controls:
             bare = flat[:, : self.latent_channels]  # ControlNets do not know an inpainting model's channels
@@ -274,6 +327,18 @@ class DiffusersModel:
         return output.reshape(copies, frames, *output.shape[1:]).float()
 
 
+def _check_uniform(unet: Any) -> None:
+    """Refuse weights of several dtypes or devices, which fail or go wrong in the middle of a run."""
+    if getattr(unet, "_hf_hook", None) is not None or getattr(unet, "is_quantized", False):
+        return
+    weights = [weight for name, weight in unet.named_parameters() if "lora" not in name]
+    dtypes = sorted({str(weight.dtype).removeprefix("torch.") for weight in weights})
+    devices = sorted({str(weight.device) for weight in weights})
+    for what, found in (("dtypes", dtypes), ("devices", devices)):
+        if len(found) > 1:
+            raise ModelError(f"the UNet's weights have several {what}, {' and '.join(found)}: use unet.to(...) first")
+
+
 def _needs_pooled(unet: Any) -> bool:
     return bool(unet.config.get("addition_embed_type") == "text_time")
 
@@ -284,9 +349,19 @@ def _joined_embeddings(entries: Sequence[PreparedEntry]) -> Tensor:
     return torch.cat([entry.embedding.repeat(1, length // entry.embedding.shape[1], 1) for entry in entries])
 
 
-def _joined_added(entries: Sequence[PreparedEntry]) -> dict[str, Tensor] | None:
+def _joined_added(entries: Sequence[PreparedEntry]) -> dict[str, Any] | None:
     rows = [entry.added for entry in entries if entry.added is not None]
-    return {key: torch.cat([row[key] for row in rows]) for key in rows[0]} if rows else None
+    joined: dict[str, Any] = {key: torch.cat([row[key] for row in rows]) for key in rows[0]} if rows else {}
+    if entries[0].image_embeds:
+        joined["image_embeds"] = [torch.cat(parts) for parts in zip(*(e.image_embeds for e in entries), strict=True)]
+    return joined or None
+
+
+def _per_frame(value: Any, frames: int) -> Any:
+    """Rows of added conditioning, once for each frame."""
+    if isinstance(value, list):
+        return [part.repeat_interleave(frames, dim=0) for part in value]
+    return value.repeat_interleave(frames, dim=0)
 
 
 def _summed(parts: Sequence[Residuals]) -> Residuals:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...errors import InvalidArgumentError, InvalidTypeError
 from ..denoise_mask import latent_mask
+from ..noise import free_noise, seeded_noise
 from ..protocol import Conditioning, Geometry, SampleJob
 from ..stages import Run, Stage, run_stages, total_sigmas, total_steps
 from .conditioning import PreparedEntry, prepare_conditioning
@@ -45,8 +46,9 @@ class DiffusersSampler:
 
     @property
     def geometry(self) -> Geometry:
-        """Any number of frames; sizes that the VAE takes."""
-        return Geometry(size_multiple=self.vae.pixels_per_latent)
+        """Any number of frames, from the windows' `min_frames` on; sizes that the VAE takes."""
+        fewest = self.model.windows.min_frames if self.model.is_motion else 1
+        return Geometry(size_multiple=self.vae.pixels_per_latent, min_frames=fewest)
 
     def encode(self, frames: Tensor) -> Tensor:
         """Latents of `frames` `(B, H, W, 3)` in [0, 1]: the mode of the VAE's distribution."""
@@ -92,7 +94,7 @@ class DiffusersSampler:
             seed=job.seed,
             mask=mask,
             differential=job.differential,
-            noise=job.noise,
+            noise=self._start_noise(source, job),
             refiner_ratio=ratio,
             options=self.model.options,
             callback=job.callback,
@@ -107,6 +109,19 @@ class DiffusersSampler:
         # Scaling and back is not exact in float32: outside the mask take the input itself.
         return torch.where(mask.to(latents.device) == 0, latents, result)
 
+    def _start_noise(self, source: Tensor, job: SampleJob) -> Tensor | None:
+        """Noise that is given, or rescheduled for the windows; `None` for the seed's own."""
+        windows = self.model.windows
+        if job.noise is not None or not windows.free_noise or windows.length is None or not self.model.is_motion:
+            return job.noise
+        return free_noise(seeded_noise(source, job.seed), windows.length, windows.overlap, job.seed)
+
+    def release(self) -> None:
+        """Let go of the accelerator's memory after a run, where the pipeline was told to offload its parts."""
+        free = getattr(self.model.pipeline, "maybe_free_model_hooks", None)
+        if free is not None:
+            free()
+
     def _stage(self, source: Tensor, job: SampleJob, positive: Conditioning, negative: Conditioning) -> Stage:
         model, total = self.model, total_steps(job.steps, job.denoise)
         if job.scheduler_func is None:
@@ -117,7 +132,9 @@ class DiffusersSampler:
         concat = self._inpaint_channels(source, job)
 
         def denoiser(levels: Tensor) -> Denoiser:
-            def prepared(conditioning: Conditioning, argument: str) -> list[PreparedEntry]:
+            def prepared(
+                conditioning: Conditioning, argument: str, pictures: tuple[Tensor, ...] | None
+            ) -> list[PreparedEntry]:
                 return prepare_conditioning(
                     conditioning,
                     argument,
@@ -126,9 +143,15 @@ class DiffusersSampler:
                     dtype=model.dtype,
                     needs_pooled=model.needs_pooled,
                     pixels_per_latent=self.vae.pixels_per_latent,
+                    unet=model.unet,
+                    image_embeds=pictures,
                 )
 
-            sides = prepared(positive, "positive"), prepared(negative, "negative")
+            shown = model.image_prompt
+            sides = (
+                prepared(positive, "positive", None if shown is None else shown.positive),
+                prepared(negative, "negative", None if shown is None else shown.negative),
+            )
             return GuidedDenoiser(model, *sides, cfg=job.cfg, concat=concat, sigmas=levels)
 
         return Stage(denoiser, model.table, sigmas)

@@ -14,7 +14,27 @@ from .device import execution_device
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FrameVAE"]
+__all__ = ["FrameVAE", "free_memory"]
+
+_CHUNK = 8
+"""Frames at once where the free memory is not known; more gain no speed on a CPU."""
+
+_MOST_FRAMES = 16
+"""Frames at once on a GPU: more keep it no busier."""
+
+_LIVE_MAPS = 8
+"""Feature maps at full resolution, of the second block's width, that are alive at the peak: a residual block's input,
+its normalised and activated copies (the norm computes in float32), its output and the convolutions' workspace."""
+
+_SHARE_OF_FREE_MEMORY = 0.75
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that are free on a CUDA device, with those that PyTorch holds and does not use; `None` elsewhere."""
+    if device.type != "cuda":
+        return None
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
 
 
 class FrameVAE:
@@ -24,13 +44,14 @@ class FrameVAE:
     ----------
     vae : diffusers.AutoencoderKL
         The network; one whose `encode` gives plain latents (AutoencoderTiny) works too.
-    chunk : int
-        Frames that go through it at once. When memory runs out the chunk is halved down to one frame, then the
-        network works in tiles; a warning says so.
+    chunk : int or None
+        Frames that go through it at once. `None`: as many as fit the memory that is free on a CUDA device, at most 16;
+        8 elsewhere. When memory runs out all the same, the chunk is halved down to single frames (diffusers'
+        "slicing"), then the network works in tiles; a warning says so.
     """
 
-    def __init__(self, vae: Any, *, chunk: int = 8) -> None:
-        if chunk < 1:
+    def __init__(self, vae: Any, *, chunk: int | None = None) -> None:
+        if chunk is not None and chunk < 1:
             raise InvalidArgumentError("chunk", "at least 1", str(chunk))
         self.vae = vae
         self.chunk = chunk
@@ -65,7 +86,7 @@ class FrameVAE:
             latents: Tensor = output.latents if distribution is None else distribution.mode()
             return latents.float()
 
-        return self._in_chunks(encode, frames, "encoding")
+        return self._in_chunks(encode, frames, "encoding", frames.shape[1] * frames.shape[2])
 
     def decode(self, latents: Tensor, *, full_precision: bool = False) -> Tensor:
         """Frames of latents.
@@ -113,15 +134,27 @@ class FrameVAE:
             picture: Tensor = self.vae.decode(part.to(execution_device(self.vae), self.vae.dtype)).sample
             return (picture.float() / 2 + 0.5).clamp(0, 1).movedim(1, -1)
 
-        return self._in_chunks(decode, latents, "decoding").contiguous()
+        pixels = latents.shape[-2] * latents.shape[-1] * self.pixels_per_latent**2
+        return self._in_chunks(decode, latents, "decoding", pixels).contiguous()
+
+    def _chunk_for(self, pixels: int) -> int:
+        """Frames of so many pixels that go through the network at once."""
+        if self.chunk is not None:
+            return self.chunk
+        room = free_memory(execution_device(self.vae))
+        if room is None:
+            return _CHUNK
+        widths = list(self.vae.config.block_out_channels)
+        frame = pixels * int(widths[min(1, len(widths) - 1)]) * self.vae.dtype.itemsize * _LIVE_MAPS
+        return min(max(int(room * _SHARE_OF_FREE_MEMORY / frame), 1), _MOST_FRAMES)
 
     @torch.no_grad()
-    def _in_chunks(self, work: Callable[[Tensor], Tensor], batch: Tensor, doing: str) -> Tensor:
+    def _in_chunks(self, work: Callable[[Tensor], Tensor], batch: Tensor, doing: str, pixels: int) -> Tensor:
         """`work` over the batch, with ever smaller pieces while memory runs out."""
         if not len(batch):
             raise InvalidArgumentError("frames", "at least one frame", "none")
         done: list[Tensor] = []
-        start, chunk, tiled = 0, self.chunk, bool(getattr(self.vae, "use_tiling", False))
+        start, chunk, tiled = 0, self._chunk_for(pixels), bool(getattr(self.vae, "use_tiling", False))
         while start < len(batch):
             try:
                 done.append(work(batch[start : start + chunk]))

@@ -1,0 +1,1 @@
+"""The backend for Wan's video models, over diffusers' classes."""

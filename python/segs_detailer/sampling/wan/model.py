@@ -1,0 +1,183 @@
+"""Wan's transformers as a model over flow-matching noise levels."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ...errors import InvalidArgumentError, InvalidTypeError, ModelError
+from ..diffusers.device import execution_device
+from ..flow import FlowTable
+from ..stages import SamplingOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["GuidedFlow", "WanModel", "is_wan_transformer"]
+
+_TRANSFORMER = "WanTransformer3DModel"
+
+_SHIFT = 5.0
+"""Wan's own default for pictures of 720 lines."""
+
+
+def is_wan_transformer(model: object) -> bool:
+    """Whether `model` is Wan's transformer of diffusers; does not import diffusers."""
+    return any(
+        base.__name__ == _TRANSFORMER and base.__module__.split(".")[0] == "diffusers" for base in type(model).__mro__
+    )
+
+
+class WanModel:
+    """Wan 2.1 or 2.2, text to video: the `model` of a `BasicPipe`.
+
+    Parameters
+    ----------
+    transformer : diffusers.WanTransformer3DModel
+        The network; of Wan 2.2's pair, the one for high noise.
+    low_noise : diffusers.WanTransformer3DModel or None
+        The second one of Wan 2.2's pair.
+    boundary : float or None
+        Noise level in (0, 1) below which `low_noise` works.
+    scheduler_config : mapping or None
+        Configuration of diffusers' scheduler, for its `flow_shift` or `shift`.
+    shift : float or None
+        Shift of the noise levels; `None`: the scheduler's, or 5.
+    guidance_batch : bool
+        Positive and negative prompt in one batch; `False` halves the memory and takes longer.
+    options : SamplingOptions
+        Where to follow ComfyUI to the letter.
+
+    Raises
+    ------
+    InvalidTypeError
+        The network is of another class.
+    ModelError
+        The network wants further inputs (image to video), or a pair of networks is not complete.
+    """
+
+    def __init__(
+        self,
+        transformer: Any,
+        *,
+        low_noise: Any = None,
+        boundary: float | None = None,
+        scheduler_config: Mapping[str, Any] | None = None,
+        shift: float | None = None,
+        guidance_batch: bool = True,
+        options: SamplingOptions | None = None,
+    ) -> None:
+        for name, network in (("transformer", transformer), ("low_noise", low_noise)):
+            if network is None and name == "low_noise":
+                continue
+            if not is_wan_transformer(network):
+                raise InvalidTypeError(name, f"a {_TRANSFORMER}", type(network).__name__)
+            if network.config.in_channels != network.config.out_channels or network.config.image_dim is not None:
+                raise ModelError("only text-to-video models of Wan can repaint a clip; this one also wants an image")
+        if (low_noise is None) != (boundary is None):
+            raise ModelError("Wan 2.2's two transformers come with a boundary between them: give both or neither")
+        if boundary is not None and not 0 < boundary < 1:
+            raise InvalidArgumentError("boundary", "a number in (0, 1)", str(boundary))
+        config = {} if scheduler_config is None else scheduler_config
+        self.transformer = transformer
+        self.low_noise = low_noise
+        self.boundary = boundary
+        self.guidance_batch = guidance_batch
+        self.options = SamplingOptions() if options is None else options
+        chosen = config.get("flow_shift") or config.get("shift") or _SHIFT if shift is None else shift
+        self.table = FlowTable.shifted(float(chosen))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return execution_device(self.transformer)
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of the latents."""
+        return int(self.transformer.config.in_channels)
+
+    @property
+    def latents_per_patch(self) -> int:
+        """Latents along the side of a patch: sizes in latents are multiples of it."""
+        return int(max(self.transformer.config.patch_size[1:]))
+
+    def check_latents(self, latents: Tensor) -> None:
+        """Raise if this model cannot take latents of that shape."""
+        if latents.ndim != 5 or len(latents) != 1 or latents.shape[1] != self.latent_channels:
+            expected = f"(1, {self.latent_channels}, T, h, w) for this model"
+            raise InvalidArgumentError("latents", expected, f"shape {tuple(latents.shape)}")
+        if latents.shape[3] % self.latents_per_patch or latents.shape[4] % self.latents_per_patch:
+            expected = f"h and w that are multiples of {self.latents_per_patch}"
+            raise InvalidArgumentError("latents", expected, f"shape {tuple(latents.shape)}")
+
+    def predict(self, x: Tensor, sigma: Tensor, prompts: Tensor) -> Tensor:
+        """Predict x0 under several prompts.
+
+        Parameters
+        ----------
+        x : Tensor
+            Noisy latents `(1, C, T, h, w)` float32.
+        sigma : Tensor
+            Their noise level in (0, 1], on the CPU.
+        prompts : Tensor
+            `(n, tokens, D)`.
+
+        Returns
+        -------
+        Tensor
+            `(n, C, T, h, w)` float32.
+        """
+        network = self.transformer
+        if self.boundary is not None and float(sigma) < self.boundary:
+            network = self.low_noise
+        # The weights' own dtype: some layers stay in float32, so that the module's says nothing.
+        dtype = network.patch_embedding.weight.dtype
+        device = execution_device(network)
+        local, size = x.to(device, dtype), len(prompts) if self.guidance_batch else 1
+        velocities = [
+            network(
+                hidden_states=local.expand(len(part), -1, -1, -1, -1),
+                timestep=self.table.timestep(sigma).to(device).expand(len(part)),
+                encoder_hidden_states=part.to(device, dtype),
+                return_dict=False,
+            )[0]
+            for part in torch.split(prompts, size)
+        ]
+        # The network predicts noise - x0, along the line from x0 to noise.
+        return x - sigma * torch.cat(velocities).to(x.device, torch.float32)
+
+
+class GuidedFlow:
+    """A Wan model under its prompts, with classifier-free guidance (Ho and Salimans 2022).
+
+    Parameters
+    ----------
+    model : WanModel
+        The model.
+    positive, negative : Tensor
+        `(1, tokens, D)`, of the same number of tokens.
+    cfg : float
+        Guidance scale; at 1 the negative prompt is not evaluated.
+    """
+
+    def __init__(self, model: WanModel, positive: Tensor, negative: Tensor, cfg: float) -> None:
+        self._model = model
+        self._positive = positive
+        self._negative = negative
+        self._cfg = cfg
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Predict x0 under guidance."""
+        if math.isclose(self._cfg, 1.0):
+            return self._model.predict(x, sigma, self._positive)
+        return self.with_unconditional(x, sigma)[0]
+
+    def with_unconditional(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict x0, guided and negative."""
+        both = self._model.predict(x, sigma, torch.cat([self._positive, self._negative]))
+        positive, negative = both[:1], both[1:]
+        return negative + (positive - negative) * self._cfg, negative
