@@ -69,10 +69,10 @@ class FaceCascade:
         equalised: NDArray[np.uint8] = self._cv2.equalizeHist(grey)
         return equalised
 
-    def search(self, picture: NDArray[np.uint8]) -> list[Detection]:
-        """Faces anywhere in a reduced picture: frontal ones first, then profiles to the left and to the right."""
+    def search(self, picture: NDArray[np.uint8], profiles: Sequence[str] = ("left", "right")) -> list[Detection]:
+        """Faces anywhere in a reduced picture: frontal ones first, then profiles to the named sides."""
         found: list[Detection] = []
-        for source in ("frontal", "left", "right"):
+        for source in ("frontal", *profiles):
             found += self._detect(picture, source, (self._min, 0), _NEIGHBOURS)
         return suppress(found)
 

@@ -22,7 +22,7 @@ _BINS = 8
 _HISTOGRAM_CHANGE = 0.35
 _PICTURE_CHANGE = 0.12
 # A cut stands out from the changes around it.
-_CONTRAST = 3.0
+_CONTRAST = 2.2
 _MEMORY = 8
 
 
@@ -30,7 +30,7 @@ class ShotDetector:
     """Tells for each frame whether it begins a shot.
 
     A frame begins a shot where its colours or its thumbnail differ from the frame before by more than a fixed amount
-    and by three times more than frames did just before: a pan or a waving flag changes much, but steadily.
+    and by more than twice what frames did just before: a pan or a waving flag changes much, but steadily.
     """
 
     def __init__(self) -> None:

@@ -102,16 +102,23 @@ class Track:
         Gaps are bridged linearly, the ends are held, and jitter is smoothed with a Gaussian of `smoothing` frames,
         which has no lag.
         """
-        frames = np.arange(*span)
+        first, end = self.span
+        frames = np.arange(first, end)
         known = np.array([detection.box for detection in self.detections])
         boxes = np.stack([np.interp(frames, self.frames, column) for column in known.T], axis=1)
-        if smoothing <= 0 or len(boxes) < 3:
-            return boxes
-        radius = int(np.ceil(3 * smoothing))
-        weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / smoothing) ** 2)
-        padded = np.pad(boxes, ((radius, radius), (0, 0)), mode="edge")
-        smooth = [np.convolve(column, weights / weights.sum(), mode="valid") for column in padded.T]
-        return np.stack(smooth, axis=1)
+        if smoothing > 0 and len(boxes) > 2:
+            boxes = _smoothed(boxes, smoothing)
+        places = np.clip(np.arange(*span), first, end - 1) - first
+        return boxes[places]
+
+
+def _smoothed(boxes: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    """Gaussian over time. Beyond the ends motion goes on as it was there, so that a steady motion stays what it is."""
+    radius = int(np.ceil(3 * width))
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / width) ** 2)
+    padded = np.pad(boxes, ((radius, radius), (0, 0)), mode="reflect", reflect_type="odd")
+    smooth = [np.convolve(column, weights / weights.sum(), mode="valid") for column in padded.T]
+    return np.stack(smooth, axis=1)
 
 
 def overlap(a: Box, b: Box) -> float:
