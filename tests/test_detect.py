@@ -160,6 +160,22 @@ def test_cascade_finds_the_face_where_it_is(face):
     assert (x1, y1, x2, y2) == pytest.approx((138, 45, 198, 105), abs=6)
 
 
+@pytest.mark.parametrize("grey", [0.0, 0.5, 1.0])
+def test_face_before_a_plain_background_is_found(grey):
+    # Most of the picture is of one shade, as behind titles and in letterboxes.
+    frames = np.full((12, 540, 960, 3), grey, np.float32)
+    for frame, picture in zip(frames, read_clip(SAMPLE).frames, strict=False):
+        frame[150:450, 450:850] = cv2.resize(picture, (400, 300), interpolation=cv2.INTER_AREA)
+
+    tracks = find_face_tracks(frames, (540, 960))
+
+    assert [track.span for track in tracks] == [(0, 12)]
+    assert len(tracks[0].frames) == 12
+    x1, y1, x2, y2 = tracks[0].detections[0].box
+    assert 610 <= x1 < x2 <= 760
+    assert 155 <= y1 < y2 <= 290
+
+
 def test_sample_clip_has_one_face_through_all_frames():
     frames = read_clip(SAMPLE).frames
     size, segs = detect_faces(frames)

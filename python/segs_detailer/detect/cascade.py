@@ -28,6 +28,9 @@ _MAX_ENLARGEMENT = 2.0
 _SCALE_STEP = 1.1
 _PROFILE_SCALE_STEP = 1.2
 _NEIGHBOURS = 4
+# Limit and tiles of the contrast's equalisation: those that OpenCV's own examples take.
+_EQUALISER_LIMIT = 2.0
+_EQUALISER_TILES = (8, 8)
 _MIN_WEIGHT = 0.5
 # A known face is looked for in a window of this many times its size, at sizes from 1 / this ... times its own.
 _FOLLOW_WINDOW = 1.8
@@ -56,17 +59,22 @@ class FaceCascade:
         folder = Path(self._cv2.data.haarcascades)
         self._frontal = self._cv2.CascadeClassifier(str(folder / _FRONTAL))
         self._profile = self._cv2.CascadeClassifier(str(folder / _PROFILE))
+        self._equaliser = self._cv2.createCLAHE(_EQUALISER_LIMIT, _EQUALISER_TILES)
         self._scale = min(_MAX_ENLARGEMENT, _CASCADE_PIXELS / min_size)
         height, width = frame_size
         self._size = (max(1, round(width * self._scale)), max(1, round(height * self._scale)))
         self._min = max(_CASCADE_PIXELS, round(min_size * self._scale))
 
     def reduced(self, frame: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Grey, equalised picture that is searched, of a frame `(H, W, 3)` float32 in [0, 1]."""
+        """Grey picture that is searched, of a frame `(H, W, 3)` float32 in [0, 1].
+
+        Its histogram is equalised in tiles and with a limit: over the whole frame a plain background, which fills most
+        of the histogram, would leave a face before it flat.
+        """
         shrink = self._cv2.INTER_AREA if self._scale < 1 else self._cv2.INTER_LINEAR
         small = self._cv2.resize(frame, self._size, interpolation=shrink)
         grey = (self._cv2.cvtColor(small, self._cv2.COLOR_RGB2GRAY) * 255).clip(0, 255).astype(np.uint8)
-        equalised: NDArray[np.uint8] = self._cv2.equalizeHist(grey)
+        equalised: NDArray[np.uint8] = self._equaliser.apply(grey)
         return equalised
 
     def search(self, picture: NDArray[np.uint8], profiles: Sequence[str] = ("left", "right")) -> list[Detection]:

@@ -33,8 +33,8 @@ _MASK_HEIGHT = 1.35
 _SUBPIXEL_BITS = 4
 # Faces of a shorter life in a long shot are mistakes of the detector.
 _LEAST_DETECTIONS = 6
-# Mean weight of a track's detections: real faces have 3 to 10, patterns that look like one about 1 to 2.
-_LEAST_SCORE = 2.5
+# Mean weight of a track's detections: real faces have 4 to 10, patterns that look like one up to 2.8.
+_LEAST_SCORE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
