@@ -176,6 +176,18 @@ class TestTheWholePath:
         )
         np.testing.assert_array_equal(result.frames, detail(pipe, refiner)[1].numpy())
 
+    def test_segments_sampled_together_are_as_sampled_alone(self, pipe, refiner):
+        frames = smooth_clip(frames=4)
+        segs = segs_of(frames, *(segment((x, 8, x + 28, 40), mask="ones") for x in (0, 30)))
+        options = settings(guide_size_for="crop_region") | {"refiner_pipe": refiner, "refiner_ratio": 0.4}
+        with Evaluations(pipe) as apart:
+            alone = detail_frames(frames, segs, pipe, **options)
+        with Evaluations(pipe) as joined:
+            together = detail_frames(frames, segs, pipe, batch_segments=2, **options)
+        assert (apart.count, joined.count) == (2 * joined.count, joined.count)
+        torch.testing.assert_close(together.frames, alone.frames, rtol=0, atol=2e-3)
+        assert (alone.frames - frames).abs().max() > 0.05
+
     def test_every_input_matters(self, pipe, refiner):
         plain = detail(pipe)[1]
         for change in (

@@ -21,6 +21,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 CHANNELS = (16, 32)
 CROSS = 16
 """Width of the prompt's embedding."""
+SECOND = 24
+"""Width of SDXL's second text encoder: another one, by which files of both are told apart."""
 VAE_FACTOR = 8
 
 
@@ -31,7 +33,7 @@ def make_unet(*, seed: int = 0, in_channels: int = 4, sdxl: bool = False) -> UNe
         extra = {
             "addition_embed_type": "text_time",
             "addition_time_embed_dim": 4,
-            "projection_class_embeddings_input_dim": 6 * 4 + CROSS,
+            "projection_class_embeddings_input_dim": 6 * 4 + SECOND,
         }
     return UNet2DConditionModel(
         sample_size=8,
@@ -41,7 +43,7 @@ def make_unet(*, seed: int = 0, in_channels: int = 4, sdxl: bool = False) -> UNe
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         block_out_channels=CHANNELS,
         layers_per_block=1,
-        cross_attention_dim=2 * CROSS if sdxl else CROSS,
+        cross_attention_dim=CROSS + SECOND if sdxl else CROSS,
         attention_head_dim=2,
         norm_num_groups=4,
         **extra,
@@ -65,9 +67,15 @@ def make_motion_adapter(*, seed: int = 1, max_frames: int = 32, channels: tuple[
     return adapter
 
 
-def make_motion_unet(*, seed: int = 0, max_frames: int = 32, in_channels: int = 4) -> UNetMotionModel:
-    unet = make_unet(seed=seed, in_channels=in_channels)
-    return UNetMotionModel.from_unet2d(unet, make_motion_adapter(max_frames=max_frames)).eval()
+def make_motion_unet(
+    *, seed: int = 0, max_frames: int = 32, in_channels: int = 4, sdxl: bool = False
+) -> UNetMotionModel:
+    unet = make_unet(seed=seed, in_channels=in_channels, sdxl=sdxl)
+    motion = UNetMotionModel.from_unet2d(unet, make_motion_adapter(max_frames=max_frames)).eval()
+    if sdxl:
+        # diffusers leaves these at random.
+        motion.add_embedding.load_state_dict(unet.add_embedding.state_dict())
+    return motion
 
 
 def make_controlnet(unet: UNet2DConditionModel, *, seed: int = 3) -> ControlNetModel:
@@ -104,14 +112,15 @@ def make_tokenizer() -> CLIPTokenizer:
 def make_text_encoder(*, seed: int = 4, projection: bool = False) -> CLIPTextModel:
     torch.manual_seed(seed)
     tokenizer = make_tokenizer()
+    width = SECOND if projection else CROSS
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
-        hidden_size=CROSS,
-        intermediate_size=2 * CROSS,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=77,
-        projection_dim=CROSS,
+        projection_dim=width,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -159,23 +168,62 @@ def save_motion_adapter(folder: Path, *, max_frames: int = 32, channels: tuple[i
     return folder
 
 
-def save_single_file(path: Path) -> Path:
-    """Save the parts of `save_checkpoint` as one file with the names of the original Stable Diffusion."""
+def save_single_file(path: Path, *, sdxl: bool = False) -> Path:
+    """Save the parts of `save_checkpoint` as one file with the names of the original Stable Diffusion, or SDXL."""
+    first = {k.removeprefix("text_model."): v for k, v in make_text_encoder().state_dict().items()}
     parts = {
-        "model.diffusion_model.": {_original_unet_name(k): v for k, v in make_unet().state_dict().items()},
+        "model.diffusion_model.": {_original_unet_name(k): v for k, v in make_unet(sdxl=sdxl).state_dict().items()},
         "first_stage_model.": dict(_original_vae(k, v) for k, v in make_vae().state_dict().items()),
-        "cond_stage_model.transformer.text_model.": {
-            k.removeprefix("text_model."): v for k, v in make_text_encoder().state_dict().items()
-        },
     }
+    if sdxl:
+        parts["conditioner.embedders.0.transformer.text_model."] = first
+        parts["conditioner.embedders.1.model."] = _original_open_clip(
+            make_text_encoder(seed=5, projection=True).state_dict()
+        )
+    else:
+        parts["cond_stage_model.transformer.text_model."] = first
     save_file({prefix + k: v.contiguous() for prefix, part in parts.items() for k, v in part.items()}, path)
     return path
+
+
+def _original_open_clip(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Queries, keys and values in one matrix, and the projection transposed."""
+    names = {
+        "text_model.embeddings.token_embedding.weight": "token_embedding.weight",
+        "text_model.embeddings.position_embedding.weight": "positional_embedding",
+        "text_model.final_layer_norm.weight": "ln_final.weight",
+        "text_model.final_layer_norm.bias": "ln_final.bias",
+    }
+    renamed = (
+        ("layer_norm", "ln_"),
+        ("mlp.fc1", "mlp.c_fc"),
+        ("mlp.fc2", "mlp.c_proj"),
+        ("self_attn.out_proj", "attn.out_proj"),
+    )
+    original = {names[name]: weight for name, weight in weights.items() if name in names}
+    original["text_projection"] = weights["text_projection.weight"].T
+    for name, weight in weights.items():
+        if not name.startswith("text_model.encoder.layers."):
+            continue
+        layer, rest = name.removeprefix("text_model.encoder.layers.").split(".", 1)
+        block = f"transformer.resblocks.{layer}."
+        if rest.startswith("self_attn.q_proj."):
+            kind = rest.rpartition(".")[2]
+            rows = [weights[name.replace("q_proj", part)] for part in ("q_proj", "k_proj", "v_proj")]
+            original[f"{block}attn.in_proj_{kind}"] = torch.cat(rows)
+        elif not rest.startswith(("self_attn.k_proj.", "self_attn.v_proj.")):
+            for new, old in renamed:
+                rest = rest.replace(new, old)
+            original[block + rest] = weight
+    return original
 
 
 _UNET_NAMES = {
     "conv_in": "input_blocks.0.0",
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
 }

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 __all__ = [
     "CancelledError",
     "InvalidArgumentError",
@@ -10,7 +16,14 @@ __all__ = [
     "MissingDependencyError",
     "ModelError",
     "SegsDetailerError",
+    "unknown_name",
 ]
+
+_NEAR_NAMES = 3
+"""Most names that an error suggests."""
+
+_SHORTEST_PART = 3
+"""Letters from which on a name counts as part of another."""
 
 
 class SegsDetailerError(Exception):
@@ -38,6 +51,32 @@ class InvalidArgumentError(SegsDetailerError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.argument}: expected {self.expected}, got {self.got}"
+
+
+def unknown_name(
+    argument: str, name: str, known: Iterable[str], *, expected: str = "one of {}"
+) -> InvalidArgumentError:
+    """Error about a name that is not among the known ones; it lists them, and last those that look like it.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument.
+    name : str
+        What came.
+    known : iterable of str
+        The names that are accepted.
+    expected : str
+        What is accepted; the names stand for the braces.
+    """
+    names = {each.lower(): each for each in known}
+    wanted = name.lower()
+    near = difflib.get_close_matches(wanted, names, n=_NEAR_NAMES)
+    if len(wanted) >= _SHORTEST_PART:
+        near += [each for each in names if wanted in each or each in wanted]
+    chosen = [names[each] for each in dict.fromkeys(near)][:_NEAR_NAMES]
+    hint = f" (near it: {', '.join(chosen)})" if chosen else ""
+    return InvalidArgumentError(argument, expected.format(", ".join(names.values())), f"{name!r}{hint}")
 
 
 class InvalidTypeError(SegsDetailerError, TypeError):

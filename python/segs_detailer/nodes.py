@@ -13,14 +13,16 @@ import torch
 from segs_detailer.detailer.hooks import HookCalls
 from segs_detailer.detailer.models import Models
 from segs_detailer.detailer.pasting import paste_segs
-from segs_detailer.detailer.run import Run, detail_and_paste, detail_segs
-from segs_detailer.detailer.settings import MAX_RESOLUTION, MAX_SEED, DetailerSettings, integer
+from segs_detailer.detailer.run import detail_and_paste, detail_segs
+from segs_detailer.detailer.segment import Run
+from segs_detailer.detailer.settings import MAX_RESOLUTION, MAX_SEED, MAX_STEPS, DetailerSettings, integer
 from segs_detailer.sampling.samplers import SAMPLERS
 from segs_detailer.sampling.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from segs_detailer.detailer.progress import Observer
     from segs_detailer.segs import SEGS
 
 __all__ = [
@@ -29,6 +31,8 @@ __all__ = [
     "DetailerForEachPipeForAnimateDiff",
     "SEGSDetailerForAnimateDiff",
     "SEGSPaste",
+    "no_images",
+    "run_of",
 ]
 
 Inputs: TypeAlias = "dict[str, dict[str, tuple[Any, ...]]]"
@@ -76,7 +80,7 @@ def _sampling_inputs(guide_size: int, max_size: int) -> dict[str, tuple[Any, ...
         ),
         "steps": (
             "INT",
-            {"default": 20, "min": 1, "max": 10000, "tooltip": "Steps that are run, whatever denoise is."},
+            {"default": 20, "min": 1, "max": MAX_STEPS, "tooltip": "Steps that are run, whatever denoise is."},
         ),
         "cfg": ("FLOAT", {"default": 8.0, "min": 0.0, "max": 100.0, "tooltip": "Classifier-free guidance scale."}),
         "sampler_name": (list(SAMPLERS), {"tooltip": "The sampling algorithm."}),
@@ -141,7 +145,7 @@ def _feather_input() -> tuple[Any, ...]:
     return ("INT", {"default": 5, "min": 0, "max": 100, "step": 1, "tooltip": tooltip})
 
 
-def _run(
+def run_of(
     guide_size: float,
     guide_size_for: bool,
     max_size: float,
@@ -152,15 +156,31 @@ def _run(
     scheduler: str,
     denoise: float,
     basic_pipe: Any,
-    refiner_ratio: float | None,
-    refiner_basic_pipe_opt: Any,
-    inpaint_model: bool,
-    noise_mask_feather: int,
-    scheduler_func_opt: Any,
+    refiner_ratio: float | None = None,
+    refiner_basic_pipe_opt: Any = None,
+    inpaint_model: bool = False,
+    noise_mask_feather: int = 0,
+    scheduler_func_opt: Any = None,
     *,
     feather: int = 0,
     detailer_hook: Any = None,
+    observer: Observer | None = None,
 ) -> Run:
+    """Make the run of a detailing node from its inputs.
+
+    Parameters
+    ----------
+    guide_size, guide_size_for, max_size, seed, steps, cfg, sampler_name, scheduler, denoise, basic_pipe,\
+ refiner_ratio, refiner_basic_pipe_opt, inpaint_model, noise_mask_feather, scheduler_func_opt, feather, detailer_hook
+        See `DetailerForEachPipeForAnimateDiff.doit`.
+    observer : Observer or None
+        Who is told of the progress; what it raises ends the run.
+
+    Returns
+    -------
+    Run
+        Models, settings and hook.
+    """
     settings = DetailerSettings(
         guide_size=guide_size,
         guide_size_for_bbox=guide_size_for,
@@ -178,7 +198,18 @@ def _run(
         scheduler_func=scheduler_func_opt,
     )
     models = Models.of(basic_pipe, refiner_basic_pipe_opt, names=("basic_pipe", "refiner_basic_pipe_opt"))
-    return Run(models, settings, HookCalls(detailer_hook))
+    return Run(models, settings, HookCalls(detailer_hook), observer)
+
+
+def no_images() -> list[Tensor]:
+    """Give what stands on a list output without images: an empty list would stop the nodes behind it.
+
+    Returns
+    -------
+    list of Tensor
+        One black picture `(1, 64, 64, 3)`.
+    """
+    return [torch.zeros((1, 64, 64, 3))]
 
 
 class SEGSDetailerForAnimateDiff:
@@ -258,7 +289,7 @@ class SEGSDetailerForAnimateDiff:
         cnet_images : list of Tensor
             Images of the control wrappers.
         """
-        run = _run(
+        run = run_of(
             guide_size,
             guide_size_for,
             max_size,
@@ -332,8 +363,7 @@ class SEGSDetailerForAnimateDiff:
             noise_mask_feather,
             scheduler_func_opt,
         )
-        # An empty list on a list output would stop the nodes behind it.
-        return detailed, cnet_images or [torch.zeros((1, 64, 64, 3))]
+        return detailed, cnet_images or no_images()
 
 
 class DetailerForEachPipeForAnimateDiff:
@@ -417,7 +447,7 @@ class DetailerForEachPipeForAnimateDiff:
         cnet_images : list of Tensor
             Images of the control wrappers.
         """
-        run = _run(
+        run = run_of(
             guide_size,
             guide_size_for,
             max_size,

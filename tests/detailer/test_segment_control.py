@@ -181,5 +181,5 @@ def test_a_real_controlnet_steers_through_both_nodes(pipe):
 def test_a_controlnet_of_another_family_is_refused(pipe):
     controlnet = tiny_models.make_controlnet(tiny_models.make_unet(sdxl=True))
     segs = with_control_net(segs_of(FRAMES, segment(REGION)), ControlNetWrapper(controlnet=controlnet))
-    with pytest.raises(ModelError, match="the ControlNet does not fit the UNet: its cross_attention_dim is 32"):
+    with pytest.raises(ModelError, match="the ControlNet does not fit the UNet: its cross_attention_dim is 40"):
         SEGSDetailerForAnimateDiff.do_detail(FRAMES, segs, *SETTINGS, pipe)

@@ -23,6 +23,7 @@ class ClosedFormDenoiser:
 
     def with_unconditional(self, x, sigma):
         self.calls += 1
+        sigma = sigma.to(x.dtype)
         smooth = 1.3 * torch.tanh(1.7 * x / (1 + sigma**2) + 0.3) * torch.exp(-0.05 * sigma)
         positive = smooth + 0.1 * torch.sin(x / (1 + sigma))
         negative = 0.9 * positive

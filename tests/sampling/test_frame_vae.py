@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 import tiny_models
-from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.errors import InvalidArgumentError, ModelError
+from segs_detailer.sampling.diffusers import vae as vae_module
 from segs_detailer.sampling.diffusers.vae import FrameVAE
 
 
@@ -80,8 +83,36 @@ def test_chunk_is_at_least_one_frame(network):
         FrameVAE(network, chunk=0)
 
 
+def test_infinities_are_not_taken_for_black_and_white():
+    network = tiny_models.make_vae()
+    picture = torch.zeros(1, 3, 32, 32)
+    picture[0, :, 0, :3] = torch.tensor([float("inf"), -float("inf"), float("nan")])
+    network.decode = lambda latents: SimpleNamespace(sample=picture)
+    frames = FrameVAE(network).decode(torch.zeros(1, 4, 4, 4))
+    assert frames[0, 0, :3].isnan().all()
+    assert (frames[0, 1:] == 0.5).all()
+
+
+def test_encoding_that_overflows_in_half_precision_is_done_in_float32(frames):
+    network = tiny_models.make_vae().to(torch.bfloat16)
+    dtypes = []
+
+    def overflow(module, args, output):
+        dtypes.append(output.dtype)
+        return output if output.dtype == torch.float32 else output * float("inf")
+
+    network.encoder.register_forward_hook(overflow)
+    latents = FrameVAE(network).encode(frames)
+    assert latents.isfinite().all()
+    assert dtypes == [torch.bfloat16, torch.float32]
+    assert network.dtype == torch.bfloat16
+
+
+# Memory
+
+
 class SmallMemoryVAE:
-    """Runs out of memory above `room` frames, and on every whole frame until it tiles where `room` is 0."""
+    """Runs out of memory above `room` frames."""
 
     dtype = torch.float32
     device = torch.device("cpu")
@@ -89,15 +120,11 @@ class SmallMemoryVAE:
 
     def __init__(self, room):
         self.room = room
-        self.use_tiling = False
         self.sizes = []
-
-    def enable_tiling(self):
-        self.use_tiling = True
 
     def decode(self, latents):
         self.sizes.append(len(latents))
-        if len(latents) > self.room and not self.use_tiling:
+        if len(latents) > self.room:
             raise torch.cuda.OutOfMemoryError("no room")
         return SimpleNamespace(sample=latents[:, :3].repeat_interleave(2, 2).repeat_interleave(2, 3))
 
@@ -112,17 +139,104 @@ def test_out_of_memory_halves_the_chunk():
     torch.testing.assert_close(frames[:, ::2, ::2], latents[:, :3].movedim(1, -1) / 2 + 0.5)
 
 
-def test_out_of_memory_with_one_frame_works_in_tiles():
-    network = SmallMemoryVAE(room=0)
-    with pytest.warns(UserWarning, match="going on in tiles"):
-        frames = FrameVAE(network, chunk=1).decode(torch.rand(2, 4, 2, 2))
-    assert network.use_tiling
-    assert len(frames) == 2
-
-
-def test_out_of_memory_in_tiles_is_raised():
-    network = SmallMemoryVAE(room=0)
-    network.use_tiling = True
-    network.decode = lambda latents: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError("no room"))
+def test_out_of_memory_where_the_network_knows_no_tiles_is_raised():
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        FrameVAE(network, chunk=1).decode(torch.rand(2, 4, 2, 2))
+        FrameVAE(SmallMemoryVAE(room=0), chunk=1).decode(torch.rand(2, 4, 2, 2))
+
+
+class Tight:
+    """A tiny VAE whose halves run out of memory on pictures of more latents than `room`."""
+
+    def __init__(self, room):
+        self.network = tiny_models.make_vae()
+        self.inside: list[tuple[int, int]] = []
+        self.room = room
+        self.network.encoder.register_forward_pre_hook(lambda module, args: self.watch(args[0], 8))
+        self.network.decoder.register_forward_pre_hook(lambda module, args: self.watch(args[0], 1))
+
+    def watch(self, batch, factor):
+        latents = batch.shape[0] * batch.shape[2] * batch.shape[3] // factor**2
+        if latents > self.room:
+            raise torch.cuda.OutOfMemoryError("no room")
+        self.inside.append((batch.shape[2] // factor, batch.shape[3] // factor))
+
+
+@pytest.mark.parametrize("way", ["encoding", "decoding"])
+def test_out_of_memory_goes_on_with_single_frames_and_then_in_tiles(way):
+    tight = Tight(room=70)
+    vae = FrameVAE(tight.network, chunk=2)
+    pictures = torch.rand(2, 128, 160, 3, generator=torch.Generator().manual_seed(0))
+    # Trained, so to say, on pictures of 64 pixels, which are its own tiles.
+    tiled = FrameVAE(tiny_models.make_vae())
+    latents = tiled.encode(pictures)
+    tiled.vae.enable_tiling()
+    with pytest.warns(UserWarning, match="out of memory") as told:
+        result = vae.encode(pictures) if way == "encoding" else vae.decode(latents)
+    assert [str(warning.message) for warning in told] == [
+        f"out of memory while {way}: going on with 1 frame(s) at once",
+        f"out of memory while {way} one frame: going on in tiles of 64 pixels",
+    ]
+    assert {height for height, _ in tight.inside} == {8, 4}
+    assert {width for _, width in tight.inside} == {8, 2}
+    torch.testing.assert_close(result, tiled.encode(pictures) if way == "encoding" else tiled.decode(latents))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = FrameVAE(tight.network, chunk=1)
+        again.encode(pictures) if way == "encoding" else again.decode(latents)
+
+
+def test_tiles_become_smaller_while_memory_runs_out():
+    tight = Tight(room=64)
+    with pytest.warns(UserWarning, match="out of memory while decoding one frame") as told:
+        FrameVAE(tight.network, chunk=1).decode(torch.rand(1, 4, 32, 24))
+    assert [str(warning.message).split("tiles of ")[1] for warning in told] == ["128 pixels", "64 pixels"]
+    assert max(tight.inside) == (8, 8)
+
+
+def test_out_of_memory_in_the_smallest_tiles_is_raised():
+    tight = Tight(room=10)
+    with pytest.warns(UserWarning, match="tiles of 64 pixels"), pytest.raises(torch.cuda.OutOfMemoryError):
+        FrameVAE(tight.network, chunk=1).decode(torch.rand(1, 4, 16, 16))
+
+
+def test_tiles_of_ones_own_size():
+    tight = Tight(room=64)
+    vae = FrameVAE(tight.network)
+    vae.work_in_tiles(64)
+    pictures = torch.rand(1, 96, 64, 3)
+    vae.decode(vae.encode(pictures))
+    assert max(tight.inside) == (8, 8)
+    for side in (0, 32, 72):
+        expected = f"vae_tile: expected a multiple of 32 of at least 64, got {side}"
+        with pytest.raises(InvalidArgumentError, match=expected):
+            vae.work_in_tiles(side)
+    with pytest.raises(ModelError, match="a SmallMemoryVAE cannot work in tiles"):
+        FrameVAE(SmallMemoryVAE(1)).work_in_tiles(64)
+
+
+@pytest.mark.parametrize(("room", "chunk"), [(None, 8), (10**12, 8), (1, 1), (1_400_000, 2)])
+def test_chunks_follow_the_free_memory(room, chunk, monkeypatch):
+    # The tiny VAE's second block is 4 wide; a frame takes 8 maps of 64 x 64 x 4 float32 values.
+    monkeypatch.setattr(vae_module, "free_memory", lambda device: room)
+    network = tiny_models.make_vae()
+    sizes = []
+    network.encoder.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
+    FrameVAE(network).encode(torch.zeros(10, 64, 64, 3))
+    assert max(sizes) == chunk
+
+
+def test_free_memory_of_a_cpu(monkeypatch):
+    def read_text(path, encoding):
+        if texts[str(path)] is None:
+            raise FileNotFoundError(path)
+        return texts[str(path)]
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    for text, expected in (
+        ("MemTotal: 64 kB\nMemFree: 1 kB\nMemAvailable:   48 kB\n", 48 * 1024),
+        ("MemTotal: 64 kB\n", None),
+        (None, None),
+    ):
+        texts = {"/proc/meminfo": text}
+        assert vae_module.free_memory(torch.device("cpu")) == expected
+    assert vae_module.free_memory(torch.device("meta")) is None

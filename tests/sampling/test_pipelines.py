@@ -9,9 +9,13 @@ import torch
 from safetensors.torch import save_file
 
 import tiny_models
+import tiny_wan
+from fake_sampler import segment, segs_of
 from segs_detailer import BasicPipe
+from segs_detailer.detailer import ImagePromptWrapper, detail_frames, with_control_net
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MissingDependencyError, ModelError
 from segs_detailer.sampling.diffusers.model import DiffusersModel
+from segs_detailer.sampling.diffusers.windows import ContextWindows
 from segs_detailer.sampling.protocol import SampleJob
 from segs_detailer.sampling.resolve import sampler_for
 from segs_detailer.sampling.sigma_table import SigmaTable
@@ -133,18 +137,101 @@ def test_loaded_checkpoints_give_a_pipeline_over_the_same_networks(folders, base
     assert ("SDXL" in type(theirs).__name__ or "XL" in type(theirs).__name__) == (base == "sdxl")
 
 
+# AnimateDiff for SDXL
+
+
+def silenced_adapter():
+    """A motion module whose output is 0."""
+    adapter = tiny_models.make_motion_adapter()
+    for name, weight in adapter.named_parameters():
+        if "proj_out" in name:
+            torch.nn.init.zeros_(weight)
+    return adapter
+
+
+def test_sdxl_motion_unet_without_motion_equals_the_plain_one_frame_by_frame(folders):
+    plain = BasicPipe.from_pretrained(folders["sdxl"]).model.unet
+    motion = BasicPipe.from_pretrained(folders["sdxl"], motion_adapter=silenced_adapter()).model.unet
+    generator = torch.Generator().manual_seed(1)
+    clip = torch.randn(2, 4, 5, 8, 8, generator=generator)
+    prompts = torch.randn(2, 77, tiny_models.CROSS + tiny_models.SECOND, generator=generator)
+    added = {
+        "text_embeds": torch.randn(2, tiny_models.SECOND, generator=generator),
+        "time_ids": torch.tensor([[64.0, 64, 0, 0, 64, 64], [32.0, 64, 8, 0, 64, 64]]),
+    }
+    timestep = torch.tensor(500)
+    whole = motion(clip, timestep, prompts.repeat_interleave(5, dim=0), added_cond_kwargs=added).sample
+    for frame in range(5):
+        alone = plain(clip[:, :, frame], timestep, prompts, added_cond_kwargs=added).sample
+        torch.testing.assert_close(whole[:, :, frame], alone, rtol=0, atol=1e-5)
+    # The size and the pooled prompt count: diffusers alone would leave their weights at random.
+    other = motion(
+        clip,
+        timestep,
+        prompts.repeat_interleave(5, dim=0),
+        added_cond_kwargs={**added, "time_ids": added["time_ids"] * 2},
+    )
+    assert different(other.sample, whole)
+
+
+def test_sdxl_with_a_silent_motion_module_repaints_each_frame_alone(folders):
+    levels = {"beta_schedule": "scaled_linear", "beta_end": 0.012}
+    motion = BasicPipe.from_pretrained(
+        folders["sdxl"], motion_adapter=silenced_adapter(), prompt="a face", scheduler_config=levels
+    )
+    plain = BasicPipe.from_pretrained(folders["sdxl"], prompt="a face", scheduler_config=levels)
+    torch.testing.assert_close(repainted(motion), repainted(plain), rtol=1e-4, atol=1e-4)
+
+
+def test_animatediff_for_sdxl_repaints_a_clip(folders):
+    frames = torch.rand(5, 48, 48, 3, generator=torch.Generator().manual_seed(6))
+    segs = segs_of(frames, segment((8, 8, 40, 40)))
+    pipe = BasicPipe.from_pretrained(
+        folders["sdxl"], motion_adapter=str(folders["adapter"]), prompt="a face", negative_prompt="blurry"
+    )
+    assert pipe.model.is_motion
+    assert pipe.model.needs_pooled
+
+    def detailed(pipe, **changes):
+        return detail_frames(frames, segs, pipe, guide_size=64, max_size=64, steps=2, feather=0, **changes).frames
+
+    result = detailed(pipe)
+    inside = torch.zeros(48, 48, dtype=torch.bool)
+    inside[8:40, 8:40] = True
+    assert torch.equal(result[:, ~inside], frames[:, ~inside])
+    assert different(result[:, inside], frames[:, inside])
+    assert torch.equal(result, detailed(pipe))
+    assert not torch.equal(result, detailed(pipe, seed=1))
+    assert not torch.equal(result, detailed(pipe.with_prompt("a cat")))
+    # The module ties the frames together.
+    silent = BasicPipe.from_pretrained(
+        folders["sdxl"], motion_adapter=silenced_adapter(), prompt="a face", negative_prompt="blurry"
+    )
+    assert different(result, detailed(silent))
+
+
+def test_sdxl_needs_the_pooled_prompt(folders):
+    pipe = BasicPipe.from_pretrained(folders["sdxl"], motion_adapter=folders["adapter"])
+    bare = [[pipe.positive[0][0], {}]]
+    with pytest.raises(ModelError, match="needs a pooled_output in every conditioning entry"):
+        repainted(pipe._replace(positive=bare))
+
+
 # Checkpoints of one file
 
 
 @pytest.mark.parametrize("motion", [True, False])
-def test_checkpoints_of_one_file_are_read(folders, tmp_path, motion):
-    path = tiny_models.save_single_file(tmp_path / "model.safetensors")
+@pytest.mark.parametrize("base", ["sd", "sdxl"])
+def test_checkpoints_of_one_file_are_read(folders, tmp_path, base, motion):
+    path = tiny_models.save_single_file(tmp_path / "model.safetensors", sdxl=base == "sdxl")
     adapter = folders["adapter"] if motion else None
     # Only the configuration is taken from the folder: its weights are others.
-    config = tiny_models.save_checkpoint(tmp_path / "config", seed=9)
+    config = tiny_models.save_checkpoint(tmp_path / "config", seed=9, sdxl=base == "sdxl")
     loaded = BasicPipe.from_single_file(path, config=config, motion_adapter=adapter, prompt="a face")
-    expected = BasicPipe.from_pretrained(folders["sd"], motion_adapter=adapter, prompt="a face")
+    expected = BasicPipe.from_pretrained(folders[base], motion_adapter=adapter, prompt="a face")
     torch.testing.assert_close(loaded.positive[0][0], expected.positive[0][0])
+    torch.testing.assert_close(loaded.positive[0][1]["pooled_output"], expected.positive[0][1]["pooled_output"])
+    assert torch.equal(loaded.model.table.sigmas, expected.model.table.sigmas)
     torch.testing.assert_close(repainted(loaded), repainted(expected), rtol=1e-4, atol=1e-4)
     half = BasicPipe.from_single_file(path, config=config, motion_adapter=adapter, torch_dtype="bfloat16")
     assert half.model.dtype == half.vae.vae.dtype == half.positive[0][0].dtype == torch.bfloat16
@@ -154,15 +241,24 @@ def test_files_that_cannot_be_used_are_refused(folders, tmp_path):
     path = tmp_path / "model.safetensors"
     with pytest.raises(InvalidArgumentError, match="config: expected a folder with the configuration"):
         BasicPipe.from_single_file(path)
-    with pytest.raises(ModelError, match="safetensors only"):
-        BasicPipe.from_single_file(tmp_path / "model.ckpt", config=folders["sd"])
+    # Pickles are not even opened, whatever they are called and whether they are there.
+    torch.save({}, tmp_path / "model.ckpt")
+    for name in ("model.ckpt", "model.pt", "model.bin", "model.pth"):
+        with pytest.raises(ModelError, match=f"cannot load .*{name}: weights are read from safetensors only"):
+            BasicPipe.from_single_file(tmp_path / name, config=folders["sd"])
     with pytest.raises(ModelError, match="there is no such file"):
+        BasicPipe.from_single_file(path, config=folders["sd"])
+    torch.save({}, path)
+    with pytest.raises(ModelError, match=r"cannot load .* with the configuration"):
         BasicPipe.from_single_file(path, config=folders["sd"])
     save_file({"nothing": torch.zeros(1)}, path)
     with pytest.raises(InvalidArgumentError, match=r"config: expected a folder with model_index\.json"):
         BasicPipe.from_single_file(path, config=tmp_path)
     with pytest.raises(ModelError, match=r"cannot load .* with the configuration"):
         BasicPipe.from_single_file(path, config=folders["sd"])
+    wan = tiny_wan.save_checkpoint(tmp_path / "wan")
+    with pytest.raises(InvalidArgumentError, match="SDXL, which has a unet, got that of a WanPipeline"):
+        BasicPipe.from_single_file(path, config=wan)
 
 
 # LoRA, textual inversion
@@ -311,9 +407,6 @@ def test_ip_adapter_shows_pictures_to_the_unet(folders, tmp_path, motion):
 
 
 def test_image_prompts_of_single_segments(folders, tmp_path):
-    from fake_sampler import segment, segs_of
-    from segs_detailer.detailer import ImagePromptWrapper, detail_frames, with_control_net
-
     pipe = BasicPipe.from_pretrained(folders["sd"], prompt="a face")
     save_ip_adapter(tmp_path, pipe.model.unet)
     pipe = pipe.load_ip_adapter(tmp_path, weight_name="ip.safetensors", image_encoder=image_encoder())
@@ -327,6 +420,24 @@ def test_image_prompts_of_single_segments(folders, tmp_path):
     left, right = detailed(one), detailed(two)
     assert different(left.frames, right.frames)
     assert [tuple(image.shape) for image in left.cnet_images] == [(1, 16, 16, 3)]
+
+
+# Samplers with more digits inside
+
+
+def test_latents_keep_their_dtype_in_samplers_of_float64(pipe):
+    seen = set()
+    windows = ContextWindows(length=1, overlap=0)
+    pipe = pipe._replace(model=DiffusersModel(pipe.model.unet, windows=windows))
+    result = repainted(
+        pipe,
+        sampler_name="dpmpp_3m_sde",
+        steps=4,
+        callback=lambda step, total, x0, x, sigma: seen.update({x0.dtype, x.dtype}),
+    )
+    assert result.dtype == torch.float32
+    assert seen == {torch.float32}
+    assert bool(result.isfinite().all())
 
 
 # Levels
@@ -359,7 +470,7 @@ def test_distilled_tables_have_at_most_all_levels():
 def test_prompts_of_another_family_are_refused(pipe, folders):
     other = BasicPipe.from_pretrained(folders["sdxl"])
     with pytest.raises(
-        InvalidArgumentError, match="positive: expected embeddings of 16 channels for this UNet, got 32"
+        InvalidArgumentError, match="positive: expected embeddings of 16 channels for this UNet, got 40"
     ):
         repainted(pipe._replace(positive=other.positive))
 
@@ -373,7 +484,7 @@ def test_areas_are_refused(pipe):
 def test_weights_of_several_dtypes_are_refused():
     unet = tiny_models.make_unet()
     unet.conv_in.to(torch.float16)
-    with pytest.raises(ModelError, match=r"several dtypes, float16 and float32: use unet\.to"):
+    with pytest.raises(ModelError, match=r"the UNet has weights of several dtypes, float16 and float32: use its to\("):
         DiffusersModel(unet)
     unet = tiny_models.make_unet()
     unet.conv_in.to("meta")

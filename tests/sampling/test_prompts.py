@@ -104,7 +104,7 @@ def test_rows_of_two_tokenizers_are_as_many():
     first = tiny_models.make_text_encoder()
     first.resize_token_embeddings(len(tokenizers[0]))
     clip = TextEncoder(tokenizers, [first, tiny_models.make_text_encoder(seed=5, projection=True)])
-    assert clip.encode("house " * 20)[0][0].shape == (1, 154, 2 * tiny_models.CROSS)
+    assert clip.encode("house " * 20)[0][0].shape == (1, 154, tiny_models.CROSS + tiny_models.SECOND)
 
 
 def test_learned_words_of_several_vectors_are_spelled_out(clip):

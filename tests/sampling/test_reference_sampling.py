@@ -13,10 +13,9 @@ from segs_detailer.sampling.stages import Run, SamplingOptions, Stage, run_stage
 
 CASES = reference_cases()
 AS_COMFYUI = SamplingOptions(strict_mask=False, refiner="recomposite")
-
-# Rounding alone moves these: two ways to write the step's length in float32 differ by more than 3e-5 of the deviation
-# in the largest element, which is 9e-5 as it stands. The mean error is held to the same bound as everywhere.
-TOLERANCE = {"dpmpp_3m_sde": 3e-4, "dpmpp_3m_sde_gpu": 3e-4}
+TOLERANCE = 1e-4
+"""Of the latents' standard deviation, in the largest element. `dpmpp_3m_sde` comes nearest, with 9.1e-5. That is the
+reference's own rounding: the same run in float64 throughout differs from it by 8.7e-5."""
 
 
 def run_case(case, reference, source, table, **changes):
@@ -47,7 +46,7 @@ def test_final_latents_agree_with_comfyui(case, reference, source, table):
     result, calls = run_case(case, reference, source, table)
     expected = torch.from_numpy(reference[case["key"]])
     deviation = (result - expected) / expected.std()
-    assert float(deviation.abs().max()) < TOLERANCE.get(case["sampler"], 1e-4)
+    assert float(deviation.abs().max()) < TOLERANCE
     assert float(deviation.square().mean().sqrt()) < 2e-5
     assert calls == case["calls"]
 

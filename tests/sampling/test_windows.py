@@ -11,7 +11,6 @@ import torch
 import tiny_models
 from segs_detailer.detailer import detail_frames
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.sampling.diffusers import vae as vae_module
 from segs_detailer.sampling.diffusers.model import DiffusersModel
 from segs_detailer.sampling.diffusers.sampler import DiffusersSampler
 from segs_detailer.sampling.diffusers.vae import FrameVAE
@@ -145,6 +144,20 @@ def test_free_noise_is_where_a_long_clip_starts(motion_unet, vae):
     assert not torch.equal(sampled(True), sampled(False))
 
 
+@pytest.mark.parametrize("weights", ["pyramid", "linear", "flat"])
+@pytest.mark.parametrize("order", ["uniform", "looped", "static"])
+def test_a_window_that_covers_the_clip_is_one_pass(order, weights, motion_unet, vae):
+    def sampled(windows):
+        return DiffusersSampler(DiffusersModel(motion_unet, windows=windows), vae).sample(latents_of(5), job_for(5))
+
+    whole = sampled(ContextWindows(length=None))
+    for length in (5, 9):
+        options = {"length": length, "overlap": 2, "order": order, "weights": weights, "stride": 2}
+        assert torch.equal(sampled(ContextWindows(**options)), whole)
+        assert torch.equal(sampled(ContextWindows(**options, free_noise=True)), whole)
+    assert not torch.equal(sampled(ContextWindows(length=4, overlap=2, order=order, weights=weights)), whole)
+
+
 @pytest.mark.parametrize("order", ["looped", "static"])
 def test_windows_with_strides_average_predictions(order, motion_unet, vae):
     """Windows of one frame are the frames alone, whatever their order."""
@@ -156,7 +169,7 @@ def test_windows_with_strides_average_predictions(order, motion_unet, vae):
     torch.testing.assert_close(whole[2:3], alone, rtol=1e-4, atol=1e-4)
 
 
-def test_short_clips_are_lengthened_and_cut_back(motion_unet, vae):
+def test_short_clips_are_lengthened_and_cut_back(motion_unet, vae, monkeypatch):
     model = DiffusersModel(motion_unet, windows=ContextWindows(min_frames=6))
     shapes = []
     hook = motion_unet.register_forward_pre_hook(lambda module, args: shapes.append(args[0].shape[2]))
@@ -164,10 +177,15 @@ def test_short_clips_are_lengthened_and_cut_back(motion_unet, vae):
     box = (0, 0, 64, 64)
     segs = ((64, 64), [SimpleSeg(box)])
     pipe = (model, None, vae, CONDITIONING, CONDITIONING)
+    encode, seen = vae.encode, []
+    monkeypatch.setattr(vae, "encode", lambda part: seen.append(part) or encode(part))
     result = detail_frames(frames, segs, pipe, guide_size=64, max_size=64, steps=1)
     hook.remove()
     assert shapes == [6]
+    # Back and forth, without doubling the ends.
+    assert torch.equal(seen[0], frames[[0, 1, 2, 1, 0, 1]])
     assert result.frames.shape == frames.shape
+    assert not torch.equal(result.frames, frames)
     plain = DiffusersModel(tiny_models.make_unet(), windows=ContextWindows(min_frames=6))
     assert DiffusersSampler(plain, vae).geometry.min_frames == 1
 
@@ -242,18 +260,3 @@ def test_channels_last_and_compiled_networks_give_the_same(vae):
     result = DiffusersSampler(model, vae).sample(latents_of(2), job_for(2))
     assert compiled
     torch.testing.assert_close(result, expected, rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.parametrize(("room", "chunk"), [(None, 5), (10**12, 5), (1, 1), (1_400_000, 2)])
-def test_chunks_follow_the_free_memory(room, chunk, monkeypatch):
-    # The tiny VAE's second block is 4 wide; a frame takes 8 maps of 64 x 64 x 4 float32 values.
-    monkeypatch.setattr(vae_module, "free_memory", lambda device: room)
-    network = tiny_models.make_vae()
-    sizes = []
-    network.encoder.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
-    FrameVAE(network).encode(torch.zeros(5, 64, 64, 3))
-    assert max(sizes) == chunk
-
-
-def test_no_free_memory_is_known_of_a_cpu():
-    assert vae_module.free_memory(torch.device("cpu")) is None

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..detailer import detail_frames
 from ..errors import InvalidArgumentError
+from ..sampling.compute import ComputeOptions
 from ..sampling.pipe import BasicPipe
 
 if TYPE_CHECKING:
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
     from .stages import Stages
 
 __all__ = ["load_pipes", "sampling_settings"]
+
+_COMPUTE = (
+    "vae_chunk",
+    "vae_tile",
+    "attention_slicing",
+    "offload",
+    "no_guidance_batch",
+    "frame_batch",
+    "channels_last",
+    "compile",
+)
+"""Options for memory and speed, by their names in the parsed arguments."""
 
 
 def sampling_settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -34,6 +47,7 @@ def sampling_settings(args: argparse.Namespace) -> dict[str, Any]:
         "refiner_ratio": args.refiner_ratio,
         "inpaint_model": args.inpaint_model,
         "noise_mask_feather": args.noise_mask_feather,
+        "batch_segments": args.batch_segments,
     }
 
 
@@ -46,6 +60,7 @@ def _check_companions(args: argparse.Namespace) -> None:
         "prompts": args.prompts,
         "refiner_model": args.refiner_model,
         "inpaint_model": args.inpaint_model,
+        **{name: getattr(args, name) for name in _COMPUTE},
     }
     for name, value in needs_model.items():
         if value and not args.model:
@@ -91,4 +106,14 @@ def _load(args: argparse.Namespace, model: str, motion_adapter: str | None) -> B
         negative_prompt=args.negative_prompt,
         torch_dtype=None if args.dtype == "auto" else args.dtype,
         device=None if args.device == "auto" else args.device,
+        vae_chunk=args.vae_chunk,
+        compute=ComputeOptions(
+            guidance_batch=not args.no_guidance_batch,
+            frame_batch=args.frame_batch,
+            channels_last=args.channels_last,
+            compile_unet=args.compile,
+            attention_slicing=args.attention_slicing,
+            vae_tile=args.vae_tile,
+            offload=args.offload,
+        ),
     )

@@ -6,6 +6,7 @@ import argparse
 from fractions import Fraction
 from typing import NoReturn
 
+
 __all__ = ["build_parser"]
 
 _INPUT_HELP = """clip to read: a video file, a GIF, a folder of images, a numbered name such as frame_%%04d.png,
@@ -68,6 +69,14 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _slices(text: str) -> int | str:
+    if text in ("auto", "max"):
+        return text
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not auto, max or a whole number of at least 1")
+    return int(text)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Parser of the whole command line."""
     parser = _Parser(
@@ -115,6 +124,7 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     _add_sizes(parser)
     _add_sampling(parser)
     _add_models(parser)
+    _add_compute(parser)
     _add_encoding(parser)
     _add_common(parser)
 
@@ -217,6 +227,13 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         help="blur of the sampling mask; above 0, differential diffusion (default: 20)",
     )
     group.add_argument(
+        "--batch-segments",
+        type=int,
+        default=1,
+        metavar="N",
+        help="sample up to so many segments of one working size together (default: 1)",
+    )
+    group.add_argument(
         "--refiner-ratio",
         type=float,
         default=0.2,
@@ -230,7 +247,9 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         "models", "Without --model the subjects are sharpened: a preview of segments, sizes and seams."
     )
     group.add_argument(
-        "--model", metavar="PATH|ID", help="Stable Diffusion checkpoint in diffusers' layout: a folder or a hub id"
+        "--model",
+        metavar="PATH|ID",
+        help="Stable Diffusion or Wan checkpoint in diffusers' layout: a folder or a hub id",
     )
     group.add_argument(
         "--motion-adapter", metavar="PATH|ID", help="AnimateDiff motion module; without one frames are independent"
@@ -252,6 +271,35 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="number format of the models (default: float16 on a GPU, else float32)",
     )
+
+
+def _add_compute(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("memory and speed of the models")
+    group.add_argument(
+        "--vae-chunk",
+        type=_count,
+        metavar="N",
+        help="frames that go through the VAE at once (default: as many as fit the free memory)",
+    )
+    group.add_argument("--vae-tile", type=_count, metavar="PX", help="let the VAE work on tiles of this size")
+    group.add_argument(
+        "--attention-slicing", type=_slices, metavar="N", help="heads of attention at once: auto (half), max (one) or N"
+    )
+    group.add_argument(
+        "--offload",
+        choices=["model", "sequential"],
+        help="keep the models in the processor's memory, and bring them to the GPU one by one or layer by layer",
+    )
+    group.add_argument(
+        "--no-guidance-batch",
+        action="store_true",
+        help="prompt and negative prompt apart: half the memory, slower",
+    )
+    group.add_argument(
+        "--frame-batch", type=_count, metavar="N", help="frames at once of a model without motion module (default: 8)"
+    )
+    group.add_argument("--channels-last", action="store_true", help="memory layout that many GPUs prefer")
+    group.add_argument("--compile", action="store_true", help="compile the model: the first step takes minutes")
 
 
 def _add_encoding(parser: argparse.ArgumentParser) -> None:

@@ -12,14 +12,14 @@ from ..detailer import detail_frames
 from ..detailer.plan import WorkingSize, plan_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from ..detailer import Progress
     from ..segs import SEG
 
-__all__ = ["Workload", "active_span", "plan_workload", "working_size"]
+__all__ = ["Workload", "active_span", "detail_group", "group_workloads", "plan_workload", "working_size"]
 
 # Memory that the crops of one piece may take: a share of the frames', and enough for short clips to go in one piece.
 _MEMORY_SHARE = 0.25
@@ -113,7 +113,7 @@ class Workload:
                 # The frames before are detailed already; the sampler must see them as they were.
                 lent[...] = before[len(before) - margin :]
             before = frames[max(low, stop - self.reach) : stop, y1:y2, x1:x2].copy()
-            seg = self.seg._replace(cropped_mask=self._masks(len(frames), low, start, stop, high))
+            seg = self.seg._replace(cropped_mask=self.masks(len(frames), low, start, stop, high))
             detail_frames(
                 frames[low:high],
                 (frames.shape[1:3], [seg]),
@@ -124,7 +124,7 @@ class Workload:
             )
             lent[...] = done
 
-    def _masks(self, count: int, low: int, start: int, stop: int, high: int) -> Any:
+    def masks(self, count: int, low: int, start: int, stop: int, high: int) -> Any:
         """Masks of the frames of one piece, empty for the frames beside it, where nothing is to be pasted."""
         mask = self.seg.cropped_mask
         per_frame = mask is not None and mask.ndim == 3 and len(mask) == count
@@ -153,3 +153,56 @@ def plan_workload(seg: SEG, frames: NDArray[np.float32], pipe: Any, settings: di
     memory = max(_LEAST_MEMORY, int(_MEMORY_SHARE * frames.nbytes))
     piece = max(_LEAST_FRAMES, memory // (pixels * 3 * 4))
     return Workload(seg, span, size, min(count, piece), int(reach))
+
+
+def group_workloads(work: Sequence[Workload], most: int) -> list[list[int]]:
+    """Put segments of the same frames together, so that they can be sampled together.
+
+    Parameters
+    ----------
+    work : sequence of Workload
+        The segments.
+    most : int
+        Segments that are sampled together at most; with 1 each stays alone.
+
+    Returns
+    -------
+    list of list of int
+        Indices of neighbours with one span that are not divided into pieces; all others are alone.
+    """
+    groups: list[list[int]] = []
+    for index, item in enumerate(work):
+        before = work[index - 1] if index else item
+        joins = index > 0 and most > 1 and item.span == before.span and item.pieces == before.pieces == 1
+        if joins:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+def detail_group(
+    items: Sequence[Workload],
+    frames: NDArray[np.float32],
+    pipe: Any,
+    settings: dict[str, Any],
+    progress: Callable[[Progress], None],
+) -> None:
+    """Detail segments of the same frames in place, in one run.
+
+    Parameters
+    ----------
+    items : sequence of Workload
+        Segments that `group_workloads` put together.
+    frames : ndarray
+        `(B, H, W, 3)` float32: changed where the segments' masks are.
+    pipe : BasicPipe
+        The model.
+    settings : dict
+        Keyword arguments of `detail_frames`.
+    progress : callable
+        Called with the progress; its `segment` is the place in `items`.
+    """
+    first, end = items[0].span
+    segs = [item.seg._replace(cropped_mask=item.masks(len(frames), first, first, end, end)) for item in items]
+    detail_frames(frames[first:end], (frames.shape[1:3], segs), pipe, in_place=True, progress=progress, **settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..detailer.prompts import check_prompts, load_prompts, prompt_of
@@ -10,7 +11,7 @@ from ..errors import SegsDetailerError
 from ..video import EncoderSettings, open_clip, open_output, read_clip, write_frames
 from .compare import Comparison
 from .models import load_pipes
-from .pieces import Workload, plan_workload
+from .pieces import Workload, detail_group, group_workloads, plan_workload
 from .report import describe_segments, describe_times
 from .selecting import SegmentChooser
 from .stages import Stages
@@ -89,18 +90,26 @@ def _detail_all(
 ) -> None:
     """Detail one segment after the other, and count the sampling steps of all of them."""
     runs = sum(item.pieces for item in work)
-    done = 0
-    for index, item in enumerate(work):
-        prompt = prompt_of(prompts, index, item.seg)
-        own = {} if prompt is None else {"prompts": {0: prompt}}
+    taken: dict[tuple[int, int], int] = {}
 
-        def report(piece: int, state: Progress, before: int = done) -> None:
-            # A sampler may take fewer steps than it was given; each stage but sampling reports only that it begins.
-            if state.stage == "sample":
-                advance((before + piece) * state.steps + state.step, runs * state.steps)
+    def report(index: int, piece: int, state: Progress) -> None:
+        # A sampler may take fewer steps than it was given; each stage but sampling reports only that it begins.
+        if state.stage == "sample":
+            taken[index, piece] = state.step
+            advance(sum(taken.values()), runs * state.steps)
 
-        item.detail(frames, pipe, {**settings, **own}, report)
-        done += item.pieces
+    def report_place(indices: list[int], state: Progress) -> None:
+        report(indices[state.segment], 0, state)
+
+    for indices in group_workloads(work, settings["batch_segments"]):
+        items = [work[index] for index in indices]
+        found = {place: prompt_of(prompts, index, work[index].seg) for place, index in enumerate(indices)}
+        own = {place: prompt for place, prompt in found.items() if prompt is not None}
+        options = {**settings, **({"prompts": own} if own else {})}
+        if len(items) == 1:
+            items[0].detail(frames, pipe, options, partial(report, indices[0]))
+        else:
+            detail_group(items, frames, pipe, options, partial(report_place, indices))
 
 
 def _summarise(

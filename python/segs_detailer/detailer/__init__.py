@@ -7,14 +7,8 @@ from segs_detailer.detailer.models import Models, PipeModel
 from segs_detailer.detailer.pasting import paste_segs
 from segs_detailer.detailer.progress import Observer, Progress, SegmentProgress, observer_for
 from segs_detailer.detailer.prompts import Prompts, SegmentPrompts, load_prompts
-from segs_detailer.detailer.run import (
-    DetailedSegment,
-    Run,
-    SegmentWarning,
-    detail_and_paste,
-    detail_segment,
-    detail_segs,
-)
+from segs_detailer.detailer.run import detail_and_paste, detail_segs
+from segs_detailer.detailer.segment import DetailedSegment, Run, SegmentWarning, detail_segment
 from segs_detailer.detailer.settings import DetailerSettings
 
 __all__ = [

@@ -10,11 +10,13 @@ import torch
 from PIL import Image
 
 from segs_detailer._interop import convert
+from segs_detailer.detailer.crops import check_frames
 from segs_detailer.detailer.hooks import HookCalls
 from segs_detailer.detailer.models import Models
 from segs_detailer.detailer.progress import Observer, observer_for
 from segs_detailer.detailer.prompts import SegmentPrompts
-from segs_detailer.detailer.run import Run, detail_and_paste
+from segs_detailer.detailer.run import detail_and_paste
+from segs_detailer.detailer.segment import Run
 from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 
@@ -70,6 +72,7 @@ def detail_frames(
     noise_mask_feather: int = 20,
     scheduler_func: SchedulerFunc | None = None,
     prompts: Prompts | None = None,
+    batch_segments: int = 1,
     in_place: bool = False,
     progress: bool | Observer = False,
 ) -> DetailResult:
@@ -120,6 +123,10 @@ def detail_frames(
     prompts : mapping or None
         Prompts of single segments: a label, or a segment's place from 0, to a prompt or `(prompt, negative prompt)`. A
         place counts before a label. Other segments have the pipe's prompt.
+    batch_segments : int
+        Most segments that are sampled together, where neighbours have one working size and their crop regions do not
+        overlap. Fewer, larger steps keep a GPU busier and take more of its memory; the result is the same but for
+        rounding. Segments under a hook, a ControlNet or a prompt of their own are sampled alone.
     in_place : bool
         Paste into `frames`, a tensor or a writable array, instead of one copy.
     progress : bool or callable
@@ -143,7 +150,8 @@ def detail_frames(
     Warns
     -----
     SegmentWarning
-        A segment was left as it was: it lies outside the frames, or its result was not finite.
+        A segment was left as it was: it lies outside the frames, or its result was not finite, or one flat
+        colour that the model did not paint.
     """
     if guide_size_for not in _SIZES_OF:
         raise InvalidArgumentError("guide_size_for", '"bbox" or "crop_region"', repr(guide_size_for))
@@ -162,8 +170,10 @@ def detail_frames(
         inpaint_model=inpaint_model,
         noise_mask_feather=noise_mask_feather,
         scheduler_func=scheduler_func,
+        batch_segments=batch_segments,
     )
     tensor, owned = _to_tensor(frames, in_place=in_place)
+    check_frames("frames", tensor)
     models = Models.of(pipe, refiner_pipe, names=("pipe", "refiner_pipe"))
     own = None if prompts is None else SegmentPrompts.of(prompts, models)
     with models.in_use(), observer_for(progress) as observer:

@@ -75,11 +75,14 @@ def prepare_segs(segs: object, frames: Tensor) -> SEGS:
     Raises
     ------
     InvalidArgumentError, InvalidTypeError
-        A segment cannot be used, or brings a number of crops that is neither 1 nor B.
+        A segment cannot be used, has NaN in its mask, or brings a number of crops that is neither 1 nor B.
     """
     checked = check_segs(segs)
     count = frames.shape[0]
     for index, seg in enumerate(checked[1]):
+        # NaN is what does not equal itself. Found here, before a model has worked on the segments before this one.
+        if seg.cropped_mask is not None and bool((seg.cropped_mask != seg.cropped_mask).any()):
+            raise InvalidArgumentError(f"segs[1][{index}].cropped_mask", "numbers", "NaN")
         image = seg.cropped_image
         if image is None:
             continue

@@ -356,6 +356,11 @@ class HookCalls:
     def __init__(self, hook: object | None = None) -> None:
         self._hook = hook
 
+    @property
+    def is_given(self) -> bool:
+        """Whether there is a hook at all."""
+        return self._hook is not None
+
     def defines(self, method: str) -> bool:
         """Whether the hook has a method."""
         return self._hook is not None and hasattr(self._hook, method)

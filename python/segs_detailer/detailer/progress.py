@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from segs_detailer.errors import InvalidTypeError, MissingDependencyError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 __all__ = ["Observer", "Progress", "SegmentProgress", "Stage", "observer_for"]
@@ -35,7 +37,9 @@ class Progress:
         Steps of the stage that are done, and in all. A stage begins with step 0; sampling reports every step, the other
         stages only their beginning.
     x0 : Tensor or None
-        While sampling: what the model now predicts as the result, as latents of its own. For previews.
+        While sampling: what the model now predicts as the result, as latents of its own.
+    shown_by : callable or None
+        Makes `preview` of `x0`.
     """
 
     segment: int
@@ -45,6 +49,22 @@ class Progress:
     step: int
     steps: int
     x0: Tensor | None = None
+    shown_by: Callable[[Tensor], NDArray[np.uint8] | None] | None = field(default=None, repr=False, compare=False)
+
+    def preview(self) -> NDArray[np.uint8] | None:
+        """Show what the model now predicts as the result, in small pictures.
+
+        They are one pixel for each latent, and their colours come from a linear map that is fitted to the segment's own
+        crops on the first call. Nothing is computed unless this is called. Where a `Progress` is kept and was never
+        asked, it keeps the segment's crops in memory.
+
+        Returns
+        -------
+        ndarray or None
+            `(B, h, w, 3)` uint8, one picture for each frame; None outside sampling, and where the sampler's latents
+            have a layout that only it can read.
+        """
+        return None if self.x0 is None or self.shown_by is None else self.shown_by(self.x0)
 
 
 Observer: TypeAlias = Callable[[Progress], None]
@@ -69,6 +89,7 @@ class SegmentProgress:
         self._segment = segment
         self._segments = segments
         self._label = label
+        self._shown_by: Callable[[Tensor], NDArray[np.uint8] | None] | None = None
 
     @property
     def name(self) -> str:
@@ -87,8 +108,25 @@ class SegmentProgress:
         x0 : Tensor or None
             The result as now predicted.
         """
+        if stage != "sample":
+            # What makes previews holds the segment's crops: it goes with the sampling.
+            self._shown_by = None
         if self._observer is not None:
-            self._observer(Progress(self._segment, self._segments, self._label, stage, step, steps, x0))
+            shown_by = None if x0 is None else self._shown_by
+            self._observer(Progress(self._segment, self._segments, self._label, stage, step, steps, x0, shown_by))
+
+    def begin_sampling(self, steps: int, shown_by: Callable[[Tensor], NDArray[np.uint8] | None]) -> None:
+        """Report that sampling begins.
+
+        Parameters
+        ----------
+        steps : int
+            Steps in all.
+        shown_by : callable
+            Makes the previews of predicted results.
+        """
+        self._shown_by = None if self._observer is None else shown_by
+        self.at("sample", 0, steps)
 
     def after_step(self, step: int, total: int, x0: Tensor, x: Tensor, sigma: float) -> None:  # noqa: ARG002
         """Report a sampling step: the `callback` of a `SampleJob`.
@@ -145,12 +183,15 @@ def _bar() -> Iterator[Observer]:
         raise MissingDependencyError("tqdm", "video") from None
 
     with tqdm(unit="step") as bar:
+        done: dict[int, int] = {}
 
         def show(progress: Progress) -> None:
             # The number of steps is known with the first sampling stage only: a hook may change it per segment.
             if progress.stage == "sample":
                 bar.total = progress.segments * progress.steps
-                bar.n = progress.segment * progress.steps + progress.step
+                # Segments that are sampled together take their steps in turn.
+                done[progress.segment] = progress.step
+                bar.n = sum(done.values())
             bar.set_description(
                 f"{progress.label or 'segment'} {progress.segment + 1}/{progress.segments}", refresh=False
             )

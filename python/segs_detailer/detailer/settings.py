@@ -7,7 +7,8 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown_name
+from segs_detailer.ops._checks import MAX_COORDINATE, shown
 from segs_detailer.sampling.samplers import SAMPLERS
 from segs_detailer.sampling.schedules import SCHEDULES
 
@@ -16,13 +17,16 @@ if TYPE_CHECKING:
 
     from segs_detailer.sampling.protocol import Sampler, SchedulerFunc
 
-__all__ = ["MAX_RESOLUTION", "MAX_SEED", "DetailerSettings", "check_names", "integer", "number"]
+__all__ = ["MAX_RESOLUTION", "MAX_SEED", "MAX_STEPS", "DetailerSettings", "check_names", "integer", "number"]
 
 MAX_RESOLUTION = 16384
 """Largest guide size and working side in pixels, as ComfyUI's nodes allow."""
 
 MAX_SEED = 2**64 - 1
 """Largest seed that a generator of PyTorch takes."""
+
+MAX_STEPS = 10000
+"""Most sampling steps, as ComfyUI's nodes allow."""
 
 _INFINITE = float("inf")
 
@@ -43,7 +47,7 @@ class DetailerSettings:
     seed : int
         Seed of the start noise, 0 to 2^64 - 1; the same for every segment.
     steps : int
-        Sampling steps that are run, from 1.
+        Sampling steps that are run, 1 to 10000.
     cfg : float
         Classifier-free guidance scale, from 0.
     sampler_name, scheduler : str
@@ -60,6 +64,8 @@ class DetailerSettings:
         Blur of the noise mask in pixels of the crop, from 0. Above 0, sampling uses differential diffusion.
     scheduler_func : callable or None
         `(model, sampler_name, steps) -> sigmas`, in place of `scheduler`.
+    batch_segments : int
+        Most segments that are sampled together, from 1: see `segs_detailer.detailer.batches`.
 
     Raises
     ------
@@ -83,6 +89,7 @@ class DetailerSettings:
     inpaint_model: bool = False
     noise_mask_feather: int = 20
     scheduler_func: SchedulerFunc | None = None
+    batch_segments: int = 1
 
     def __post_init__(self) -> None:
         # The dataclass is frozen: values are normalised here, and never after.
@@ -91,14 +98,15 @@ class DetailerSettings:
         put("guide_size_for_bbox", _flag("guide_size_for", self.guide_size_for_bbox))
         put("max_size", number("max_size", self.max_size, least=1, most=MAX_RESOLUTION))
         put("seed", integer("seed", self.seed, least=0, most=MAX_SEED))
-        put("steps", integer("steps", self.steps, least=1))
+        put("steps", integer("steps", self.steps, least=1, most=MAX_STEPS))
         put("cfg", number("cfg", self.cfg, least=0))
         put("denoise", number("denoise", self.denoise, above=0, most=1))
-        put("feather", integer("feather", self.feather, least=0))
+        put("feather", integer("feather", self.feather, least=0, most=MAX_COORDINATE))
         if self.refiner_ratio is not None:
             put("refiner_ratio", number("refiner_ratio", self.refiner_ratio, least=0, most=1))
         put("inpaint_model", _flag("inpaint_model", self.inpaint_model))
-        put("noise_mask_feather", integer("noise_mask_feather", self.noise_mask_feather, least=0))
+        put("batch_segments", integer("batch_segments", self.batch_segments, least=1))
+        put("noise_mask_feather", integer("noise_mask_feather", self.noise_mask_feather, least=0, most=MAX_COORDINATE))
         for name in ("sampler_name", "scheduler"):
             value = getattr(self, name)
             if not isinstance(value, str):
@@ -128,10 +136,10 @@ def check_names(settings: DetailerSettings, sampler: Sampler) -> None:
     """
     samplers = list(getattr(sampler, "sampler_names", SAMPLERS))
     if settings.sampler_name not in samplers:
-        raise InvalidArgumentError("sampler_name", "one of " + ", ".join(samplers), repr(settings.sampler_name))
+        raise unknown_name("sampler_name", settings.sampler_name, samplers)
     schedulers = list(getattr(sampler, "scheduler_names", SCHEDULES))
     if settings.scheduler_func is None and settings.scheduler not in schedulers:
-        raise InvalidArgumentError("scheduler", "one of " + ", ".join(schedulers), repr(settings.scheduler))
+        raise unknown_name("scheduler", settings.scheduler, schedulers)
 
 
 def integer(argument: str, value: object, *, least: int, most: float = _INFINITE) -> int:
@@ -166,7 +174,7 @@ def integer(argument: str, value: object, *, least: int, most: float = _INFINITE
         raise InvalidTypeError(argument, "an int", type(value).__name__) from None
     if not least <= whole <= most:
         expected = f"an int of at least {least}" if most == _INFINITE else f"an int from {least} to {most}"
-        raise InvalidArgumentError(argument, expected, str(whole))
+        raise InvalidArgumentError(argument, expected, shown(whole))
     return whole
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import InvalidArgumentError
+from ..errors import InvalidArgumentError, unknown_name
 from .sigma_table import SigmaTable
 
 __all__ = ["FLOW_SAMPLERS", "FLOW_SCHEDULES", "FlowTable", "check_flow_sampler"]
@@ -117,4 +117,4 @@ def check_flow_sampler(sampler_name: str, scheduler: str | None) -> None:
         ("scheduler", scheduler, FLOW_SCHEDULES),
     ):
         if name is not None and name not in known:
-            raise InvalidArgumentError(argument, f"one for flow matching ({', '.join(known)})", repr(name))
+            raise unknown_name(argument, name, known, expected="one for flow matching ({})")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from .compute import ComputeOptions
     from .diffusers.image_prompt import ImagePrompt
     from .diffusers.model import DiffusersModel
     from .diffusers.windows import ContextWindows
@@ -58,20 +59,22 @@ class BasicPipe(NamedTuple):
         scheduler_config: Mapping[str, Any] | None = None,
         windows: ContextWindows | None = None,
         options: SamplingOptions | None = None,
-        vae_chunk: int = 8,
+        vae_chunk: int | None = None,
+        compute: ComputeOptions | None = None,
     ) -> BasicPipe:
         """Load a checkpoint in diffusers' layout.
 
         Parameters
         ----------
         base : str or path
-            Folder or hub id of a Stable Diffusion 1.5 or SDXL checkpoint, or of an AnimateDiff pipeline.
+            Folder or hub id of a Stable Diffusion 1.5 or SDXL checkpoint, of an AnimateDiff pipeline, or of Wan 2.1 or
+            2.2 (text to video), which takes no `motion_adapter`, `windows` or `vae_chunk`.
         motion_adapter : str, path, diffusers.MotionAdapter or None
             AnimateDiff motion module for a plain checkpoint. Without one the model works frame by frame.
         prompt, negative_prompt : str
             The prompts.
         torch_dtype : str, torch.dtype or None
-            Dtype of the weights; `None`: float16 on a GPU, float32 on the CPU.
+            Dtype of the weights; `None`: float16 on a GPU (Wan: bfloat16), float32 on the CPU.
         device : str, torch.device or None
             `None` or "auto": CUDA where there is one, else the CPU.
         variant, revision, local_files_only
@@ -79,13 +82,15 @@ class BasicPipe(NamedTuple):
         scheduler_config : mapping or None
             Keys of diffusers' schedulers that replace the chosen ones, for example
             `{"beta_schedule": "scaled_linear"}`. By default a motion module brings the betas that it was trained with,
-            and everything else comes from the checkpoint.
+            and everything else comes from the checkpoint. For Wan, `{"flow_shift": 3.0}` shifts the noise levels.
         windows : ContextWindows or None
             How long clips are divided; windows of 16 frames that share 4 by default.
         options : SamplingOptions or None
             Where to follow ComfyUI to the letter.
-        vae_chunk : int
-            Frames that go through the VAE at once.
+        vae_chunk : int or None
+            Frames that go through the VAE at once; `None`: as many as fit the memory, see `FrameVAE`.
+        compute : ComputeOptions or None
+            Memory and speed: offload, compilation, tiles and slices.
 
         Raises
         ------
@@ -93,10 +98,17 @@ class BasicPipe(NamedTuple):
             diffusers or transformers is not installed.
         ModelError
             A part is missing, is not in safetensors, or does not fit the others.
+        InvalidArgumentError
+            An option that the checkpoint's kind does not take.
         """
+        from .diffusers.files import check_source
         from .diffusers.loader import LoadOptions, load_parts, resolve_device, resolve_dtype
+        from .wan.loader import is_wan_checkpoint, load_wan
 
+        check_source(fspath(base))
         target = resolve_device(device)
+        if compute is not None:
+            compute.check(target)
         load = LoadOptions(
             torch_dtype=resolve_dtype(torch_dtype, target),
             device=target,
@@ -107,10 +119,15 @@ class BasicPipe(NamedTuple):
             windows=windows,
             options=options,
             vae_chunk=vae_chunk,
+            offloaded=compute is not None and compute.offload is not None,
         )
         adapter = fspath(motion_adapter) if isinstance(motion_adapter, (str, PathLike)) else motion_adapter
-        model, clip, vae = load_parts(fspath(base), adapter, load)
-        return cls(model, clip, vae, clip.encode(prompt), clip.encode(negative_prompt))
+        parts: Any
+        if is_wan_checkpoint(fspath(base), load):
+            parts = load_wan(fspath(base), adapter, torch_dtype, load)
+        else:
+            parts = load_parts(fspath(base), adapter, load)
+        return cls._of_parts(parts, prompt, negative_prompt, compute, target)
 
     @classmethod
     def from_pipe(
@@ -122,20 +139,22 @@ class BasicPipe(NamedTuple):
         scheduler_config: Mapping[str, Any] | None = None,
         windows: ContextWindows | None = None,
         options: SamplingOptions | None = None,
-        vae_chunk: int = 8,
+        vae_chunk: int | None = None,
+        compute: ComputeOptions | None = None,
     ) -> BasicPipe:
         """Use a pipeline of diffusers that exists, with all that is loaded into it and its memory options.
 
         Parameters
         ----------
         pipeline : diffusers.DiffusionPipeline
-            Stable Diffusion, SDXL or AnimateDiff, for text, pictures, video or inpainting. Its parts are shared.
+            Stable Diffusion, SDXL or AnimateDiff, for text, pictures, video or inpainting; or Wan, for text to video
+            or video to video. Its parts are shared.
         prompt, negative_prompt : str
             The prompts.
         scheduler_config : mapping or None
             Keys that replace those of the pipeline's scheduler, whose betas and `prediction_type` count.
-        windows, options, vae_chunk
-            See `from_pretrained`.
+        windows, options, vae_chunk, compute
+            See `from_pretrained`. `compute` is done to the pipeline's own networks.
 
         Raises
         ------
@@ -147,12 +166,12 @@ class BasicPipe(NamedTuple):
         UserWarning
             The scheduler's betas are not those of the motion module.
         """
-        from .diffusers.loader import take_parts
+        from .diffusers.loader import resolve_device, take_parts
+        from .wan.loader import is_wan_pipeline, take_wan_parts
 
-        model, clip, vae = take_parts(
-            pipeline, scheduler_config=scheduler_config, windows=windows, options=options, vae_chunk=vae_chunk
-        )
-        return cls(model, clip, vae, clip.encode(prompt), clip.encode(negative_prompt))
+        take: Any = take_wan_parts if is_wan_pipeline(pipeline) else take_parts
+        parts = take(pipeline, scheduler_config=scheduler_config, windows=windows, options=options, vae_chunk=vae_chunk)
+        return cls._of_parts(parts, prompt, negative_prompt, compute, resolve_device(None))
 
     @classmethod
     def from_single_file(
@@ -168,7 +187,8 @@ class BasicPipe(NamedTuple):
         scheduler_config: Mapping[str, Any] | None = None,
         windows: ContextWindows | None = None,
         options: SamplingOptions | None = None,
-        vae_chunk: int = 8,
+        vae_chunk: int | None = None,
+        compute: ComputeOptions | None = None,
     ) -> BasicPipe:
         """Load a checkpoint of one safetensors file, as ComfyUI users have them. Nothing is downloaded.
 
@@ -178,8 +198,10 @@ class BasicPipe(NamedTuple):
             The file, of Stable Diffusion 1.5 or SDXL.
         config : str or path
             Folder with the configuration of such a checkpoint in diffusers' layout; its weights are not read.
-        motion_adapter, prompt, negative_prompt, torch_dtype, device, scheduler_config, windows, options, vae_chunk
+        motion_adapter, prompt, negative_prompt, torch_dtype, device, scheduler_config, windows, options
             See `from_pretrained`; the motion adapter is a folder, or loaded already.
+        vae_chunk, compute
+            See `from_pretrained`.
 
         Raises
         ------
@@ -196,6 +218,8 @@ class BasicPipe(NamedTuple):
             expected = "a folder with the configuration of the checkpoint's family, so that nothing is downloaded"
             raise InvalidArgumentError("config", expected, "none")
         target = resolve_device(device)
+        if compute is not None:
+            compute.check(target)
         load = LoadOptions(
             torch_dtype=resolve_dtype(torch_dtype, target),
             device=target,
@@ -204,10 +228,11 @@ class BasicPipe(NamedTuple):
             windows=windows,
             options=options,
             vae_chunk=vae_chunk,
+            offloaded=compute is not None and compute.offload is not None,
         )
         adapter = fspath(motion_adapter) if isinstance(motion_adapter, (str, PathLike)) else motion_adapter
-        model, clip, vae = load_single_file(fspath(path), fspath(config), adapter, load)
-        return cls(model, clip, vae, clip.encode(prompt), clip.encode(negative_prompt))
+        parts = load_single_file(fspath(path), fspath(config), adapter, load)
+        return cls._of_parts(parts, prompt, negative_prompt, compute, target)
 
     @classmethod
     def preview(cls, strength: float = 1.0) -> BasicPipe:
@@ -246,7 +271,11 @@ class BasicPipe(NamedTuple):
             The one that `from_pipe` was given, else one made on the first call.
         """
         from .diffusers.container import pipeline_of
+        from .wan.loader import wan_pipeline
+        from .wan.model import WanModel
 
+        if isinstance(self.model, WanModel):
+            return wan_pipeline(self.model, self.clip, self.vae)
         return pipeline_of(self._diffusers_model(), self.clip, self.vae)
 
     def load_lora(
@@ -283,8 +312,9 @@ class BasicPipe(NamedTuple):
             It is not in safetensors, cannot be read, or does not fit.
         """
         from .diffusers.container import load_lora
+        from .wan.model import WanModel
 
-        model = self._diffusers_model()
+        model = self.model if isinstance(self.model, WanModel) else self._diffusers_model()
         called = f"lora_{len(model.lora_weights)}" if name is None else name
         load_lora(self.diffusers_pipeline(), model.lora_weights, source, weight, called, weight_name)
         return self._encoded_anew()
@@ -315,6 +345,7 @@ class BasicPipe(NamedTuple):
         """
         from .diffusers.container import load_textual_inversion
 
+        self._diffusers_model()
         load_textual_inversion(self.diffusers_pipeline(), source, token, weight_name)
         return self._encoded_anew()
 
@@ -352,6 +383,7 @@ class BasicPipe(NamedTuple):
         """
         from .diffusers.container import load_ip_adapter
 
+        self._diffusers_model()
         load_ip_adapter(self.diffusers_pipeline(), source, weight_name, subfolder, image_encoder, scale)
         return self
 
@@ -392,11 +424,31 @@ class BasicPipe(NamedTuple):
         shown = self.encode_image_prompt(*images) if one is None else one
         return self._replace(model=self._diffusers_model().with_image_prompt(shown))
 
+    @classmethod
+    def _of_parts(
+        cls,
+        parts: tuple[Any, Any, Any],
+        prompt: str,
+        negative_prompt: str,
+        compute: ComputeOptions | None,
+        device: torch.device,
+    ) -> BasicPipe:
+        model, clip, vae = parts
+        pipe = cls(model, clip, vae, [], [])
+        if compute is not None:
+            # Before prompts are encoded, so that offloaded encoders work on the device too.
+            compute.apply(pipe, device)
+        return pipe.with_prompt(prompt, negative_prompt)
+
     def _diffusers_model(self) -> DiffusersModel:
         from .diffusers.model import DiffusersModel
         from .diffusers.text_encoder import TextEncoder
         from .diffusers.vae import FrameVAE
+        from .wan.model import WanModel
 
+        if isinstance(self.model, WanModel):
+            expected = "a UNet of Stable Diffusion (there is no IP-Adapter and no textual inversion for Wan)"
+            raise InvalidTypeError("model", expected, "WanModel")
         parts = (("model", DiffusersModel), ("clip", TextEncoder), ("vae", FrameVAE))
         for name, kind in parts:
             if not isinstance(getattr(self, name), kind):

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Conditioning", "Geometry", "RefinerStage", "SampleJob", "Sampler", "SchedulerFunc", "StepCallback"]
+__all__ = [
+    "Conditioning",
+    "Geometry",
+    "RefinerStage",
+    "SampleJob",
+    "Sampler",
+    "SchedulerFunc",
+    "StepCallback",
+    "of_one_clip",
+]
 
 Conditioning: TypeAlias = Sequence[Any]
 """Entries `[embedding, {"pooled_output": ..., "mask": ..., ...}]`, as ComfyUI's CONDITIONING."""
@@ -19,6 +28,14 @@ StepCallback: TypeAlias = "Callable[[int, int, Tensor, Tensor, float], None]"
 
 SchedulerFunc: TypeAlias = "Callable[[Any, str, int], Tensor]"
 """`(model, sampler_name, steps) -> sigmas`: replaces the named schedule, as ComfyUI's SCHEDULER_FUNC."""
+
+
+def of_one_clip(conditioning: Conditioning) -> bool:
+    """Whether conditioning has parts that are made for one clip: masks, and ControlNets with their pictures."""
+    options = [entry[1] for entry in conditioning if isinstance(entry, (list, tuple)) and len(entry) == 2]
+    return any(
+        given.get(key) is not None for given in options if isinstance(given, Mapping) for key in ("mask", "control")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +50,15 @@ class Geometry:
         The number of frames is `frame_step * n + frame_offset`; `4` and `1` for video VAEs that pack four frames.
     min_frames : int
         Fewest frames that the model handles well.
+    takes_clips : bool
+        Whether `sample` takes several clips of one size at once, `SampleJob.clips`.
     """
 
     size_multiple: int = 1
     frame_step: int = 1
     frame_offset: int = 0
     min_frames: int = 1
+    takes_clips: bool = False
 
     def frames_for(self, frames: int) -> int:
         """Smallest number of frames the model takes that is not below `frames`."""
@@ -68,7 +88,7 @@ class RefinerStage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleJob:
-    """One sampling run over the crops of one segment.
+    """One sampling run over the crops of one segment, or of several of one size.
 
     Parameters
     ----------
@@ -100,6 +120,9 @@ class SampleJob:
         A second model for the last steps.
     callback : StepCallback or None
         Progress; it may raise to cancel.
+    clips : int
+        Clips of equal length, one after the other in `pixels`, latents and `noise_mask`. Each gets what it would get
+        alone, its noise too; more than one only where the sampler's `geometry.takes_clips`.
     """
 
     pixels: Tensor
@@ -118,11 +141,16 @@ class SampleJob:
     scheduler_func: SchedulerFunc | None = None
     refiner: RefinerStage | None = None
     callback: StepCallback | None = None
+    clips: int = 1
 
 
 @runtime_checkable
 class Sampler(Protocol):
-    """A model as the detailer sees it. Latents are opaque to the detailer: only their maker looks inside."""
+    """A model as the detailer sees it. Latents are opaque to the detailer: only their maker looks inside.
+
+    A sampler whose callbacks see latents in another space than `encode` gives them has a method `to_model(latents)`
+    that brings them there; previews need it.
+    """
 
     @property
     def geometry(self) -> Geometry:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InvalidArgumentError
+from ..errors import InvalidArgumentError, unknown_name
 from .sigma_table import SigmaTable
 
 __all__ = ["SCHEDULES", "Schedule", "schedule_names", "sigmas_for"]
@@ -167,7 +167,7 @@ def sigmas_for(name: str, table: SigmaTable, steps: int) -> Tensor:
         raise InvalidArgumentError("steps", "at least 1", str(steps))
     schedule = SCHEDULES.get(name)
     if schedule is None:
-        raise InvalidArgumentError("scheduler", f"one of {', '.join(SCHEDULES)}", repr(name))
+        raise unknown_name("scheduler", name, SCHEDULES)
     return schedule(table, steps)
 
 

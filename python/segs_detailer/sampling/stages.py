@@ -69,7 +69,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """The settings of one run; the names mean what they mean in `SampleJob`.
+    """The settings of one run; the names, `clips` too, mean what they mean in `SampleJob`.
 
     `mask` is `(1 or F, 1, h, w)` at the latents' size; `refiner_ratio` counts where a refiner is given.
     """
@@ -84,6 +84,7 @@ class Run:
     refiner_ratio: float = 0.0
     options: SamplingOptions = SamplingOptions()
     callback: StepCallback | None = None
+    clips: int = 1
 
 
 def total_steps(steps: int, denoise: float) -> int:
@@ -145,10 +146,10 @@ def run_stages(source: Tensor, base: Stage, refiner: Stage | None, run: Run) -> 
     report = _Report(run.callback, len(sigmas) - 1)
     noise = _start_noise(source, run)
     x = base.table.start(source, noise, sigmas[0])
-    between = _noise_between_steps(spec, source, run.seed, base.sigmas, sigmas)
+    between = _noise_between_steps(spec, source, run, base.sigmas, sigmas)
     # Both models work under one threshold: the mask's progress is the run's, not the stage's.
     threshold = _threshold(base.table, sigmas, run)
-    pinned = seeded_noise(source, run.seed + spec.pinned_seed_offset) if spec.pinned_seed_offset else noise
+    pinned = _pinned_noise(source, run, spec, noise)
     split = base_end - start
     for stage, part in ((base, sigmas[: split + 1]), (refiner, sigmas[split:])):
         if stage is None or len(part) < 2:
@@ -169,9 +170,9 @@ def _recomposite(
     state = source
     if len(first) > 1:
         noise = _start_noise(source, run)
-        pinned = seeded_noise(source, run.seed + spec.pinned_seed_offset) if spec.pinned_seed_offset else noise
+        pinned = _pinned_noise(source, run, spec, noise)
         denoiser = _masked(base, first, source, pinned, run.mask, _threshold(base.table, first, run))
-        between = _noise_between_steps(spec, source, run.seed, base.sigmas, first)
+        between = _noise_between_steps(spec, source, run, base.sigmas, first)
         x = base.table.start(source, noise, first[0])
         state = spec.bound(base.table, as_comfyui=True)(denoiser, x, first, noise=between, callback=report.step)
         report.next_stage(len(first) - 1)
@@ -180,9 +181,9 @@ def _recomposite(
     if len(second) < 2:
         return state
     none = torch.zeros_like(state)
-    pinned = seeded_noise(source, run.seed + spec.pinned_seed_offset) if spec.pinned_seed_offset else none
+    pinned = _pinned_noise(source, run, spec, none)
     denoiser = _masked(refiner, second, state, pinned, run.mask, None)
-    between = _noise_between_steps(spec, source, run.seed, refiner.sigmas, second)
+    between = _noise_between_steps(spec, source, run, refiner.sigmas, second)
     spec.bound(refiner.table)(denoiser, state, second, noise=between, callback=report.step)
     return report.x0
 
@@ -216,7 +217,7 @@ def _segment(sigmas: Tensor, start: int, end: int, *, leftover: bool = False) ->
 
 def _start_noise(source: Tensor, run: Run) -> Tensor:
     if run.noise is None:
-        return seeded_noise(source, run.seed)
+        return _for_all(seeded_noise(_first_clip(source, run), run.seed), run)
     if run.noise.shape != source.shape:
         raise InvalidArgumentError("noise", f"shape {tuple(source.shape)}", f"shape {tuple(run.noise.shape)}")
     return run.noise.to(source.device, source.dtype)
@@ -240,8 +241,27 @@ def _masked(
     return MaskedDenoiser(denoiser, mask, source, noise, threshold, stage.table.noised)
 
 
-def _noise_between_steps(spec: SamplerSpec, like: Tensor, seed: int, total: Tensor, segment: Tensor) -> NoiseSampler:
+def _pinned_noise(source: Tensor, run: Run, spec: SamplerSpec, start: Tensor) -> Tensor:
+    """Noise that the model sees outside the mask: the start's, unless the sampler's seed for it is another."""
+    if not spec.pinned_seed_offset:
+        return start
+    return _for_all(seeded_noise(_first_clip(source, run), run.seed + spec.pinned_seed_offset), run)
+
+
+def _noise_between_steps(spec: SamplerSpec, source: Tensor, run: Run, total: Tensor, segment: Tensor) -> NoiseSampler:
+    like = _first_clip(source, run)
     if spec.noise == "gaussian":
-        return gaussian_noise(like, seed)
-    span = segment if "segment" in spec.noise else total
-    return brownian_noise(like, seed, span[span > 0].min(), span.max(), on_cpu="device" not in spec.noise)
+        one = gaussian_noise(like, run.seed)
+    else:
+        span = segment if "segment" in spec.noise else total
+        one = brownian_noise(like, run.seed, span[span > 0].min(), span.max(), on_cpu="device" not in spec.noise)
+    return lambda sigma, sigma_next: _for_all(one(sigma, sigma_next), run)
+
+
+def _first_clip(source: Tensor, run: Run) -> Tensor:
+    return source[: len(source) // run.clips]
+
+
+def _for_all(noise: Tensor, run: Run) -> Tensor:
+    """One clip's noise for every clip: each must get what it would get alone."""
+    return noise if run.clips == 1 else noise.repeat(run.clips, *[1] * (noise.ndim - 1))

@@ -1,1 +1,1 @@
-"""Diffusion models of the diffusers library behind the `Sampler` protocol. Only `loader` imports diffusers itself."""
+"""Diffusion models of diffusers behind the `Sampler` protocol. diffusers itself is imported when something is loaded."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidArgumentError, MissingDependencyError, ModelError
+from .files import first_line
 
 if TYPE_CHECKING:
     from .model import DiffusersModel
@@ -98,7 +99,7 @@ def load_lora(
             warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")
             pipeline.load_lora_weights(where, adapter_name=name, use_safetensors=True, **arguments)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ModelError(f"cannot load the LoRA {where}: {_first_line(error)}") from error
+        raise ModelError(f"cannot load the LoRA {where}: {first_line(error)}") from error
     known = {adapter for part in pipeline.get_list_adapters().values() for adapter in part}
     if name not in known:
         raise ModelError(f"the LoRA {where} has nothing for these networks")
@@ -129,7 +130,7 @@ def load_textual_inversion(pipeline: Any, source: str | PathLike[str], token: st
     try:
         pipeline.load_textual_inversion(where, token=token, use_safetensors=True, **arguments)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ModelError(f"cannot load the textual inversion {where}: {_first_line(error)}") from error
+        raise ModelError(f"cannot load the textual inversion {where}: {first_line(error)}") from error
 
 
 def load_ip_adapter(
@@ -162,6 +163,9 @@ def load_ip_adapter(
     """
     if not weight_name.endswith(".safetensors"):
         raise ModelError(f"cannot load the IP-Adapter {weight_name}: weights are read from safetensors only")
+    if any(type(part).__name__ == "SlicedAttnProcessor" for part in pipeline.unet.attn_processors.values()):
+        # diffusers would fail for it with a TypeError.
+        raise ModelError(f"cannot load the IP-Adapter {weight_name} beside sliced attention: it takes its place")
     try:
         if isinstance(image_encoder, (str, PathLike)):
             import transformers
@@ -176,7 +180,7 @@ def load_ip_adapter(
             fspath(source), subfolder=subfolder, weight_name=weight_name, image_encoder_folder=None
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ModelError(f"cannot load the IP-Adapter {weight_name}: {_first_line(error)}") from error
+        raise ModelError(f"cannot load the IP-Adapter {weight_name}: {first_line(error)}") from error
     pipeline.set_ip_adapter_scale(scale)
 
 
@@ -187,7 +191,3 @@ def _safetensors(source: str | PathLike[str], file: str | None) -> tuple[str, di
     if chosen is not None and not chosen.endswith(".safetensors"):
         raise ModelError(f"cannot load {chosen}: weights are read from safetensors only")
     return where, {} if file is None else {"weight_name": file}
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

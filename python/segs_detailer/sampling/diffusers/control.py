@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...errors import InvalidArgumentError, InvalidTypeError
-from .device import execution_device
+from .device import check_uniform, execution_device
 
 __all__ = ["ControlHint", "PreparedControl", "Residuals", "control_hints", "with_control"]
 
@@ -53,6 +53,13 @@ class ControlHint:
         ----------
         frames, height, width : int
             Frames of the clip, and its working size in pixels.
+
+        Raises
+        ------
+        InvalidArgumentError
+            The picture has another number of frames.
+        ModelError
+            The network's weights have several dtypes or devices.
         """
         if len(self.image) not in (1, frames):
             raise InvalidArgumentError("image", f"1 or {frames} frames", f"{len(self.image)} frames")
@@ -61,6 +68,7 @@ class ControlHint:
             picture = torch.nn.functional.interpolate(
                 picture, size=(height, width), mode="bilinear", align_corners=False, antialias=True
             )
+        check_uniform(self.controlnet, "the ControlNet")
         device, dtype = execution_device(self.controlnet), self.controlnet.dtype
         return PreparedControl(self, picture.to(device, dtype).expand(frames, -1, -1, -1))
 

@@ -32,6 +32,8 @@ class GuidedDenoiser:
         Further input channels of an inpainting model.
     sigmas : Tensor
         The noise levels of the run, which tell the step from a level.
+    clips : int
+        Clips of equal length in the latents.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class GuidedDenoiser:
         cfg: float,
         concat: Tensor | None,
         sigmas: Tensor,
+        clips: int = 1,
     ) -> None:
         self._model = model
         self._positive = list(positive)
@@ -49,6 +52,7 @@ class GuidedDenoiser:
         self._cfg = cfg
         self._concat = concat
         self._sigmas = sigmas
+        self._clips = clips
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Predict x0 under guidance."""
@@ -69,7 +73,7 @@ class GuidedDenoiser:
         entries = [entry for side in active for entry in side]
         # A refiner may live on another device than the base model, whose latents these are.
         local = x.to(self._model.device)
-        outputs = self._model.predict(local, sigma, entries, self._concat, step)
+        outputs = self._model.predict(local, sigma, entries, self._concat, step, self._clips)
         averages = []
         for side in active:
             averages.append(_average(side, outputs[: len(side)], local).to(x.device))

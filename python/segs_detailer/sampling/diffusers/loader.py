@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...errors import InvalidArgumentError, InvalidTypeError, MissingDependencyError, ModelError
+from ...errors import InvalidArgumentError, InvalidTypeError, ModelError
+from .files import check_class, first_line, load_part, packages, read_config
 from .model import DiffusersModel
 from .text_encoder import TextEncoder
 from .vae import FrameVAE
@@ -41,7 +42,13 @@ class LoadOptions:
     scheduler_config: Mapping[str, Any] | None = None
     windows: ContextWindows | None = None
     options: SamplingOptions | None = None
-    vae_chunk: int = 8
+    vae_chunk: int | None = None
+    offloaded: bool = False
+
+    @property
+    def place(self) -> torch.device:
+        """Where the weights go: the device, unless they come there only while they are needed."""
+        return torch.device("cpu") if self.offloaded else self.device
 
     def hub(self) -> dict[str, Any]:
         """Arguments that find files."""
@@ -56,7 +63,14 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
     """Find the device that was named; `None` and "auto" mean CUDA where there is one, else the CPU."""
     if device is None or device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise InvalidArgumentError("device", "cpu, cuda, cuda:1, mps, ... or auto", repr(device)) from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        expected = f"one of the {torch.cuda.device_count()} CUDA device(s) that PyTorch finds, or cpu"
+        raise InvalidArgumentError("device", expected, str(found))
+    return found
 
 
 def resolve_dtype(torch_dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
@@ -88,13 +102,13 @@ def load_parts(base: str, motion_adapter: Any, load: LoadOptions) -> tuple[Diffu
     ModelError
         A part is missing, is not in safetensors, or does not fit the others.
     """
-    diffusers, transformers = _packages()
+    diffusers, transformers = packages()
 
     def part(loader: Any, name: str) -> Any:
-        return _loaded(loader, base, load.weights(), f"the {name} of {base}", subfolder=name)
+        return load_part(loader, base, load.weights(), f"the {name} of {base}", subfolder=name)
 
-    unet_config = _config(diffusers.UNet2DConditionModel, base, "unet", load)
-    scheduler_config = _config(diffusers.DDIMScheduler, base, "scheduler", load)
+    unet_config = read_config(diffusers.UNet2DConditionModel, base, "unet", load.hub())
+    scheduler_config = read_config(diffusers.DDIMScheduler, base, "scheduler", load.hub())
     if unet_config.get("_class_name") == "UNetMotionModel":
         if motion_adapter is not None:
             raise ModelError(f"{base} already holds a motion module: leave out motion_adapter")
@@ -104,14 +118,14 @@ def load_parts(base: str, motion_adapter: Any, load: LoadOptions) -> tuple[Diffu
         if motion_adapter is not None:
             unet, scheduler_config = _with_motion(diffusers, unet, motion_adapter, scheduler_config, load)
 
-    names = _config(diffusers.DiffusionPipeline, base, None, load)
+    names = read_config(diffusers.DiffusionPipeline, base, None, load.hub())
     encoders, tokenizers = [], []
     for suffix, kind in (("", transformers.CLIPTextModel), ("_2", transformers.CLIPTextModelWithProjection)):
         if names.get(f"text_encoder{suffix}", (None,))[0] is None:
             continue
         weights = {key: value for key, value in load.weights().items() if key != "torch_dtype"}
-        encoder = _loaded(kind, base, weights, f"text_encoder{suffix} of {base}", subfolder=f"text_encoder{suffix}")
-        tokenizer = _loaded(
+        encoder = load_part(kind, base, weights, f"text_encoder{suffix} of {base}", subfolder=f"text_encoder{suffix}")
+        tokenizer = load_part(
             transformers.CLIPTokenizer, base, load.hub(), f"tokenizer{suffix} of {base}", subfolder=f"tokenizer{suffix}"
         )
         encoders.append(encoder.to(load.torch_dtype))
@@ -120,7 +134,7 @@ def load_parts(base: str, motion_adapter: Any, load: LoadOptions) -> tuple[Diffu
         raise ModelError(f"{base} has no text encoder: not a Stable Diffusion checkpoint in diffusers' layout?")
     vae = part(diffusers.AutoencoderKL, "vae")
     for module in (unet, vae, *encoders):
-        module.to(load.device).eval().requires_grad_(False)
+        module.to(load.place).eval().requires_grad_(False)
     return _joined(unet, scheduler_config, TextEncoder(tokenizers, encoders), vae, load)
 
 
@@ -147,7 +161,7 @@ def load_single_file(
     ModelError
         The file or the folder cannot be used.
     """
-    diffusers, _ = _packages()
+    diffusers, _ = packages()
     if not path.endswith(".safetensors"):
         raise ModelError(f"cannot load {path}: weights are read from safetensors only")
     if not Path(path).is_file():
@@ -155,7 +169,10 @@ def load_single_file(
     if not (Path(config) / "model_index.json").is_file():
         expected = "a folder with model_index.json and its parts' configurations, as diffusers writes it"
         raise InvalidArgumentError("config", expected, config)
-    names = _config(diffusers.DiffusionPipeline, config, None, load)
+    names = read_config(diffusers.DiffusionPipeline, config, None, load.hub())
+    if names.get("unet") is None:
+        expected = "the configuration of Stable Diffusion 1.5 or SDXL, which has a unet"
+        raise InvalidArgumentError("config", expected, f"that of a {names.get('_class_name')}: {config}")
     two = names.get("text_encoder_2", (None,))[0] is not None
     kind = diffusers.StableDiffusionXLPipeline if two else diffusers.StableDiffusionPipeline
     checker = {} if two else {"safety_checker": None}
@@ -164,13 +181,13 @@ def load_single_file(
             path, config=config, local_files_only=True, torch_dtype=load.torch_dtype, **checker
         )
     except Exception as error:  # diffusers has an error of its own here for a part that the file lacks
-        raise ModelError(f"cannot load {path} with the configuration {config}: {_first_line(error)}") from error
+        raise ModelError(f"cannot load {path} with the configuration {config}: {first_line(error)}") from error
     unet, scheduler_config = pipeline.unet, dict(pipeline.scheduler.config)
     if motion_adapter is not None:
         unet, scheduler_config = _with_motion(diffusers, unet, motion_adapter, scheduler_config, load)
     clip = _text_encoder(pipeline)
     for module in (unet, pipeline.vae, *clip.encoders):
-        torch.nn.Module.to(module, load.device, load.torch_dtype).eval().requires_grad_(False)
+        torch.nn.Module.to(module, load.place, load.torch_dtype).eval().requires_grad_(False)
     return _joined(unet, scheduler_config, clip, pipeline.vae, load)
 
 
@@ -180,7 +197,7 @@ def take_parts(
     scheduler_config: Mapping[str, Any] | None = None,
     windows: ContextWindows | None = None,
     options: SamplingOptions | None = None,
-    vae_chunk: int = 8,
+    vae_chunk: int | None = None,
 ) -> tuple[DiffusersModel, TextEncoder, FrameVAE]:
     """Use the parts of a pipeline that exists, where they are and as they are.
 
@@ -217,16 +234,6 @@ def take_parts(
     return model, _text_encoder(pipeline), FrameVAE(pipeline.vae, chunk=vae_chunk)
 
 
-def _packages() -> tuple[Any, Any]:
-    try:
-        import diffusers
-        import transformers
-    except ImportError as error:
-        package = "transformers" if error.name == "transformers" else "diffusers"
-        raise MissingDependencyError(package, "diffusers") from error
-    return diffusers, transformers
-
-
 def _text_encoder(pipeline: Any) -> TextEncoder:
     suffixes = [suffix for suffix in ("", "_2") if getattr(pipeline, f"text_encoder{suffix}", None) is not None]
     tokenizers = [getattr(pipeline, f"tokenizer{suffix}") for suffix in suffixes]
@@ -258,11 +265,19 @@ def _with_motion(
     adapter = motion_adapter
     if isinstance(motion_adapter, str):
         what = f"the motion adapter {motion_adapter}"
-        adapter = _loaded(diffusers.MotionAdapter, motion_adapter, load.weights(), what)
-    expected, got = list(unet.config.block_out_channels), list(adapter.config.block_out_channels)
-    if expected != got:
+        check_class(
+            diffusers.MotionAdapter, read_config(diffusers.MotionAdapter, motion_adapter, None, load.hub()), what
+        )
+        adapter = load_part(diffusers.MotionAdapter, motion_adapter, load.weights(), what)
+    elif not isinstance(motion_adapter, diffusers.MotionAdapter):
+        expected = "a folder, a hub id or a MotionAdapter of diffusers"
+        raise InvalidTypeError("motion_adapter", expected, type(motion_adapter).__name__)
+    if adapter.config.conv_in_channels:
+        raise ModelError("the motion adapter also wants a picture and its likeness to each frame (PIA)")
+    wanted, got = list(unet.config.block_out_channels), list(adapter.config.block_out_channels)
+    if wanted != got:
         raise ModelError(
-            f"the motion adapter does not fit the UNet: its blocks have {got} channels, the UNet's {expected} "
+            f"the motion adapter does not fit the UNet: its blocks have {got} channels, the UNet's {wanted} "
             "(a motion module for SD 1.5 does not work with SDXL, nor the other way round)"
         )
     if adapter.config.motion_max_seq_length == _VERSION_1_FRAMES:
@@ -274,7 +289,7 @@ def _with_motion(
     try:
         motion = diffusers.UNetMotionModel.from_unet2d(unet, adapter)
     except (ValueError, RuntimeError) as error:
-        raise ModelError(f"the motion adapter does not fit the UNet: {_first_line(error)}") from error
+        raise ModelError(f"the motion adapter does not fit the UNet: {first_line(error)}") from error
     # diffusers leaves these at random: SDXL's size and pooled prompt would mean nothing.
     if getattr(unet, "add_embedding", None) is not None:
         motion.add_embedding.load_state_dict(unet.add_embedding.state_dict())
@@ -282,24 +297,3 @@ def _with_motion(
     # Not motion.to: diffusers warns there of models that keep parts in float32; this one keeps none.
     torch.nn.Module.to(motion, load.torch_dtype)
     return motion, {**scheduler_config, **_motion_betas(motion, adapter, name)}
-
-
-def _config(loader: Any, base: str, subfolder: str | None, load: LoadOptions) -> dict[str, Any]:
-    where = f"{subfolder} of {base}" if subfolder else base
-    extra = {} if subfolder is None else {"subfolder": subfolder}
-    try:
-        return dict(loader.load_config(base, **extra, **load.hub()))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read the configuration of {where}: {_first_line(error)}") from error
-
-
-def _loaded(loader: Any, base: str, arguments: Mapping[str, Any], what: str, **extra: Any) -> Any:
-    try:
-        return loader.from_pretrained(base, **arguments, **extra)
-    except (OSError, ValueError, RuntimeError) as error:
-        hint = " (weights are read from safetensors only)" if arguments.get("use_safetensors") else ""
-        raise ModelError(f"cannot load {what}: {_first_line(error)}{hint}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...errors import InvalidArgumentError, InvalidTypeError, ModelError
 from ..sigma_table import SigmaTable
 from ..stages import SamplingOptions
-from .device import execution_device
+from .device import check_uniform, execution_device
 from .windows import ContextWindows
 
 if TYPE_CHECKING:
@@ -103,8 +103,10 @@ class DiffusersModel:
         self.options = SamplingOptions() if options is None else options
         self.frame_batch = frame_batch
         self.guidance_batch = guidance_batch
+        # Several clips go through a motion UNet together until memory runs out.
+        self.clip_batch = True
         self._check_windows()
-        _check_uniform(unet)
+        check_uniform(unet, "the UNet")
         self.image_prompt: ImagePrompt | None = None
         # The diffusers pipeline that holds the network, where there is one: the way to its loaders and offload hooks.
         self.pipeline: Any = None
@@ -162,22 +164,33 @@ class DiffusersModel:
         """Most frames that its motion module takes at once; `None` for a plain UNet."""
         return int(self.unet.config.motion_max_seq_length) if self.is_motion else None
 
-    def check_latents(self, latents: Tensor) -> None:
-        """Raise if this model cannot take latents of that shape, or that many frames at once."""
+    def check_latents(self, latents: Tensor, clips: int = 1) -> None:
+        """Raise if this model cannot take latents of that kind and shape, or clips of that many frames at once."""
+        if not latents.is_floating_point():
+            raise InvalidTypeError("latents", "a floating-point tensor", str(latents.dtype).removeprefix("torch."))
         if latents.ndim != 4 or latents.shape[1] != self.latent_channels:
             expected = f"(F, {self.latent_channels}, h, w) for this UNet"
             raise InvalidArgumentError("latents", expected, f"shape {tuple(latents.shape)}")
+        if clips < 1 or len(latents) % clips:
+            raise InvalidArgumentError("clips", f"a divisor of the {len(latents)} frames", str(clips))
         channels = int(self.unet.config.in_channels)
         if channels != self.latent_channels and not self.takes_masked_image:
             raise ModelError(f"a UNet with {channels} input channels is not supported")
-        if self.max_frames is not None and self.windows.length is None and len(latents) > self.max_frames:
+        frames = len(latents) // clips
+        if self.max_frames is not None and self.windows.length is None and frames > self.max_frames:
             raise ModelError(
-                f"the motion module takes {self.max_frames} frames at once and the clip has {len(latents)}: "
+                f"the motion module takes {self.max_frames} frames at once and the clip has {frames}: "
                 "set context windows (ContextWindows(length=16, overlap=4)) or detail it in parts"
             )
 
     def predict(
-        self, x: Tensor, sigma: Tensor, entries: Sequence[PreparedEntry], concat: Tensor | None, step: int
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        entries: Sequence[PreparedEntry],
+        concat: Tensor | None,
+        step: int,
+        clips: int = 1,
     ) -> list[Tensor]:
         """Predict x0 under several conditionings.
 
@@ -193,6 +206,8 @@ class DiffusersModel:
             `(F, 1 + C, h, w)`: mask and masked image's latents of an inpainting model.
         step : int
             The sampler's step, which places the windows.
+        clips : int
+            Clips of equal length, one after the other in `x`; a motion module sees each for itself.
 
         Returns
         -------
@@ -210,9 +225,9 @@ class DiffusersModel:
             indices, controls = queue[0]
             batch = [entries[index] for index in indices]
             try:
-                results = self._evaluate(scaled, timestep, batch, controls, step)
+                results = self._evaluate(scaled, timestep, batch, controls, step, clips)
             except torch.cuda.OutOfMemoryError:
-                if not self._save_memory(len(indices)):
+                if not self._save_memory(len(indices), clips):
                     raise
                 queue[:1] = [([index], controls) for index in indices]
                 continue
@@ -221,11 +236,14 @@ class DiffusersModel:
             queue.pop(0)
         return outputs
 
-    def _save_memory(self, conditionings: int) -> bool:
+    def _save_memory(self, conditionings: int, clips: int) -> bool:
         """Do with less memory from now on; False where nothing is left to try."""
         if conditionings > 1:
             self.guidance_batch = False
             now = "one conditioning at a time"
+        elif self.is_motion and self.clip_batch and clips > 1:
+            self.clip_batch = False
+            now = "one segment at a time"
         elif not self.is_motion and self.frame_batch > 1:
             self.frame_batch //= 2
             now = f"{self.frame_batch} frame(s) at once"
@@ -275,24 +293,42 @@ class DiffusersModel:
         entries: Sequence[PreparedEntry],
         controls: tuple[PreparedControl, ...],
         step: int,
+        clips: int,
     ) -> Tensor:
         """Compute the network's float32 output `(entries, F, C, h, w)`."""
+        if not self.is_motion or clips == 1:
+            return self._evaluate_clips(scaled[None], timestep, entries, controls, step)[:, 0]
+        by_clip = scaled.reshape(clips, -1, *scaled.shape[1:])
+        if self.clip_batch:
+            return self._evaluate_clips(by_clip, timestep, entries, controls, step).flatten(1, 2)
+        parts = [self._evaluate_clips(clip[None], timestep, entries, controls, step) for clip in by_clip]
+        return torch.cat(parts, dim=1).flatten(1, 2)
+
+    def _evaluate_clips(
+        self,
+        scaled: Tensor,
+        timestep: Tensor,
+        entries: Sequence[PreparedEntry],
+        controls: tuple[PreparedControl, ...],
+        step: int,
+    ) -> Tensor:
+        """Compute the output `(entries, clips, F, C, h, w)` of clips `(clips, F, C, h, w)`."""
         context = _joined_embeddings(entries)
         added = _joined_added(entries)
-        frames = len(scaled)
+        clips, frames = scaled.shape[:2]
         if not self.is_motion:
             starts = range(0, frames, self.frame_batch)
             parts = [list(range(start, min(start + self.frame_batch, frames))) for start in starts]
-            return torch.cat([self._call(scaled, timestep, context, added, controls, part) for part in parts], dim=1)
+            return torch.cat([self._call(scaled, timestep, context, added, controls, part) for part in parts], dim=2)
         windows = self.windows.windows(frames, step)
         if len(windows) == 1:
             return self._call(scaled, timestep, context, added, controls, windows[0])
         channels = self.latent_channels
-        total = torch.zeros(len(entries), frames, channels, *scaled.shape[-2:], device=scaled.device)
+        total = torch.zeros(len(entries), clips, frames, channels, *scaled.shape[-2:], device=scaled.device)
         # The output's average is x0's average, as x0 is linear in it; so windows are blended before guidance.
         for window, weight in zip(windows, self.windows.weights_of(windows, frames), strict=True):
             share = weight.view(-1, 1, 1, 1).to(scaled.device)
-            total[:, window] += self._call(scaled, timestep, context, added, controls, window) * share
+            total[:, :, window] += self._call(scaled, timestep, context, added, controls, window) * share
         return total
 
     def _call(
@@ -304,12 +340,12 @@ class DiffusersModel:
         controls: tuple[PreparedControl, ...],
         part: list[int],
     ) -> Tensor:
-        """One call of the network on some frames, under all conditionings of the batch."""
-        x = scaled[part]
-        frames, copies = len(x), len(context)
-        flat = x.repeat(copies, 1, 1, 1)
-        per_frame = context.repeat_interleave(frames, dim=0)
-        added_per_frame = None if added is None else {key: _per_frame(added[key], frames) for key in added}
+        """One call of the network on some frames of each clip, under all conditionings of the batch."""
+        clips, frames, entries = len(scaled), len(part), len(context)
+        copies = entries * clips
+        flat = scaled[:, part].flatten(0, 1).repeat(entries, 1, 1, 1)
+        per_frame = context.repeat_interleave(clips * frames, dim=0)
+        added_per_frame = _repeated(added, clips * frames)
         extra: dict[str, Any] = {}
         if controls:
             bare = flat[:, : self.latent_channels]  # ControlNets do not know an inpainting model's channels
@@ -318,25 +354,14 @@ class DiffusersModel:
             )
             extra = {"down_block_additional_residuals": tuple(down), "mid_block_additional_residual": middle}
         if self.is_motion:
-            clips = flat.view(copies, frames, *flat.shape[1:]).transpose(1, 2)
-            output: Tensor = self.unet(clips, timestep, per_frame, added_cond_kwargs=added, return_dict=False, **extra)[
-                0
-            ]
-            return output.transpose(1, 2).float()
-        output = self.unet(flat, timestep, per_frame, added_cond_kwargs=added_per_frame, return_dict=False, **extra)[0]
-        return output.reshape(copies, frames, *output.shape[1:]).float()
-
-
-def _check_uniform(unet: Any) -> None:
-    """Refuse weights of several dtypes or devices, which fail or go wrong in the middle of a run."""
-    if getattr(unet, "_hf_hook", None) is not None or getattr(unet, "is_quantized", False):
-        return
-    weights = [weight for name, weight in unet.named_parameters() if "lora" not in name]
-    dtypes = sorted({str(weight.dtype).removeprefix("torch.") for weight in weights})
-    devices = sorted({str(weight.device) for weight in weights})
-    for what, found in (("dtypes", dtypes), ("devices", devices)):
-        if len(found) > 1:
-            raise ModelError(f"the UNet's weights have several {what}, {' and '.join(found)}: use unet.to(...) first")
+            stacked = flat.reshape(copies, frames, *flat.shape[1:]).transpose(1, 2)
+            extra |= {"added_cond_kwargs": _repeated(added, clips), "return_dict": False}
+            output: Tensor = self.unet(stacked, timestep, per_frame, **extra)[0]
+            output = output.transpose(1, 2)
+        else:
+            extra |= {"added_cond_kwargs": added_per_frame, "return_dict": False}
+            output = self.unet(flat, timestep, per_frame, **extra)[0]
+        return output.reshape(entries, clips, frames, *output.shape[-3:]).float()
 
 
 def _needs_pooled(unet: Any) -> bool:
@@ -357,11 +382,16 @@ def _joined_added(entries: Sequence[PreparedEntry]) -> dict[str, Any] | None:
     return joined or None
 
 
-def _per_frame(value: Any, frames: int) -> Any:
-    """Rows of added conditioning, once for each frame."""
-    if isinstance(value, list):
-        return [part.repeat_interleave(frames, dim=0) for part in value]
-    return value.repeat_interleave(frames, dim=0)
+def _repeated(added: dict[str, Any] | None, times: int) -> dict[str, Any] | None:
+    """Give added conditioning with each row repeated, once for each clip or frame that it belongs to."""
+    if added is None:
+        return None
+    return {
+        key: [part.repeat_interleave(times, dim=0) for part in value]
+        if isinstance(value, list)
+        else value.repeat_interleave(times, dim=0)
+        for key, value in added.items()
+    }
 
 
 def _summed(parts: Sequence[Residuals]) -> Residuals:

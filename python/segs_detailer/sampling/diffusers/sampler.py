@@ -11,7 +11,8 @@ from torch import Tensor
 from ...errors import InvalidArgumentError, InvalidTypeError
 from ..denoise_mask import latent_mask
 from ..noise import free_noise, seeded_noise
-from ..protocol import Conditioning, Geometry, SampleJob
+from ..protocol import Conditioning, Geometry, SampleJob, of_one_clip
+from ..samplers import sampler_named
 from ..stages import Run, Stage, run_stages, total_sigmas, total_steps
 from .conditioning import PreparedEntry, prepare_conditioning
 from .guidance import GuidedDenoiser
@@ -48,7 +49,7 @@ class DiffusersSampler:
     def geometry(self) -> Geometry:
         """Any number of frames, from the windows' `min_frames` on; sizes that the VAE takes."""
         fewest = self.model.windows.min_frames if self.model.is_motion else 1
-        return Geometry(size_multiple=self.vae.pixels_per_latent, min_frames=fewest)
+        return Geometry(size_multiple=self.vae.pixels_per_latent, min_frames=fewest, takes_clips=True)
 
     def encode(self, frames: Tensor) -> Tensor:
         """Latents of `frames` `(B, H, W, 3)` in [0, 1]: the mode of the VAE's distribution."""
@@ -58,6 +59,10 @@ class DiffusersSampler:
         """Frames `(B, H, W, 3)` float32 in [0, 1]."""
         return self.vae.decode(latents, full_precision=full_precision)
 
+    def to_model(self, latents: Tensor) -> Tensor:
+        """Latents in the sampler's own space, as callbacks see them."""
+        return self.vae.to_model(latents)
+
     @torch.no_grad()
     def sample(self, latents: Tensor, job: SampleJob) -> Tensor:
         """Repaint latents; where the noise mask is 0 they come back to the bit.
@@ -65,7 +70,7 @@ class DiffusersSampler:
         Parameters
         ----------
         latents : Tensor
-            `(F, C, h, w)`, as `encode` gives them.
+            `(F, C, h, w)`, as `encode` gives them; F counts the frames of all `job.clips`.
         job : SampleJob
             The settings.
 
@@ -74,7 +79,8 @@ class DiffusersSampler:
         Tensor
             Latents of the same shape, dtype and device. A schedule that leaves no steps returns the input's values.
         """
-        self.model.check_latents(latents)
+        self.model.check_latents(latents, job.clips)
+        _check_clips(job)
         source = self.vae.to_model(latents.to(self.model.device, torch.float32))
         mask = None if job.noise_mask is None else latent_mask(job.noise_mask, source)
         base = self._stage(source, job, job.positive, job.negative)
@@ -85,7 +91,7 @@ class DiffusersSampler:
                 raise InvalidTypeError("refiner", "a diffusers model, as the base model is", type(sampler).__name__)
             if not 0 <= ratio <= 1:
                 raise InvalidArgumentError("refiner_ratio", "a number in [0, 1]", str(ratio))
-            sampler.model.check_latents(latents)
+            sampler.model.check_latents(latents, job.clips)
             refiner = sampler._stage(source, job, job.refiner.positive, job.refiner.negative)
         run = Run(
             sampler_name=job.sampler_name,
@@ -98,6 +104,7 @@ class DiffusersSampler:
             refiner_ratio=ratio,
             options=self.model.options,
             callback=job.callback,
+            clips=job.clips,
         )
         result = run_stages(source, base, refiner, run)
         if result is source:
@@ -114,7 +121,8 @@ class DiffusersSampler:
         windows = self.model.windows
         if job.noise is not None or not windows.free_noise or windows.length is None or not self.model.is_motion:
             return job.noise
-        return free_noise(seeded_noise(source, job.seed), windows.length, windows.overlap, job.seed)
+        noise = seeded_noise(source[: len(source) // job.clips], job.seed)
+        return free_noise(noise, windows.length, windows.overlap, job.seed).repeat(job.clips, 1, 1, 1)
 
     def release(self) -> None:
         """Let go of the accelerator's memory after a run, where the pipeline was told to offload its parts."""
@@ -152,7 +160,7 @@ class DiffusersSampler:
                 prepared(positive, "positive", None if shown is None else shown.positive),
                 prepared(negative, "negative", None if shown is None else shown.negative),
             )
-            return GuidedDenoiser(model, *sides, cfg=job.cfg, concat=concat, sigmas=levels)
+            return GuidedDenoiser(model, *sides, cfg=job.cfg, concat=concat, sigmas=levels, clips=job.clips)
 
         return Stage(denoiser, model.table, sigmas)
 
@@ -177,6 +185,19 @@ class DiffusersSampler:
         hidden = mask.to(pixels.device).round()[..., None]
         masked = self.vae.encode(pixels * (1 - hidden) + 0.5 * hidden)
         return torch.cat([small, self.vae.to_model(masked.to(source.device))], dim=1)
+
+
+def _check_clips(job: SampleJob) -> None:
+    """Refuse several clips where one would change another, or where a part of the job belongs to one of them."""
+    if job.clips == 1:
+        return
+    if sampler_named(job.sampler_name).adaptive:
+        raise InvalidArgumentError("clips", f"1 with the sampler {job.sampler_name}", str(job.clips))
+    sides = [job.positive, job.negative]
+    if job.refiner is not None:
+        sides += [job.refiner.positive, job.refiner.negative]
+    if any(of_one_clip(side) for side in sides):
+        raise InvalidArgumentError("clips", "1 with masks or ControlNets in the conditioning", str(job.clips))
 
 
 def _checked_sigmas(sigmas: Tensor) -> Tensor:

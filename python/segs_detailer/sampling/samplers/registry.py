@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from ...errors import InvalidArgumentError
+from ...errors import unknown_name
 from . import dpm_solver, dpmpp, euler, multistep, sa_solver, sde, uni_pc
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class SamplerSpec:
     stochastic_percents : tuple of float or None
         Shares of the sampling process between which the sampler injects noise; it takes their noise levels as
         `stochastic`.
+    adaptive : bool
+        It chooses its steps by the error over all latents: clips that are sampled together would change each other.
     """
 
     run: SamplerFunction
@@ -49,6 +51,7 @@ class SamplerSpec:
     drops_penultimate: bool = False
     pinned_seed_offset: int = 0
     stochastic_percents: tuple[float, float] | None = None
+    adaptive: bool = False
 
     def bound(self, table: SigmaTable, *, as_comfyui: bool = False) -> SamplerFunction:
         """Give the sampler, with what it needs to know of the model's noise levels.
@@ -73,7 +76,7 @@ SAMPLERS: dict[str, SamplerSpec] = {
     "dpm_2_ancestral": SamplerSpec(euler.sample_dpm_2_ancestral, drops_penultimate=True),
     "lms": SamplerSpec(multistep.sample_lms),
     "dpm_fast": SamplerSpec(dpm_solver.sample_dpm_fast),
-    "dpm_adaptive": SamplerSpec(dpm_solver.sample_dpm_adaptive),
+    "dpm_adaptive": SamplerSpec(dpm_solver.sample_dpm_adaptive, adaptive=True),
     "dpmpp_2s_ancestral": SamplerSpec(dpmpp.sample_dpmpp_2s_ancestral),
     "dpmpp_2s_ancestral_cfg_pp": SamplerSpec(dpmpp.sample_dpmpp_2s_ancestral_cfg_pp),
     "dpmpp_sde": SamplerSpec(dpmpp.sample_dpmpp_sde, noise="brownian"),
@@ -120,9 +123,9 @@ def sampler_named(name: str) -> SamplerSpec:
     Raises
     ------
     InvalidArgumentError
-        The name is unknown; the message lists the known ones.
+        The name is unknown; the message lists the known ones, and those near it.
     """
     spec = SAMPLERS.get(name)
     if spec is None:
-        raise InvalidArgumentError("sampler_name", f"one of {', '.join(SAMPLERS)}", repr(name))
+        raise unknown_name("sampler_name", name, SAMPLERS)
     return spec

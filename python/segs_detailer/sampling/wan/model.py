@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ...errors import InvalidArgumentError, InvalidTypeError, ModelError
-from ..diffusers.device import execution_device
+from ..diffusers.device import check_uniform, execution_device
 from ..flow import FlowTable
 from ..stages import SamplingOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["GuidedFlow", "WanModel", "is_wan_transformer"]
+__all__ = ["GuidedFlow", "WanModel", "check_text_to_video", "is_wan_transformer"]
 
 _TRANSFORMER = "WanTransformer3DModel"
 
@@ -29,6 +30,25 @@ def is_wan_transformer(model: object) -> bool:
     return any(
         base.__name__ == _TRANSFORMER and base.__module__.split(".")[0] == "diffusers" for base in type(model).__mro__
     )
+
+
+def check_text_to_video(config: Mapping[str, Any], what: str) -> None:
+    """Raise if a transformer wants more than noisy latents and a prompt.
+
+    Parameters
+    ----------
+    config : mapping
+        Its configuration.
+    what : str
+        The transformer, for the error.
+
+    Raises
+    ------
+    ModelError
+        It also wants a picture.
+    """
+    if config.get("in_channels", 16) != config.get("out_channels", 16) or config.get("image_dim") is not None:
+        raise ModelError(f"{what} also wants an image: only text-to-video models of Wan can repaint a clip")
 
 
 class WanModel:
@@ -47,7 +67,8 @@ class WanModel:
     shift : float or None
         Shift of the noise levels; `None`: the scheduler's, or 5.
     guidance_batch : bool
-        Positive and negative prompt in one batch; `False` halves the memory and takes longer.
+        Positive and negative prompt in one batch; `False` halves the memory and takes longer. When memory runs out they
+        are taken apart, and a warning says so.
     options : SamplingOptions
         Where to follow ComfyUI to the letter.
 
@@ -56,7 +77,8 @@ class WanModel:
     InvalidTypeError
         The network is of another class.
     ModelError
-        The network wants further inputs (image to video), or a pair of networks is not complete.
+        The network wants further inputs (image to video), is spread over several devices, or a pair of networks is not
+        complete.
     """
 
     def __init__(
@@ -75,13 +97,15 @@ class WanModel:
                 continue
             if not is_wan_transformer(network):
                 raise InvalidTypeError(name, f"a {_TRANSFORMER}", type(network).__name__)
-            if network.config.in_channels != network.config.out_channels or network.config.image_dim is not None:
-                raise ModelError("only text-to-video models of Wan can repaint a clip; this one also wants an image")
+            check_text_to_video(network.config, f"the {name}")
         if (low_noise is None) != (boundary is None):
             raise ModelError("Wan 2.2's two transformers come with a boundary between them: give both or neither")
         if boundary is not None and not 0 < boundary < 1:
             raise InvalidArgumentError("boundary", "a number in (0, 1)", str(boundary))
         config = {} if scheduler_config is None else scheduler_config
+        check_uniform(transformer, "the transformer", dtypes=False)
+        if low_noise is not None:
+            check_uniform(low_noise, "the second transformer", dtypes=False)
         self.transformer = transformer
         self.low_noise = low_noise
         self.boundary = boundary
@@ -89,6 +113,9 @@ class WanModel:
         self.options = SamplingOptions() if options is None else options
         chosen = config.get("flow_shift") or config.get("shift") or _SHIFT if shift is None else shift
         self.table = FlowTable.shifted(float(chosen))
+        # The diffusers pipeline that holds the networks, where there is one: the way to its loaders and offload hooks.
+        self.pipeline: Any = None
+        self.lora_weights: dict[str, float] = {}
 
     @property
     def device(self) -> torch.device:
@@ -106,7 +133,9 @@ class WanModel:
         return int(max(self.transformer.config.patch_size[1:]))
 
     def check_latents(self, latents: Tensor) -> None:
-        """Raise if this model cannot take latents of that shape."""
+        """Raise if this model cannot take latents of that kind and shape."""
+        if not latents.is_floating_point():
+            raise InvalidTypeError("latents", "a floating-point tensor", str(latents.dtype).removeprefix("torch."))
         if latents.ndim != 5 or len(latents) != 1 or latents.shape[1] != self.latent_channels:
             expected = f"(1, {self.latent_channels}, T, h, w) for this model"
             raise InvalidArgumentError("latents", expected, f"shape {tuple(latents.shape)}")
@@ -137,18 +166,32 @@ class WanModel:
         # The weights' own dtype: some layers stay in float32, so that the module's says nothing.
         dtype = network.patch_embedding.weight.dtype
         device = execution_device(network)
-        local, size = x.to(device, dtype), len(prompts) if self.guidance_batch else 1
-        velocities = [
-            network(
+        local, timestep = x.to(device, dtype), self.table.timestep(sigma).to(device)
+
+        def velocity(part: Tensor) -> Tensor:
+            output: Tensor = network(
                 hidden_states=local.expand(len(part), -1, -1, -1, -1),
-                timestep=self.table.timestep(sigma).to(device).expand(len(part)),
+                timestep=timestep.expand(len(part)),
                 encoder_hidden_states=part.to(device, dtype),
                 return_dict=False,
             )[0]
-            for part in torch.split(prompts, size)
-        ]
+            return output
+
+        velocities = self._in_batches(velocity, prompts)
         # The network predicts noise - x0, along the line from x0 to noise.
-        return x - sigma * torch.cat(velocities).to(x.device, torch.float32)
+        return x - sigma * velocities.to(x.device, torch.float32)
+
+    def _in_batches(self, work: Callable[[Tensor], Tensor], prompts: Tensor) -> Tensor:
+        """`work` on all prompts at once, or on one after the other where memory or the caller says so."""
+        if self.guidance_batch and len(prompts) > 1:
+            try:
+                return work(prompts)
+            except torch.cuda.OutOfMemoryError:
+                self.guidance_batch = False
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            warnings.warn("out of memory while sampling: going on with one prompt at a time", stacklevel=3)
+        return torch.cat([work(prompt) for prompt in torch.split(prompts, 1)])
 
 
 class GuidedFlow:

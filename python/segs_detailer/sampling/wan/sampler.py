@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["WanSampler", "clip_mask"]
 
+_MEANINGS = {
+    "control": ": leave out the ControlNet (control_net_wrapper)",
+    "image_embeds": ": leave out the IP-Adapter's picture (image_prompt)",
+    "mask": ": give each segment its own prompt in place of masked conditioning",
+}
+"""What conditioning options stand for, where that is not plain."""
+
 
 class WanSampler:
     """Encode, sample and decode with a Wan model of diffusers.
@@ -57,6 +64,10 @@ class WanSampler:
     def decode(self, latents: Tensor, *, full_precision: bool = False) -> Tensor:
         """Frames `(4 n + 1, H, W, 3)` float32 in [0, 1]."""
         return self.vae.decode(latents, full_precision=full_precision)
+
+    def to_model(self, latents: Tensor) -> Tensor:
+        """Latents in the sampler's own space, as callbacks see them."""
+        return self.vae.to_model(latents)
 
     @torch.no_grad()
     def sample(self, latents: Tensor, job: SampleJob) -> Tensor:
@@ -109,6 +120,12 @@ class WanSampler:
             return result
         # Normalising and back is not exact in float32: outside the mask take the input itself.
         return torch.where(mask.to(latents.device) == 0, latents, result)
+
+    def release(self) -> None:
+        """Let go of the accelerator's memory after a run, where the pipeline was told to offload its parts."""
+        free = getattr(self.model.pipeline, "maybe_free_model_hooks", None)
+        if free is not None:
+            free()
 
     def _stage(self, job: SampleJob, positive: Conditioning, negative: Conditioning) -> Stage:
         model, total = self.model, total_steps(job.steps, job.denoise)
@@ -170,11 +187,11 @@ def _prompt(conditioning: Conditioning, argument: str) -> Tensor:
         raise InvalidArgumentError(argument, "one conditioning entry for Wan", str(len(conditioning)))
     entry: Any = conditioning[0]
     embedding, options = entry
-    ignored = {"pooled_output"}
+    ignored = {"pooled_output", "prompt"}
     neutral = {"strength": 1.0, "mask_strength": 1.0, "start_percent": 0.0, "end_percent": 1.0}
     for key, value in (options or {}).items():
         if key not in ignored and value is not None and value != neutral.get(key):
-            raise ModelError(f"conditioning with {key!r} is not supported for Wan")
+            raise ModelError(f"{argument}: conditioning with {key!r} is not supported for Wan{_MEANINGS.get(key, '')}")
     if not isinstance(embedding, Tensor) or embedding.ndim != 3 or len(embedding) != 1:
         got = f"shape {tuple(embedding.shape)}" if isinstance(embedding, Tensor) else type(embedding).__name__
         raise InvalidArgumentError(argument, "an embedding of shape (1, tokens, channels)", got)

@@ -14,7 +14,21 @@ from ..diffusers.device import execution_device
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ClipVAE"]
+__all__ = ["ClipVAE", "is_clip_vae"]
+
+_TILES = (256, 128)
+"""Sides of the tiles in pixels, one after the other while memory runs out. 256 is the network's own choice."""
+
+_TILE_SHARE = 0.75
+"""Distance of neighbouring tiles in tiles, as the network's own; the rest is blended."""
+
+
+def is_clip_vae(vae: object) -> bool:
+    """Whether `vae` is Wan's VAE of diffusers; does not import diffusers."""
+    return any(
+        base.__name__ == "AutoencoderKLWan" and base.__module__.split(".")[0] == "diffusers"
+        for base in type(vae).__mro__
+    )
 
 
 class ClipVAE:
@@ -23,8 +37,8 @@ class ClipVAE:
     Parameters
     ----------
     vae : diffusers.AutoencoderKLWan
-        The network. It takes `4 n + 1` frames, and works through them itself with bounded memory; when memory runs out
-        all the same it goes on in tiles, and a warning says so.
+        The network. It takes `4 n + 1` frames, and works through them itself, four at a time; when memory runs out all
+        the same it goes on in tiles of 256 pixels, then of 128, and a warning says so.
     """
 
     def __init__(self, vae: Any) -> None:
@@ -84,7 +98,9 @@ class ClipVAE:
 
         def decode() -> Tensor:
             clip: Tensor = self.vae.decode(latents.to(execution_device(self.vae), self.vae.dtype)).sample
-            return (clip[0].float() / 2 + 0.5).clamp(0, 1).movedim(0, -1).contiguous()
+            frames = clip[0].float() / 2 + 0.5
+            # Clamping would make black and white of infinities.
+            return frames.masked_fill_(frames.isinf(), torch.nan).clamp_(0, 1).movedim(0, -1).contiguous()
 
         dtype = self.vae.dtype
         if not full_precision or dtype == torch.float32:
@@ -103,18 +119,50 @@ class ClipVAE:
         """Undo `to_model`."""
         return latents * self._per_channel("latents_std", latents) + self._per_channel("latents_mean", latents)
 
+    def work_in_tiles(self, side: int) -> None:
+        """Divide pictures that are larger into tiles from now on; they overlap by a quarter and are blended.
+
+        Parameters
+        ----------
+        side : int
+            Of a tile in pixels: a multiple of 4 latents, and at least 8.
+
+        Raises
+        ------
+        InvalidArgumentError
+            Another side.
+        """
+        step, least = 4 * self.pixels_per_latent, 8 * self.pixels_per_latent
+        if side < least or side % step:
+            raise InvalidArgumentError("vae_tile", f"a multiple of {step} of at least {least}", str(side))
+        stride = int(side * _TILE_SHARE)
+        self.vae.enable_tiling(
+            tile_sample_min_height=side,
+            tile_sample_min_width=side,
+            tile_sample_stride_height=stride,
+            tile_sample_stride_width=stride,
+        )
+
     def _per_channel(self, name: str, like: Tensor) -> Tensor:
         return torch.tensor(getattr(self.vae.config, name), device=like.device, dtype=like.dtype).view(1, -1, 1, 1, 1)
 
     @torch.no_grad()
     def _or_in_tiles(self, work: Callable[[], Tensor], doing: str) -> Tensor:
-        try:
-            return work()
-        except torch.cuda.OutOfMemoryError:
-            if self.vae.use_tiling:
-                raise
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        warnings.warn(f"out of memory while {doing} a clip: going on in tiles", stacklevel=3)
-        self.vae.enable_tiling()
-        return work()
+        while True:
+            try:
+                return work()
+            except torch.cuda.OutOfMemoryError:
+                tile = self._smaller_tile()
+                if tile is None:
+                    raise
+            # What the network keeps from frame to frame is of no use any more.
+            self.vae.clear_cache()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            warnings.warn(f"out of memory while {doing} a clip: going on in tiles of {tile} pixels", stacklevel=3)
+            self.work_in_tiles(tile)
+
+    def _smaller_tile(self) -> int | None:
+        """Side of the next smaller tiles, or `None` after the smallest."""
+        now = min(self.vae.tile_sample_min_height, self.vae.tile_sample_min_width) if self.vae.use_tiling else None
+        return next((tile for tile in _TILES if now is None or tile < now), None)

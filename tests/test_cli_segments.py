@@ -1,4 +1,4 @@
-"""`--prompts` on the command line, with a tiny model."""
+"""`--prompts` and `--batch-segments` on the command line, with a tiny model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from PIL import Image
 
 import tiny_models
 from segs_detailer.cli.main import main
+from segs_detailer.sampling.diffusers.sampler import DiffusersSampler
 from segs_detailer.sampling.diffusers.text_encoder import TextEncoder
 
 QUICK = ["--guide-size", "16", "--max-size", "16", "--steps", "1", "--denoise", "0.5", "--quiet", "--device", "cpu"]
@@ -43,6 +44,18 @@ def test_each_subject_has_its_prompt(tmp_path, clip, model, monkeypatch):
     monkeypatch.setattr(TextEncoder, "encode", lambda self, prompt: encoded.append(prompt) or encode(self, prompt))
     assert run(tmp_path, clip, {"1": ["second", "not"]}, "--model", model, "--prompt", "all") == 0
     assert encoded == ["all", "", "second", "not"]
+
+
+@pytest.mark.parametrize(("most", "batches"), [("1", [1, 1]), ("2", [2])])
+def test_subjects_are_sampled_together(tmp_path, clip, model, monkeypatch, most, batches):
+    clips = []
+    sample = DiffusersSampler.sample
+    monkeypatch.setattr(
+        DiffusersSampler, "sample", lambda self, latents, job: clips.append(job.clips) or sample(self, latents, job)
+    )
+    options = ["--model", model, "--batch-segments", most]
+    assert main(["run", clip, "-o", str(tmp_path / "out"), *BOXES, *QUICK, *options]) == 0
+    assert clips == batches
 
 
 def test_prompts_of_nobody_are_refused(tmp_path, clip, model, capsys):

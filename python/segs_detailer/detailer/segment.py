@@ -1,0 +1,384 @@
+"""One segment: crop, scale up, repaint, scale back. Several of one working size may be sampled together."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from segs_detailer.detailer.conditioning import crop_conditioning
+from segs_detailer.detailer.crops import change_region, crop_stack, is_inside
+from segs_detailer.detailer.decoding import CropTexture, Fault, decode_crops
+from segs_detailer.detailer.plan import WorkingSize, fit_size, plan_size, reflect_frames
+from segs_detailer.detailer.settings import check_names
+from segs_detailer.ops import feather_mask, resize_frames, resize_masks
+from segs_detailer.sampling.latent_preview import DeferredPreview
+from segs_detailer.sampling.protocol import RefinerStage, SampleJob
+from segs_detailer.segs import SEG, mask_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from segs_detailer.detailer.hooks import HookCalls, Latent
+    from segs_detailer.detailer.models import Models
+    from segs_detailer.detailer.progress import Observer, SegmentProgress
+    from segs_detailer.detailer.prompts import SegmentPrompts
+    from segs_detailer.detailer.settings import DetailerSettings
+    from segs_detailer.sampling.protocol import Conditioning, Sampler
+
+__all__ = ["DetailedSegment", "Run", "SegmentWarning", "detail_segment", "detail_together", "working_size"]
+
+
+class SegmentWarning(UserWarning):
+    """A segment was left as it was; the message names it and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What stays the same for all segments.
+
+    Parameters
+    ----------
+    models : Models
+        The models.
+    settings : DetailerSettings
+        The settings.
+    hook : HookCalls
+        The caller's hook.
+    observer : Observer or None
+        Who is told of the progress; what it raises ends the run.
+    prompts : SegmentPrompts or None
+        Prompts of single segments.
+    """
+
+    models: Models
+    settings: DetailerSettings
+    hook: HookCalls
+    observer: Observer | None = None
+    prompts: SegmentPrompts | None = None
+
+    def __post_init__(self) -> None:
+        check_names(self.settings, self.models.base.sampler)
+
+    def for_segment(self, index: int, seg: SEG) -> Run:
+        """Put this run under a segment's own prompt; the run itself comes back where it has none."""
+        models = None if self.prompts is None else self.prompts.models(index, seg)
+        return self if models is None else replace(self, models=models)
+
+
+@dataclass(frozen=True, slots=True)
+class DetailedSegment:
+    """One segment's result.
+
+    Parameters
+    ----------
+    seg : SEG
+        The segment with its crops as `cropped_image`, a float32 array `(B, h, w, 3)`, and no control wrapper.
+    crops : Tensor or None
+        The same crops as a tensor on the frames' device; None where the segment was left as it was.
+    cnet_images : list of Tensor
+        Images of the control wrapper.
+    """
+
+    seg: SEG
+    crops: Tensor | None
+    cnet_images: list[Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenSegment:
+    """A segment whose crops are encoded and not yet repainted.
+
+    `order` are the crops' indices with the padding that the model asks for; `pixels`, `latents` and `mask` are the
+    crops at working size, their latents, and where noise goes (None for everywhere), all with that padding.
+    """
+
+    seg: SEG
+    progress: SegmentProgress
+    size: tuple[int, int]
+    count: int
+    order: list[int]
+    pixels: Tensor
+    latents: Tensor
+    mask: Tensor | None
+    texture: CropTexture
+
+    def sampled(self) -> _OpenSegment:
+        """Let go of the crops, which nobody needs any more: decoding needs the memory."""
+        none = self.pixels.new_empty(0)
+        return replace(self, pixels=none, latents=none, mask=None)
+
+
+def detail_segment(frames: Tensor, seg: SEG, run: Run, progress: SegmentProgress) -> DetailedSegment:
+    """Repaint the crops of one segment.
+
+    Parameters
+    ----------
+    frames : Tensor
+        `(B, H, W, 3 or 4)`; not changed.
+    seg : SEG
+        A checked segment in the frames' size.
+    run : Run
+        Models and settings.
+    progress : SegmentProgress
+        Who is told.
+
+    Returns
+    -------
+    DetailedSegment
+        The new crops. A segment that lies outside the frames, or whose result has a `Fault`, keeps its own, with a
+        `SegmentWarning`.
+    """
+    segment = _begin(frames, seg, run, progress)
+    if isinstance(segment, DetailedSegment):
+        return segment
+    latent, cnet_images = _sample(segment, frames, run)
+    segment = segment.sampled()
+    return _finish(segment, latent, cnet_images, frames, run)
+
+
+def detail_together(
+    frames: Tensor, segs: Sequence[SEG], run: Run, progresses: Sequence[SegmentProgress]
+) -> list[DetailedSegment]:
+    """Repaint the crops of several segments in one sampling run; each gets what it would get alone.
+
+    Parameters
+    ----------
+    frames : Tensor
+        `(B, H, W, 3 or 4)`; not changed.
+    segs : sequence of SEG
+        Segments that `batches.batch_segments` put together: of one working size, without control wrappers.
+    run : Run
+        Models and settings, without a hook.
+    progresses : sequence of SegmentProgress
+        Who is told of each.
+
+    Returns
+    -------
+    list of DetailedSegment
+        One for each segment, as `detail_segment` gives it.
+    """
+    begun = [_begin(frames, seg, run, progress) for seg, progress in zip(segs, progresses, strict=True)]
+    opened = [segment for segment in begun if isinstance(segment, _OpenSegment)]
+    latents = iter(_sample_together(opened, frames, run)) if opened else iter(())
+    del opened
+    begun = [segment if isinstance(segment, DetailedSegment) else segment.sampled() for segment in begun]
+    return [
+        segment if isinstance(segment, DetailedSegment) else _finish(segment, next(latents), [], frames, run)
+        for segment in begun
+    ]
+
+
+def working_size(seg: SEG, run: Run) -> tuple[int, int]:
+    """Height and width in pixels at which a segment's crops are repainted."""
+    x1, y1, x2, y2 = seg.crop_region
+    settings = run.settings
+    planned = plan_size(
+        (y2 - y1, x2 - x1),
+        seg.bbox,
+        guide_size=settings.guide_size,
+        guide_size_for_bbox=settings.guide_size_for_bbox,
+        max_size=settings.max_size,
+    )
+    multiple = run.models.base.sampler.geometry.size_multiple
+    touched = run.hook.scaled_size(planned.height, planned.width)
+    if touched == (planned.height, planned.width):
+        return fit_size(planned, multiple=multiple, max_size=settings.max_size)
+    # A hook's size is its own affair: only the model's multiple still counts.
+    return fit_size(WorkingSize(*touched, scaled=True), multiple=multiple, max_size=max(*touched) + multiple)
+
+
+def _begin(frames: Tensor, seg: SEG, run: Run, progress: SegmentProgress) -> _OpenSegment | DetailedSegment:
+    """Crop, scale up and encode; or give up where there is nothing to repaint."""
+    seg = change_region(seg, run.hook, frames)
+    progress.at("crop")
+    crops = crop_stack(frames, seg)
+    count, height, width = crops.shape[:3]
+    if count == 0 or not is_inside(seg, frames):
+        if count:
+            _warn(seg, progress, "its crop region holds no pixel of the frames")
+        return DetailedSegment(_with_crops(seg, crops), None, [])
+
+    sampler = run.models.base.sampler
+    pixels = resize_frames(crops, working_size(seg, run))
+    del crops
+    pixels = run.hook.upscaled(pixels)
+    order = reflect_frames(count, sampler.geometry.frames_for(count))
+    if len(order) > count:
+        pixels = pixels[order]
+
+    progress.at("encode")
+    latents = sampler.encode(pixels)
+    mask = _noise_mask(seg, order, count, pixels, run.settings)
+    texture = CropTexture.of(pixels, latents, mask, count)
+    return _OpenSegment(seg, progress, (height, width), count, order, pixels, latents, mask, texture)
+
+
+def _finish(
+    segment: _OpenSegment, latent: Latent, cnet_images: list[Tensor], frames: Tensor, run: Run
+) -> DetailedSegment:
+    """Decode and scale back; or leave the segment as it was where that went wrong."""
+    seg, progress = segment.seg, segment.progress
+    cnet_images = [_without_padding(image, len(segment.order), segment.count) for image in cnet_images]
+    progress.at("decode")
+    decoded = decode_crops(run.models.base.sampler, run.hook, latent, segment.texture)
+    if isinstance(decoded, Fault):
+        _warn(seg, progress, decoded.reason)
+        return DetailedSegment(_with_crops(seg, crop_stack(frames, seg)), None, cnet_images)
+    decoded = decoded.to(device=frames.device, dtype=torch.float32).contiguous()
+    result = resize_frames(decoded, segment.size)
+    return DetailedSegment(_with_crops(seg, result), result, cnet_images)
+
+
+def _noise_mask(seg: SEG, order: list[int], count: int, pixels: Tensor, settings: DetailerSettings) -> Tensor | None:
+    """Where noise goes, `(1 or B, H, W)` at working size; None for everywhere."""
+    working = (pixels.shape[1], pixels.shape[2])
+    if seg.cropped_mask is None:
+        # An inpainting checkpoint takes a mask in any case.
+        return torch.ones((1, *working), device=pixels.device) if settings.inpaint_model else None
+    x1, y1, x2, y2 = seg.crop_region
+    masks: Tensor = mask_frames(seg.cropped_mask, (y2 - y1, x2 - x1), count, like=pixels)
+    if settings.noise_mask_feather:
+        masks = feather_mask(masks, settings.noise_mask_feather)
+    masks = resize_masks(masks, working)
+    return masks[order] if len(masks) > 1 and len(order) > count else masks
+
+
+def _sample(segment: _OpenSegment, frames: Tensor, run: Run) -> tuple[Latent, list[Tensor]]:
+    """Repaint one segment's latents, with everything that may change the run."""
+    seg, pixels, mask = segment.seg, segment.pixels, segment.mask
+    base, hook = run.models.base, run.hook
+    frame_size = (frames.shape[1], frames.shape[2])
+    positive = crop_conditioning(base.positive, seg.crop_region, frame_size)
+    negative = crop_conditioning(base.negative, seg.crop_region, frame_size)
+    model, positive, negative, cnet_images = _control(
+        _bound(seg.control_net_wrapper, seg, frames), base.model, positive, negative, pixels, mask
+    )
+
+    latent: Latent = {"samples": segment.latents}
+    if mask is not None:
+        latent["noise_mask"] = mask
+    latent = hook.latent("post_encode", latent)
+    hook.begin_cycle()
+    latent = hook.latent("cycle_latent", latent)
+    model, settings, positive, negative, latent = hook.prepare(model, run.settings, positive, negative, latent)
+    noise = hook.noise(settings.seed, latent["samples"])
+
+    sampler = base.sampler_of(model)
+    check_names(settings, sampler)
+    _begin_sampling(segment, sampler, settings)
+    job = replace(
+        _job(pixels, positive, negative, settings),
+        noise_mask=latent.get("noise_mask"),
+        noise=noise,
+        refiner=_refiner(seg, frame_size, run),
+        callback=None if run.observer is None else segment.progress.after_step,
+    )
+    return {**latent, "samples": sampler.sample(latent["samples"], job)}, cnet_images
+
+
+def _sample_together(segments: Sequence[_OpenSegment], frames: Tensor, run: Run) -> list[Latent]:
+    """Repaint the latents of several segments, one clip after the other."""
+    base, count = run.models.base, len(segments)
+
+    def after_step(step: int, total: int, x0: Tensor, x: Tensor, sigma: float) -> None:
+        for segment, own_x0, own_x in zip(segments, x0.tensor_split(count), x.tensor_split(count), strict=True):
+            segment.progress.after_step(step, total, own_x0, own_x, sigma)
+
+    for segment in segments:
+        _begin_sampling(segment, base.sampler, run.settings)
+    # None of it has masks, so that any region does.
+    refiner = _refiner(segments[0].seg, (frames.shape[1], frames.shape[2]), run)
+    job = replace(
+        _job(torch.cat([segment.pixels for segment in segments]), base.positive, base.negative, run.settings),
+        noise_mask=_joined_masks(segments),
+        refiner=refiner,
+        callback=None if run.observer is None else after_step,
+        clips=count,
+    )
+    repainted = base.sampler.sample(torch.cat([segment.latents for segment in segments]), job)
+    return [{"samples": part} for part in repainted.tensor_split(count)]
+
+
+def _begin_sampling(segment: _OpenSegment, sampler: Sampler, settings: DetailerSettings) -> None:
+    preview = DeferredPreview(sampler, segment.latents, segment.pixels, segment.count)
+    segment.progress.begin_sampling(settings.steps, preview)
+
+
+def _job(pixels: Tensor, positive: Conditioning, negative: Conditioning, settings: DetailerSettings) -> SampleJob:
+    return SampleJob(
+        pixels=pixels,
+        positive=positive,
+        negative=negative,
+        seed=settings.seed,
+        steps=settings.steps,
+        cfg=settings.cfg,
+        sampler_name=settings.sampler_name,
+        scheduler=settings.scheduler,
+        denoise=settings.denoise,
+        differential=settings.noise_mask_feather > 0,
+        inpaint_model=settings.inpaint_model,
+        scheduler_func=settings.scheduler_func,
+    )
+
+
+def _joined_masks(segments: Sequence[_OpenSegment]) -> Tensor | None:
+    masks = [segment.mask.expand(len(segment.order), -1, -1) for segment in segments if segment.mask is not None]
+    return torch.cat(masks) if masks else None
+
+
+def _bound(wrapper: Any, seg: SEG, frames: Tensor) -> Any:
+    """Tell a control wrapper that asks for it (this package's own do) where the segment is."""
+    if not hasattr(wrapper, "for_segment"):
+        return wrapper
+    return wrapper.for_segment(tuple(seg.crop_region), (frames.shape[0], frames.shape[1], frames.shape[2]))
+
+
+def _control(
+    wrapper: Any,
+    model: Any,
+    positive: Conditioning,
+    negative: Conditioning,
+    pixels: Tensor,
+    mask: Tensor | None,
+) -> tuple[Any, Conditioning, Conditioning, list[Tensor]]:
+    """Let a segment's control wrapper change conditioning and model."""
+    cnet_images: list[Tensor] = []
+    if hasattr(wrapper, "apply"):
+        positive, negative, images = wrapper.apply(positive, negative, pixels, mask, use_acn=True)
+        cnet_images.extend(images or [])
+    if hasattr(wrapper, "doit_ipadapter"):
+        model, images = wrapper.doit_ipadapter(model)
+        cnet_images.extend(images or [])
+    return model, positive, negative, cnet_images
+
+
+def _refiner(seg: SEG, frame_size: tuple[int, int], run: Run) -> RefinerStage | None:
+    refiner, ratio = run.models.refiner, run.settings.refiner_ratio
+    if refiner is None or ratio is None:
+        return None
+    return RefinerStage(
+        sampler=refiner.sampler,
+        positive=crop_conditioning(refiner.positive, seg.crop_region, frame_size),
+        negative=crop_conditioning(refiner.negative, seg.crop_region, frame_size),
+        ratio=ratio,
+    )
+
+
+def _without_padding(image: Any, padded: int, count: int) -> Any:
+    if padded > count and isinstance(image, torch.Tensor) and image.ndim == 4 and image.shape[0] == padded:
+        return image[:count]
+    return image
+
+
+def _with_crops(seg: SEG, crops: Tensor) -> SEG:
+    return seg._replace(cropped_image=crops.cpu().numpy(), control_net_wrapper=None)
+
+
+def _warn(seg: SEG, progress: SegmentProgress, reason: str) -> None:
+    message = f"{progress.name} at {tuple(seg.crop_region)} was left as it was: {reason}"
+    warnings.warn(message, SegmentWarning, stacklevel=2)
