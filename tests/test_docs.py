@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from segs_detailer.sampling.flow import FLOW_SAMPLERS
+from segs_detailer.sampling.samplers import SAMPLERS
+from segs_detailer.sampling.schedules import SCHEDULES
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -33,3 +37,15 @@ def test_python_examples_compile_and_import_what_exists(page):
         compile(block, str(page), "exec")
         imports = re.findall(r"^from segs_detailer.* import .*$", block, re.MULTILINE)
         exec("\n".join(imports), {})
+
+
+def test_every_sampler_and_schedule_has_its_row():
+    text = (ROOT / "docs" / "sampling.md").read_text(encoding="utf-8")
+    tables = (("sampler_name", SAMPLERS), ("scheduler", SCHEDULES))
+    for heading, known in tables:
+        table = text.split(f"| `{heading}` |", 1)[1].split("\n\n", 1)[0]
+        first_cells = [row.split("|")[1] for row in table.splitlines()[2:]]
+        named = [name for cell in first_cells for name in re.findall(r"`([^`]+)`", cell)]
+        assert sorted(named) == sorted(known)
+    wan = re.search(r"\* Samplers: (.*?)\. Those", text, re.DOTALL)
+    assert wan[1].replace("\n", " ").split() == ", ".join(FLOW_SAMPLERS).split()

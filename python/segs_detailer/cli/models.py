@@ -9,7 +9,9 @@ import numpy as np
 from ..detailer import detail_frames
 from ..errors import InvalidArgumentError
 from ..sampling.compute import ComputeOptions
+from ..sampling.diffusers.windows import ContextWindows
 from ..sampling.pipe import BasicPipe
+from ..sampling.stages import SamplingOptions
 
 if TYPE_CHECKING:
     import argparse
@@ -29,6 +31,17 @@ _COMPUTE = (
     "compile",
 )
 """Options for memory and speed, by their names in the parsed arguments."""
+
+_WINDOWS = {
+    "context_length": "length",
+    "context_overlap": "overlap",
+    "context_stride": "stride",
+    "context_order": "order",
+    "context_weights": "weights",
+    "free_noise": "free_noise",
+    "min_frames": "min_frames",
+}
+"""Options for long and short clips, and what they are called in `ContextWindows`."""
 
 
 def sampling_settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -55,18 +68,25 @@ def _check_companions(args: argparse.Namespace) -> None:
     """Refuse options that would have no effect."""
     needs_model = {
         "motion_adapter": args.motion_adapter,
+        "model_config": args.model_config,
+        "lora": args.lora,
+        "as_comfyui": args.as_comfyui,
         "prompt": args.prompt,
         "negative_prompt": args.negative_prompt,
         "prompts": args.prompts,
         "refiner_model": args.refiner_model,
         "inpaint_model": args.inpaint_model,
-        **{name: getattr(args, name) for name in _COMPUTE},
+        **{name: getattr(args, name) for name in (*_WINDOWS, *_COMPUTE)},
     }
     for name, value in needs_model.items():
-        if value and not args.model:
+        if value is not None and value is not False and value != "" and not args.model:
             raise InvalidArgumentError("--" + name.replace("_", "-"), "a model for it: add --model", "none")
-    if args.refiner_motion_adapter and not args.refiner_model:
-        raise InvalidArgumentError("--refiner-motion-adapter", "a model for it: add --refiner-model", "none")
+    for name in ("refiner_motion_adapter", "refiner_prompt", "refiner_negative_prompt"):
+        if getattr(args, name) is not None and not args.refiner_model:
+            option = "--" + name.replace("_", "-")
+            raise InvalidArgumentError(option, "a model for it: add --refiner-model", "none")
+    if args.model_config and not _is_single_file(args.model):
+        raise InvalidArgumentError("--model-config", "a --model of one .safetensors file", args.model)
 
 
 def load_pipes(args: argparse.Namespace, stages: Stages) -> tuple[BasicPipe, dict[str, Any]]:
@@ -90,24 +110,29 @@ def load_pipes(args: argparse.Namespace, stages: Stages) -> tuple[BasicPipe, dic
         pipe = BasicPipe.preview()
     else:
         with stages.stage("load", "model"):
-            pipe = _load(args, args.model, args.motion_adapter)
+            pipe = _load(args, args.model, args.motion_adapter, (args.prompt, args.negative_prompt))
+            for source, weight in args.lora or ():
+                pipe = pipe.load_lora(source, weight=weight)
             if args.refiner_model:
-                settings["refiner_pipe"] = _load(args, args.refiner_model, args.refiner_motion_adapter)
+                settings["refiner_pipe"] = _load(
+                    args, args.refiner_model, args.refiner_motion_adapter, _refiner_prompts(args)
+                )
     # A run over no segments checks every setting before the clip is read.
     detail_frames(np.zeros((1, 8, 8, 3), np.float32), ((8, 8), []), pipe, **settings)
     return pipe, settings
 
 
-def _load(args: argparse.Namespace, model: str, motion_adapter: str | None) -> BasicPipe:
-    return BasicPipe.from_pretrained(
-        model,
-        motion_adapter=motion_adapter,
-        prompt=args.prompt,
-        negative_prompt=args.negative_prompt,
-        torch_dtype=None if args.dtype == "auto" else args.dtype,
-        device=None if args.device == "auto" else args.device,
-        vae_chunk=args.vae_chunk,
-        compute=ComputeOptions(
+def _load(args: argparse.Namespace, model: str, motion_adapter: str | None, prompts: tuple[str, str]) -> BasicPipe:
+    options: dict[str, Any] = {
+        "motion_adapter": motion_adapter,
+        "prompt": prompts[0],
+        "negative_prompt": prompts[1],
+        "torch_dtype": None if args.dtype == "auto" else args.dtype,
+        "device": None if args.device == "auto" else args.device,
+        "windows": _windows(args),
+        "options": SamplingOptions(refiner="recomposite", strict_mask=False) if args.as_comfyui else None,
+        "vae_chunk": args.vae_chunk,
+        "compute": ComputeOptions(
             guidance_batch=not args.no_guidance_batch,
             frame_batch=args.frame_batch,
             channels_last=args.channels_last,
@@ -116,4 +141,28 @@ def _load(args: argparse.Namespace, model: str, motion_adapter: str | None) -> B
             vae_tile=args.vae_tile,
             offload=args.offload,
         ),
-    )
+    }
+    if _is_single_file(model):
+        return BasicPipe.from_single_file(model, config=args.model_config, **options)
+    return BasicPipe.from_pretrained(model, **options)
+
+
+def _is_single_file(model: str | None) -> bool:
+    return model is not None and model.endswith(".safetensors")
+
+
+def _refiner_prompts(args: argparse.Namespace) -> tuple[str, str]:
+    own = (args.refiner_prompt, args.refiner_negative_prompt)
+    base = (args.prompt, args.negative_prompt)
+    return (base[0] if own[0] is None else own[0], base[1] if own[1] is None else own[1])
+
+
+def _windows(args: argparse.Namespace) -> ContextWindows | None:
+    """Context windows as the options say; None, the model's own default, where none is given."""
+    given = {field: getattr(args, name) for name, field in _WINDOWS.items()}
+    given = {field: value for field, value in given.items() if value is not None and value is not False}
+    if not given:
+        return None
+    if "overlap" not in given and "length" in given:
+        given["overlap"] = given["length"] // 4
+    return ContextWindows(**given)

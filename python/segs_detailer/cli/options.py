@@ -77,6 +77,22 @@ def _slices(text: str) -> int | str:
     return int(text)
 
 
+def _share(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def _lora(text: str) -> tuple[str, float]:
+    source, mark, weight = text.rpartition("=")
+    if not mark:
+        return text, 1.0
+    try:
+        return source, float(weight)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{weight!r} in {text!r} is not a number: PATH=WEIGHT") from None
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Parser of the whole command line."""
     parser = _Parser(
@@ -124,6 +140,7 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     _add_sizes(parser)
     _add_sampling(parser)
     _add_models(parser)
+    _add_windows(parser)
     _add_compute(parser)
     _add_encoding(parser)
     _add_common(parser)
@@ -249,10 +266,20 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model",
         metavar="PATH|ID",
-        help="Stable Diffusion or Wan checkpoint in diffusers' layout: a folder or a hub id",
+        help="Stable Diffusion or Wan checkpoint in diffusers' layout: a folder or a hub id; or a .safetensors file",
+    )
+    group.add_argument(
+        "--model-config", metavar="FOLDER", help="configuration of a --model of one file, in diffusers' layout"
     )
     group.add_argument(
         "--motion-adapter", metavar="PATH|ID", help="AnimateDiff motion module; without one frames are independent"
+    )
+    group.add_argument(
+        "--lora",
+        type=_lora,
+        action="append",
+        metavar="PATH|ID[=W]",
+        help="LoRA or motion LoRA of --model, and its weight (default: 1); may be given more than once",
     )
     group.add_argument("--prompt", default="", metavar="TEXT", help="what the subjects show")
     group.add_argument("--negative-prompt", default="", metavar="TEXT", help="what they must not show")
@@ -263,13 +290,43 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--refiner-model", metavar="PATH|ID", help="checkpoint that does the last steps")
     group.add_argument("--refiner-motion-adapter", metavar="PATH|ID", help="the refiner's motion module")
+    group.add_argument("--refiner-prompt", metavar="TEXT", help="the refiner's own prompt (default: --prompt)")
+    group.add_argument("--refiner-negative-prompt", metavar="TEXT", help="likewise (default: --negative-prompt)")
     group.add_argument("--inpaint-model", action="store_true", help="--model is an inpainting checkpoint")
+    group.add_argument(
+        "--as-comfyui",
+        action="store_true",
+        help="mask and refiner as in ComfyUI with Impact Pack to the letter, where the default improves on them",
+    )
     group.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     group.add_argument(
         "--dtype",
         choices=["auto", "float32", "float16", "bfloat16"],
         default="auto",
         help="number format of the models (default: float16 on a GPU, else float32)",
+    )
+
+
+def _add_windows(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("long and short clips", "How a motion module sees a clip.")
+    group.add_argument(
+        "--context-length", type=_count, metavar="N", help="frames of a context window (default: 16, or the module's)"
+    )
+    group.add_argument(
+        "--context-overlap", type=_share, metavar="N", help="frames that windows share (default: a quarter of a window)"
+    )
+    group.add_argument(
+        "--context-stride", type=_count, metavar="N", help="above 1, more windows over every 2nd, 4th, ... frame"
+    )
+    group.add_argument(
+        "--context-order", choices=["uniform", "looped", "static"], help="how windows move (default: uniform)"
+    )
+    group.add_argument(
+        "--context-weights", choices=["pyramid", "linear", "flat"], help="how windows are blended (default: pyramid)"
+    )
+    group.add_argument("--free-noise", action="store_true", help="windows start from the same noise, shuffled")
+    group.add_argument(
+        "--min-frames", type=_count, metavar="N", help="lengthen shorter clips by running back and forth (default: 1)"
     )
 
 

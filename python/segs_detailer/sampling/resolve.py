@@ -41,9 +41,9 @@ def sampler_for(model: Any, clip: Any, vae: Any) -> Sampler:
     Parameters
     ----------
     model : object
-        An object with the `Sampler` protocol, which is returned as it is; a model of a registered backend; a `DiffusersModel` or `WanModel`; a UNet of
-        diffusers, which gets the noise levels of SD 1.5, or of AnimateDiff if it has motion modules; or Wan's
-        transformer, which gets Wan's.
+        An object with the `Sampler` protocol, which is returned as it is; a model of a registered backend; a
+        `DiffusersModel` or `WanModel`; a UNet of diffusers, which gets the noise levels of SD 1.5, or of AnimateDiff if
+        it has motion modules; or Wan's transformer, which gets Wan's.
     clip : object
         For registered backends; the others do not need it, as conditioning is encoded already.
     vae : object

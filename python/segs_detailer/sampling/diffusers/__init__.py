@@ -1,1 +1,1 @@
-"""Diffusion models of diffusers behind the `Sampler` protocol. diffusers itself is imported when something is loaded."""
+"""Diffusion models of diffusers behind the `Sampler` protocol. diffusers is imported when something is loaded."""
