@@ -20,7 +20,8 @@ LAYERS = [
     {"masks", "sampling", "video"},
     {"detailer", "detect"},
     {"nodes"},
-    {"cli", "comfyui"},
+    {"comfyui"},
+    {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(

@@ -6,6 +6,7 @@ import argparse
 from fractions import Fraction
 from typing import NoReturn
 
+from .comfyui import add_comfyui
 
 __all__ = ["build_parser"]
 
@@ -104,6 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     _add_run(commands)
     _add_preview(commands)
+    add_comfyui(commands)
     return parser
 
 

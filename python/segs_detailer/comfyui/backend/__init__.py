@@ -1,0 +1,7 @@
+"""Sampling with a running ComfyUI's own models; its modules are imported only where one of its models came in."""
+
+from __future__ import annotations
+
+from segs_detailer.comfyui.backend.registration import node_progress, register
+
+__all__ = ["node_progress", "register"]

@@ -1,0 +1,198 @@
+"""The detailer's sampler over a graph's model: ComfyUI samples, so whatever is applied to the model works."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import comfy.sample
+import comfy.samplers
+import torch
+
+from segs_detailer.comfyui.backend.differential import threshold_for, with_threshold
+from segs_detailer.comfyui.backend.stages import StagedRun
+from segs_detailer.comfyui.backend.vae import GraphVAE
+from segs_detailer.errors import InvalidArgumentError, ModelError
+from segs_detailer.sampling.stages import total_steps
+from segs_detailer.sampling.wan.sampler import clip_mask
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from segs_detailer.sampling.protocol import Conditioning, Geometry, RefinerStage, SampleJob
+
+__all__ = ["ComfySampler"]
+
+# Channel value of a masked pixel in what inpainting checkpoints are shown.
+_GREY = 0.5
+
+
+class ComfySampler:
+    """A ComfyUI model and VAE behind the detailer's protocol. Latents are those of ComfyUI's LATENT.
+
+    Parameters
+    ----------
+    model : ModelPatcher
+        The model, with whatever is applied to it.
+    vae : comfy.sd.VAE
+        The VAE.
+
+    Raises
+    ------
+    ModelError
+        `vae` is no VAE of ComfyUI.
+    """
+
+    def __init__(self, model: Any, vae: Any) -> None:
+        self.model = model
+        self._vae = GraphVAE(vae)
+
+    @property
+    def geometry(self) -> Geometry:
+        """Sizes and frame counts that the VAE can take."""
+        return self._vae.geometry
+
+    @property
+    def sampler_names(self) -> list[str]:
+        """ComfyUI's samplers, and those that other packs added."""
+        return list(comfy.samplers.KSampler.SAMPLERS)
+
+    @property
+    def scheduler_names(self) -> list[str]:
+        """ComfyUI's schedulers, and those that other packs added."""
+        return list(comfy.samplers.KSampler.SCHEDULERS)
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Encode `(B, H, W, 3)` in [0, 1], see `GraphVAE.encode`."""
+        return self._vae.encode(frames)
+
+    def decode(self, latents: Tensor, *, full_precision: bool = False) -> Tensor:
+        """Decode to `(B, H, W, 3)` in [0, 1], see `GraphVAE.decode`."""
+        return self._vae.decode(latents, full_precision=full_precision)
+
+    def to_model(self, latents: Tensor) -> Tensor:
+        """Scale latents of the VAE as the model takes them, and as callbacks see them."""
+        scaled: Tensor = self.model.model.process_latent_in(latents)
+        return scaled
+
+    def sample(self, latents: Tensor, job: SampleJob) -> Tensor:
+        """Repaint latents.
+
+        Parameters
+        ----------
+        latents : Tensor
+            `(B, C, h, w)`, or `(1, C, T, h, w)` of a video VAE; not changed.
+        job : SampleJob
+            The job. `negative` may be a placeholder, or empty, for models that take guidance as a number.
+
+        Returns
+        -------
+        Tensor
+            The last prediction, of the same shape; `latents` itself where the schedule leaves no steps to run.
+
+        Raises
+        ------
+        ModelError
+            The refiner is not a ComfyUI model, or works on other latents.
+        InvalidArgumentError
+            `inpaint_model` with a model of clips, or noise of another shape.
+        """
+        total = total_steps(job.steps, job.denoise)
+        start = total - job.steps
+        schedule = _schedule(self.model, job, total)
+        sigmas = _last_steps(schedule, start, total)
+        if len(sigmas) < 2:
+            return latents
+        source: Tensor = comfy.sample.fix_empty_latent_channels(self.model, latents)
+        run = StagedRun(
+            job=job,
+            schedule=schedule,
+            steps=len(sigmas) - 1,
+            source=source,
+            noise=_noise(source, job),
+            mask=self._mask(job, source),
+        )
+        positive, negative = self._conditioning(job, source)
+        differential = job.differential and run.mask is not None
+        threshold = threshold_for(self.model, sigmas) if differential else None
+        refiner = job.refiner
+        split = job.steps if refiner is None else math.floor(job.steps * (1 - refiner.ratio))
+        result: Tensor = source
+        if split > 0:
+            result = run.stage(with_threshold(self.model, threshold), positive, negative, sigmas[: split + 1])
+        if refiner is not None and len(sigmas[split:]) > 1:
+            model = with_threshold(_refiner_model(self.model, refiner), threshold)
+            result = run.stage(model, refiner.positive, refiner.negative, sigmas[split:])
+        # Models of clips take even single pictures with an axis for time.
+        return result.reshape(latents.shape).to(latents)
+
+    def _mask(self, job: SampleJob, source: Tensor) -> Tensor | None:
+        if job.noise_mask is None or source.ndim == 4:
+            # ComfyUI itself brings the masks of pictures to the latents' size.
+            return job.noise_mask
+        return clip_mask(job.noise_mask, source, self._vae.frames_per_latent)
+
+    def _conditioning(self, job: SampleJob, source: Tensor) -> tuple[Conditioning, Conditioning]:
+        """Show the mask and the masked picture to an inpainting checkpoint, by the keys that ComfyUI reads."""
+        if not job.inpaint_model:
+            return job.positive, job.negative
+        if source.ndim != 4:
+            raise InvalidArgumentError("inpaint_model", "False for models of clips: the noise mask is enough", "True")
+        count, height, width, _ = job.pixels.shape
+        mask = job.pixels.new_ones((1, height, width)) if job.noise_mask is None else job.noise_mask.to(job.pixels)
+        kept = 1 - mask[..., None].round()
+        masked = (job.pixels[..., :3] - _GREY) * kept + _GREY
+        # One mask for all frames still means a masked picture of each.
+        shown = {"concat_latent_image": self.encode(masked.expand(count, -1, -1, -1)), "concat_mask": mask[:, None]}
+        return _with_values(job.positive, shown), _with_values(job.negative, shown)
+
+
+def _schedule(model: Any, job: SampleJob, total: int) -> Tensor:
+    """Return all noise levels: the named schedule's, by ComfyUI's own rule for each sampler, or the caller's."""
+    if job.scheduler_func is not None:
+        return torch.as_tensor(job.scheduler_func(model, job.sampler_name, total)).float().cpu()
+    sampler = comfy.samplers.KSampler(
+        model,
+        steps=total,
+        device=torch.device("cpu"),
+        sampler=job.sampler_name,
+        scheduler=job.scheduler,
+        denoise=1.0,
+        model_options=model.model_options,
+    )
+    levels: Tensor = sampler.sigmas.float().cpu()
+    return levels
+
+
+def _last_steps(schedule: Tensor, start: int, end: int) -> Tensor:
+    sigmas = schedule[start : end + 1].clone()
+    if len(sigmas) and end < len(schedule) - 1:
+        sigmas[-1] = 0
+    return sigmas
+
+
+def _noise(source: Tensor, job: SampleJob) -> Tensor:
+    if job.noise is None:
+        noise: Tensor = comfy.sample.prepare_noise(source, job.seed)
+        return noise
+    if job.noise.shape != source.shape:
+        raise InvalidArgumentError("noise", f"shape {tuple(source.shape)}", f"shape {tuple(job.noise.shape)}")
+    return job.noise
+
+
+def _refiner_model(base: Any, refiner: RefinerStage) -> Any:
+    if not isinstance(refiner.sampler, ComfySampler):
+        raise ModelError(f"the refiner is a {type(refiner.sampler).__name__}: expected a ComfyUI model as the base is")
+    model = refiner.sampler.model
+    own, others = base.get_model_object("latent_format"), model.get_model_object("latent_format")
+    if type(own) is not type(others):
+        raise ModelError(
+            f"the refiner works on {type(others).__name__} latents, the base model on {type(own).__name__} latents"
+        )
+    return model
+
+
+def _with_values(conditioning: Any, values: dict[str, Any]) -> Any:
+    if not isinstance(conditioning, (list, tuple)):
+        return conditioning
+    return [[embedding, {**details, **values}] for embedding, details in conditioning]

@@ -1,0 +1,82 @@
+"""The functions of the detailing nodes: the node classes' own steps, with ComfyUI's progress and cancellation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from segs_detailer import nodes
+from segs_detailer.comfyui import backend
+from segs_detailer.detailer.run import detail_and_paste, detail_segs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from segs_detailer.segs import SEGS
+
+__all__ = ["detail_frames", "detail_segments", "paste_segments"]
+
+
+def detail_segments(image_frames: Tensor, segs: SEGS, **settings: Any) -> tuple[SEGS, list[Tensor]]:
+    """Repaint each segment on the frames as they came.
+
+    Parameters
+    ----------
+    image_frames : Tensor
+        `(B, H, W, 3 or 4)` float32 in [0, 1].
+    segs : SEGS
+        The segments.
+    **settings : object
+        The other inputs of `nodes.SEGSDetailerForAnimateDiff.doit`.
+
+    Returns
+    -------
+    segs : SEGS
+        The repainted segments.
+    cnet_images : list of Tensor
+        At least one image.
+    """
+    run = _run(settings)
+    with run.models.in_use():
+        detailed, cnet_images = detail_segs(image_frames, segs, run)
+    return detailed, cnet_images or nodes.no_images()
+
+
+def detail_frames(image_frames: Tensor, segs: SEGS, **settings: Any) -> tuple[Tensor, SEGS, Any, list[Tensor]]:
+    """Repaint and paste each segment in turn.
+
+    Parameters
+    ----------
+    image_frames : Tensor
+        `(B, H, W, 3 or 4)` float32 in [0, 1]; not changed.
+    segs : SEGS
+        The segments.
+    **settings : object
+        The other inputs of `nodes.DetailerForEachPipeForAnimateDiff.doit`.
+
+    Returns
+    -------
+    image : Tensor
+        The detailed frames.
+    segs : SEGS
+        The repainted segments.
+    basic_pipe : tuple
+        As it came.
+    cnet_images : list of Tensor
+        At least one image.
+    """
+    run = _run(settings)
+    with run.models.in_use():
+        image, detailed, cnet_images = detail_and_paste(image_frames, segs, run)
+    return image, detailed, settings["basic_pipe"], cnet_images or nodes.no_images()
+
+
+def paste_segments(
+    image: Tensor, segs: SEGS, feather: int, alpha: int, ref_image_opt: Tensor | None = None
+) -> tuple[Tensor]:
+    """Paste the crops of segments into frames, see `nodes.SEGSPaste.doit`."""
+    return nodes.SEGSPaste.doit(image, segs, feather, alpha, ref_image_opt)
+
+
+def _run(settings: dict[str, Any]) -> Any:
+    backend.register()
+    return nodes.run_of(**settings, observer=backend.node_progress(settings["basic_pipe"]))

@@ -1,0 +1,22 @@
+"""Names of samplers and schedulers: ComfyUI's where it runs, with what other packs added, else this package's."""
+
+from __future__ import annotations
+
+import sys
+
+from segs_detailer.sampling.samplers import SAMPLERS
+from segs_detailer.sampling.schedules import SCHEDULES
+
+__all__ = ["sampler_names", "scheduler_names"]
+
+
+def sampler_names() -> list[str]:
+    """Names that `sampler_name` takes."""
+    comfy_samplers = sys.modules.get("comfy.samplers")
+    return list(SAMPLERS if comfy_samplers is None else comfy_samplers.KSampler.SAMPLERS)
+
+
+def scheduler_names() -> list[str]:
+    """Names that `scheduler` takes."""
+    comfy_samplers = sys.modules.get("comfy.samplers")
+    return list(SCHEDULES if comfy_samplers is None else comfy_samplers.KSampler.SCHEDULERS)

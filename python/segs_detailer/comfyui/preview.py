@@ -1,0 +1,134 @@
+"""The preview node: frames with the segments' boxes, regions and masks drawn in."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from segs_detailer.comfyui.declaration import Shown
+from segs_detailer.detailer.crops import check_frames
+from segs_detailer.ops import crop_frames
+from segs_detailer.segs import mask_frames, scale_match
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from segs_detailer.segs import SEG, SEGS, Box
+
+__all__ = ["draw_segments", "preview_segments"]
+
+_COLOURS = ((255, 214, 10), (48, 209, 88), (100, 210, 255), (255, 159, 10), (191, 90, 242), (255, 105, 97))
+_MASK_TINT = np.array([1.0, 0.15, 0.3], np.float32)
+_MASK_OPACITY = 0.4
+# Lines and letters grow with the picture: shares of its shorter side.
+_LINE = 1 / 250
+_LETTERS = 1 / 30
+_LEAST_LETTERS = 10
+
+
+def preview_segments(image_frames: Tensor, segs: SEGS, max_images: int = 4) -> Shown:
+    """Draw segments into frames spread over the clip.
+
+    Parameters
+    ----------
+    image_frames : Tensor
+        `(B, H, W, 3 or 4)` float32 in [0, 1].
+    segs : SEGS
+        The segments; rescaled where they were made for another frame size.
+    max_images : int
+        Frames to show, from 1.
+
+    Returns
+    -------
+    Shown
+        The pictures, `(N, H, W, 3)`; in ComfyUI also as images on the node.
+    """
+    check_frames("image_frames", image_frames)
+    matched = scale_match(segs, image_frames.shape)
+    count = image_frames.shape[0]
+    shown = min(max_images, count)
+    places = [round((place + 0.5) * count / shown - 0.5) for place in range(shown)]
+    pictures = [draw_segments(image_frames[place].cpu().numpy(), matched[1], place, count) for place in places]
+    if not pictures:
+        return Shown((image_frames[..., :3],), {"images": []})
+    stack = torch.from_numpy(np.stack([np.asarray(picture, np.float32) / 255 for picture in pictures]))
+    return Shown((stack.to(image_frames.device),), {"images": _saved(pictures)})
+
+
+def draw_segments(frame: NDArray[np.float32], segs: list[SEG], index: int, count: int) -> Image.Image:
+    """Draw masks as a red tint, bounding boxes thick, crop regions thin, each segment in its own colour.
+
+    Parameters
+    ----------
+    frame : ndarray
+        `(H, W, 3 or 4)` float32 in [0, 1].
+    segs : list of SEG
+        Segments in the frame's size.
+    index, count : int
+        Which frame of how many: chooses the mask where there is one for each.
+
+    Returns
+    -------
+    Image
+        RGB.
+    """
+    pixels = frame[..., :3].copy()
+    for seg in segs:
+        _tint(pixels, seg, index, count)
+    image = Image.fromarray((pixels.clip(0, 1) * 255 + 0.5).astype(np.uint8))
+    draw = ImageDraw.Draw(image)
+    line = max(1, round(min(image.size) * _LINE))
+    letters = _font(max(_LEAST_LETTERS, round(min(image.size) * _LETTERS)))
+    for number, seg in enumerate(segs):
+        colour = _COLOURS[number % len(_COLOURS)]
+        _outline(draw, seg.crop_region, colour, line)
+        _outline(draw, seg.bbox, colour, 3 * line)
+        place = (max(seg.bbox[0], 0) + 4 * line, max(seg.bbox[1], 0) + 4 * line)
+        draw.text(place, f"{number + 1} {seg.label}", fill=colour, font=letters, stroke_width=line, stroke_fill=0)
+    return image
+
+
+def _tint(pixels: NDArray[np.float32], seg: SEG, index: int, count: int) -> None:
+    x1, y1, x2, y2 = seg.crop_region
+    masks = mask_frames(seg.cropped_mask, (y2 - y1, x2 - x1), count, like=np.empty(0, np.float32))
+    mask = masks[index if len(masks) == count else 0]
+    height, width = pixels.shape[:2]
+    # What passes the frame is not drawn: the mask is cut to the frame as frames are cut to a region.
+    whole = crop_frames(mask[None, :, :, None], (-x1, -y1, width - x1, height - y1), fill=0.0)[0]
+    pixels += _MASK_OPACITY * whole * (_MASK_TINT - pixels)
+
+
+def _outline(draw: ImageDraw.ImageDraw, box: Box, colour: tuple[int, int, int], width: int) -> None:
+    x1, y1, x2, y2 = box
+    if x2 > x1 and y2 > y1:
+        draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=colour, width=width)
+
+
+def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    try:
+        return ImageFont.load_default(size)
+    except (ImportError, OSError):
+        # Pillow was built without FreeType.
+        return ImageFont.load_default()
+
+
+def _saved(pictures: list[Image.Image]) -> list[dict[str, Any]]:
+    """Write pictures where ComfyUI's browser side reads them; nowhere without ComfyUI."""
+    folder_paths = sys.modules.get("folder_paths")
+    if folder_paths is None:
+        return []
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    saved = []
+    for number, picture in enumerate(pictures):
+        name = f"segs_preview_{uuid4().hex[:12]}_{number}.png"
+        picture.save(folder / name, compress_level=1)
+        saved.append({"filename": name, "subfolder": "", "type": "temp"})
+    return saved

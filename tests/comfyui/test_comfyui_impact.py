@@ -1,0 +1,175 @@
+"""Impact Pack beside our nodes in one running ComfyUI: the same inputs, and each other's SEGS."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import comfy_server
+import numpy as np
+import pytest
+from comfy_server import ComfyServer, base_folder, end_of
+from test_comfyui_server import SAMPLING, graph, keep, node
+
+VARIABLE = "IMPACT_PACK_PATH"
+
+pytestmark = [
+    pytest.mark.skipif(not os.environ.get(comfy_server.VARIABLE), reason=comfy_server.REASON),
+    pytest.mark.skipif(not os.environ.get(VARIABLE), reason=f"{VARIABLE} does not name an Impact Pack checkout"),
+]
+
+TOLERANCE = 3 / 255
+THEIRS = "DetailerForEachPipeForAnimateDiff"
+OURS = "SegsDetailerForVideo"
+
+# Detectors and a companion repository that its nodes for clips never call.
+STUBS = {
+    "stubs/segment_anything.py": "SamPredictor = sam_model_registry = None\n",
+    "stubs/piexif.py": "",
+    "impact_subpack/impact/subpack_nodes.py": "NODE_CLASS_MAPPINGS = {}\nNODE_DISPLAY_NAME_MAPPINGS = {}\n",
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    base = base_folder(tmp_path_factory.mktemp("comfyui"))
+    pack = base / "custom_nodes" / "ComfyUI-Impact-Pack"
+    shutil.copytree(os.environ[VARIABLE], pack, ignore=shutil.ignore_patterns(".git", "__pycache__"))
+    for name, text in STUBS.items():
+        (pack / name).parent.mkdir(parents=True, exist_ok=True)
+        (pack / name).write_text(text, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        paths = [str(pack / "stubs"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        patch.setenv("PYTHONPATH", os.pathsep.join(path for path in paths if path))
+        server = ComfyServer(base, "--disable-api-nodes")
+    yield server
+    server.stop()
+
+
+def detail(kind, **changes):
+    inputs = {"image_frames": ["clip", 0], "segs": ["segs", 0], "basic_pipe": ["pipe", 0], "feather": 5, **SAMPLING}
+    return node(kind, **{**inputs, **changes})
+
+
+def still(**nodes):
+    """Boxes of 32 pixels, and crops of 64: working sizes that need no rounding."""
+    prompt = {**graph(**nodes), "clip": node("TinyClip", frames=4, speed=0)}
+    prompt["segs"]["inputs"]["crop_factor"] = 2.0
+    return prompt
+
+
+def test_both_packs_are_there(server):
+    known = server.get("/object_info")
+    assert {THEIRS, OURS, "SEGSPaste", "SegsDetailerPaste"} <= set(known)
+    assert known["SEGSPaste"]["python_module"] == "custom_nodes.ComfyUI-Impact-Pack"
+    assert Path(known[OURS]["python_module"]).name == "custom_nodes.segs-detailer"
+
+
+def test_every_input_of_theirs_is_one_of_ours(server):
+    known = server.get("/object_info")
+    for theirs, ours in (
+        (THEIRS, OURS),
+        ("SEGSDetailerForAnimateDiff", "SegsDetailerSegsForVideo"),
+        ("SEGSPaste", "SegsDetailerPaste"),
+        ("ToBasicPipe", "SegsDetailerToBasicPipe"),
+        ("FromBasicPipe_v2", "SegsDetailerFromBasicPipe"),
+    ):
+        for group in ("required", "optional"):
+            names = known[theirs]["input_order"].get(group, [])
+            own = known[ours]["input_order"].get(group, [])
+            # In their order, with ours in between or after.
+            assert [name for name in own if name in names] == names
+            for name in names:
+                kinds = [known[pack]["input"][group][name][0] for pack in (theirs, ours)]
+                kinds = ["COMBO" if isinstance(kind, list) else kind for kind in kinds]
+                assert kinds[0] == kinds[1], (ours, name)
+        assert list(known[ours]["output"]) == list(known[theirs]["output"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"guide_size": 64, "guide_size_for": False},
+        {"guide_size": 64},
+        {"guide_size": 64, "sampler_name": "dpmpp_2m", "scheduler": "karras", "steps": 5},
+        {"guide_size": 64, "sampler_name": "dpmpp_2m_sde", "denoise": 0.4},
+        {"guide_size": 64, "sampler_name": "euler_ancestral", "cfg": 1.0},
+        {"guide_size": 64, "sampler_name": "ddim", "scheduler": "ddim_uniform"},
+        {"guide_size": 64, "sampler_name": "uni_pc", "denoise": 0.3},
+        {"guide_size": 96, "max_size": 96, "guide_size_for": False},
+    ],
+    ids=lambda changes: "-".join(map(str, changes.values())),
+)
+def test_the_same_inputs_give_the_same_frames(server, changes):
+    prompt = still(
+        theirs=detail(THEIRS, **changes),
+        ours=detail(OURS, **changes),
+        keep_theirs=keep("theirs", image=["theirs", 0]),
+        keep_ours=keep("ours", image=["ours", 0]),
+        keep_before=keep("before", image=["clip", 0]),
+    )
+    assert end_of(server.run(prompt)) == "execution_success"
+    theirs, ours, before = (server.kept(name)["image"] for name in ("theirs", "ours", "before"))
+    assert np.abs(theirs - before).max() > 0.1
+    assert np.abs(theirs - ours).max() <= TOLERANCE
+
+
+def test_their_segs_in_our_nodes_and_ours_in_theirs(server):
+    settings = {"guide_size": 64, "guide_size_for": False}
+    widgets = {"combined": False, "crop_factor": 2.0, "bbox_fill": False, "drop_size": 4, "contour_fill": False}
+    prompt = still(
+        their_segs=node("MaskToSEGS_for_AnimateDiff", mask=["clip", 1], **widgets),
+        ours=detail(OURS, segs=["their_segs", 0], **settings),
+        our_crops=node(
+            "SegsDetailerSegsForVideo",
+            image_frames=["clip", 0],
+            segs=["their_segs", 0],
+            basic_pipe=["pipe", 0],
+            **{**SAMPLING, **settings},
+        ),
+        their_paste=node("SEGSPaste", image=["clip", 0], segs=["our_crops", 0], feather=5, alpha=255),
+        their_crops=node(
+            "SEGSDetailerForAnimateDiff",
+            image_frames=["clip", 0],
+            segs=["segs", 0],
+            basic_pipe=["pipe", 0],
+            **{**SAMPLING, **settings},
+        ),
+        our_paste=node("SegsDetailerPaste", image=["clip", 0], segs=["their_crops", 0], feather=5, alpha=255),
+        chosen=node(
+            "SegsDetailerOrder", segs=["their_segs", 0], by="confidence", descending=True, take_start=0, take_count=0
+        ),
+        their_filter=node("ImpactSEGSLabelFilter", segs=["chosen", 0], preset="all", labels="A"),
+        keep_ours=keep("ours", image=["ours", 0]),
+        keep_their_paste=keep("their_paste", image=["their_paste", 0]),
+        keep_our_paste=keep("our_paste", image=["our_paste", 0]),
+        keep_filter=keep("filter", segs=["their_filter", 0]),
+        keep_segs=keep("our_segs", segs=["segs", 0]),
+    )
+    assert end_of(server.run(prompt)) == "execution_success"
+    ours, their_paste, our_paste = (server.kept(name)["image"] for name in ("ours", "their_paste", "our_paste"))
+    # The subjects do not overlap, so that one after the other is the same as all and then pasted.
+    assert np.abs(ours - their_paste).max() <= TOLERANCE
+    assert np.abs(ours - our_paste).max() <= TOLERANCE
+    filtered, own = server.kept("filter"), server.kept("our_segs")
+    assert filtered["size"].tolist() == [96, 128]
+    regions = {tuple(filtered[f"region_{index}"]) for index in range(2)}
+    assert regions == {tuple(own[f"region_{index}"]) for index in range(2)}
+
+
+def test_their_pipe_and_their_hook(server):
+    prompt = still(
+        their_pipe=node(
+            "ToBasicPipe",
+            **{name: ["model", place] for place, name in enumerate(("model", "clip", "vae", "positive", "negative"))},
+        ),
+        hook=node("DenoiseSchedulerDetailerHookProvider", schedule_for_cycle="simple", target_denoise=0.2),
+        hooked=detail(OURS, basic_pipe=["their_pipe", 0], detailer_hook=["hook", 0]),
+        free=detail(OURS, basic_pipe=["their_pipe", 0]),
+        keep_hooked=keep("hooked", image=["hooked", 0]),
+        keep_free=keep("free", image=["free", 0]),
+    )
+    assert end_of(server.run(prompt)) == "execution_success"
+    assert np.isfinite(server.kept("hooked")["image"]).all()
+    assert server.kept("free")["image"].shape == server.kept("hooked")["image"].shape

@@ -1,0 +1,320 @@
+"""The nodes in a running ComfyUI: prompts queued over HTTP, on tiny models of ComfyUI's own classes."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import comfy_server
+import numpy as np
+import pytest
+from comfy_server import ComfyServer, base_folder, end_of
+
+from segs_detailer.comfyui.nodes import NODES
+
+pytestmark = pytest.mark.skipif(not os.environ.get(comfy_server.VARIABLE), reason=comfy_server.REASON)
+
+STEPS = 3
+SAMPLING = {
+    "guide_size": 64,
+    "guide_size_for": True,
+    "max_size": 96,
+    "seed": 7,
+    "steps": STEPS,
+    "cfg": 3.0,
+    "sampler_name": "euler",
+    "scheduler": "normal",
+    "denoise": 0.5,
+    "refiner_ratio": 0.4,
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = ComfyServer(base_folder(tmp_path_factory.mktemp("comfyui")), "--disable-api-nodes")
+    yield server
+    server.stop()
+
+
+def node(kind, **inputs):
+    return {"class_type": kind, "inputs": inputs}
+
+
+def graph(prefix="", seconds_per_step=0.0, inpaint=False, frames=4, **nodes):
+    """Model, clip and segments, and what is done with them."""
+    return {
+        "model": node("TinyModel", seed=1, seconds_per_step=seconds_per_step, inpaint=inpaint),
+        "clip": node("TinyClip", frames=frames),
+        "pipe": node(
+            f"{prefix}SegsDetailerToBasicPipe",
+            model=["model", 0],
+            clip=["model", 1],
+            vae=["model", 2],
+            positive=["model", 3],
+            negative=["model", 4],
+        ),
+        "segs": node(
+            f"{prefix}SegsDetailerMaskToSegs",
+            masks=["clip", 1],
+            combined=False,
+            crop_factor=1.5,
+            bbox_fill=False,
+            drop_size=4,
+            contour_fill=False,
+        ),
+        **nodes,
+    }
+
+
+def detailer(prefix="", **changes):
+    inputs = {
+        "image_frames": ["clip", 0],
+        "segs": ["segs", 0],
+        "basic_pipe": ["pipe", 0],
+        "feather": 4,
+        **SAMPLING,
+        **changes,
+    }
+    return node(f"{prefix}SegsDetailerForVideo", **inputs)
+
+
+def keep(name, **inputs):
+    return node("Keep", name=name, **inputs)
+
+
+def detailed(server, name, prefix="", model=None, **changes):
+    """Frames as one detailer leaves them."""
+    prompt = {**graph(prefix), **(model or {}), "detail": detailer(prefix, **changes)}
+    prompt["keep"] = keep(name, image=["detail", 0])
+    assert end_of(server.run(prompt)) == "execution_success"
+    return server.kept(name)["image"]
+
+
+@pytest.fixture(scope="module")
+def frames(server):
+    assert end_of(server.run({"clip": node("TinyClip", frames=4), "keep": keep("frames", image=["clip", 0])}))
+    return server.kept("frames")["image"]
+
+
+def touched(frames):
+    """Where the masks are, and their feather."""
+    inside = np.zeros(frames.shape[:3], bool)
+    for index in range(len(frames)):
+        inside[index, 16:56, 12 + 2 * index : 52 + 2 * index] = True
+        inside[index, 46:86, 76:116] = True
+    return inside
+
+
+# What ComfyUI knows of the nodes
+
+
+@pytest.fixture(scope="module")
+def known(server):
+    return server.get("/object_info")
+
+
+@pytest.mark.parametrize("declared", NODES, ids=lambda declared: declared.id)
+def test_schema_and_classic_class_say_the_same(known, declared):
+    schema, classic = known[declared.id], known[f"Classic{declared.id}"]
+    assert schema["python_module"] == "custom_nodes.segs-detailer"
+    # ComfyUI gives output nodes with a schema the prompt as hidden inputs.
+    assert {**schema["input_order"], "hidden": 0} == {**classic["input_order"], "hidden": 0}
+    for name in ("output", "output_is_list", "output_name", "output_tooltips", "description", "category"):
+        assert schema[name] == classic[name], name
+    assert schema["output_node"] == classic["output_node"] == declared.is_output
+    assert schema["display_name"] == declared.display_name
+    for group, inputs in classic["input"].items():
+        for name, (kind, options) in inputs.items():
+            their_kind, theirs = schema["input"][group][name]
+            if isinstance(kind, list):
+                assert (their_kind, theirs["options"]) == ("COMBO", kind)
+            else:
+                assert their_kind == kind
+            assert {key: theirs.get(key) for key in options} == options
+
+
+def test_the_lists_are_comfyuis(known):
+    ours, theirs = known["SegsDetailerForVideo"]["input"]["required"], known["KSampler"]["input"]["required"]
+    assert ours["sampler_name"][1]["options"] == theirs["sampler_name"][0]
+    assert ours["scheduler"][1]["options"] == theirs["scheduler"][0]
+
+
+def test_the_log_tells_of_no_failure(server):
+    log = server.log.read_text(errors="replace")
+    # The nodes' folders, and not those parts of ComfyUI whose packages are missing here.
+    assert not re.search(r"Cannot import .*(segs-detailer|tiny_nodes)", log)
+    assert "Unable to parse pyproject.toml" not in log
+
+
+# Runs
+
+
+@pytest.mark.parametrize("prefix", ["", "Classic"], ids=["schema", "classic"])
+def test_a_graph_from_masks_to_pasted_frames(server, frames, prefix):
+    prompt = graph(
+        prefix,
+        detail=detailer(prefix),
+        keep=keep(f"{prefix}whole", image=["detail", 0], segs=["detail", 1]),
+        preview=node(f"{prefix}SegsDetailerPreview", image_frames=["detail", 0], segs=["detail", 1], max_images=2),
+        drawn=keep(f"{prefix}drawn", image=["preview", 0]),
+    )
+    events = server.run(prompt)
+    assert end_of(events) == "execution_success"
+    kept = server.kept(f"{prefix}whole")
+    image = kept["image"]
+    assert image.shape == frames.shape
+    inside = touched(frames)
+    assert np.array_equal(image[~inside], frames[~inside])
+    for region in (kept["region_0"], kept["region_1"]):
+        x1, y1, x2, y2 = region[4:]
+        assert np.abs(image - frames)[:, y1:y2, x1:x2].mean(axis=(1, 2, 3)).min() > 0.01
+    assert kept["crop_0"].shape[0] == len(frames)
+    assert server.kept(f"{prefix}drawn")["image"].shape == (2, *frames.shape[1:])
+
+    texts = [event for event in events if isinstance(event, dict)]
+    steps = [e["data"] for e in texts if e["type"] == "progress" and e["data"]["node"] == "detail"]
+    # One bar for both segments, which never goes back.
+    assert {data["max"] for data in steps} == {2 * STEPS}
+    values = [data["value"] for data in steps]
+    assert values == sorted(values)
+    assert set(values) == set(range(2 * STEPS + 1))
+    assert any(isinstance(event, bytes) for event in events), "no preview came"
+    shown = next(e["data"]["output"] for e in texts if e["type"] == "executed" and e["data"]["node"] == "preview")
+    assert len(shown["images"]) == 2
+    assert all((server.base / "temp" / picture["filename"]).is_file() for picture in shown["images"])
+
+
+def test_both_forms_of_the_nodes_give_the_same_pixels(server):
+    assert np.array_equal(detailed(server, "schema"), detailed(server, "classic", prefix="Classic"))
+
+
+def test_segs_detailer_filter_order_and_paste(server, frames):
+    inputs = {"image_frames": ["clip", 0], "segs": ["first", 0], "basic_pipe": ["pipe", 0], **SAMPLING}
+    prompt = graph(
+        all=node("SegsDetailerFilter", segs=["segs", 0], labels="A", min_area=0, max_area=0, min_confidence=0.0),
+        first=node("SegsDetailerOrder", segs=["all", 0], by="x1", descending=False, take_start=0, take_count=1),
+        crops=node("SegsDetailerSegsForVideo", **inputs),
+        paste=node("SegsDetailerPaste", image=["clip", 0], segs=["crops", 0], feather=4, alpha=255),
+        keep=keep("parts", image=["paste", 0], segs=["crops", 0]),
+        whole=detailer(segs=["first", 0]),
+        keep_whole=keep("one", image=["whole", 0]),
+    )
+    assert end_of(server.run(prompt)) == "execution_success"
+    kept = server.kept("parts")
+    assert "region_0" in kept
+    assert "region_1" not in kept
+    assert not np.array_equal(kept["image"], frames)
+    assert np.array_equal(kept["image"], server.kept("one")["image"])
+
+
+def test_a_refiner_equal_to_the_base_changes_nothing(server):
+    once = detailed(server, "once")
+    assert np.array_equal(once, detailed(server, "twice", refiner_basic_pipe_opt=["pipe", 0]))
+
+
+def test_another_refiner_does(server):
+    other = {
+        "other": node("TinyModel", seed=5, seconds_per_step=0.0, inpaint=False),
+        "other_pipe": node(
+            "SegsDetailerToBasicPipe",
+            model=["other", 0],
+            clip=["other", 1],
+            vae=["other", 2],
+            positive=["other", 3],
+            negative=["other", 4],
+        ),
+    }
+    image = detailed(server, "refined", model=other, refiner_basic_pipe_opt=["other_pipe", 0])
+    assert not np.array_equal(image, detailed(server, "plain"))
+
+
+@pytest.mark.parametrize("sampler", ["dpmpp_2m_sde", "euler_ancestral", "uni_pc", "ddim"])
+def test_samplers_run_under_differential_diffusion(server, frames, sampler):
+    image = detailed(server, sampler, sampler_name=sampler, noise_mask_feather=8)
+    inside = touched(frames)
+    assert np.array_equal(image[~inside], frames[~inside])
+    assert np.isfinite(image).all()
+    assert np.abs(image - frames)[inside].mean() > 0.01
+
+
+def test_an_inpainting_model_sees_the_mask(server, frames):
+    model = {"model": node("TinyModel", seed=1, seconds_per_step=0.0, inpaint=True)}
+    shown = detailed(server, "shown", model=model, inpaint_model=True)
+    hidden = detailed(server, "hidden", model=model)
+    assert not np.array_equal(shown, hidden)
+    assert np.array_equal(shown[~touched(frames)], frames[~touched(frames)])
+
+
+@pytest.mark.parametrize("changes", [{}, {"noise_mask_feather": 6}, {"refiner_basic_pipe_opt": ["pipe", 0]}], ids=str)
+@pytest.mark.parametrize("count", [1, 5, 7])
+def test_a_model_of_clips_packs_frames(server, count, changes):
+    model = {"model": node("TinyVideoModel", seed=3), "clip": node("TinyClip", frames=count)}
+    image = detailed(
+        server, "video", model={**model, "keep_frames": keep("video_frames", image=["clip", 0])}, **changes
+    )
+    frames = server.kept("video_frames")["image"]
+    assert image.shape == frames.shape
+    inside = touched(frames)
+    assert np.array_equal(image[~inside], frames[~inside])
+    assert np.abs(image - frames)[inside].mean() > 0.01
+
+
+def test_a_model_of_clips_takes_no_inpainting_input(server):
+    prompt = graph(model=node("TinyVideoModel", seed=3), detail=detailer(inpaint_model=True))
+    prompt["keep"] = keep("never", image=["detail", 0])
+    with pytest.raises(AssertionError, match="inpaint_model: expected False for models of clips"):
+        end_of(server.run(prompt))
+
+
+def test_cancel_ends_the_run_and_leaves_comfyui_usable(server):
+    done = []
+
+    def cancel(event):
+        if isinstance(event, dict) and event["type"] == "progress" and event["data"]["node"] == "detail":
+            done.append(event["data"]["value"])
+            if event["data"]["value"] == 1:
+                server.post("/interrupt")
+
+    prompt = graph(seconds_per_step=0.4, detail=detailer(steps=20), keep=keep("never", image=["detail", 0]))
+    assert end_of(server.run(prompt, cancel)) == "execution_interrupted"
+    assert max(done) < 10
+    assert not (server.base / "output" / "never.npz").exists()
+    assert detailed(server, "after").any()
+
+
+def test_an_error_names_the_argument(server):
+    prompt = graph(
+        short=node("TinyClip", frames=3),
+        paste=node(
+            "SegsDetailerPaste",
+            image=["clip", 0],
+            segs=["segs", 0],
+            feather=4,
+            alpha=255,
+            ref_image_opt=["short", 0],
+        ),
+        keep=keep("error", image=["paste", 0]),
+    )
+    with pytest.raises(AssertionError, match=r"ref_image_opt: expected .*4.*, got .*3"):
+        end_of(server.run(prompt))
+
+
+def test_pipe_goes_apart_and_segments_fit_frames_of_another_size(server):
+    prompt = graph(
+        parts=node("SegsDetailerFromBasicPipe", basic_pipe=["pipe", 0]),
+        together=node(
+            "SegsDetailerToBasicPipe",
+            **{
+                name: ["parts", place]
+                for place, name in enumerate(("model", "clip", "vae", "positive", "negative"), start=1)
+            },
+        ),
+        larger=node("ImageScaleBy", image=["clip", 0], upscale_method="bilinear", scale_by=2.0),
+        fitted=node("SegsDetailerScaleMatch", segs=["segs", 0], image_frames=["larger", 0]),
+        detail=detailer(image_frames=["larger", 0], segs=["fitted", 0], basic_pipe=["together", 0], guide_size=96),
+        keep=keep("larger", image=["detail", 0], segs=["fitted", 0]),
+    )
+    assert end_of(server.run(prompt)) == "execution_success"
+    kept = server.kept("larger")
+    assert kept["size"].tolist() == [192, 256]
+    assert kept["image"].shape == (4, 192, 256, 3)

@@ -1,0 +1,253 @@
+"""Nodes that only tests load into ComfyUI: tiny models, a small clip, and a node that keeps what it gets."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import comfy.model_patcher
+import comfy.sd
+import comfy.supported_models
+import comfy.taesd.taesd
+import folder_paths
+import numpy as np
+import torch
+
+from segs_detailer.comfyui.classic import class_of
+from segs_detailer.comfyui.nodes import NODES
+
+# The unet of Stable Diffusion 1.5 with few channels and two levels.
+UNET = {
+    "use_checkpoint": False,
+    "image_size": 32,
+    "out_channels": 4,
+    "use_spatial_transformer": True,
+    "legacy": False,
+    "adm_in_channels": None,
+    "in_channels": 4,
+    "model_channels": 32,
+    "num_res_blocks": [1, 1],
+    "transformer_depth": [1, 1],
+    "channel_mult": [1, 2],
+    "transformer_depth_middle": 1,
+    "use_linear_in_transformer": False,
+    "context_dim": 32,
+    "transformer_depth_output": [1, 1, 1, 1],
+    "use_temporal_attention": False,
+    "use_temporal_resblock": False,
+}
+
+# The transformer of Wan 2.1 with one small block.
+TRANSFORMER = {
+    "image_model": "wan2.1",
+    "model_type": "t2v",
+    "dim": 48,
+    "ffn_dim": 64,
+    "num_heads": 4,
+    "num_layers": 1,
+    "freq_dim": 32,
+    "text_dim": 32,
+    "in_dim": 16,
+    "out_dim": 16,
+}
+FRAMES_PER_LATENT = 4
+
+
+def tiny_model(seed, inpaint=False):
+    """A ModelPatcher over ComfyUI's own classes, with random weights that are not in the way of the picture."""
+    config = comfy.supported_models.SD15({**UNET, "in_channels": 9 if inpaint else 4})
+    config.set_inference_dtype(torch.float32, None)
+    with torch.inference_mode(False):
+        model = config.get_model({}, device=torch.device("cpu"))
+        fill(model.diffusion_model, seed)
+    return comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
+
+
+def fill(network, seed):
+    generator = torch.Generator().manual_seed(seed)
+    for name, weight in sorted(network.named_parameters()):
+        fan = weight[0].numel() if weight.ndim > 1 else 1
+        values = torch.randn(weight.shape, generator=generator) / fan**0.5
+        if weight.ndim == 1:
+            values = values * 0.1 + (1.0 if name.endswith("weight") else 0.0)
+        weight.data = values
+
+
+class PatchVAE(torch.nn.Module):
+    """Four numbers for each 8x8 patch: its mean colour, and how much brighter its right half is."""
+
+    def __init__(self):
+        super().__init__()
+        # So large that noise changes the picture and does not drive it to black and white.
+        self.scale = torch.nn.Parameter(torch.tensor(100.0))
+
+    def encode(self, pixels):
+        colour = torch.nn.functional.avg_pool2d(pixels, 8)
+        halves = torch.nn.functional.avg_pool2d(pixels.mean(1, keepdim=True), (8, 4))
+        slope = halves[..., 1::2] - halves[..., ::2]
+        return torch.cat([colour, slope], 1) * self.scale
+
+    def decode(self, latents):
+        latents = torch.nn.functional.interpolate(latents / self.scale, scale_factor=8, mode="nearest")
+        ramp = torch.linspace(-1, 1, 8, device=latents.device).repeat(latents.shape[-1] // 8)
+        return latents[:, :3] + latents[:, 3:] * ramp
+
+
+def tiny_vae():
+    """ComfyUI's VAE class around a network that keeps pictures recognisable."""
+    network = PatchVAE()
+    vae = comfy.sd.VAE(sd=comfy.taesd.taesd.TAESD(latent_channels=4).state_dict())
+    vae.first_stage_model = network.eval()
+    vae.patcher = comfy.model_patcher.ModelPatcher(network, vae.device, torch.device("cpu"))
+    return vae
+
+
+def tiny_video_model(seed):
+    """A ModelPatcher over ComfyUI's own classes for clips."""
+    config = comfy.supported_models.WAN21_T2V(TRANSFORMER)
+    config.set_inference_dtype(torch.float32, None)
+    with torch.inference_mode(False):
+        model = config.get_model({}, device=torch.device("cpu"))
+        fill(model.diffusion_model, seed)
+    return comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
+
+
+class PatchClipVAE(torch.nn.Module):
+    """The mean colour of each patch: of the first frame alone, then of four frames together."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(5.0))
+
+    def encode(self, pixels):
+        colour = (
+            torch.nn.functional.avg_pool3d(pixels[:, :, 1:], (FRAMES_PER_LATENT, 8, 8)) if pixels.shape[2] > 1 else None
+        )
+        first = torch.nn.functional.avg_pool3d(pixels[:, :, :1], (1, 8, 8))
+        colour = first if colour is None else torch.cat([first, colour], 2)
+        return torch.cat([colour, *[torch.zeros_like(colour[:, :1])] * 13], 1) * self.scale
+
+    def decode(self, latents):
+        frames = torch.cat([latents[:, :3, :1], latents[:, :3, 1:].repeat_interleave(FRAMES_PER_LATENT, 2)], 2)
+        return torch.nn.functional.interpolate(frames / self.scale, scale_factor=(1, 8, 8), mode="nearest")
+
+
+def tiny_clip_vae():
+    """ComfyUI's VAE class with the rules of Wan's."""
+    vae = tiny_vae()
+    network = PatchClipVAE()
+    vae.first_stage_model = network.eval()
+    vae.patcher = comfy.model_patcher.ModelPatcher(network, vae.device, torch.device("cpu"))
+    vae.latent_dim, vae.latent_channels = 3, 16
+    vae.upscale_ratio = (lambda latents: max(0, latents * FRAMES_PER_LATENT - 3), 8, 8)
+    vae.downscale_ratio = (lambda frames: max(0, (frames + 3) // FRAMES_PER_LATENT), 8, 8)
+    vae.upscale_index_formula = vae.downscale_index_formula = (FRAMES_PER_LATENT, 8, 8)
+    return vae
+
+
+def clip_frames(frames, height, width):
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    # Far from black and white: Impact Pack's resizes clip to them between rows and columns.
+    stack = [
+        0.5 + 0.15 * np.stack([np.sin((x + 3 * i) / 9), np.cos(y / 7), np.sin((x + y) / 11)], -1) for i in range(frames)
+    ]
+    # Pictures of 8 bits, a hair above: other packs truncate where they convert.
+    return torch.from_numpy((np.round(np.stack(stack) * 255) / 255 + 1e-6).astype(np.float32))
+
+
+class TinyModel:
+    RETURN_TYPES = ("MODEL", "CLIP", "VAE", "CONDITIONING", "CONDITIONING")
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {
+            "required": {
+                "seed": ("INT", {"default": 0}),
+                "seconds_per_step": ("FLOAT", {"default": 0.0}),
+                "inpaint": ("BOOLEAN", {"default": False}),
+            }
+        }
+
+    def run(self, seed, seconds_per_step, inpaint):
+        model = tiny_model(seed, inpaint)
+        if seconds_per_step:
+
+            def slow(arguments):
+                time.sleep(seconds_per_step)
+                return arguments["denoised"]
+
+            model.set_model_sampler_post_cfg_function(slow)
+        generator = torch.Generator().manual_seed(seed)
+        positive, negative = torch.randn((2, 1, 7, 32), generator=generator)
+        return model, "no text encoder", tiny_vae(), [[positive, {}]], [[negative, {}]]
+
+
+class TinyVideoModel:
+    RETURN_TYPES = ("MODEL", "CLIP", "VAE", "CONDITIONING", "CONDITIONING")
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {"seed": ("INT", {"default": 0})}}
+
+    def run(self, seed):
+        generator = torch.Generator().manual_seed(seed)
+        positive, negative = torch.randn((2, 1, 7, 32), generator=generator)
+        model = tiny_video_model(seed)
+        return model, "no text encoder", tiny_clip_vae(), [[positive, {}]], [[negative, {}]]
+
+
+class TinyClip:
+    RETURN_TYPES = ("IMAGE", "MASK")
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {"frames": ("INT", {"default": 4})}, "optional": {"speed": ("INT", {"default": 2})}}
+
+    def run(self, frames, speed=2):
+        masks = torch.zeros((frames, 96, 128))
+        for index in range(frames):
+            masks[index, 20:52, 16 + speed * index : 48 + speed * index] = 1
+            masks[index, 50:82, 80:112] = 1
+        return clip_frames(frames, 96, 128), masks
+
+
+class Keep:
+    """Writes what it gets to ComfyUI's output folder."""
+
+    RETURN_TYPES = ()
+    FUNCTION = "run"
+    CATEGORY = "tests"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {"name": ("STRING", {})}, "optional": {"image": ("IMAGE",), "segs": ("SEGS",)}}
+
+    def run(self, name, image=None, segs=None):
+        arrays = {}
+        if image is not None:
+            arrays["image"] = image.cpu().numpy()
+        if segs is not None:
+            arrays["size"] = np.array(segs[0])
+            for index, seg in enumerate(segs[1]):
+                arrays[f"region_{index}"] = np.array([*seg.crop_region, *seg.bbox])
+                if seg.cropped_image is not None:
+                    arrays[f"crop_{index}"] = np.asarray(seg.cropped_image)
+        np.savez(Path(folder_paths.get_output_directory()) / f"{name}.npz", **arrays)
+        return {}
+
+
+NODE_CLASS_MAPPINGS = {
+    "TinyModel": TinyModel,
+    "TinyVideoModel": TinyVideoModel,
+    "TinyClip": TinyClip,
+    "Keep": Keep,
+    # The classic form of the same nodes, beside the one that this ComfyUI chose.
+    **{f"Classic{node.id}": class_of(node) for node in NODES},
+}
