@@ -1,5 +1,6 @@
 //! Operations on the shape of masks.
 
+mod combine;
 mod components;
 mod runs;
 mod window;

@@ -8,7 +8,14 @@ use proptest::prelude::*;
 use std::collections::VecDeque;
 
 fn masks() -> impl Strategy<Value = (Shape, Vec<f32>)> {
-    (0usize..3, 0usize..24, 0usize..40).prop_flat_map(|(count, height, width)| {
+    masks_of(0..24, 0..40)
+}
+
+fn masks_of(
+    heights: std::ops::Range<usize>,
+    widths: std::ops::Range<usize>,
+) -> impl Strategy<Value = (Shape, Vec<f32>)> {
+    (0usize..3, heights, widths).prop_flat_map(|(count, height, width)| {
         let shape = Shape::mask(count, height, width);
         (Just(shape), prop::collection::vec(-1.0f32..1.0, shape.len()))
     })
@@ -56,27 +63,38 @@ fn flood(shape: Shape, belongs: impl Fn(usize) -> bool, steps: &[(i64, i64)]) ->
 const SIDES: [(i64, i64); 4] = [(1, 0), (-1, 0), (0, 1), (0, -1)];
 const SIDES_AND_CORNERS: [(i64, i64); 8] = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1)];
 
+fn check_windows(shape: Shape, values: &[f32], size: usize) -> Result<(), TestCaseError> {
+    let view = Frames::new("masks", values, shape).unwrap();
+    let mut largest = vec![9.0; values.len()];
+    dilate(view, size, FramesMut::new("out", &mut largest, shape).unwrap(), NEVER).unwrap();
+    let mut smallest = vec![9.0; values.len()];
+    erode(view, size, FramesMut::new("out", &mut smallest, shape).unwrap(), NEVER).unwrap();
+    for index in 0..values.len() {
+        let (frame, y, x) = (index / shape.frame_len(), index / shape.width % shape.height, index % shape.width);
+        // Saturating: a window may be larger than any mask.
+        let span = |at: usize, len: usize| {
+            let start = at.saturating_sub(size / 2);
+            let end = at.saturating_add(size.max(1) - size / 2).min(len);
+            start..end
+        };
+        let window = || span(y, shape.height).flat_map(|y| &view.row(frame, y)[span(x, shape.width)]).copied();
+        prop_assert_eq!(largest[index], window().fold(f32::NEG_INFINITY, f32::max));
+        prop_assert_eq!(smallest[index], window().fold(f32::INFINITY, f32::min));
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn a_window_holds_its_extremes((shape, values) in masks(), size in prop_oneof![0usize..20, Just(usize::MAX)]) {
-        let view = Frames::new("masks", &values, shape).unwrap();
-        let mut largest = vec![9.0; values.len()];
-        dilate(view, size, FramesMut::new("out", &mut largest, shape).unwrap(), NEVER).unwrap();
-        let mut smallest = vec![9.0; values.len()];
-        erode(view, size, FramesMut::new("out", &mut smallest, shape).unwrap(), NEVER).unwrap();
-        for index in 0..values.len() {
-            let (frame, y, x) =
-                (index / shape.frame_len(), index / shape.width % shape.height, index % shape.width);
-            // Saturating: a window may be larger than any mask.
-            let span = |at: usize, len: usize| {
-                let start = at.saturating_sub(size / 2);
-                let end = at.saturating_add(size.max(1) - size / 2).min(len);
-                start..end
-            };
-            let window = || span(y, shape.height).flat_map(|y| view.row(frame, y)[span(x, shape.width)].to_vec());
-            prop_assert_eq!(largest[index], window().fold(f32::NEG_INFINITY, f32::max));
-            prop_assert_eq!(smallest[index], window().fold(f32::INFINITY, f32::min));
-        }
+        check_windows(shape, &values, size)?;
+    }
+
+    #[test]
+    fn a_large_window_holds_its_extremes(
+        (shape, values) in prop_oneof![masks_of(60..200, 0..12), masks_of(0..12, 60..200)], size in 20usize..200,
+    ) {
+        check_windows(shape, &values, size)?;
     }
 
     #[test]
