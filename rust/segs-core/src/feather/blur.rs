@@ -20,19 +20,25 @@ pub(super) struct Blur<'a> {
     weights: &'a [f32],
     height: usize,
     width: usize,
-    /// Blocks in a row; rows of the buffers are padded to whole ones.
-    blocks: usize,
-    /// One row of the mask with its reflected borders.
+    /// One row of the mask with its reflected borders, without what lies far from them.
     padded: Vec<f32>,
-    /// Horizontally filtered rows, each at a place of its own until `capacity` rows later.
-    ring: Vec<f32>,
-    capacity: usize,
-    /// For each block of each row of the ring: its value if it is flat.
-    flat: Vec<Option<f32>>,
-    /// For each block of each row of the ring: how many rows, up to this one, are flat there with one value.
-    runs: Vec<usize>,
-    /// Where the rows around a group begin in the ring.
-    offsets: Vec<usize>,
+    /// Horizontally filtered rows, block by block: each block of a row at a place of its own in its column of blocks,
+    /// until as many rows later as there are places. If rows lay together, those of most masks would lie a power of two
+    /// apart and push each other out of the cache; the one place more keeps the columns from doing so.
+    ring: Vec<[f32; BLOCK]>,
+    /// For each block in the ring, column by column: where it is flat.
+    flats: Vec<Flat>,
+    /// One less than the places of a column, which are a power of two.
+    last_place: usize,
+    /// Places of the rows around a group in each column of blocks.
+    places: Vec<usize>,
+}
+
+/// How many rows up to one, none or more, are flat in a block, all with one value.
+#[derive(Debug, Clone, Copy, Default)]
+struct Flat {
+    rows: usize,
+    value: f32,
 }
 
 impl<'a> Blur<'a> {
@@ -44,13 +50,11 @@ impl<'a> Blur<'a> {
             weights,
             height,
             width,
-            blocks,
             padded: vec![0.0; blocks * BLOCK + 2 * radius],
-            ring: vec![0.0; capacity * blocks * BLOCK],
-            capacity,
-            flat: vec![None; capacity * blocks],
-            runs: vec![0; capacity * blocks],
-            offsets: vec![0; 2 * radius + GROUP_ROWS],
+            ring: vec![[0.0; BLOCK]; (capacity + 1) * blocks],
+            flats: vec![Flat::default(); capacity * blocks],
+            last_place: capacity - 1,
+            places: vec![0; 2 * radius + GROUP_ROWS],
         }
     }
 
@@ -67,9 +71,8 @@ impl<'a> Blur<'a> {
                 self.push(masks.row(band.frame, next), next, next == begin);
                 next += 1;
             }
-            for (index, offset) in self.offsets.iter_mut().enumerate().take(2 * radius + rows) {
-                let row = reflect((first + index) as isize - radius as isize, self.height);
-                *offset = row % self.capacity * self.blocks * BLOCK;
+            for (index, place) in self.places.iter_mut().enumerate().take(2 * radius + rows) {
+                *place = reflect((first + index) as isize - radius as isize, self.height) & self.last_place;
             }
             self.filter_columns(first, data);
         }
@@ -78,47 +81,42 @@ impl<'a> Blur<'a> {
     /// Filters row `y` of a mask horizontally into the ring. The first row of a band follows no other.
     fn push(&mut self, row: &[f32], y: usize, is_first: bool) {
         let radius = self.weights.len() - 1;
-        let (left, rest) = self.padded.split_at_mut(radius);
-        let (middle, right) = rest.split_at_mut(self.width);
-        middle.copy_from_slice(row);
-        for (i, value) in left.iter_mut().rev().enumerate() {
-            *value = row[i + 1];
-        }
-        for (i, value) in right.iter_mut().take(radius).enumerate() {
-            *value = row[self.width - 2 - i];
-        }
-        let (slot, before) = (y % self.capacity, (y + self.capacity - 1) % self.capacity);
-        for block in 0..self.blocks {
+        let inner = inner_blocks(self.width, radius);
+        pad_ends(row, radius, inner.clone(), &mut self.padded);
+        let (place, before) = (y & self.last_place, y.wrapping_sub(1) & self.last_place);
+        let columns = self.ring.chunks_exact_mut(self.last_place + 2);
+        let flats = self.flats.chunks_exact_mut(self.last_place + 1);
+        for (block, (column, flats)) in columns.zip(flats).enumerate() {
             let x = block * BLOCK;
-            let out = &mut self.ring[(slot * self.blocks + block) * BLOCK..][..BLOCK];
+            let samples = if inner.contains(&block) { &row[x - radius..] } else { &self.padded[x..] };
             // The results of a block are made of the samples from its first one, less the radius, on.
-            let samples = (self.width - x).min(BLOCK) + 2 * radius;
-            let flat = flat_value(&self.padded[x..x + samples]);
-            match flat {
-                Some(value) => out.fill(value),
-                None => filter_row(&self.padded[x..], self.weights, out),
-            }
-            let goes_on = flat.is_some() && !is_first && flat == self.flat[before * self.blocks + block];
-            let run = if goes_on { self.runs[before * self.blocks + block] } else { 0 };
-            self.runs[slot * self.blocks + block] = run + usize::from(flat.is_some());
-            self.flat[slot * self.blocks + block] = flat;
+            let flat = flat_value(&samples[..(self.width - x).min(BLOCK) + 2 * radius]);
+            flats[place] = if let Some(value) = flat {
+                column[place].fill(value);
+                let goes_on = !is_first && flats[before].rows > 0 && flats[before].value == value;
+                Flat { value, rows: if goes_on { flats[before].rows + 1 } else { 1 } }
+            } else {
+                filter_row(samples, self.weights, &mut column[place]);
+                Flat::default()
+            };
         }
     }
 
     /// Filters the ring's rows vertically into the output rows from `first` on, block by block.
     fn filter_columns(&self, first: usize, out: &mut [f32]) {
         let radius = self.weights.len() - 1;
-        for block in 0..self.blocks {
+        let columns = self.ring.chunks_exact(self.last_place + 2);
+        for (block, (column, flats)) in columns.zip(self.flats.chunks_exact(self.last_place + 1)).enumerate() {
             let x = block * BLOCK;
+            let end = self.width.min(x + BLOCK);
             for (index, row) in out.chunks_exact_mut(self.width).enumerate() {
                 let y = first + index;
                 let last = (y + radius).min(self.height - 1);
-                let needed = last - y.saturating_sub(radius) + 1;
-                let end = self.width.min(x + BLOCK);
-                let place = last % self.capacity * self.blocks + block;
-                match self.flat[place] {
-                    Some(value) if self.runs[place] >= needed => row[x..end].fill(value),
-                    _ => weigh_rows(&self.ring[x..], &self.offsets[index..], self.weights, &mut row[x..end]),
+                let flat = flats[last & self.last_place];
+                if flat.rows > last - y.saturating_sub(radius) {
+                    row[x..end].fill(flat.value);
+                } else {
+                    weigh_rows(column, &self.places[index..=index + 2 * radius], self.weights, &mut row[x..end]);
                 }
             }
         }
@@ -126,7 +124,7 @@ impl<'a> Blur<'a> {
 }
 
 /// The value that all samples have, if they do.
-#[inline]
+#[inline(always)]
 fn flat_value(samples: &[f32]) -> Option<f32> {
     let value = samples[0];
     // Most that are not flat show it at once; the rest is compared without branches.
@@ -135,6 +133,29 @@ fn flat_value(samples: &[f32]) -> Option<f32> {
     }
     let differs = |chunk: &[f32]| chunk.iter().fold(0, |any, sample| any | u32::from(*sample != value)) != 0;
     (!samples.chunks(BLOCK).any(differs)).then_some(value)
+}
+
+/// The blocks whose results are made of samples of the row alone, none of its borders.
+fn inner_blocks(width: usize, radius: usize) -> std::ops::Range<usize> {
+    let first = radius.div_ceil(BLOCK);
+    first..(width.saturating_sub(radius) / BLOCK).max(first)
+}
+
+/// Writes a row with its reflected borders to `padded`, except for what only the blocks `inner` are made of.
+fn pad_ends(row: &[f32], radius: usize, inner: std::ops::Range<usize>, padded: &mut [f32]) {
+    let width = row.len();
+    let (left, rest) = padded.split_at_mut(radius);
+    let (middle, right) = rest.split_at_mut(width);
+    for (i, value) in left.iter_mut().rev().enumerate() {
+        *value = row[i + 1];
+    }
+    for (i, value) in right.iter_mut().take(radius).enumerate() {
+        *value = row[width - 2 - i];
+    }
+    let start = (inner.start * BLOCK + radius).min(width);
+    middle[..start].copy_from_slice(&row[..start]);
+    let end = (inner.end * BLOCK - radius).max(start).min(width);
+    middle[end..].copy_from_slice(&row[end..]);
 }
 
 /// The row or column that stands for `index`, which may lie outside by less than `len`.
@@ -149,21 +170,19 @@ fn add_product<const FUSED: bool>(sum: f32, weight: f32, value: f32) -> f32 {
 }
 
 multiversion! {
-    fn filter_row(padded: &[f32], weights: &[f32], out: &mut [f32]) =
+    fn filter_row(padded: &[f32], weights: &[f32], out: &mut [f32; BLOCK]) =
         filter_row_body::<true, BLOCK>, filter_row_body::<false, { BLOCK / 2 }>;
 }
 
 /// One block of the horizontal pass; `padded` begins `weights.len() - 1` samples before it.
 #[inline(always)]
-fn filter_row_body<const FUSED: bool, const LANES: usize>(padded: &[f32], weights: &[f32], out: &mut [f32]) {
+fn filter_row_body<const FUSED: bool, const LANES: usize>(padded: &[f32], weights: &[f32], out: &mut [f32; BLOCK]) {
     let radius = weights.len() - 1;
     for (index, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
         let x = index * LANES;
         let padded = &padded[x..x + LANES + 2 * radius];
-        let mut sums = [0.0; LANES];
-        for (sum, centre) in sums.iter_mut().zip(&padded[radius..radius + LANES]) {
-            *sum = weights[0] * centre;
-        }
+        let centre = &padded[radius..radius + LANES];
+        let mut sums: [f32; LANES] = std::array::from_fn(|i| weights[0] * centre[i]);
         for (k, &weight) in weights.iter().enumerate().skip(1) {
             let (before, after) = (&padded[radius - k..][..LANES], &padded[radius + k..][..LANES]);
             for (sum, (a, b)) in sums.iter_mut().zip(before.iter().zip(after)) {
@@ -175,34 +194,44 @@ fn filter_row_body<const FUSED: bool, const LANES: usize>(padded: &[f32], weight
 }
 
 multiversion! {
-    fn weigh_rows(columns: &[f32], offsets: &[usize], weights: &[f32], out: &mut [f32]) =
+    /// One block of one row of the vertical pass, whose samples are at `places` of `column`.
+    fn weigh_rows(column: &[[f32; BLOCK]], places: &[usize], weights: &[f32], out: &mut [f32]) =
         weigh_rows_body::<true, BLOCK>, weigh_rows_body::<false, { BLOCK / 2 }>;
 }
 
-/// One block of one row of the vertical pass: `columns` is the ring from the block on, where its rows begin at `offsets`.
 #[inline(always)]
 fn weigh_rows_body<const FUSED: bool, const LANES: usize>(
-    columns: &[f32],
-    offsets: &[usize],
+    column: &[[f32; BLOCK]],
+    places: &[usize],
     weights: &[f32],
     out: &mut [f32],
 ) {
-    let radius = weights.len() - 1;
     for (index, out) in out.chunks_mut(LANES).enumerate() {
-        let row = |offset: usize| &columns[offset + index * LANES..][..LANES];
-        let mut sums = [0.0; LANES];
-        for (sum, centre) in sums.iter_mut().zip(row(offsets[radius])) {
-            *sum = weights[0] * centre;
-        }
-        for (k, &weight) in weights.iter().enumerate().skip(1) {
-            let (before, after) = (row(offsets[radius - k]), row(offsets[radius + k]));
-            for (sum, (a, b)) in sums.iter_mut().zip(before.iter().zip(after)) {
-                *sum = add_product::<FUSED>(*sum, weight, a + b);
-            }
-        }
+        let sums = weigh_columns::<FUSED, LANES>(column, places, weights, index * LANES);
         match out.as_chunks_mut::<LANES>() {
             ([whole], []) => *whole = sums,
             (_, part) => part.copy_from_slice(&sums[..part.len()]),
         }
     }
+}
+
+/// Columns from `x` on of a block, for the row whose samples are at `places`.
+#[inline(always)]
+fn weigh_columns<const FUSED: bool, const LANES: usize>(
+    column: &[[f32; BLOCK]],
+    places: &[usize],
+    weights: &[f32],
+    x: usize,
+) -> [f32; LANES] {
+    let radius = weights.len() - 1;
+    let samples = |place: usize| &column[place][x..x + LANES];
+    let (before, rest) = places.split_at(radius);
+    let centre = samples(rest[0]);
+    let mut sums: [f32; LANES] = std::array::from_fn(|i| weights[0] * centre[i]);
+    for ((&weight, &before), &after) in weights[1..].iter().zip(before.iter().rev()).zip(&rest[1..]) {
+        for (sum, (a, b)) in sums.iter_mut().zip(samples(before).iter().zip(samples(after))) {
+            *sum = add_product::<FUSED>(*sum, weight, a + b);
+        }
+    }
+    sums
 }

@@ -155,7 +155,7 @@ mod tests {
 
         #[test]
         fn feathering_agrees_with_the_definition(
-            height in 1usize..80, width in 1usize..200, taps in 0usize..60, seed in 0usize..1000,
+            height in 1usize..80, width in 1usize..300, taps in 0usize..60, seed in 0usize..1000,
         ) {
             let shape = Shape::mask(2, height, width);
             let masks = mask(shape, seed);
