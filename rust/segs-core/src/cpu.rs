@@ -11,7 +11,7 @@ const VARIABLE: &str = "SEGS_DETAILER_CPU";
 pub enum Level {
     /// The target's baseline.
     Baseline = 1,
-    /// x86-64 with AVX2 and FMA: every CPU that has the first has the second.
+    /// x86-64 with AVX2, FMA and F16C: every CPU that has the first has the others.
     Avx2 = 2,
 }
 
@@ -39,9 +39,13 @@ pub fn set_level(level: Level) {
     LEVEL.store(level as u8, Ordering::Relaxed);
 }
 
-fn best() -> Level {
+/// The best level that this CPU has.
+pub(crate) fn best() -> Level {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+    if std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("fma")
+        && std::arch::is_x86_feature_detected!("f16c")
+    {
         return Level::Avx2;
     }
     Level::Baseline
@@ -67,7 +71,7 @@ macro_rules! multiversion {
         pub(super) fn $name $(<$($generic: $bound),+>)? ($($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
             {
-                #[target_feature(enable = "avx2,fma")]
+                #[target_feature(enable = "avx2,fma,f16c")]
                 #[allow(clippy::too_many_arguments)]
                 fn avx2 $(<$($generic: $bound),+>)? ($($arg: $ty),*) $(-> $ret)? {
                     $fast($($arg),*)

@@ -2,7 +2,7 @@
 
 use crate::cpu::multiversion;
 use crate::error::{Error, Result};
-use crate::pixel::Pixel;
+use crate::pixel::{LANES, Pixel};
 
 /// How the channels of a crop meet those of the frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,21 +45,83 @@ impl Layout {
 
 multiversion! {
     /// Blends `crop` into `row` by `mask * alpha`. The slices hold the same number of pixels.
-    fn blend_row[T: Pixel](layout: Layout, row: &mut [T], crop: &[T], mask: &[f32], alpha: f32) = blend_row_body;
+    fn blend_row[T: Pixel](layout: Layout, row: &mut [T], crop: &[T], mask: &[f32], alpha: f32) =
+        blend_row_body::<T, true>, blend_row_body::<T, false>;
 }
 
 /// Pixels that are worked on together: few enough that their weights stay in the first cache.
 const TILE: usize = 64;
 
 #[inline(always)]
-fn blend_row_body<T: Pixel>(layout: Layout, row: &mut [T], crop: &[T], mask: &[f32], alpha: f32) {
+fn blend_row_body<T: Pixel, const FAST: bool>(layout: Layout, row: &mut [T], crop: &[T], mask: &[f32], alpha: f32) {
     match layout {
-        Layout::Same(1) => blend_any::<T, 1, 1, Same>(row, crop, mask, alpha),
-        Layout::Same(2) => blend_any::<T, 2, 2, Same>(row, crop, mask, alpha),
-        Layout::Same(_) => blend_any::<T, 3, 3, Same>(row, crop, mask, alpha),
+        Layout::Same(1) => blend_alike::<T, 1, FAST>(row, crop, mask, alpha),
+        Layout::Same(2) => blend_alike::<T, 2, FAST>(row, crop, mask, alpha),
+        Layout::Same(_) => blend_alike::<T, 3, FAST>(row, crop, mask, alpha),
         Layout::RgbaOnRgb => blend_any::<T, 3, 4, RgbaOnRgb>(row, crop, mask, alpha),
         Layout::RgbOnRgba => blend_any::<T, 4, 3, RgbOnRgba>(row, crop, mask, alpha),
         Layout::RgbaOnRgba => blend_any::<T, 4, 4, RgbaOnRgba>(row, crop, mask, alpha),
+    }
+}
+
+/// Blends pixels whose `C` samples all have their pixel's weight.
+#[inline(always)]
+fn blend_alike<T: Pixel, const C: usize, const FAST: bool>(row: &mut [T], crop: &[T], mask: &[f32], alpha: f32) {
+    let mut weights = [[0.0; LANES]; TILE / LANES];
+    for ((row, crop), mask) in row.chunks_mut(TILE * C).zip(crop.chunks(TILE * C)).zip(mask.chunks(TILE)) {
+        // Most of a mask is flat: there is nothing to do where it is 0.
+        if !weigh(mask, alpha, &mut weights.as_flattened_mut()[..mask.len()]) {
+            continue;
+        }
+        if let (Some(row), Some(crop)) = (T::as_f32_mut(row), T::as_f32(crop)) {
+            blend_floats::<C>(row.as_chunks_mut().0, crop.as_chunks().0, weights.as_flattened());
+            continue;
+        }
+        let (groups, rest) = row.as_chunks_mut::<C>().0.as_chunks_mut::<LANES>();
+        let (crops, crop_rest) = crop.as_chunks::<C>().0.as_chunks::<LANES>();
+        for ((row, crop), weights) in groups.iter_mut().zip(crops).zip(&weights) {
+            blend_group::<T, C, FAST>(row, crop, weights);
+        }
+        if !rest.is_empty() {
+            // The last pixels in a group of their own, filled up with any.
+            let mut group = ([[T::default(); C]; LANES], [[T::default(); C]; LANES]);
+            group.0[..rest.len()].copy_from_slice(rest);
+            group.1[..rest.len()].copy_from_slice(crop_rest);
+            blend_group::<T, C, FAST>(&mut group.0, &group.1, &weights[crops.len()]);
+            rest.copy_from_slice(&group.0[..rest.len()]);
+        }
+    }
+}
+
+#[inline(always)]
+fn blend_floats<const C: usize>(row: &mut [[f32; C]], crop: &[[f32; C]], weights: &[f32]) {
+    let mut each = [[0.0; C]; TILE];
+    for (each, &weight) in each.iter_mut().zip(weights) {
+        *each = [weight; C];
+    }
+    let samples = row.as_flattened_mut().iter_mut().zip(crop.as_flattened());
+    for ((d, &s), &weight) in samples.zip(each.as_flattened()) {
+        *d = mix(*d, s, weight);
+    }
+}
+
+/// Samples that are converted to floats and back in registers, a vector at a time.
+#[inline(always)]
+fn blend_group<T: Pixel, const C: usize, const FAST: bool>(
+    row: &mut [[T; C]; LANES],
+    crop: &[[T; C]; LANES],
+    weights: &[f32; LANES],
+) {
+    let rows = row.as_flattened_mut().as_chunks_mut::<LANES>().0;
+    for (vector, (row, crop)) in rows.iter_mut().zip(crop.as_flattened().as_chunks().0).enumerate() {
+        let weights: [f32; LANES] = std::array::from_fn(|lane| weights[(vector * LANES + lane) / C]);
+        // SAFETY: `multiversion` takes the fast body only at the level `Avx2`.
+        let (d, s) = unsafe { (T::widen_lanes::<FAST>(*row), T::widen_lanes::<FAST>(*crop)) };
+        // Without NaN and infinities, weights of 0 and 1 need no choice: the sum is exact.
+        let one = if T::INTEGER { blend } else { mix };
+        let mixed = std::array::from_fn(|lane| one(d[lane], s[lane], weights[lane]));
+        // SAFETY: as above.
+        *row = unsafe { T::narrow_lanes::<FAST>(mixed) };
     }
 }
 
@@ -123,26 +185,16 @@ fn choose(weight: f32, under: f32, mixed: f32, over: f32) -> f32 {
     if weight <= 0.0 { under } else { value }
 }
 
-/// The blend of one sample. The products are not fused with the sum.
+/// The products are not fused with the sum.
 #[inline(always)]
-fn mix(d: f32, s: f32, weight: f32) -> f32 {
-    choose(weight, d, (1.0 - weight) * d + weight * s, s)
+fn blend(d: f32, s: f32, weight: f32) -> f32 {
+    (1.0 - weight) * d + weight * s
 }
 
-/// Every channel is blended alike.
-struct Same;
-
-impl<const C: usize> Blend<C, C> for Same {
-    #[inline(always)]
-    fn blend(d: &mut [[f32; C]], s: &[[f32; C]], weights: &[f32], _full: f32) {
-        let mut each = [[0.0; C]; TILE];
-        for (each, &weight) in each.iter_mut().zip(weights) {
-            *each = [weight; C];
-        }
-        for ((d, &s), &weight) in d.as_flattened_mut().iter_mut().zip(s.as_flattened()).zip(each.as_flattened()) {
-            *d = mix(*d, s, weight);
-        }
-    }
+/// The blend of one sample.
+#[inline(always)]
+fn mix(d: f32, s: f32, weight: f32) -> f32 {
+    choose(weight, d, blend(d, s, weight), s)
 }
 
 /// The crop's alpha multiplies the weights.

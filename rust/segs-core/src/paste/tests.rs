@@ -152,7 +152,7 @@ proptest! {
     }
 }
 
-fn patch<'a>(crops: &'a [f32], masks: &'a [f32], size: (usize, usize), region: Region) -> Patch<'a, f32> {
+fn patch<'a, T>(crops: &'a [T], masks: &'a [f32], size: (usize, usize), region: Region) -> Patch<'a, T> {
     let (height, width) = size;
     let shape = Shape { frames: 1, height, width, channels: 3 };
     Patch {
@@ -165,17 +165,22 @@ fn patch<'a>(crops: &'a [f32], masks: &'a [f32], size: (usize, usize), region: R
 
 #[test]
 fn what_the_mask_hides_does_not_come_through() {
-    // A mask of 0 beside one of a half, in one tile: NaN in the crop stays out, NaN in the frame stays in.
-    let masks = [0.0, 0.5, 0.0, 1.0];
-    let crops = [f32::NAN, f32::NAN, f32::NAN, 1.0, 1.0, 1.0, f32::INFINITY, 0.0, 0.0, 0.25, 0.25, 0.25];
-    let mut frames = [0.0, 0.1, 0.2, 0.0, 0.0, 0.0, 0.3, 0.4, f32::NAN, f32::NAN, f32::INFINITY, 0.5];
-    let shape = Shape { frames: 1, height: 1, width: 4, channels: 3 };
-    let region = Region::at(0, 0, 4, 1).unwrap();
-    let view = FramesMut::new("frames", &mut frames, shape).unwrap();
-    paste(view, patch(&crops, &masks, (1, 4), region), NEVER).unwrap();
-    assert_eq!(frames[..8], [0.0, 0.1, 0.2, 0.5, 0.5, 0.5, 0.3, 0.4]);
-    assert!(frames[8].is_nan());
-    assert_eq!(frames[9..], [0.25; 3]);
+    fn check<T: Pixel + std::fmt::Debug>() {
+        // A mask of 0 beside one of a half, in one tile: NaN in the crop stays out, NaN in the frame stays in.
+        let masks = [0.0, 0.5, 0.0, 1.0];
+        let crops = [f32::NAN, f32::NAN, f32::NAN, 1.0, 1.0, 1.0, f32::INFINITY, 0.0, 0.0, 0.25, 0.25, 0.25];
+        let frames = [0.0, 0.125, 0.25, 0.0, 0.0, 0.0, 0.5, 0.75, f32::NAN, f32::NAN, f32::INFINITY, 0.5];
+        let (crops, mut frames) = (crops.map(T::from_f32), frames.map(T::from_f32));
+        let shape = Shape { frames: 1, height: 1, width: 4, channels: 3 };
+        let region = Region::at(0, 0, 4, 1).unwrap();
+        let view = FramesMut::new("frames", &mut frames, shape).unwrap();
+        paste(view, patch(&crops, &masks, (1, 4), region), NEVER).unwrap();
+        assert_eq!(frames[..8], [0.0, 0.125, 0.25, 0.5, 0.5, 0.5, 0.5, 0.75].map(T::from_f32));
+        assert!(frames[8].to_f32().is_nan());
+        assert_eq!(frames[9..], [0.25; 3].map(T::from_f32));
+    }
+    check::<f32>();
+    check::<f16>();
 }
 
 #[test]
