@@ -92,11 +92,13 @@ pub fn fill_holes(mask: Frames<'_, u8>, out: FramesMut<'_, u8>, interrupted: Int
     let mut watch = Watch::new(interrupted);
     for band in out.all_bands(1) {
         watch.check()?;
-        band.data.fill(1);
+        for (out, pixel) in band.data.iter_mut().zip(mask.row(0, band.y)) {
+            *out = u8::from(*pixel != 0);
+        }
         for index in background.row(band.y) {
-            if open[background.root(index)] {
+            if !open[background.root(index)] {
                 let run = background.run(index);
-                band.data[run.start as usize..run.end as usize].fill(0);
+                band.data[run.start as usize..run.end as usize].fill(1);
             }
         }
     }

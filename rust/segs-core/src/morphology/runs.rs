@@ -11,11 +11,8 @@ pub(super) struct Run {
     pub(super) end: u32,
 }
 
-/// Pixels that are looked at together.
-const BLOCK: usize = 16;
-
-/// Pixels that are looked at one by one first: most runs of a noisy mask end here.
-const NEAR: usize = 4;
+/// Pixels that are looked at together, as bits of one number.
+const BLOCK: usize = 64;
 
 /// Which neighbours of a pixel touch it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,23 +115,76 @@ fn check_size(shape: Shape) -> Result<()> {
 }
 
 fn collect_runs(row: &[u8], set: bool, runs: &mut Vec<Run>) {
-    let mut x = 0;
-    while let Some(start) = find(row, x, set) {
-        let end = find(row, start, !set).unwrap_or(row.len());
-        runs.push(Run { start: start as u32, end: end as u32 });
-        x = end;
+    let (blocks, rest) = row.as_chunks::<BLOCK>();
+    // Filled up with pixels that are not wanted, so that every run ends.
+    let mut last = [u8::from(!set); BLOCK];
+    last[..rest.len()].copy_from_slice(rest);
+    let mut open = None;
+    // Whether the pixel before the block is wanted.
+    let mut before = 0;
+    for (index, block) in blocks.iter().chain(std::iter::once(&last)).enumerate() {
+        let wanted = if set { bits(block) } else { !bits(block) };
+        // Where a pixel differs from the one before it, a run begins or ends.
+        let mut edges = wanted ^ ((wanted << 1) | before);
+        before = wanted >> (BLOCK - 1);
+        while edges != 0 {
+            let x = (index * BLOCK) as u32 + edges.trailing_zeros();
+            edges &= edges - 1;
+            open = match open {
+                Some(start) => {
+                    runs.push(Run { start, end: x });
+                    None
+                }
+                None => Some(x),
+            };
+        }
     }
 }
 
-/// The first column from `from` on whose pixel is set, or is not.
-fn find(row: &[u8], from: usize, set: bool) -> Option<usize> {
-    let rest = &row[from..];
-    let wanted = |&pixel: &u8| (pixel != 0) == set;
-    if let Some(offset) = rest.iter().take(NEAR).position(wanted) {
-        return Some(from + offset);
+#[cfg(not(target_arch = "x86_64"))]
+use portable_bits as bits;
+
+/// Bit i is set where pixel i is not 0.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn bits(block: &[u8; BLOCK]) -> u64 {
+    use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_movemask_epi8, _mm_setzero_si128};
+    block.as_chunks::<16>().0.iter().rev().fold(0, |bits, pixels| {
+        // SAFETY: the array is as large as the vector, which has no invalid values; every x86-64 CPU has SSE2.
+        let zeros = unsafe {
+            let pixels = std::mem::transmute::<[u8; 16], __m128i>(*pixels);
+            _mm_movemask_epi8(_mm_cmpeq_epi8(pixels, _mm_setzero_si128()))
+        };
+        (bits << 16) | u64::from(!zeros as u16)
+    })
+}
+
+/// As `bits`, for CPUs of any kind.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+#[inline]
+fn portable_bits(block: &[u8; BLOCK]) -> u64 {
+    block.as_chunks::<8>().0.iter().rev().fold(0, |bits, pixels| {
+        let pixels = u64::from_le_bytes(*pixels);
+        // The highest bit of each byte that is not 0; then those bits side by side.
+        let set = (((pixels & 0x7f7f_7f7f_7f7f_7f7f) + 0x7f7f_7f7f_7f7f_7f7f) | pixels) & 0x8080_8080_8080_8080;
+        (bits << 8) | ((set >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn bits_tell_which_pixels_are_not_0(
+            pixels in prop::collection::vec(prop_oneof![Just(0u8), Just(1), Just(127), Just(128), Just(255)], BLOCK),
+        ) {
+            let block: &[u8; BLOCK] = pixels.as_slice().try_into().unwrap();
+            let expected = (0..BLOCK).fold(0, |bits, i| bits | (u64::from(block[i] != 0) << i));
+            prop_assert_eq!(bits(block), expected);
+            prop_assert_eq!(portable_bits(block), expected);
+        }
     }
-    // Long runs are passed by whole blocks.
-    let (blocks, _) = rest.as_chunks::<BLOCK>();
-    let passed = BLOCK * blocks.iter().take_while(|block| !block.iter().fold(false, |any, p| any | wanted(p))).count();
-    rest[passed..].iter().position(wanted).map(|offset| from + passed + offset)
 }
