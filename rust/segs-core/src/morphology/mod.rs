@@ -34,13 +34,55 @@ pub fn threshold(
 }
 
 multiversion! {
-    fn threshold_row(mask: &[f32], level: f32, out: &mut [u8]) = threshold_row_body;
+    fn threshold_row(mask: &[f32], level: f32, out: &mut [u8]) = threshold_row_body::<true>, threshold_row_body::<false>;
 }
 
+/// Samples whose results fill a register of bytes.
+const LANES: usize = 32;
+
 #[inline(always)]
-fn threshold_row_body(mask: &[f32], level: f32, out: &mut [u8]) {
+fn threshold_row_body<const FAST: bool>(mask: &[f32], level: f32, out: &mut [u8]) {
+    let (mut mask, mut out) = (mask, out);
+    #[cfg(target_arch = "x86_64")]
+    if FAST {
+        let (masks, outs) = (mask.as_chunks::<LANES>(), out.as_chunks_mut::<LANES>());
+        for (out, mask) in outs.0.iter_mut().zip(masks.0) {
+            // SAFETY: `multiversion` takes the fast body only at the level `Avx2`.
+            *out = unsafe { above(mask, level) };
+        }
+        (mask, out) = (masks.1, outs.1);
+    }
     for (o, &m) in out.iter_mut().zip(mask) {
         *o = u8::from(m > level);
+    }
+}
+
+/// Compilers shuffle more than needed to bring 32 comparisons into bytes in their order.
+///
+/// # Safety
+///
+/// The CPU has AVX2.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn above(mask: &[f32; LANES], level: f32) -> [u8; LANES] {
+    use std::arch::x86_64::{
+        __m256i, _CMP_GT_OQ, _mm256_and_si256, _mm256_castps_si256, _mm256_cmp_ps, _mm256_loadu_ps, _mm256_packs_epi16,
+        _mm256_packs_epi32, _mm256_permutevar8x32_epi32, _mm256_set1_epi8, _mm256_set1_ps, _mm256_setr_epi32,
+    };
+    // SAFETY: the caller's promise; four vectors of eight samples are loaded, which is what there is; an array of bytes
+    // is as large as the vector and has no invalid values.
+    unsafe {
+        let level = _mm256_set1_ps(level);
+        let compared = |eight: usize| {
+            let samples = _mm256_loadu_ps(mask.as_ptr().add(8 * eight));
+            _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GT_OQ>(samples, level))
+        };
+        let (first, second) =
+            (_mm256_packs_epi32(compared(0), compared(1)), _mm256_packs_epi32(compared(2), compared(3)));
+        // Packing takes the halves of its registers in turn; this puts them in order.
+        let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+        let bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(first, second), order);
+        std::mem::transmute::<__m256i, [u8; LANES]>(_mm256_and_si256(bytes, _mm256_set1_epi8(1)))
     }
 }
 
