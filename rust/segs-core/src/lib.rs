@@ -3,6 +3,7 @@
 //! Every kernel takes checked views ([`view`]) and an output that the caller allocated, computes in `f32`, and gives
 //! the same bits for every number of threads.
 
+mod copy;
 pub mod cpu;
 pub mod error;
 pub mod feather;

@@ -1,5 +1,6 @@
 //! Crops gathered out of many frames.
 
+use crate::copy::{copy_row, finish_stream, streams};
 use crate::error::{Error, Result};
 use crate::parallel::{Interrupted, for_each};
 use crate::pixel::Pixel;
@@ -37,22 +38,27 @@ pub fn crop_frames<T: Pixel>(
     if from.is_empty() && fill == Fill::Edge {
         return Err(Error::shape("frames", "at least one pixel to fill with", from.to_string()));
     }
-    let bytes = 2 * to.len() * size_of::<T>();
-    for_each(out.all_bands(BAND_ROWS), bytes, interrupted, |band| {
+    let bytes = to.len() * size_of::<T>();
+    let stream = streams(bytes);
+    for_each(out.all_bands(BAND_ROWS), 2 * bytes, interrupted, |band| {
         let region = regions.get(band.frame);
         for (i, row) in band.data.chunks_exact_mut(to.row_len()).enumerate() {
             let y = region.y1() + (band.y + i) as i64;
-            crop_row(frames, band.frame, region.x1(), y, fill, row);
+            crop_row(frames, band.frame, region.x1(), y, fill, row, stream);
+        }
+        if stream {
+            finish_stream();
         }
     })
 }
 
-fn crop_row<T: Pixel>(frames: Frames<'_, T>, frame: usize, x: i64, y: i64, fill: Fill<T>, out: &mut [T]) {
+fn crop_row<T: Pixel>(frames: Frames<'_, T>, frame: usize, x: i64, y: i64, fill: Fill<T>, out: &mut [T], stream: bool) {
     let shape = frames.shape();
     let channels = shape.channels;
+    let nearest = |y: i64| frames.row(frame, y.clamp(0, shape.height as i64 - 1) as usize);
     let source = match fill {
         Fill::Constant(value) if y < 0 || y >= shape.height as i64 => return out.fill(value),
-        _ => frames.row(frame, y.clamp(0, shape.height as i64 - 1) as usize),
+        _ => nearest(y),
     };
     let width = (out.len() / channels) as i64;
     // Columns of the crop before, inside and after the frame.
@@ -62,7 +68,8 @@ fn crop_row<T: Pixel>(frames: Frames<'_, T>, frame: usize, x: i64, y: i64, fill:
     let (inside, after) = rest.split_at_mut((end - start) * channels);
     if !inside.is_empty() {
         let first = (x + start as i64) as usize * channels;
-        inside.copy_from_slice(&source[first..first + inside.len()]);
+        let columns = first..first + inside.len();
+        copy_row(&source[columns.clone()], inside, &nearest(y + 1)[columns], stream);
     }
     match fill {
         Fill::Constant(value) => {
