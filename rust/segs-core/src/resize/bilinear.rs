@@ -1,8 +1,9 @@
 //! Bilinear resizing of masks.
 
 use crate::cpu::multiversion;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::parallel::{Interrupted, for_each};
+use crate::resize::columns::{Columns, between_columns};
 use crate::view::{Band, Frames, FramesMut, check_mask};
 
 /// Rows of a job.
@@ -10,9 +11,9 @@ const BAND_ROWS: usize = 64;
 
 /// An output sample lies between the input samples `first` and `first + 1`, by `share` from the first one.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
-    first: usize,
-    share: f32,
+pub(super) struct Place {
+    pub(super) first: usize,
+    pub(super) share: f32,
 }
 
 /// Torch computes small outputs, by this sum of height and width, in a kernel of its own, and rounds places otherwise.
@@ -22,7 +23,7 @@ const SMALL_OUTPUT: usize = 128;
 ///
 /// All in `f32`, rounded as torch does: after each operation, or where `fused` once for both. The other way would move the
 /// share by more than the tolerance where the index is large.
-fn places(from: usize, to: usize, fused: bool) -> Vec<Place> {
+pub(super) fn places(from: usize, to: usize, fused: bool) -> Vec<Place> {
     let scale = from as f32 / to as f32;
     let place = |index: usize| {
         let centre = index as f32 + 0.5;
@@ -41,9 +42,13 @@ pub fn resize_masks(masks: Frames<'_, f32>, out: FramesMut<'_, f32>, interrupted
     if !super::check("masks", from, to)? {
         return Ok(());
     }
+    if u32::try_from(from.width).is_err() {
+        return Err(Error::shape("masks", "fewer than 2^32 columns", from.to_string()));
+    }
     let copy = (from.height, from.width) == (to.height, to.width);
     let fused = to.height + to.width <= SMALL_OUTPUT;
-    let (columns, rows) = (places(from.width, to.width, fused), places(from.height, to.height, fused));
+    let columns = Columns::new(&places(from.width, to.width, fused));
+    let rows = places(from.height, to.height, fused);
     let bytes = (from.len() + to.len()) * size_of::<f32>();
     for_each(out.all_bands(BAND_ROWS), bytes, interrupted, |mut band| {
         if copy {
@@ -62,18 +67,13 @@ struct Line {
     values: Vec<f32>,
 }
 
-fn resize_band(masks: Frames<'_, f32>, columns: &[Place], rows: &[Place], band: &mut Band<'_, f32>) {
+fn resize_band(masks: Frames<'_, f32>, columns: &Columns, rows: &[Place], band: &mut Band<'_, f32>) {
     let from = masks.shape();
-    // With its last sample repeated, so that there is always a second one.
-    let mut padded = vec![0.0; from.width + 1];
     let line = || Line { row: None, values: vec![0.0; columns.len()] };
     let (mut above, mut below) = (line(), line());
-    let mut fill = |line: &mut Line, row: usize| {
+    let fill = |line: &mut Line, row: usize| {
         if line.row != Some(row) {
-            let (values, last) = padded.split_at_mut(from.width);
-            values.copy_from_slice(masks.row(band.frame, row));
-            last[0] = values[from.width - 1];
-            between_columns(&padded, columns, &mut line.values);
+            between_columns(masks.row(band.frame, row), columns, &mut line.values);
             line.row = Some(row);
         }
     };
@@ -92,16 +92,6 @@ fn resize_band(masks: Frames<'_, f32>, columns: &[Place], rows: &[Place], band: 
     }
 }
 
-multiversion! { fn between_columns(padded: &[f32], columns: &[Place], out: &mut [f32]) = between_columns_body; }
-
-#[inline(always)]
-fn between_columns_body(padded: &[f32], columns: &[Place], out: &mut [f32]) {
-    for (value, &Place { first, share }) in out.iter_mut().zip(columns) {
-        let pair = &padded[first..first + 2];
-        *value = (1.0 - share) * pair[0] + share * pair[1];
-    }
-}
-
 multiversion! { fn between_rows(above: &[f32], below: &[f32], share: f32, out: &mut [f32]) = between_rows_body; }
 
 #[inline(always)]
@@ -116,7 +106,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::error::Error;
     use crate::parallel::NEVER;
     use crate::view::Shape;
 

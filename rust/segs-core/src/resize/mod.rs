@@ -1,6 +1,7 @@
 //! Resizing: Lanczos for frames, bilinear for masks.
 
 mod bilinear;
+mod columns;
 mod lanczos;
 mod passes;
 mod plan;
