@@ -71,6 +71,20 @@ pub trait Pixel: Copy + Default + PartialEq + Send + Sync + 'static {
         let _ = samples;
         None
     }
+
+    /// The samples themselves where they are bytes, for kernels that compute those in integers.
+    #[inline(always)]
+    fn as_bytes(samples: &[Self]) -> Option<&[u8]> {
+        let _ = samples;
+        None
+    }
+
+    /// As [`Pixel::as_bytes`], to write.
+    #[inline(always)]
+    fn as_bytes_mut(samples: &mut [Self]) -> Option<&mut [u8]> {
+        let _ = samples;
+        None
+    }
 }
 
 impl Pixel for f32 {
@@ -209,6 +223,16 @@ impl Pixel for u8 {
             };
         }
         values.map(Self::from_f32)
+    }
+
+    #[inline(always)]
+    fn as_bytes(samples: &[Self]) -> Option<&[u8]> {
+        Some(samples)
+    }
+
+    #[inline(always)]
+    fn as_bytes_mut(samples: &mut [Self]) -> Option<&mut [u8]> {
+        Some(samples)
     }
 }
 

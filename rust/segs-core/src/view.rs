@@ -1,6 +1,7 @@
 //! Checked views over batches of images. Masks are frames of one channel.
 
 use crate::error::{Error, Result};
+use crate::pixel::Pixel;
 
 /// Sizes of a batch `(frames, height, width, channels)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +136,14 @@ impl<'a, T> Frames<'a, T> {
     }
 }
 
+impl<'a, T: Pixel> Frames<'a, T> {
+    /// The batch itself where its samples are bytes.
+    pub(crate) fn as_bytes(&self) -> Option<Frames<'a, u8>> {
+        let Self { data, shape, frame_stride, row_stride } = *self;
+        T::as_bytes(data).map(|data| Frames { data, shape, frame_stride, row_stride })
+    }
+}
+
 /// Checks that there is one channel, as masks have it.
 pub(crate) fn check_mask(masks: Shape) -> Result<()> {
     if masks.channels == 1 {
@@ -207,6 +216,13 @@ impl<'a, T> FramesMut<'a, T> {
     pub fn all_bands(self, band_rows: usize) -> Vec<Band<'a, T>> {
         let height = self.shape.height;
         self.bands(band_rows, |_| 0..height)
+    }
+}
+
+impl<T: Pixel> FramesMut<'_, T> {
+    /// The batch itself where its samples are bytes.
+    pub(crate) fn as_bytes(&mut self) -> Option<FramesMut<'_, u8>> {
+        T::as_bytes_mut(self.data).map(|data| FramesMut { data, shape: self.shape })
     }
 }
 

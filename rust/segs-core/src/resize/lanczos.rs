@@ -5,8 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use crate::error::Result;
 use crate::parallel::{Interrupted, for_each, num_threads};
 use crate::pixel::Pixel;
-use crate::resize::passes::{Horizontal, Ring, read_row, vertical, write_row};
-use crate::resize::plan::Axis;
+use crate::resize::passes::{Horizontal, read_row, vertical, write_row};
+use crate::resize::plan::{Axis, pillow_vertical_first};
+use crate::resize::ring::Ring;
 use crate::view::{Band, Frames, FramesMut, Shape};
 
 /// Fewest rows of a job. Each job filters the rows around its first one anew: 6 of them when enlarging.
@@ -27,20 +28,13 @@ const WINDOW_BYTES: usize = 256 << 10;
 /// No limits.
 const UNLIMITED: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 
-/// Resizes every frame to the size of `out` with a Lanczos filter of three lobes, widened when shrinking, which is
-/// Pillow's `LANCZOS`. An axis that keeps its size is not filtered.
-///
-/// Results are limited to the range of a sample, once. Only for integer samples the first pass is limited too, and the
-/// order of the passes is Pillow's, so that both differ by rounding alone; for floats the cheaper order is chosen.
-pub fn resize_frames<T: Pixel>(
+/// As [`super::resize_frames`], after its checks, in floats.
+pub(super) fn resize<T: Pixel>(
     frames: Frames<'_, T>,
     out: FramesMut<'_, T>,
     interrupted: Interrupted<'_>,
 ) -> Result<()> {
     let (from, to) = (frames.shape(), out.shape());
-    if !super::check("frames", from, to)? {
-        return Ok(());
-    }
     let plan = Plan::new::<T>(from, to);
     let scratches: Mutex<Vec<Scratch>> = Mutex::new(Vec::new());
     let lock = || scratches.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,7 +48,7 @@ pub fn resize_frames<T: Pixel>(
 }
 
 /// Rows of a job: whole frames where they are many.
-fn band_rows(to: Shape) -> usize {
+pub(super) fn band_rows(to: Shape) -> usize {
     let bands = (JOBS_PER_THREAD * num_threads()).div_ceil(to.frames);
     to.height.div_ceil(bands).max(MIN_BAND_ROWS)
 }
@@ -84,7 +78,7 @@ struct Plan {
 /// Buffers of one job.
 #[derive(Debug)]
 struct Scratch {
-    ring: Ring,
+    ring: Ring<f32>,
     horizontal: Horizontal,
     values: Vec<f32>,
 }
@@ -111,11 +105,7 @@ impl Plan {
 
     fn vertical_first<T: Pixel>(from: Shape, to: Shape, horizontal: &Axis, vertical: &Axis) -> bool {
         if T::INTEGER {
-            // Pillow 13: where the height loses more than twice the pixels that the width does, and in columns of
-            // pixels. Earlier releases do so only in the latter.
-            let lost = |from: usize, to: usize| from as i64 - to as i64;
-            let (height, width) = (lost(from.height, to.height), lost(from.width, to.width));
-            return height > 0 && (height > 2 * width || from.height > 100 * from.width);
+            return pillow_vertical_first(from, to);
         }
         let cost = |rows: usize, columns: usize| {
             HORIZONTAL_COST * rows * to.width * horizontal.longest() + to.height * columns * vertical.longest()
@@ -178,7 +168,7 @@ impl Plan {
         frames: Frames<'_, T>,
         frame: usize,
         first: usize,
-        ring: &mut Ring,
+        ring: &mut Ring<f32>,
         horizontal: &mut Horizontal,
     ) -> usize {
         if self.horizontal.is_identity() {
@@ -235,6 +225,7 @@ mod tests {
     use crate::cpu::{LEVEL_LOCK, Level, set_level};
     use crate::error::Error;
     use crate::parallel::{NEVER, set_num_threads};
+    use crate::resize::resize_frames;
     use crate::resize::tests::noise;
 
     fn resize<T: Pixel>(frames: &[T], from: Shape, to: Shape) -> Vec<T> {
@@ -331,7 +322,8 @@ mod tests {
             let scaled: Vec<f32> = frames.iter().map(|v| f32::from(*v) / 255.0).collect();
             let expected = oracle(&scaled, from, to);
             for (got, expected) in resize(&frames, from, to).iter().zip(&expected) {
-                prop_assert!((f64::from(*got) - 255.0 * expected).abs() < 0.501, "{} {}", got, 255.0 * expected);
+                // Half a step, and what rounding the weights may add.
+                prop_assert!((f64::from(*got) - 255.0 * expected).abs() < 0.53, "{} {}", got, 255.0 * expected);
             }
         }
 

@@ -1,16 +1,40 @@
 //! Resizing: Lanczos for frames, bilinear for masks.
 
 mod bilinear;
+mod bytes;
 mod columns;
 mod lanczos;
 mod passes;
 mod plan;
+mod ring;
 
 pub use bilinear::resize_masks;
-pub use lanczos::resize_frames;
 
 use crate::error::{Error, Result};
-use crate::view::Shape;
+use crate::parallel::Interrupted;
+use crate::pixel::Pixel;
+use crate::view::{Frames, FramesMut, Shape};
+
+/// Resizes every frame to the size of `out` with a Lanczos filter of three lobes, widened when shrinking, which is
+/// Pillow's `LANCZOS`. An axis that keeps its size is not filtered.
+///
+/// Results are limited to the range of a sample, once. Only for bytes the first pass is limited too, and the order of
+/// the passes is Pillow's, so that both differ by rounding alone; for floats the cheaper order is chosen.
+pub fn resize_frames<T: Pixel>(
+    frames: Frames<'_, T>,
+    mut out: FramesMut<'_, T>,
+    interrupted: Interrupted<'_>,
+) -> Result<()> {
+    if !check("frames", frames.shape(), out.shape())? {
+        return Ok(());
+    }
+    match (frames.as_bytes(), out.as_bytes()) {
+        (Some(frames), Some(out)) if bytes::suits(frames.shape(), out.shape()) => {
+            bytes::resize(frames, out, interrupted)
+        }
+        _ => lanczos::resize(frames, out, interrupted),
+    }
+}
 
 /// Checks what both kernels ask of their sizes. `false` means that there is nothing to write.
 fn check(argument: &'static str, from: Shape, to: Shape) -> Result<bool> {

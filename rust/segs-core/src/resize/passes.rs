@@ -6,6 +6,7 @@
 use crate::cpu::multiversion;
 use crate::pixel::Pixel;
 use crate::resize::plan::Axis;
+use crate::resize::ring::Ring;
 
 /// Adds `weight * value`, in one rounding where `FUSED`.
 #[inline(always)]
@@ -13,65 +14,36 @@ fn add_product<const FUSED: bool>(sum: f32, weight: f32, value: f32) -> f32 {
     if FUSED { weight.mul_add(value, sum) } else { sum + weight * value }
 }
 
-/// Rows that are still needed, each at a place of its own until [`Ring::capacity`] rows later.
-#[derive(Debug)]
-pub(super) struct Ring {
-    data: Vec<f32>,
-    row_len: usize,
-    /// Power of two, so that the place of a row takes no division.
-    capacity: usize,
-}
-
-impl Ring {
-    /// A ring of at least `rows` rows.
-    pub(super) fn new(rows: usize, row_len: usize) -> Self {
-        let capacity = rows.next_power_of_two();
-        Self { data: vec![0.0; capacity * row_len], row_len, capacity }
-    }
-
-    #[inline(always)]
-    fn slot(&self, row: usize) -> usize {
-        row & (self.capacity - 1)
-    }
-
-    /// Row `row`, to be overwritten.
-    #[inline(always)]
-    pub(super) fn row_mut(&mut self, row: usize) -> &mut [f32] {
-        let offset = self.slot(row) * self.row_len;
-        &mut self.data[offset..offset + self.row_len]
-    }
-}
-
 /// The vertical pass: filters the ring's rows into the output rows from `first` on, as many as `out` holds, and limits
 /// the results to `range`. The ring must hold all rows that these need.
-pub(super) fn vertical(ring: &Ring, axis: &Axis, first: usize, range: (f32, f32), out: &mut [f32]) {
+pub(super) fn vertical(ring: &Ring<f32>, axis: &Axis, first: usize, range: (f32, f32), out: &mut [f32]) {
     weigh_rows(ring, axis, first, range, out);
 }
 
 multiversion! {
-    fn weigh_rows(ring: &Ring, axis: &Axis, first: usize, range: (f32, f32), out: &mut [f32]) =
+    fn weigh_rows(ring: &Ring<f32>, axis: &Axis, first: usize, range: (f32, f32), out: &mut [f32]) =
         weigh_rows_body::<true, 64>, weigh_rows_body::<false, 32>;
 }
 
 /// Goes over all output rows for a few columns before the next ones: so the columns stay in the first cache.
 #[inline(always)]
 fn weigh_rows_body<const FUSED: bool, const LANES: usize>(
-    ring: &Ring,
+    ring: &Ring<f32>,
     axis: &Axis,
     first: usize,
     range: (f32, f32),
     out: &mut [f32],
 ) {
     let mut x = 0;
-    while x + LANES <= ring.row_len {
+    while x + LANES <= ring.row_len() {
         weigh_columns::<FUSED, LANES>(ring, axis, first, x, range, out);
         x += LANES;
     }
-    while x + 8 <= ring.row_len {
+    while x + 8 <= ring.row_len() {
         weigh_columns::<FUSED, 8>(ring, axis, first, x, range, out);
         x += 8;
     }
-    while x < ring.row_len {
+    while x < ring.row_len() {
         weigh_columns::<FUSED, 1>(ring, axis, first, x, range, out);
         x += 1;
     }
@@ -80,27 +52,27 @@ fn weigh_rows_body<const FUSED: bool, const LANES: usize>(
 /// `LANES` columns from `x` on.
 #[inline(always)]
 fn weigh_columns<const FUSED: bool, const LANES: usize>(
-    ring: &Ring,
+    ring: &Ring<f32>,
     axis: &Axis,
     first: usize,
     x: usize,
     range: (f32, f32),
     out: &mut [f32],
 ) {
-    for (index, row) in out.chunks_exact_mut(ring.row_len).enumerate() {
+    for (index, row) in out.chunks_exact_mut(ring.row_len()).enumerate() {
         let (start, weights) = axis.taps(first + index);
         // Past its last row the ring goes on with its first one.
         let slot = ring.slot(start);
-        let (before, after) = weights.split_at(weights.len().min(ring.capacity - slot));
+        let (before, after) = weights.split_at(weights.len().min(ring.capacity() - slot));
         let mut sums = [0.0; LANES];
         for (slot, weights) in [(slot, before), (0, after)] {
-            let mut offset = slot * ring.row_len + x;
+            let mut offset = slot * ring.row_len() + x;
             for &weight in weights {
-                let values = &ring.data[offset..offset + LANES];
+                let values = &ring.data()[offset..offset + LANES];
                 for (sum, value) in sums.iter_mut().zip(values) {
                     *sum = add_product::<FUSED>(*sum, weight, *value);
                 }
-                offset += ring.row_len;
+                offset += ring.row_len();
             }
         }
         for (out, sum) in row[x..x + LANES].iter_mut().zip(sums) {

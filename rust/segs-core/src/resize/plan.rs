@@ -2,6 +2,8 @@
 
 use std::f64::consts::PI;
 
+use crate::view::Shape;
+
 /// Lobes of the filter on each side of its centre.
 const LOBES: f64 = 3.0;
 
@@ -82,6 +84,14 @@ impl Axis {
     pub(super) fn is_identity(&self) -> bool {
         self.identity
     }
+}
+
+/// Whether Pillow 13 filters columns of pixels before rows: where the height loses more than twice the pixels that the
+/// width does, and in columns of pixels. Earlier releases do so only in the latter.
+pub(super) fn pillow_vertical_first(from: Shape, to: Shape) -> bool {
+    let lost = |from: usize, to: usize| from as i64 - to as i64;
+    let (height, width) = (lost(from.height, to.height), lost(from.width, to.width));
+    height > 0 && (height > 2 * width || from.height > 100 * from.width)
 }
 
 fn lanczos(x: f64) -> f64 {
