@@ -8,6 +8,7 @@ pub mod cpu;
 pub mod error;
 pub mod feather;
 pub mod gather;
+mod halves;
 pub mod morphology;
 pub mod parallel;
 pub mod paste;

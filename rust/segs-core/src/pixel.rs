@@ -1,7 +1,8 @@
 //! Sample types of a frame.
 
 use half::f16;
-use half::slice::HalfFloatSliceExt;
+
+use crate::halves;
 
 /// Samples that the larger registers of [`crate::cpu::Level::Avx2`] hold as `f32`.
 pub(crate) const LANES: usize = 8;
@@ -126,15 +127,14 @@ impl Pixel for f16 {
         f16::from_f32(value)
     }
 
-    // On slices the CPU is asked once what it can do, not at each sample.
     #[inline]
     fn widen(samples: &[Self], out: &mut [f32]) {
-        samples.convert_to_f32_slice(out);
+        halves::widen(samples, out);
     }
 
     #[inline]
     fn narrow(values: &[f32], out: &mut [Self]) {
-        out.convert_from_f32_slice(values);
+        halves::narrow(values, out);
     }
 
     #[inline(always)]

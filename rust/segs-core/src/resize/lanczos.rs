@@ -80,7 +80,6 @@ struct Plan {
 struct Scratch {
     ring: Ring<f32>,
     horizontal: Horizontal,
-    values: Vec<f32>,
 }
 
 impl Plan {
@@ -116,17 +115,14 @@ impl Plan {
     fn scratch(&self) -> Scratch {
         let channels = self.from.channels;
         let window = self.vertical.window(self.group_rows);
-        let (ring, values) = match self.order {
+        let ring = match self.order {
             // Rows come into the ring several at a time, the last of them perhaps before they are needed.
-            Order::HorizontalFirst => (
-                Ring::new(window + Horizontal::rows_at_once(channels), self.to.row_len()),
-                self.group_rows * self.to.row_len(),
-            ),
-            Order::VerticalFirst if !self.vertical.is_identity() => (Ring::new(window, self.from.row_len()), 0),
-            Order::VerticalFirst | Order::Copy => (Ring::new(0, 0), 0),
+            Order::HorizontalFirst => Ring::new(window + Horizontal::rows_at_once(channels), self.to.row_len()),
+            Order::VerticalFirst if !self.vertical.is_identity() => Ring::new(window, self.from.row_len()),
+            Order::VerticalFirst | Order::Copy => Ring::new(0, 0),
         };
         let width = if self.horizontal.is_identity() { 0 } else { self.from.width };
-        Scratch { ring, horizontal: Horizontal::new(width, channels), values: vec![0.0; values] }
+        Scratch { ring, horizontal: Horizontal::new(width, channels) }
     }
 
     fn resize_band<T: Pixel>(&self, frames: Frames<'_, T>, band: &mut Band<'_, T>, scratch: &mut Scratch) {
@@ -142,7 +138,7 @@ impl Plan {
     }
 
     fn horizontal_first<T: Pixel>(&self, frames: Frames<'_, T>, band: &mut Band<'_, T>, scratch: &mut Scratch) {
-        let Scratch { ring, horizontal, values } = scratch;
+        let Scratch { ring, horizontal } = scratch;
         let row_len = self.to.row_len();
         let limits = (0.0, T::MAX);
         let mut next = self.vertical.taps(band.y).0;
@@ -152,13 +148,7 @@ impl Plan {
             while next < end {
                 next += self.fill(frames, band.frame, next, ring, horizontal);
             }
-            if let Some(data) = T::as_f32_mut(data) {
-                vertical(ring, &self.vertical, first, limits, data);
-            } else {
-                let values = &mut values[..data.len()];
-                vertical(ring, &self.vertical, first, limits, values);
-                write_row(values, data);
-            }
+            vertical(ring, &self.vertical, first, limits, data);
         }
     }
 
@@ -186,7 +176,7 @@ impl Plan {
     }
 
     fn vertical_first_band<T: Pixel>(&self, frames: Frames<'_, T>, band: &mut Band<'_, T>, scratch: &mut Scratch) {
-        let Scratch { ring, horizontal, .. } = scratch;
+        let Scratch { ring, horizontal } = scratch;
         let row_len = self.to.row_len();
         let rows_at_once = Horizontal::rows_at_once(self.from.channels);
         let mut next = self.vertical.taps(band.y).0;

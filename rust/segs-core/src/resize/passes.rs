@@ -14,50 +14,46 @@ fn add_product<const FUSED: bool>(sum: f32, weight: f32, value: f32) -> f32 {
     if FUSED { weight.mul_add(value, sum) } else { sum + weight * value }
 }
 
-/// The vertical pass: filters the ring's rows into the output rows from `first` on, as many as `out` holds, and limits
-/// the results to `range`. The ring must hold all rows that these need.
-pub(super) fn vertical(ring: &Ring<f32>, axis: &Axis, first: usize, range: (f32, f32), out: &mut [f32]) {
-    weigh_rows(ring, axis, first, range, out);
-}
-
 multiversion! {
-    fn weigh_rows(ring: &Ring<f32>, axis: &Axis, first: usize, range: (f32, f32), out: &mut [f32]) =
-        weigh_rows_body::<true, 64>, weigh_rows_body::<false, 32>;
+    /// The vertical pass: filters the ring's rows into the output rows from `first` on, as many as `out` holds, and limits
+    /// the results to `range`. The ring must hold all rows that these need.
+    fn vertical[T: Pixel](ring: &Ring<f32>, axis: &Axis, first: usize, range: (f32, f32), out: &mut [T]) =
+        weigh_rows::<T, true, 64>, weigh_rows::<T, false, 32>;
 }
 
 /// Goes over all output rows for a few columns before the next ones: so the columns stay in the first cache.
 #[inline(always)]
-fn weigh_rows_body<const FUSED: bool, const LANES: usize>(
+fn weigh_rows<T: Pixel, const FUSED: bool, const LANES: usize>(
     ring: &Ring<f32>,
     axis: &Axis,
     first: usize,
     range: (f32, f32),
-    out: &mut [f32],
+    out: &mut [T],
 ) {
     let mut x = 0;
     while x + LANES <= ring.row_len() {
-        weigh_columns::<FUSED, LANES>(ring, axis, first, x, range, out);
+        weigh_columns::<T, FUSED, LANES>(ring, axis, first, x, range, out);
         x += LANES;
     }
     while x + 8 <= ring.row_len() {
-        weigh_columns::<FUSED, 8>(ring, axis, first, x, range, out);
+        weigh_columns::<T, FUSED, 8>(ring, axis, first, x, range, out);
         x += 8;
     }
     while x < ring.row_len() {
-        weigh_columns::<FUSED, 1>(ring, axis, first, x, range, out);
+        weigh_columns::<T, FUSED, 1>(ring, axis, first, x, range, out);
         x += 1;
     }
 }
 
 /// `LANES` columns from `x` on.
 #[inline(always)]
-fn weigh_columns<const FUSED: bool, const LANES: usize>(
+fn weigh_columns<T: Pixel, const FUSED: bool, const LANES: usize>(
     ring: &Ring<f32>,
     axis: &Axis,
     first: usize,
     x: usize,
     range: (f32, f32),
-    out: &mut [f32],
+    out: &mut [T],
 ) {
     for (index, row) in out.chunks_exact_mut(ring.row_len()).enumerate() {
         let (start, weights) = axis.taps(first + index);
@@ -75,9 +71,7 @@ fn weigh_columns<const FUSED: bool, const LANES: usize>(
                 offset += ring.row_len();
             }
         }
-        for (out, sum) in row[x..x + LANES].iter_mut().zip(sums) {
-            *out = sum.clamp(range.0, range.1);
-        }
+        T::narrow(&sums.map(|sum| sum.clamp(range.0, range.1)), &mut row[x..x + LANES]);
     }
 }
 
