@@ -25,14 +25,9 @@ fn narrow_body(floats: &[f32], out: &mut [f16]) {
 
 #[cfg(target_arch = "x86_64")]
 mod f16c {
-    use std::arch::x86_64::{
-        _MM_FROUND_TO_NEAREST_INT, _mm_loadu_si128, _mm_storeu_si128, _mm256_cvtph_ps, _mm256_cvtps_ph,
-        _mm256_loadu_ps, _mm256_storeu_ps,
-    };
-
     use half::f16;
 
-    const LANES: usize = 8;
+    use crate::pixel::{LANES, Pixel};
 
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
@@ -69,20 +64,15 @@ mod f16c {
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     fn widen_chunk(halves: &[f16; LANES], out: &mut [f32; LANES]) {
-        // SAFETY: the references are to 16 readable bytes, as a half is two, and to 32 writable ones; neither the load
-        // nor the store needs alignment.
-        unsafe { _mm256_storeu_ps(out.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(halves.as_ptr().cast()))) }
+        // SAFETY: this code runs at the level of AVX2 only.
+        *out = unsafe { f16::widen_lanes::<true>(*halves) };
     }
 
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     fn narrow_chunk(floats: &[f32; LANES], out: &mut [f16; LANES]) {
-        // SAFETY: the references are to 32 readable bytes and to 16 writable ones, as a half is two; neither the load
-        // nor the store needs alignment.
-        unsafe {
-            let halves = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm256_loadu_ps(floats.as_ptr()));
-            _mm_storeu_si128(out.as_mut_ptr().cast(), halves);
-        }
+        // SAFETY: this code runs at the level of AVX2 only.
+        *out = unsafe { f16::narrow_lanes::<true>(*floats) };
     }
 }
 
