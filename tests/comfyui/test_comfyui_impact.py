@@ -173,3 +173,30 @@ def test_their_pipe_and_their_hook(server):
     assert end_of(server.run(prompt)) == "execution_success"
     assert np.isfinite(server.kept("hooked")["image"]).all()
     assert server.kept("free")["image"].shape == server.kept("hooked")["image"].shape
+
+
+def test_our_control_nets_and_hooks_in_their_detailer(server):
+    control = {"strength": 1.0, "start_percent": 0.0, "end_percent": 1.0}
+    settings = {**SAMPLING, "guide_size": 64, "guide_size_for": False, "feather": 5, "cycle": 2, "wildcard": ""}
+    inputs = {"image": ["clip", 0], "basic_pipe": ["pipe", 0], "noise_mask": True, "force_inpaint": True, **settings}
+    prompt = still(
+        net=node("TinyControlNet", seed=2),
+        steered=node(
+            "SegsDetailerControlNet", segs=["segs", 0], control_net=["net", 0], control_image=["clip", 0], **control
+        ),
+        denoise=node("SegsDetailerDenoiseHook", target_denoise=0.1),
+        cfg=node("SegsDetailerCfgHook", target_cfg=1.0),
+        hook=node("SegsDetailerCombineHooks", hook1=["denoise", 0], hook2=["cfg", 0]),
+        plain=node("DetailerForEachPipe", segs=["segs", 0], **inputs),
+        controlled=node("DetailerForEachPipe", segs=["steered", 0], **inputs),
+        hooked=node("DetailerForEachPipe", segs=["segs", 0], detailer_hook=["hook", 0], **inputs),
+        keep_plain=keep("plain", image=["plain", 0]),
+        keep_controlled=keep("controlled", image=["controlled", 0]),
+        keep_hooked=keep("hooked", image=["hooked", 0]),
+    )
+    # Their detailers of pictures take one.
+    prompt["clip"] = node("TinyClip", frames=1, speed=0)
+    assert end_of(server.run(prompt)) == "execution_success"
+    plain, controlled, hooked = (server.kept(name)["image"] for name in ("plain", "controlled", "hooked"))
+    assert np.abs(controlled - plain).max() > 0.01
+    assert np.abs(hooked - plain).max() > 0.01

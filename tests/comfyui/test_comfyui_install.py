@@ -9,6 +9,7 @@ import pytest
 
 from segs_detailer.cli.main import main
 from segs_detailer.comfyui.install import folder_files, install, status, uninstall
+from segs_detailer.comfyui.nodes import NODES
 from segs_detailer.errors import InvalidArgumentError
 
 try:
@@ -39,6 +40,7 @@ def test_install_status_uninstall(comfyui):
         "__init__.py",
         "pyproject.toml",
         "requirements.txt",
+        "web",
     ]
     assert status(comfyui).version is not None
     assert not status(comfyui).foreign
@@ -98,6 +100,20 @@ def test_uninstall_keeps_what_a_user_added(comfyui):
     assert (nodes_folder(comfyui) / "__init__.py").is_file()
 
 
+def test_each_node_has_a_help_page(comfyui):
+    pages = install(comfyui) / "web" / "docs"
+    assert {page.stem for page in pages.iterdir()} == {node.id for node in NODES}
+    page = (pages / "SegsDetailerPaste.md").read_text(encoding="utf-8")
+    assert page.startswith("# SEGS Paste\n")
+    assert "| `feather` | INT | 5 (0 to 100) |" in page
+
+
+def test_uninstall_takes_pages_of_other_versions_with_it(comfyui):
+    (install(comfyui) / "web" / "docs" / "SegsDetailerOfOld.md").write_text("", encoding="utf-8")
+    uninstall(comfyui)
+    assert not nodes_folder(comfyui).exists()
+
+
 def test_uninstall_takes_what_python_compiled_with_it(comfyui):
     install(comfyui)
     (nodes_folder(comfyui) / "__pycache__").mkdir()
@@ -127,7 +143,7 @@ def loaded(folder, prelude=""):
 
 def test_a_comfyui_without_schemas_gets_classic_classes(comfyui):
     done = loaded(install(comfyui))
-    assert done.stdout.split() == ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"], done.stderr
+    assert done.stdout.split() == ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"], done.stderr
 
 
 def test_a_python_without_the_package_says_what_to_do(comfyui):

@@ -18,6 +18,9 @@ _FOLDER = "segs-detailer"
 _VERSION_FILE = "pyproject.toml"
 _PARTIAL = ".partial"
 _CACHES = "__pycache__"
+_WEB = "web"
+# ComfyUI shows these pages beside its nodes.
+_PAGES = f"{_WEB}/docs"
 
 # How a folder is known to be ours before it is overwritten or removed.
 _MARK = "# Written by segs-detailer."
@@ -35,14 +38,16 @@ except ImportError as error:
         f"{{sys.executable}} -m pip install segs-detailer"
     ) from error
 
+WEB_DIRECTORY = "{_WEB}"
+
 if has_schemas():
     from segs_detailer.comfyui.schema import comfy_entrypoint
 
-    __all__ = ["comfy_entrypoint"]
+    __all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]
 else:
     from segs_detailer.comfyui.classic import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 
-    __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+    __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]
 '''
 
 _PYPROJECT = Template(
@@ -109,6 +114,7 @@ def install(path: str | PathLike[str]) -> Path:
         expected = "a name that nothing else has, or a folder that segs-detailer wrote"
         raise InvalidArgumentError("custom_nodes", expected, f"{found.folder}, made by something else")
     found.folder.mkdir(exist_ok=True)
+    (found.folder / _PAGES).mkdir(parents=True, exist_ok=True)
     for name, text in folder_files().items():
         partial = found.folder / (name + _PARTIAL)
         try:
@@ -145,16 +151,18 @@ def uninstall(path: str | PathLike[str]) -> Path | None:
     if found.version is None:
         return None
     compiled = list((found.folder / _CACHES).glob("*.pyc"))
-    own = [found.folder / name for name in folder_files()]
-    others = set(found.folder.rglob("*")) - {*own, *compiled, found.folder / _CACHES}
+    # Another version may have had other nodes.
+    pages = list((found.folder / _PAGES).glob("SegsDetailer*.md"))
+    own = [*pages, *(found.folder / name for name in folder_files())]
+    folders = [folder for name in (_CACHES, _PAGES, _WEB) if (folder := found.folder / name).is_dir()]
+    others = set(found.folder.rglob("*")) - {*own, *compiled, *folders}
     if others:
         expected = f"only what segs-detailer wrote in {found.folder}"
         raise InvalidArgumentError("custom_nodes", expected, ", ".join(sorted(other.name for other in others)))
     for file in (*compiled, *own):
         file.unlink(missing_ok=True)
-    if (found.folder / _CACHES).is_dir():
-        (found.folder / _CACHES).rmdir()
-    found.folder.rmdir()
+    for folder in (*folders, found.folder):
+        folder.rmdir()
     return found.folder
 
 
@@ -189,9 +197,10 @@ def folder_files() -> dict[str, str]:
     Returns
     -------
     dict
-        Texts by file name.
+        Texts by file name; those of the help pages lie in a folder of their own.
     """
     from segs_detailer import __version__
+    from segs_detailer.comfyui.help_pages import help_pages
 
     is_known = __version__[:1].isdigit() and "unknown" not in __version__
     requirement = f"segs-detailer=={__version__}" if is_known else "segs-detailer"
@@ -200,6 +209,7 @@ def folder_files() -> dict[str, str]:
         "__init__.py": _INIT,
         "requirements.txt": f"{requirement}\n",
         _VERSION_FILE: _PYPROJECT.substitute(version=version, requirement=requirement),
+        **{f"{_PAGES}/{name}.md": page for name, page in help_pages().items()},
     }
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from segs_detailer import nodes
+from segs_detailer.comfyui.control import apply_control_net
 from segs_detailer.comfyui.declaration import COMBO, Input, Node, Output, classic_inputs, classic_outputs
 from segs_detailer.comfyui.detailing import detail_frames, detail_segments, paste_segments
+from segs_detailer.comfyui.detecting import SHAPES, find_boxes, find_faces, read_boxes
+from segs_detailer.comfyui.hooks import cfg_hook, combine_hooks, denoise_hook, steps_hook
 from segs_detailer.comfyui.names import sampler_names, scheduler_names
 from segs_detailer.comfyui.preview import preview_segments
 from segs_detailer.comfyui.segments import (
@@ -209,5 +212,157 @@ _SEGMENTS = (
     ),
 )
 
-NODES: tuple[Node, ...] = (*_DETAILERS, *_PIPES, *_SEGMENTS)
+
+def _frames_input() -> Input:
+    return Input(name="image_frames", type="IMAGE", tooltip="The clip.")
+
+
+def _crop_factor(of: str) -> Input:
+    return _float("crop_factor", f"Size of the crop, in sizes of {of}.", 3.0, 1.0, 100.0, 0.1)
+
+
+_DETECTORS = (
+    Node(
+        id="SegsDetailerFaces",
+        display_name="Face Detector for Video",
+        description="Finds the faces of a clip with OpenCV's cascades, which come with it: one segment for each face "
+        "of each shot, with a mask for each frame.",
+        inputs=(
+            _frames_input(),
+            _int("min_size", "Smallest face in pixels, from 8. 0: a sixteenth of the shorter side.", 0, 0, 16384),
+            _float("min_share", "Share of the frames in which a face must be found to count.", 0.3, 0.0, 1.0, 0.01),
+            _int("max_gap", "Frames without the face that are bridged.", 12, 0, 10000),
+            _crop_factor("the face's whole way"),
+            _int("drop_size", "Faces with a side that is not longer than this are left out.", 10, 1, 16384),
+            Input(name="mask_shape", type=COMBO, tooltip="Shape of the masks.", choices=lambda: SHAPES),
+        ),
+        outputs=(Output(name="segs", type="SEGS", tooltip="One segment for each face."),),
+        function=find_faces,
+    ),
+    Node(
+        id="SegsDetailerBboxDetector",
+        display_name="BBOX Detector for Video",
+        description="Lets a detector of Impact Pack look at each frame, and follows what it finds through the clip: "
+        "one segment for each subject of each shot, with a mask for each frame.",
+        inputs=(
+            Input(name="bbox_detector", type="BBOX_DETECTOR", tooltip="The detector."),
+            _frames_input(),
+            _float("threshold", "Least confidence of a detection.", 0.5, 0.0, 1.0, 0.01),
+            _int("dilation", "Pixels by which the sides of the boxes are moved outwards.", 10, 0, 512),
+            _int("min_frames", "A subject counts where it is found in this many frames.", 1, 1, 10000),
+            _int("max_gap", "Frames without the subject that are bridged.", 12, 0, 10000),
+            _crop_factor("the subject's whole way"),
+            _int("drop_size", "Subjects with a side that is not longer than this are left out.", 10, 1, 16384),
+        ),
+        outputs=(Output(name="segs", type="SEGS", tooltip="One segment for each subject."),),
+        function=find_boxes,
+    ),
+    Node(
+        id="SegsDetailerBoxes",
+        display_name="Boxes to SEGS (JSON)",
+        description="Makes a segment of each box that is written down.",
+        inputs=(
+            Input(name="image_frames", type="IMAGE", tooltip="The clip: gives the size of the frames."),
+            Input(
+                name="boxes",
+                type="STRING",
+                tooltip="Boxes in pixels as JSON: [[x1, y1, x2, y2], ...], or each as an object with box, and perhaps "
+                "label and confidence.",
+                widget={"default": "[[0, 0, 64, 64]]", "multiline": True},
+            ),
+            _crop_factor("the box"),
+            Input(
+                name="label",
+                type="STRING",
+                tooltip="Label of the boxes that bring none.",
+                widget={"default": "A"},
+            ),
+        ),
+        outputs=(Output(name="segs", type="SEGS", tooltip="One segment for each box."),),
+        function=read_boxes,
+    ),
+)
+
+_CONTROL = (
+    Node(
+        id="SegsDetailerControlNet",
+        display_name="ControlNet Apply (SEGS, for Video)",
+        description="Steers the repainting of each segment by a ControlNet, with the crops themselves as its pictures, "
+        "with what a preprocessor makes of them, or with your own pictures.",
+        inputs=(
+            _segs_input(),
+            Input(name="control_net", type="CONTROL_NET", tooltip="The network."),
+            _float("strength", "Factor of its effect.", 1.0, 0.0, 10.0, 0.01),
+            _float("start_percent", "Share of the sampling process from which on it acts.", 0.0, 0.0, 1.0, 0.001),
+            _float("end_percent", "Share of the sampling process up to which it acts.", 1.0, 0.0, 1.0, 0.001),
+            Input(
+                name="segs_preprocessor",
+                type="SEGS_PREPROCESSOR",
+                tooltip="Makes the pictures from the crops. Not together with control_image.",
+                optional=True,
+            ),
+            Input(
+                name="control_image",
+                type="IMAGE",
+                tooltip="Pictures for the whole frame, one or one for each frame.",
+                optional=True,
+            ),
+            Input(
+                name="vae",
+                type="VAE",
+                tooltip="For networks that take latents, such as those of SD 3 and Flux.",
+                optional=True,
+            ),
+        ),
+        outputs=(Output(name="segs", type="SEGS", tooltip="The segments with the ControlNet."),),
+        function=apply_control_net,
+    ),
+)
+
+_OVER = "The first segment has the detailer's own value, the last one this."
+
+
+def _hook_output() -> tuple[Output, ...]:
+    return (Output(name="detailer_hook", type="DETAILER_HOOK", tooltip="The hook, for Detailer For Video."),)
+
+
+_HOOKS = (
+    Node(
+        id="SegsDetailerDenoiseHook",
+        display_name="Denoise Schedule Hook",
+        description="Moves the denoising from segment to segment.",
+        inputs=(_float("target_denoise", _OVER, 0.3, 0.0001, 1.0, 0.01),),
+        outputs=_hook_output(),
+        function=denoise_hook,
+    ),
+    Node(
+        id="SegsDetailerCfgHook",
+        display_name="CFG Schedule Hook",
+        description="Moves the guidance from segment to segment.",
+        inputs=(_float("target_cfg", _OVER, 3.0, 0.0, 100.0, 0.1),),
+        outputs=_hook_output(),
+        function=cfg_hook,
+    ),
+    Node(
+        id="SegsDetailerStepsHook",
+        display_name="Steps Schedule Hook",
+        description="Moves the number of steps from segment to segment.",
+        inputs=(_int("target_steps", _OVER, 20, 1, 10000),),
+        outputs=_hook_output(),
+        function=steps_hook,
+    ),
+    Node(
+        id="SegsDetailerCombineHooks",
+        display_name="Combine Detailer Hooks",
+        description="Makes one hook of two.",
+        inputs=(
+            Input(name="hook1", type="DETAILER_HOOK", tooltip="Acts first."),
+            Input(name="hook2", type="DETAILER_HOOK", tooltip="Gets what the first returned."),
+        ),
+        outputs=_hook_output(),
+        function=combine_hooks,
+    ),
+)
+
+NODES: tuple[Node, ...] = (*_DETAILERS, *_DETECTORS, *_SEGMENTS, *_CONTROL, *_HOOKS, *_PIPES)
 """All nodes."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import comfy.cldm.cldm
+import comfy.controlnet
 import comfy.model_patcher
+import comfy.ops
 import comfy.sd
 import comfy.supported_models
 import comfy.taesd.taesd
@@ -15,6 +18,7 @@ import torch
 
 from segs_detailer.comfyui.classic import class_of
 from segs_detailer.comfyui.nodes import NODES
+from segs_detailer.masks import boxes_to_segs
 
 # The unet of Stable Diffusion 1.5 with few channels and two levels.
 UNET = {
@@ -200,6 +204,50 @@ class TinyVideoModel:
         return model, "no text encoder", tiny_clip_vae(), [[positive, {}]], [[negative, {}]]
 
 
+class TinyControlNet:
+    RETURN_TYPES = ("CONTROL_NET",)
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {"seed": ("INT", {"default": 0})}}
+
+    def run(self, seed):
+        settings = {name: value for name, value in UNET.items() if name not in ("out_channels",)}
+        settings.pop("transformer_depth_output")
+        with torch.inference_mode(False):
+            network = comfy.cldm.cldm.ControlNet(
+                **settings, hint_channels=3, num_heads=8, operations=comfy.ops.manual_cast
+            )
+            fill(network, seed)
+        return (comfy.controlnet.ControlNet(network, load_device=torch.device("cpu")),)
+
+
+class TinyDetector:
+    """Finds the bright square that TinyClip's masks move with, and nothing in one frame."""
+
+    RETURN_TYPES = ("BBOX_DETECTOR",)
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {}}
+
+    def __init__(self):
+        self.calls = 0
+
+    def run(self):
+        return (TinyDetector(),)
+
+    def detect(self, image, threshold, dilation, crop_factor, drop_size):
+        x, self.calls = 16 + 2 * self.calls, self.calls + 1
+        if self.calls == 2:
+            return image.shape[1:3], []
+        return boxes_to_segs(image.shape[1:3], [(x, 20, x + 32, 52)], label="square", confidence=0.8)
+
+
 class TinyClip:
     RETURN_TYPES = ("IMAGE", "MASK")
     FUNCTION = "run"
@@ -246,6 +294,8 @@ class Keep:
 NODE_CLASS_MAPPINGS = {
     "TinyModel": TinyModel,
     "TinyVideoModel": TinyVideoModel,
+    "TinyControlNet": TinyControlNet,
+    "TinyDetector": TinyDetector,
     "TinyClip": TinyClip,
     "Keep": Keep,
     # The classic form of the same nodes, beside the one that this ComfyUI chose.

@@ -91,7 +91,7 @@ def load_parts(base: str, motion_adapter: Any, load: LoadOptions) -> tuple[Diffu
     base : str
         Folder or hub id of a Stable Diffusion (1.5, SDXL) or AnimateDiff checkpoint.
     motion_adapter : str, diffusers.MotionAdapter or None
-        Motion module to put into a plain UNet.
+        Motion module to put into a plain UNet; `None`: the checkpoint's own, if it has one.
     load : LoadOptions
         The rest.
 
@@ -109,16 +109,18 @@ def load_parts(base: str, motion_adapter: Any, load: LoadOptions) -> tuple[Diffu
 
     unet_config = read_config(diffusers.UNet2DConditionModel, base, "unet", load.hub())
     scheduler_config = read_config(diffusers.DDIMScheduler, base, "scheduler", load.hub())
+    names = read_config(diffusers.DiffusionPipeline, base, None, load.hub())
     if unet_config.get("_class_name") == "UNetMotionModel":
         if motion_adapter is not None:
             raise ModelError(f"{base} already holds a motion module: leave out motion_adapter")
         unet = part(diffusers.UNetMotionModel, "unet")
     else:
         unet = part(diffusers.UNet2DConditionModel, "unet")
+        if motion_adapter is None and names.get("motion_adapter", (None,))[0] is not None:
+            motion_adapter = part(diffusers.MotionAdapter, "motion_adapter")
         if motion_adapter is not None:
             unet, scheduler_config = _with_motion(diffusers, unet, motion_adapter, scheduler_config, load)
 
-    names = read_config(diffusers.DiffusionPipeline, base, None, load.hub())
     encoders, tokenizers = [], []
     for suffix, kind in (("", transformers.CLIPTextModel), ("_2", transformers.CLIPTextModelWithProjection)):
         if names.get(f"text_encoder{suffix}", (None,))[0] is None:

@@ -1,0 +1,151 @@
+"""ControlNets of the graph for single segments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from segs_detailer.detailer.control import ControlNetWrapper, with_control_net
+from segs_detailer.errors import InvalidTypeError
+from segs_detailer.segs import check_segs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from segs_detailer.sampling.protocol import Conditioning
+    from segs_detailer.segs import SEGS
+
+__all__ = ["GraphControlNetWrapper", "apply_control_net"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class GraphControlNetWrapper(ControlNetWrapper):
+    """A ControlNet of ComfyUI's for a segment.
+
+    Parameters
+    ----------
+    controlnet : comfy.controlnet.ControlBase
+        The network, as a loader gave it.
+    strength, start_percent, end_percent, control_image, preprocessor, prev_control_net
+        See `segs_detailer.detailer.ControlNetWrapper`.
+    vae : comfy.sd.VAE or None
+        For networks that take latents as their picture, such as those of SD 3 and Flux.
+    """
+
+    vae: Any = None
+
+    def apply(
+        self,
+        positive: Conditioning,
+        negative: Conditioning,
+        image: Tensor,
+        mask: Tensor | None = None,
+        use_acn: bool = True,
+    ) -> tuple[Conditioning, Conditioning, list[Tensor]]:
+        """Give every entry of the conditioning this ControlNet, after those that it has.
+
+        Parameters
+        ----------
+        positive, negative, image, mask, use_acn
+            See `ControlNetWrapper.apply`. With motion modules that sample in context windows, `controlnet` must be one
+            that knows of them.
+
+        Returns
+        -------
+        positive, negative : Conditioning
+            New conditioning.
+        images : list of Tensor
+            The pictures of the chain, this one's last.
+        """
+        previous, images = self.prev_control_net, []
+        if hasattr(previous, "apply"):
+            positive, negative, images = previous.apply(positive, negative, image, mask, use_acn=use_acn)
+        picture = self._picture(image, mask)
+        shown = [*(images or []), picture]
+        if self.strength == 0:
+            return positive, negative, shown
+        # A network that was before stays before; the same one gets the same successor, so that both sides share a run.
+        successors: dict[int, Any] = {}
+        return self._steered(positive, picture, successors), self._steered(negative, picture, successors), shown
+
+    def _steered(self, conditioning: Any, picture: Tensor, successors: dict[int, Any]) -> Any:
+        if not isinstance(conditioning, (list, tuple)):
+            return conditioning  # the placeholder of models that take guidance as a number
+        steered = []
+        for embedding, details in conditioning:
+            before = details.get("control")
+            if id(before) not in successors:
+                successors[id(before)] = self._control(picture, before)
+            steered.append(
+                [embedding, {**details, "control": successors[id(before)], "control_apply_to_uncond": False}]
+            )
+        return steered
+
+    def _control(self, picture: Tensor, before: Any) -> Any:
+        percents = (self.start_percent, self.end_percent)
+        control = self.controlnet.copy()
+        control.set_cond_hint(picture.movedim(-1, 1), self.strength, percents, vae=self.vae)
+        control.set_previous_controlnet(before)
+        return control
+
+
+def apply_control_net(
+    segs: SEGS,
+    control_net: Any,
+    strength: float,
+    start_percent: float,
+    end_percent: float,
+    segs_preprocessor: Any = None,
+    control_image: Tensor | None = None,
+    vae: Any = None,
+) -> tuple[SEGS]:
+    """Give all segments a ControlNet; it acts after those that they have.
+
+    Parameters
+    ----------
+    segs : SEGS
+        The segments; not changed.
+    control_net : comfy.controlnet.ControlBase
+        The network.
+    strength, start_percent, end_percent : float
+        Its effect, and the share of the sampling process in which it acts.
+    segs_preprocessor : object or None
+        Has `apply(image, mask)`, as Impact Pack's; makes the picture from the crops.
+    control_image : Tensor or None
+        The picture for the whole frame, one or one for each frame, instead of a preprocessor.
+    vae : object or None
+        See `GraphControlNetWrapper`.
+
+    Raises
+    ------
+    InvalidTypeError
+        `control_net` is not one of ComfyUI's.
+    InvalidArgumentError
+        A preprocessor and a picture, or percents out of order.
+    """
+    if not (hasattr(control_net, "set_cond_hint") and hasattr(control_net, "copy")):
+        raise InvalidTypeError("control_net", "a CONTROL_NET of ComfyUI", type(control_net).__name__)
+    size, items = check_segs(segs)
+    wrapper = GraphControlNetWrapper(
+        controlnet=control_net,
+        strength=strength,
+        start_percent=start_percent,
+        end_percent=end_percent,
+        control_image=control_image,
+        preprocessor=segs_preprocessor,
+        vae=vae,
+    )
+    (_, steered) = with_control_net((size, items), wrapper)
+    if control_image is None:
+        return ((size, steered),)
+    # Our detailers say where the segment is; other packs' do not.
+    place = (len(control_image), *size)
+    return (
+        (
+            size,
+            [
+                seg._replace(control_net_wrapper=seg.control_net_wrapper.for_segment(seg.crop_region, place))
+                for seg in steered
+            ],
+        ),
+    )

@@ -1,0 +1,211 @@
+"""The functions of the detecting nodes: faces, another pack's detector, and boxes that are written down."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segs_detailer.detailer.crops import check_frames
+from segs_detailer.detect import Detection, FaceSettings, ShotDetector, associate, detect_faces, tracks_to_segs
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.masks import boxes_to_segs
+from segs_detailer.segs import check_segs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from segs_detailer.segs import SEG, SEGS
+
+__all__ = ["SHAPES", "find_boxes", "find_faces", "read_boxes"]
+
+SHAPES = ("ellipse", "box")
+"""Shapes of the masks of faces."""
+
+# Detectors want a crop factor and a dilation; the regions and masks of single frames are not used.
+_THEIR_CROP_FACTOR = 1.0
+_THEIR_DILATION = 0
+
+
+def find_faces(
+    image_frames: Tensor,
+    min_size: int,
+    min_share: float,
+    max_gap: int,
+    crop_factor: float,
+    drop_size: int,
+    mask_shape: str,
+) -> tuple[SEGS]:
+    """Find the faces of a clip, see `segs_detailer.detect.detect_faces`.
+
+    Parameters
+    ----------
+    image_frames : Tensor
+        `(B, H, W, 3 or 4)` float32 in [0, 1].
+    min_size : int
+        Smallest face in pixels; below 8 a sixteenth of the frame's shorter side.
+    min_share, max_gap, crop_factor, drop_size, mask_shape
+        See `segs_detailer.detect.FaceSettings`.
+    """
+    check_frames("image_frames", image_frames)
+    settings = FaceSettings(
+        # The widget's 0 means that nothing is asked for.
+        min_size=float(min_size) if min_size else None,
+        min_share=min_share,
+        max_gap=max_gap,
+        crop_factor=crop_factor,
+        drop_size=drop_size,
+        shape=mask_shape,  # type: ignore[arg-type]  # checked there
+    )
+    frames = image_frames.cpu().numpy()
+    return (detect_faces(frames, settings, progress=_progress(len(frames))),)
+
+
+def find_boxes(
+    bbox_detector: Any,
+    image_frames: Tensor,
+    threshold: float,
+    dilation: int,
+    min_frames: int,
+    max_gap: int,
+    crop_factor: float,
+    drop_size: int,
+) -> tuple[SEGS]:
+    """Let another pack's detector look at each frame, and put what it finds together to one SEG for each subject.
+
+    Parameters
+    ----------
+    bbox_detector : object
+        Has `detect(image, threshold, dilation, crop_factor, drop_size)`, which returns SEGS for `(1, H, W, 3)`.
+    image_frames : Tensor
+        `(B, H, W, 3 or 4)` float32 in [0, 1].
+    threshold : float
+        Least confidence, handed to the detector.
+    dilation : int
+        Pixels by which each side of the boxes is moved outwards.
+    min_frames : int
+        A subject counts where it is found in at least this many frames.
+    max_gap : int
+        Frames without it that are bridged.
+    crop_factor : float
+        Size of the crop region, in sizes of the subject's whole way through its shot.
+    drop_size : int
+        Handed to the detector; subjects with a side of at most this many pixels are left out.
+
+    Returns
+    -------
+    tuple of SEGS
+        With one mask per frame, empty where the subject is absent. A cut ends a subject.
+
+    Raises
+    ------
+    InvalidTypeError
+        `bbox_detector` has no `detect`.
+    """
+    if not callable(getattr(bbox_detector, "detect", None)):
+        raise InvalidTypeError("bbox_detector", "an object with a method detect", type(bbox_detector).__name__)
+    check_frames("image_frames", image_frames)
+    count, height, width = image_frames.shape[:3]
+    progress, cuts = _progress(count), ShotDetector()
+    shots: list[int] = []
+    found: list[list[Detection]] = []
+    for index in range(count):
+        frame = image_frames[index : index + 1, ..., :3]
+        if cuts.begins_shot(frame[0].cpu().numpy()):
+            shots.append(index)
+        segs = bbox_detector.detect(frame, threshold, _THEIR_DILATION, _THEIR_CROP_FACTOR, drop_size)
+        _, items = check_segs(segs, "bbox_detector.detect")
+        found.append([_detection(seg, dilation) for seg in items])
+        if progress is not None:
+            progress(index + 1)
+    tracks = [track for track in associate(found, shots, max_gap=max_gap) if len(track.frames) >= min_frames]
+    settings = FaceSettings(max_gap=max_gap, crop_factor=crop_factor, drop_size=drop_size, shape="box")
+    return (tracks_to_segs(tracks, (height, width), count, settings),)
+
+
+def _detection(seg: SEG, dilation: int) -> Detection:
+    x1, y1, x2, y2 = (float(value) for value in seg.bbox)
+    # Some detectors leave an array of one.
+    score = 1.0 if seg.confidence is None else float(np.max(seg.confidence))
+    return Detection((x1 - dilation, y1 - dilation, x2 + dilation, y2 + dilation), score, str(seg.label))
+
+
+def read_boxes(image_frames: Tensor, boxes: str, crop_factor: float, label: str) -> tuple[SEGS]:
+    """Make a SEG of each box of a JSON text.
+
+    Parameters
+    ----------
+    image_frames : Tensor
+        `(B, H, W, C)`: gives the size.
+    boxes : str
+        A JSON list of `[x1, y1, x2, y2]`, or of `{"box": [x1, y1, x2, y2], "label": ..., "confidence": ...}`. One box
+        may stand without the list around it; an empty text is no box.
+    crop_factor : float
+        Size of the crop region in sizes of the box.
+    label : str
+        Label of those boxes that bring none.
+
+    Raises
+    ------
+    InvalidArgumentError
+        The text is no JSON, or a box cannot be used.
+    """
+    entries = [_entry(f"boxes[{place}]", item, label) for place, item in enumerate(_items(boxes))]
+    height, width = image_frames.shape[1:3]
+    return (
+        boxes_to_segs(
+            (height, width),
+            [box for box, _, _ in entries],
+            crop_factor=crop_factor,
+            label=[name for _, name, _ in entries],
+            confidence=[confidence for _, _, confidence in entries],
+        ),
+    )
+
+
+def _items(text: str) -> list[Any]:
+    if not text.strip():
+        return []
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise InvalidArgumentError("boxes", "JSON such as [[x1, y1, x2, y2]]", f"{text[:60]!r} ({error})") from None
+    if isinstance(content, dict) or (
+        isinstance(content, list) and content and not isinstance(content[0], (list, dict))
+    ):
+        return [content]
+    if not isinstance(content, list):
+        raise InvalidArgumentError("boxes", "a JSON list of boxes", f"{text[:60]!r}")
+    return content
+
+
+def _entry(name: str, item: Any, label: str) -> tuple[Any, str, float]:
+    if not isinstance(item, dict):
+        return item, label, 1.0
+    unknown = set(item) - {"box", "label", "confidence"}
+    if unknown or "box" not in item:
+        raise InvalidArgumentError(
+            name, "box, and perhaps label and confidence", ", ".join(map(str, item)) or "nothing"
+        )
+    confidence = item.get("confidence", 1.0)
+    if isinstance(confidence, bool) or not isinstance(confidence, (int, float)):
+        raise InvalidTypeError(f"{name}: confidence", "a number", repr(confidence))
+    return item["box"], str(item.get("label", label)), float(confidence)
+
+
+def _progress(total: int) -> Callable[[int], None] | None:
+    """Give who moves ComfyUI's bar and stops where the user cancelled; None where no ComfyUI runs."""
+    utils, management = sys.modules.get("comfy.utils"), sys.modules.get("comfy.model_management")
+    if utils is None or management is None:
+        return None
+    bar = utils.ProgressBar(total)
+
+    def report(done: int) -> None:
+        management.throw_exception_if_processing_interrupted()
+        bar.update_absolute(done, total)
+
+    return report

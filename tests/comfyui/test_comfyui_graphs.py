@@ -1,0 +1,250 @@
+"""Detectors, ControlNets and hooks in a running ComfyUI, and the example workflows, there and in its browser side."""
+
+from __future__ import annotations
+
+import json
+import os
+from itertools import islice
+from pathlib import Path
+
+import browser
+import comfy_server
+import numpy as np
+import pytest
+from browser import Browser
+from comfy_server import ComfyServer, base_folder, end_of
+from test_comfyui_server import detailed, detailer, graph, keep, node, touched
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
+# Nodes of the browser side alone.
+NOTES = {"MarkdownNote"}
+MODELS = (
+    "checkpoints/sd15.safetensors",
+    "checkpoints/sd15_refiner.safetensors",
+    "controlnet/control_v11f1e_sd15_tile.safetensors",
+)
+FRAMES = 6
+
+pytestmark = pytest.mark.skipif(not os.environ.get(comfy_server.VARIABLE), reason=comfy_server.REASON)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    base = base_folder(tmp_path_factory.mktemp("comfyui"))
+    for name in MODELS:
+        # Only their names are needed: the graphs are run on tiny models.
+        (base / "models" / name).parent.mkdir(exist_ok=True)
+        (base / "models" / name).write_bytes(b"")
+    write_clips(base / "input")
+    # Else the browser begins with a choice of templates.
+    (base / "user" / "default").mkdir()
+    settings = json.dumps({"Comfy.TutorialCompleted": True})
+    (base / "user" / "default" / "comfy.settings.json").write_text(settings, encoding="utf-8")
+    server = ComfyServer(base, "--disable-api-nodes")
+    yield server
+    server.stop()
+
+
+def write_clips(folder):
+    """The first frames of the sample clip, and masks for them."""
+    av = pytest.importorskip("av")
+    with av.open(str(ROOT / "examples" / "sample.mp4")) as source:
+        stream = source.streams.video[0]
+        pictures = [frame.to_ndarray(format="rgb24") for frame in islice(source.decode(stream), FRAMES)]
+    masks = [np.zeros_like(picture) for picture in pictures]
+    for index, picture in enumerate(masks):
+        picture[40:120, 60 + index : 160 + index] = 255
+    for name, frames in (("sample.mp4", pictures), ("mask.mp4", masks)):
+        with av.open(str(folder / name), "w") as target:
+            stream = target.add_stream("mpeg4", rate=12)
+            stream.height, stream.width = frames[0].shape[:2]
+            stream.pix_fmt = "yuv420p"
+            for picture in frames:
+                target.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            target.mux(stream.encode())
+
+
+@pytest.fixture(scope="module")
+def known(server):
+    return server.get("/object_info")
+
+
+# The nodes
+
+
+def test_a_control_net_steers_the_segments(server):
+    control = {"strength": 1.0, "start_percent": 0.0, "end_percent": 1.0}
+    plain = detailed(server, "plain")
+    frames_of = {"net": node("TinyControlNet", seed=2)}
+    steered = {
+        **frames_of,
+        "steered": node("SegsDetailerControlNet", segs=["segs", 0], control_net=["net", 0], **control),
+    }
+    own = detailed(server, "own", model=steered, segs=["steered", 0])
+    assert not np.array_equal(own, plain)
+    inside = touched(plain)
+    assert np.array_equal(own[~inside], plain[~inside])
+    # The frames as the control image are the crops, up to how often they are resized.
+    steered["steered"]["inputs"]["control_image"] = ["clip", 0]
+    given = detailed(server, "given", model=steered, segs=["steered", 0])
+    assert np.abs(given - own)[inside].mean() < 0.1 * np.abs(own - plain)[inside].mean()
+    steered["steered"]["inputs"] |= {"strength": 0.0}
+    assert np.array_equal(detailed(server, "zero", model=steered, segs=["steered", 0]), plain)
+
+
+def test_hooks_change_the_segments_one_after_the_other(server):
+    hooks = {
+        "denoise": node("SegsDetailerDenoiseHook", target_denoise=0.2),
+        "cfg": node("SegsDetailerCfgHook", target_cfg=1.0),
+        "steps": node("SegsDetailerStepsHook", target_steps=5),
+        "two": node("SegsDetailerCombineHooks", hook1=["denoise", 0], hook2=["cfg", 0]),
+        "hook": node("SegsDetailerCombineHooks", hook1=["two", 0], hook2=["steps", 0]),
+    }
+    plain = detailed(server, "unhooked")
+    hooked = detailed(server, "hooked", model=hooks, detailer_hook=["hook", 0])
+    # The first segment is as without, the second one is not.
+    assert np.array_equal(hooked[0, 24:44, 20:40], plain[0, 24:44, 20:40])
+    assert not np.array_equal(hooked[0, 54:78, 84:108], plain[0, 54:78, 84:108])
+
+
+def test_boxes_and_another_packs_detector(server):
+    prompt = graph(
+        boxes=node(
+            "SegsDetailerBoxes", image_frames=["clip", 0], boxes="[[16, 20, 48, 52]]", crop_factor=1.5, label="box"
+        ),
+        keep_boxes=keep("boxes", segs=["boxes", 0]),
+        detector=node("TinyDetector"),
+        found=node(
+            "SegsDetailerBboxDetector",
+            bbox_detector=["detector", 0],
+            image_frames=["clip", 0],
+            threshold=0.5,
+            dilation=0,
+            min_frames=2,
+            max_gap=4,
+            crop_factor=1.0,
+            drop_size=4,
+        ),
+        keep_found=keep("found", segs=["found", 0]),
+        detail=detailer(segs=["found", 0]),
+        keep=keep("detected", image=["detail", 0]),
+    )
+    assert end_of(server.run(prompt)) == "execution_success"
+    assert server.kept("boxes")["region_0"].tolist() == [8, 12, 56, 60, 16, 20, 48, 52]
+    found = server.kept("found")
+    assert np.abs(found["region_0"][4:] - [16, 20, 54, 52]).max() <= 1
+    assert "region_1" not in found
+
+
+# The example workflows
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_every_node_and_link_of_an_example_exists(known, path):
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    nodes = {item["id"]: item for item in workflow["nodes"] if item["type"] not in NOTES}
+    assert {item["type"] for item in nodes.values()} <= set(known)
+    for number, origin, out, target, into, kind in workflow["links"]:
+        source, sink = nodes[origin], nodes[target]
+        assert known[source["type"]]["output"][out] == kind
+        socket = sink["inputs"][into]
+        assert socket["link"] == number
+        assert number in source["outputs"][out]["links"]
+        inputs = {name: spec for group in known[sink["type"]]["input"].values() for name, spec in group.items()}
+        assert inputs[socket["name"]][0] == kind == socket["type"]
+    for item in nodes.values():
+        info = known[item["type"]]
+        packs = ("nodes", "comfy_extras.", "custom_nodes.segs-detailer")
+        assert info["python_module"].startswith(packs)
+        linked = {socket["name"] for socket in item["inputs"] if socket["link"] is not None}
+        widgets = {"INT", "FLOAT", "BOOLEAN", "STRING", "COMBO"}
+        for name, spec in info["input"].get("required", {}).items():
+            assert isinstance(spec[0], list) or spec[0] in widgets or name in linked, f"{item['type']}: {name}"
+
+
+def test_the_examples_are_the_four():
+    assert [path.stem for path in WORKFLOWS] == ["controlnet", "face_detail", "mask", "refiner"]
+    assert all(path.with_suffix(".png").is_file() for path in WORKFLOWS)
+
+
+# The browser side
+
+READY = (
+    "window.app && app.graph && app.canvas && window.LiteGraph && LiteGraph.registered_node_types.SegsDetailerForVideo"
+)
+STATE = """app.graph._nodes.map(n => ({
+    type: n.type, red: n.has_errors || !(n.type in LiteGraph.registered_node_types),
+    values: (n.widgets || []).filter(w => typeof w.value !== 'object').map(w => w.value),
+}))"""
+DIALOGS = "[...document.querySelectorAll('.p-dialog')].map(d => d.innerText)"
+
+
+@pytest.fixture(scope="module")
+def page(server, tmp_path_factory):
+    if browser.chromium() is None:
+        pytest.skip("no Chromium")
+    with Browser(tmp_path_factory.mktemp("browser")) as page:
+        page.open(f"http://127.0.0.1:{server.port}/", READY)
+        yield page
+
+
+def shown(page, workflow):
+    wait = "await new Promise(done => setTimeout(done, 500))"
+    page.evaluate(f"(async () => {{ await app.loadGraphData({json.dumps(workflow)}); {wait} }})()")
+
+
+def loaded(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_an_example_opens_without_a_red_node(page, path):
+    workflow = loaded(path)
+    shown(page, workflow)
+    state = page.evaluate(STATE)
+    assert [item["type"] for item in state] == [item["type"] for item in workflow["nodes"]]
+    assert not [item for item in state if item["red"]]
+    assert page.evaluate(DIALOGS) == []
+    for item, saved in zip(state, workflow["nodes"], strict=True):
+        # The browser adds widgets of its own behind those that are saved.
+        assert item["values"][: len(saved["widgets_values"])] == saved["widgets_values"], item["type"]
+    assert page.evaluate("app.graph.links.size ?? Object.keys(app.graph.links).length") == len(workflow["links"])
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_an_example_runs_on_tiny_models(server, page, path):
+    shown(page, loaded(path))
+    prompt = page.evaluate("app.graphToPrompt().then(p => p.output)")
+    for name in [name for name, item in prompt.items() if item["class_type"] == "CheckpointLoaderSimple"]:
+        prompt[name] = node("TinyModel", seed=int(name), seconds_per_step=0.0, inpaint=False)
+    loader = next(name for name, item in prompt.items() if item["class_type"] == "TinyModel")
+    for name, item in list(prompt.items()):
+        if item["class_type"] == "ControlNetLoader":
+            prompt[name] = node("TinyControlNet", seed=2)
+        elif item["class_type"] == "SegsDetailerToBasicPipe":
+            item["inputs"] |= {"positive": [loader, 3], "negative": [loader, 4]}
+        elif item["class_type"] == "SegsDetailerForVideo":
+            item["inputs"] |= {"guide_size": 64, "max_size": 96, "steps": 2}
+            prompt["keep"] = keep(path.stem, image=[name, 0], segs=[name, 1])
+    prompt = {name: item for name, item in prompt.items() if item["class_type"] != "CLIPTextEncode"}
+    assert end_of(server.run(prompt)) == "execution_success"
+    kept = server.kept(path.stem)
+    assert len(kept["image"]) == FRAMES
+    x1, y1, x2, y2 = kept["region_0"][4:]
+    height, width = kept["size"]
+    assert 0 < (x2 - x1) * (y2 - y1) < height * width / 2
+    assert list((server.base / "output" / "video").glob(f"{path.stem}_*.mp4"))
+
+
+def test_the_browser_finds_the_help_pages(server, page):
+    address = f"http://127.0.0.1:{server.port}/extensions/segs-detailer/docs/SegsDetailerPaste.md"
+    assert page.evaluate(f"fetch('{address}').then(answer => answer.text())").startswith("# SEGS Paste\n")
+
+
+def test_a_missing_node_would_be_seen(page):
+    workflow = loaded(WORKFLOWS[0])
+    workflow["nodes"][0]["type"] = "OfNoPack"
+    shown(page, workflow)
+    assert [item["type"] for item in page.evaluate(STATE) if item["red"]] == ["OfNoPack"]
+    assert any("OfNoPack" in text for text in page.evaluate(DIALOGS))
