@@ -8,11 +8,14 @@ RGB between the two cannot. Samples of more than 8 bits keep their precision.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from av.video.format import VideoFormat
     from av.video.frame import VideoFrame
     from numpy.typing import NDArray
@@ -93,6 +96,19 @@ def _is_byte_rgb(pixel_format: VideoFormat) -> bool:
     return bool(pixel_format.is_rgb) and sample_bits(pixel_format) == 8
 
 
+def _reformatter() -> Callable[..., VideoFrame]:
+    """Make a converter between pixel formats that works on one thread.
+
+    With several, libswscale's slices come out wrong now and then where a frame's height is no multiple of them.
+    """
+    import av
+    from av.video.reformatter import VideoReformatter
+
+    # PyAV is threaded here from version 17 on, and knows the argument since.
+    options: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+    return partial(VideoReformatter().reformat, **options)
+
+
 class FrameToRgb:
     """Converts the decoded frames of one stream to RGB.
 
@@ -103,15 +119,13 @@ class FrameToRgb:
     """
 
     def __init__(self, tags: ColourTags) -> None:
-        from av.video.reformatter import VideoReformatter
-
         self._tags = tags
-        self._reformatter = VideoReformatter()
+        self._reformat = _reformatter()
 
     def __call__(self, frame: VideoFrame, out: NDArray[np.float32]) -> None:
         """Write `frame` to `out` `(H, W, 3)` float32 in [0, 1]."""
         if _is_byte_rgb(frame.format) or frame.format.name in ("pal8", "gray"):
-            np.divide(frame.to_ndarray(format="rgb24"), np.float32(255), out=out)
+            np.divide(self._reformat(frame, format="rgb24").to_ndarray(), np.float32(255), out=out)
             return
         full = self._tags.is_full_range(frame.format.name) or frame.format.name.startswith("gray")
         source: dict[str, Any] = {}
@@ -119,7 +133,7 @@ class FrameToRgb:
             source["src_colorspace"] = self._tags.conversion_matrix(frame.height)
             source["dst_colorspace"] = _SWS_BT601
             source["src_color_range"] = _RANGE_FULL if full else _RANGE_LIMITED
-        rgb = self._reformatter.reformat(frame, format=_FLOAT_FORMAT, interpolation=_TO_RGB, **source)
+        rgb = self._reformat(frame, format=_FLOAT_FORMAT, interpolation=_TO_RGB, **source)
         scale = np.float32(1.0 / _white_level(frame.format, full_range=full))
         for channel, plane in zip(_PLANE_CHANNELS, _float_planes(rgb), strict=True):
             np.multiply(plane, scale, out=out[..., channel])
@@ -139,11 +153,10 @@ class RgbToFrame:
 
     def __init__(self, tags: ColourTags, pix_fmt: str) -> None:
         from av.video.format import VideoFormat
-        from av.video.reformatter import VideoReformatter
 
         self._tags = tags
         self._format = VideoFormat(pix_fmt)
-        self._reformatter = VideoReformatter()
+        self._reformat = _reformatter()
 
     def __call__(self, pixels: NDArray[np.float32]) -> VideoFrame:
         """Frame of `pixels` `(H, W, 3)` float32; values outside [0, 1] are clipped."""
@@ -162,7 +175,7 @@ class RgbToFrame:
             target["src_colorspace"] = _SWS_BT601
             target["dst_colorspace"] = self._tags.conversion_matrix(pixels.shape[0])
             target["dst_color_range"] = _RANGE_FULL if full else _RANGE_LIMITED
-        frame = self._reformatter.reformat(rgb, format=name, interpolation=_FROM_RGB, **target)
+        frame = self._reformat(rgb, format=name, interpolation=_FROM_RGB, **target)
         if not self._format.is_rgb:
             frame.colorspace = self._tags.matrix
             frame.color_range = self._tags.range or (_RANGE_FULL if name.startswith("yuvj") else 0)
