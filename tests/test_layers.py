@@ -19,6 +19,7 @@ LAYERS = [
     {"segs"},
     {"masks", "sampling", "video"},
     {"detailer", "detect"},
+    {"segments"},
     {"nodes"},
     {"comfyui"},
     {"cli"},

@@ -67,6 +67,10 @@ def _command(args: argparse.Namespace) -> None:
         from .run import run
 
         run(args)
+    elif args.command == "convert":
+        from .convert import convert
+
+        convert(args)
     elif args.command == "comfyui":
         from .comfyui import comfyui
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import NoReturn
 
 from .comfyui import add_comfyui
+from .convert import add_convert
 
 __all__ = ["build_parser"]
 
@@ -105,6 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     _add_run(commands)
     _add_preview(commands)
+    add_convert(commands)
     add_comfyui(commands)
     return parser
 
@@ -163,7 +165,9 @@ def _add_preview(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _add_segments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what to detail", "Without --mask and --bbox, faces. Several of these add up.")
+    group = parser.add_argument_group(
+        "what to detail", "Without --mask, --bbox and --segs, faces. Several of these add up."
+    )
     group.add_argument("--detect", choices=["face"], help="find faces and follow them through each shot")
     group.add_argument(
         "--mask",
@@ -175,11 +179,17 @@ def _add_segments(parser: argparse.ArgumentParser) -> None:
         "--bbox", action="append", type=_box, metavar="X1,Y1,X2,Y2", help="a box in pixels; may be given several times"
     )
     group.add_argument(
+        "--segs",
+        metavar="FILE",
+        help="segments of a file: .npz, .safetensors, COCO .json, boxes (.csv, .json), mask pictures or video. Another "
+        "size than the clip's is scaled; segments of one frame serve for all",
+    )
+    group.add_argument(
         "--crop-factor",
         type=float,
         default=3.0,
         metavar="F",
-        help="size of the crop, in sizes of the subject's box (default: 3)",
+        help="size of the crop, in sizes of the subject's box (default: 3); SEGS files have their own",
     )
     group.add_argument(
         "--drop-size", type=int, default=10, metavar="PX", help="leave out what is not larger than this (default: 10)"

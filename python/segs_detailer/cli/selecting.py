@@ -10,6 +10,7 @@ import numpy as np
 from ..detect import FaceSettings, detect_faces
 from ..errors import MediaError
 from ..masks import boxes_to_segs, masks_to_segs
+from ..segments import read_segments, to_segs
 from ..segs import SEG, SEGS, scale_match
 from ..video import open_clip
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ..segments import Segments
     from ..video import Clip, ClipInfo, Source
     from .stages import Stages
 
@@ -53,8 +55,12 @@ class SegmentChooser:
                 raise MediaError(
                     f"{args.mask}: holds {count} masks for {info.frames} frames: give one mask, or one for each frame"
                 )
+        self._segments: Segments | None = None
+        if args.segs is not None:
+            self._segments = read_segments(args.segs, size=info.size, frame_count=info.frames)
+            self._check_count(info.frames)
         self._faces: FaceSettings | None = None
-        if args.detect == "face" or (args.mask is None and not args.bbox):
+        if args.detect == "face" or (args.mask is None and args.segs is None and not args.bbox):
             self._faces = FaceSettings(
                 min_size=args.min_face,
                 min_share=args.min_share,
@@ -65,17 +71,29 @@ class SegmentChooser:
             )
 
     def choose(self, clip: Clip, stages: Stages) -> SEGS:
-        """Segments of the clip: boxes, then masks, then faces, in the size of its frames."""
+        """Segments of the clip: boxes, then masks, then those of files, then faces, in the size of its frames."""
         height, width = clip.info.size
         segs = list(self._boxes)
         if self._mask is not None:
             segs += self._from_masks(self._mask, clip, stages)
+        if self._segments is not None:
+            self._check_count(len(clip.frames))
+            found = to_segs(self._segments, crop_factor=self._args.crop_factor)
+            segs += scale_match(found, clip.frames.shape)[1]
         if self._faces is not None:
             with stages.stage("detect") as advance:
                 count = len(clip.frames)
                 found = detect_faces(clip.frames, self._faces, progress=lambda done: advance(done, count))
             segs += found[1]
         return (height, width), segs
+
+    def _check_count(self, frames: int) -> None:
+        count = self._segments.frame_count if self._segments is not None else frames
+        if count not in (1, frames):
+            raise MediaError(
+                f"{self._args.segs}: holds segments of {count} frames for {frames} frames: give them for one frame, "
+                "or for each"
+            )
 
     def _from_masks(self, source: Source, clip: Clip, stages: Stages) -> list[SEG]:
         with stages.stage("masks") as advance:
@@ -101,6 +119,8 @@ class SegmentChooser:
         """Say why there is no segment, and what to do."""
         if self._faces is not None:
             return "no face was found: lower --min-share or --min-face, or name the place with --bbox or --mask"
+        if self._args.mask is None:
+            return f"{self._args.segs}: holds no subject that is in the frame"
         return f"{self._args.mask}: nothing in it is white and larger than --drop-size {self._args.drop_size}"
 
 

@@ -1,0 +1,110 @@
+"""`segs-detailer convert`: segments from one format to another."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MediaError
+
+if TYPE_CHECKING:
+    from ..segments import Segments
+
+__all__ = ["add_convert", "convert"]
+
+_NAMES = ("npz", "safetensors", "coco", "coco-counts", "coco-polygons", "boxes", "csv", "masks", "davis", "video")
+
+_EPILOG = """examples:
+  segs-detailer convert annotations.json subjects.npz
+      COCO to a SEGS file, which keeps everything
+  segs-detailer convert masks/ davis/ --format davis
+      grey masks to palette pictures with one index for each subject
+  segs-detailer convert tracks.csv tracks.json --format boxes --size 1920x1080 --frames 300
+      a table of boxes to JSON; a table does not say the size of the frames
+
+docs/segments.md says what each format holds.
+"""
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, separator, height = text.lower().partition("x")
+    if not (separator and width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT in pixels, such as 1920x1080")
+    return int(height), int(width)
+
+
+def _frames(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def add_convert(commands: Any) -> None:
+    """Add the command to a parser.
+
+    Parameters
+    ----------
+    commands : argparse subparsers action
+        Where the commands are.
+    """
+    summary = "convert segments from one format to another"
+    parser = commands.add_parser(
+        "convert",
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    files = ".npz, .safetensors, .json, .csv, a folder/ or mask_%%05d.png, or a mask video"
+    parser.add_argument("input", metavar="IN", help=f"segments to read: {files}")
+    parser.add_argument("output", metavar="OUT", help=f"where to write; the name says the format: {files}")
+    parser.add_argument(
+        "--format", choices=_NAMES, help="format of OUT, where its name leaves a choice: .json is coco, pictures masks"
+    )
+    parser.add_argument(
+        "--input-format", choices=_NAMES, metavar="FORMAT", help="format of IN (default: told by what it holds)"
+    )
+    parser.add_argument("--size", type=_size, metavar="WxH", help="size of the frames, for files that do not say")
+    parser.add_argument("--frames", type=_frames, metavar="N", help="number of frames, for files that do not say")
+    parser.add_argument("-q", "--quiet", action="store_true", help="show nothing but errors and warnings")
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Run the command.
+
+    Parameters
+    ----------
+    args : Namespace
+        The options.
+
+    Raises
+    ------
+    SegsDetailerError, OSError
+        Something cannot be done; nothing was written.
+    """
+    from ..segments import FORMATS, format_to_write, read_segments, write_segments
+
+    output = Path(args.output)
+    is_folder = args.output.endswith(("/", "\\"))
+    target = FORMATS[args.format] if args.format else format_to_write(output, is_folder=is_folder)
+    if output.exists() and Path(args.input).exists() and output.samefile(args.input):
+        raise MediaError(f"{args.output}: is the input itself: choose another output")
+    segments = read_segments(args.input, format=args.input_format, size=args.size, frame_count=args.frames)
+    _check_said(args, segments)
+    write_segments(args.output, segments, format=target.name)
+    if args.quiet:
+        return
+    print(f"wrote {args.output}: {segments.describe()}")
+    if target.loses:
+        print(f"note: {target.name} does not keep {target.loses}")
+
+
+def _check_said(args: argparse.Namespace, segments: Segments) -> None:
+    """Refuse a size or number of frames that the file contradicts."""
+    height, width = segments.frame_size
+    if args.size is not None and args.size != segments.frame_size:
+        given = f"{args.size[1]}x{args.size[0]}"
+        raise MediaError(f"{args.input}: expected frames of {given}, as --size says, got {width}x{height}")
+    if args.frames is not None and args.frames != segments.frame_count:
+        raise MediaError(f"{args.input}: expected {args.frames} frames, as --frames says, got {segments.frame_count}")

@@ -1,0 +1,245 @@
+"""Reading and writing segments: the format is that of the file's name and content, or the one that is named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..errors import InvalidArgumentError, InvalidTypeError, MediaError, unknown_name
+from ..ops._checks import shown, whole_number
+from ..video.image_files import IMAGE_SUFFIXES, is_pattern
+from .archive import read_npz, read_safetensors, write_npz, write_safetensors
+from .boxes import is_boxes, parse_boxes, parse_table, write_boxes, write_table
+from .coco import is_coco, parse_coco, write_coco
+from .mask_video import read_video, write_video
+from .new_files import read_json, read_text
+from .pictures import is_palette, read_davis, read_pictures, write_davis, write_pictures
+from .subjects import Segments, check_frame_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["FORMATS", "Format", "format_to_write", "read_segments", "write_segments"]
+
+Size: TypeAlias = "tuple[int, int] | None"
+
+_VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif")
+_PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".npy", ".joblib")
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format of files.
+
+    Parameters
+    ----------
+    name : str
+        As `format` takes it.
+    files : str
+        Names of its files, for messages.
+    loses : str
+        What it does not keep; empty where it keeps everything.
+    read : callable
+        Takes the path, the size and the number of frames where the file does not say.
+    write : callable
+        Takes the path and the segments.
+    """
+
+    name: str
+    files: str
+    loses: str
+    read: Callable[[Path, Size, int | None], Segments]
+    write: Callable[[Path, Segments], None]
+
+
+def _read_coco(path: Path, size: Size, frame_count: int | None) -> Segments:
+    return parse_coco(read_json(path), size=size, frame_count=frame_count)
+
+
+def _read_boxes(path: Path, size: Size, frame_count: int | None) -> Segments:
+    return parse_boxes(read_json(path), size=size, frame_count=frame_count)
+
+
+def _read_table(path: Path, size: Size, frame_count: int | None) -> Segments:
+    return parse_table(read_text(path), size=size, frame_count=frame_count)
+
+
+_COCO_LOSES = "soft edges of masks (levels from 128 on count), crop regions, subjects that are in no frame"
+_MASKS_LOSE = "confidence, crop regions, boxes (they become the extents of the masks)"
+
+_ALL = (
+    Format("npz", ".npz", "", lambda path, *_: read_npz(path), write_npz),
+    Format("safetensors", ".safetensors", "", lambda path, *_: read_safetensors(path), write_safetensors),
+    Format("coco", ".json", _COCO_LOSES, _read_coco, write_coco),
+    Format("coco-counts", ".json", _COCO_LOSES, _read_coco, lambda path, value: write_coco(path, value, "counts")),
+    Format("coco-polygons", ".json", _COCO_LOSES, _read_coco, lambda path, value: write_coco(path, value, "polygons")),
+    Format("boxes", ".json", "masks, crop regions, subjects that are in no frame", _read_boxes, write_boxes),
+    Format(
+        "csv",
+        ".csv",
+        "masks, crop regions, subjects that are in no frame, the size of the frames and their number",
+        _read_table,
+        write_table,
+    ),
+    Format(
+        "masks",
+        "a folder/, or mask_%05d.png",
+        f"{_MASKS_LOSE}; of a single subject also its id and label",
+        lambda path, *_: read_pictures(path),
+        write_pictures,
+    ),
+    Format(
+        "davis",
+        "a folder/, or mask_%05d.png",
+        f"{_MASKS_LOSE}, labels, soft edges of masks (levels from 128 on count), and what an overlap hides",
+        lambda path, *_: read_davis(path),
+        write_davis,
+    ),
+    Format(
+        "video",
+        ".mkv, .avi, .mp4, .mov, .webm",
+        f"{_MASKS_LOSE}, ids, labels and which subject is which; all but .mkv and .avi also exact levels",
+        lambda path, *_: read_video(path),
+        write_video,
+    ),
+)
+
+FORMATS: dict[str, Format] = {item.name: item for item in _ALL}
+"""All formats by their names."""
+
+
+def read_segments(
+    path: str | Path,
+    *,
+    format: str | None = None,  # noqa: A002 - the name that callers expect
+    size: Size = None,
+    frame_count: int | None = None,
+) -> Segments:
+    """Read segments from a file or a folder.
+
+    Parameters
+    ----------
+    path : str or Path
+        What to read: see `FORMATS`. Pickled files are never read.
+    format : str or None
+        Name of the format; None tells it by the name, and JSON and pictures by what they hold.
+    size : (int, int) or None
+        Height and width of the frames, for files that do not say: what a file says comes first.
+    frame_count : int or None
+        Number of frames, for files that do not say.
+
+    Returns
+    -------
+    Segments
+
+    Raises
+    ------
+    MediaError
+        The file is missing, damaged, or not as its format must be: the message names the place and what was expected.
+    MissingDependencyError
+        Its format needs a package that is not installed.
+    InvalidArgumentError, InvalidTypeError
+        `format`, `size` or `frame_count` cannot be used.
+    """
+    path = Path(path)
+    size = None if size is None else check_frame_size("size", size)
+    count = None if frame_count is None else whole_number("frame_count", frame_count, minimum=1)
+    chosen = _format("format", format) if format is not None else FORMATS[_format_to_read(path)]
+    try:
+        return chosen.read(path, size, count)
+    except (InvalidArgumentError, InvalidTypeError) as error:
+        raise MediaError(f"{path}: {error}") from error
+
+
+def write_segments(path: str | Path, segments: Segments, *, format: str | None = None) -> None:  # noqa: A002 - the same
+    """Write segments to a file or a folder, which appears when it is complete.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where to.
+    segments : Segments
+        What to write.
+    format : str or None
+        Name of the format, one of `FORMATS`; None tells it by the path's name: JSON is `coco`, pictures are `masks`.
+
+    Raises
+    ------
+    MediaError
+        It cannot be written there.
+    MissingDependencyError
+        Its format needs a package that is not installed.
+    InvalidArgumentError, InvalidTypeError
+        Another `format`; what is no `Segments`; too many subjects for the format.
+    """
+    if not isinstance(segments, Segments):
+        raise InvalidTypeError("segments", "Segments (as_segments makes them of other objects)", shown(segments))
+    target = Path(path)
+    is_folder = str(path).endswith(("/", "\\"))
+    chosen = _format("format", format) if format is not None else format_to_write(target, is_folder=is_folder)
+    chosen.write(target, segments)
+
+
+def _format(argument: str, name: str) -> Format:
+    if not isinstance(name, str):
+        raise InvalidTypeError(argument, "text", shown(name))
+    if name not in FORMATS:
+        raise unknown_name(argument, name, FORMATS)
+    return FORMATS[name]
+
+
+def format_to_write(path: Path, *, is_folder: bool = False) -> Format:
+    """Return the format that the name of a file to write says.
+
+    Raises
+    ------
+    MediaError
+        It says none.
+    """
+    suffix = path.suffix.lower()
+    names = {".npz": "npz", ".safetensors": "safetensors", ".json": "coco", ".csv": "csv"}
+    if suffix in names and not is_folder:
+        return FORMATS[names[suffix]]
+    if is_folder or path.is_dir() or not suffix or is_pattern(path) or suffix in IMAGE_SUFFIXES:
+        return FORMATS["masks"]
+    if suffix in _VIDEO_SUFFIXES:
+        return FORMATS["video"]
+    raise MediaError(f"{path}: files of type {suffix} cannot be written: use {_known()}")
+
+
+def _known() -> str:
+    return ", ".join(dict.fromkeys(item.files for item in FORMATS.values()))
+
+
+def _format_to_read(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if path.is_dir() or is_pattern(path) or (not path.exists() and any(c in path.name for c in "*?[")):
+        return _picture_format(path)
+    if not path.exists():
+        raise MediaError(f"{path}: no such file")
+    if suffix in (".npz", ".safetensors", ".csv"):
+        return suffix[1:]
+    if suffix == ".json":
+        return _json_format(path)
+    if suffix in IMAGE_SUFFIXES:
+        return _picture_format(path)
+    if suffix in _VIDEO_SUFFIXES:
+        return "video"
+    if suffix in _PICKLES:
+        raise MediaError(f"{path}: expected {_known()}, got a type of file that may hold code, which is never read")
+    raise MediaError(f"{path}: expected {_known()}, got a file of type {suffix or 'unknown'}")
+
+
+def _picture_format(path: Path) -> str:
+    return "davis" if is_palette(path) else "masks"
+
+
+def _json_format(path: Path) -> str:
+    content = read_json(path)
+    if is_coco(content):
+        return "coco"
+    if is_boxes(content):
+        return "boxes"
+    expected = "COCO (images and annotations, or results), or boxes (subjects, or objects with frame and box)"
+    raise MediaError(f"{path}: expected {expected}, got JSON of neither kind")

@@ -1,0 +1,329 @@
+"""Masks as image files: grey pictures, one sequence for each subject, or palette pictures with an index for each."""
+
+from __future__ import annotations
+
+import colorsys
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import InvalidArgumentError, MediaError
+from ..video.image_files import IMAGE_SUFFIXES, find_images, is_pattern
+from .mask import Mask
+from .new_files import new_file, new_folder
+from .sightings import Sighting, gather
+from .subjects import Segments, Subject
+from .tuples import pixel_box
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["full_frame", "is_palette", "read_davis", "read_pictures", "write_davis", "write_pictures"]
+
+_MAX_INDEX = 255
+_NUMBERED = re.compile(r"(.*?)(\d+)(\.\w+)")
+_FOLDER = re.compile(r"(\d+)(?:_(.*))?")
+# Masks are flat: a higher level makes them a little smaller and takes several times as long.
+_PNG_LEVEL = 1
+
+
+# Reading
+
+
+def read_pictures(path: Path) -> Segments:
+    """Read grey masks, white where a subject is.
+
+    Parameters
+    ----------
+    path : Path
+        A folder, a numbered name, a wildcard or one picture: one subject, by the name of the folder. A folder of
+        folders: one subject for each, by their names, such as `001_face`.
+
+    Raises
+    ------
+    MediaError
+        A file is missing, damaged, or of another size than the first; a number of the sequence is missing.
+    """
+    folders = _subject_folders(path)
+    if not folders:
+        masks, size = _grey_sequence(_sequence(path))
+        return Segments(size, len(masks), (_of_masks(1, _name(path), masks),))
+    subjects: list[Subject] = []
+    sizes, counts = [], []
+    for index, folder in enumerate(folders):
+        masks, size = _grey_sequence(_sequence(folder))
+        sizes.append(size)
+        counts.append(len(masks))
+        if (sizes[-1], counts[-1]) != (sizes[0], counts[0]):
+            expected = f"{counts[0]} pictures of {sizes[0][1]}x{sizes[0][0]}, as in {folders[0].name}"
+            raise MediaError(f"{folder}: expected {expected}, got {counts[-1]} of {size[1]}x{size[0]}")
+        number, label = _folder_name(folder, index)
+        subjects.append(_of_masks(number, label, masks))
+    return Segments(sizes[0], counts[0], tuple(subjects))
+
+
+def _name(path: Path) -> str:
+    """Return a label: the name of the folder, or what a file's name begins with."""
+    stem = path.name if path.is_dir() else re.split(r"[%*?\[]", path.stem)[0].rstrip("_-. ")
+    return stem or path.parent.name or "mask"
+
+
+def _subject_folders(path: Path) -> list[Path]:
+    """Return the folders in a folder that has no pictures itself."""
+    if not path.is_dir() or any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.iterdir()):
+        return []
+    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _folder_name(folder: Path, index: int) -> tuple[int, str]:
+    found = _FOLDER.fullmatch(folder.name)
+    return (int(found[1]), found[2] or "object") if found else (index + 1, folder.name)
+
+
+def _of_masks(number: int, label: str, masks: Sequence[Mask]) -> Subject:
+    seen = [frame for frame, mask in enumerate(masks) if not mask.empty]
+    shown = [masks[frame] for frame in seen]
+    return Subject(number, label, seen, [mask.place for mask in shown], 1.0, shown)
+
+
+def _sequence(path: Path) -> tuple[Path, ...]:
+    """Return the files of a sequence, after checking that no number in it is missing."""
+    files = find_images(path).files
+    names = [_NUMBERED.fullmatch(file.name) for file in files]
+    if len(files) < 2 or None in names or len({(name[1], name[3]) for name in names if name}) > 1:
+        return files
+    numbers = [int(name[2]) for name in names if name]
+    for before, after, name in zip(numbers, numbers[1:], names, strict=False):
+        if after != before + 1 and name is not None:
+            missing = f"{name[1]}{before + 1:0{len(name[2])}d}{name[3]}"
+            where = f"in a sequence that runs from {numbers[0]} to {numbers[-1]}"
+            raise MediaError(f"{files[0].with_name(missing)}: missing {where}: a mask for each frame is expected")
+    return files
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    if not path.exists():
+        raise MediaError(f"{path}: no such file")
+    try:
+        with Image.open(path) as image:
+            yield image
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        if isinstance(error, MediaError):
+            raise
+        reason = "it is empty" if path.stat().st_size == 0 else "not an image, or damaged"
+        raise MediaError(f"{path}: cannot be read ({reason})") from error
+
+
+def _check_size(file: Path, size: tuple[int, int], first: tuple[int, int]) -> None:
+    if size != first:
+        raise MediaError(
+            f"{file}: expected {first[1]}x{first[0]} as the first of the sequence, got {size[1]}x{size[0]}"
+        )
+
+
+def _grey_sequence(files: Sequence[Path]) -> tuple[list[Mask], tuple[int, int]]:
+    masks = []
+    size = (0, 0)
+    for index, file in enumerate(files):
+        with _opened(file) as image:
+            levels = _grey(image)
+        size = size if index else (levels.shape[0], levels.shape[1])
+        _check_size(file, (levels.shape[0], levels.shape[1]), size)
+        masks.append(Mask.from_pixels(levels))
+    return masks, size
+
+
+def _grey(image: Image.Image) -> NDArray[Any]:
+    """Return levels `(h, w)`: uint8, uint16 or bool."""
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)
+    if image.mode == "I":
+        return np.asarray(image).clip(0, 65535).astype(np.uint16)
+    return np.asarray(image if image.mode in ("L", "1") else image.convert("L"))
+
+
+def is_palette(path: Path) -> bool:
+    """Whether the pictures of a sequence have indices of a palette in colours: one for each subject."""
+    if _subject_folders(path):
+        return False
+    with _opened(find_images(path).files[0]) as image:
+        if image.mode != "P":
+            return False
+        palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        # A palette of greys is a grey picture that was made small.
+        return bool((palette != palette[:, :1]).any())
+
+
+def read_davis(path: Path) -> Segments:
+    """Read pictures whose pixels are numbers of subjects, 0 for none: palette pictures as in DAVIS, or grey ones.
+
+    Raises
+    ------
+    MediaError
+        As `read_pictures`; a picture in colours.
+    """
+    files = _sequence(path)
+    sightings = []
+    size = (0, 0)
+    for frame, file in enumerate(files):
+        with _opened(file) as image:
+            if image.mode not in ("P", "L"):
+                raise MediaError(f"{file}: expected indices of a palette, got an image of mode {image.mode}")
+            pixels = np.asarray(image)
+            present = [index for index, count in enumerate(image.histogram()) if index and count]
+        size = size if frame else (pixels.shape[0], pixels.shape[1])
+        _check_size(file, (pixels.shape[0], pixels.shape[1]), size)
+        for index in present:
+            mask = Mask.from_pixels(pixels == index)
+            sightings.append(Sighting(frame, None, f"object {index}", index, mask=mask, place=str(file)))
+    return Segments(size, len(files), gather(sightings))
+
+
+# Writing
+
+
+def write_pictures(path: Path, segments: Segments) -> None:
+    """Write grey masks: one subject as `path/00000.png`, several as `path/001_label/00000.png`.
+
+    Parameters
+    ----------
+    path : Path
+        A folder; for a single subject also a numbered name (`mask_%05d.png`), or one picture for one frame.
+    segments : Segments
+        What to write: white is 255. A subject without masks is its box.
+
+    Raises
+    ------
+    MediaError
+        It cannot be written there.
+    """
+    subjects = segments.subjects
+    if not subjects:
+        raise MediaError(f"{path}: expected segments of at least one subject for a mask sequence, got none")
+    if len(subjects) == 1:
+        _write_sequence(path, segments, ((frame, "L") for frame in _levels(segments, subjects[0])))
+        return
+    if is_pattern(path) or path.suffix.lower() in IMAGE_SUFFIXES:
+        raise MediaError(f"{path}: expected a folder for {len(subjects)} subjects (or --format davis), got a file name")
+    names = [f"{subject.id:03d}_{_safe(subject.label)}" for subject in subjects]
+    for name in names:
+        if (path / name).exists():
+            raise MediaError(f"{path / name}: is there already: choose another folder")
+    with new_folder(path) as place:
+        for name, subject in zip(names, subjects, strict=True):
+            (place / name).mkdir()
+            for frame, levels in enumerate(_levels(segments, subject)):
+                _save(place / name / f"{frame:05d}.png", Image.fromarray(levels))
+
+
+def _safe(label: str) -> str:
+    return re.sub(r"[^\w-]+", "-", label).strip("-") or "object"
+
+
+def full_frame(segments: Segments, subject: Subject, index: int) -> NDArray[np.uint8]:
+    """Return the mask `(H, W)` of a whole frame for the subject's `index`-th sighting."""
+    levels = np.zeros(segments.frame_size, np.uint8)
+    _shape(segments, subject, index).paint(levels)
+    return levels
+
+
+def _shape(segments: Segments, subject: Subject, index: int) -> Mask:
+    """Return a sighting's mask, or its box where it has none."""
+    mask = subject.masks[index]
+    if mask is not None:
+        return mask
+    return Mask.filled(pixel_box(subject.boxes[index], segments.frame_size) or (0, 0, 0, 0))
+
+
+def _levels(segments: Segments, subject: Subject) -> Iterator[NDArray[np.uint8]]:
+    places = {frame: index for index, frame in enumerate(subject.frames.tolist())}
+    for frame in range(segments.frame_count):
+        if frame in places:
+            yield full_frame(segments, subject, places[frame])
+        else:
+            yield np.zeros(segments.frame_size, np.uint8)
+
+
+def _write_sequence(path: Path, segments: Segments, pictures: Iterator[tuple[NDArray[np.uint8], str]]) -> None:
+    """Write numbered files, of which `path` says the folder and the name."""
+    numbered = is_pattern(path)
+    if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir():
+        if path.suffix.lower() != ".png":
+            raise MediaError(f"{path}: expected a .png, which loses nothing, got {path.suffix}")
+        if not numbered and segments.frame_count != 1:
+            pattern = path.with_name(f"{path.stem}_%05d.png")
+            raise MediaError(f"{path}: one image cannot hold {segments.frame_count} frames: write to {pattern}")
+        folder, name = path.parent, path.name
+    else:
+        folder, name, numbered = path, "%05d.png", True
+    if not numbered:
+        levels, mode = next(pictures)
+        with new_file(path) as place:
+            _save(place, _image(levels, mode))
+        return
+    with new_folder(folder) as place:
+        for frame, (levels, mode) in enumerate(pictures):
+            _save(place / (name % frame), _image(levels, mode))
+
+
+def _image(levels: NDArray[np.uint8], mode: str) -> Image.Image:
+    image = Image.fromarray(levels)
+    if mode == "P":
+        image.putpalette(_palette())
+    return image
+
+
+def _palette() -> list[int]:
+    """Colours that are easy to tell apart, black first: each hue is a golden section away from the one before."""
+    colours = [0, 0, 0]
+    for index in range(1, _MAX_INDEX + 1):
+        hue = index * 0.618034 % 1.0
+        value = (1.0, 0.75, 0.9, 0.6)[index % 4]
+        colours += [round(255 * part) for part in colorsys.hsv_to_rgb(hue, (0.9, 0.7, 0.55)[index % 3], value)]
+    return colours
+
+
+def _save(path: Path, image: Image.Image) -> None:
+    image.save(path, compress_level=_PNG_LEVEL)
+
+
+def write_davis(path: Path, segments: Segments) -> None:
+    """Write palette pictures: the index is the subject's id, or its place where an id is 0 or above 255.
+
+    Parameters
+    ----------
+    path : Path
+        A folder, a numbered name, or one picture for one frame.
+    segments : Segments
+        At most 255 subjects. Levels from 128 on count; where subjects overlap, the later one is seen.
+
+    Raises
+    ------
+    MediaError
+        It cannot be written there.
+    InvalidArgumentError
+        Too many subjects.
+    """
+    subjects = segments.subjects
+    if len(subjects) > _MAX_INDEX:
+        raise InvalidArgumentError("subjects", f"at most {_MAX_INDEX} for palette pictures", f"{len(subjects)}")
+    fits = all(1 <= subject.id <= _MAX_INDEX for subject in subjects)
+    indices = [subject.id if fits else place + 1 for place, subject in enumerate(subjects)]
+    _write_sequence(path, segments, ((levels, "P") for levels in _indices(segments, indices)))
+
+
+def _indices(segments: Segments, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+    places = [{frame: index for index, frame in enumerate(subject.frames.tolist())} for subject in segments.subjects]
+    for frame in range(segments.frame_count):
+        levels = np.zeros(segments.frame_size, np.uint8)
+        for number, subject, own in zip(indices, segments.subjects, places, strict=True):
+            if frame in own:
+                _shape(segments, subject, own[frame]).paint_index(levels, number)
+        yield levels

@@ -1,0 +1,128 @@
+"""What a file says of one subject in one frame, and how such sightings become subjects."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..detect.tracks import Detection, associate
+from ..errors import InvalidArgumentError
+from .subjects import MAX_FRAMES, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .mask import Mask
+
+__all__ = ["Sighting", "frames_needed", "gather"]
+
+_MAX_GAP = 12
+"""Frames without a detection that a subject without id may be lost for: as for faces."""
+
+
+class Sighting(NamedTuple):
+    """One subject in one frame.
+
+    Parameters
+    ----------
+    frame : int
+        Number of the frame, from 0.
+    box : tuple of float or None
+        `(x1, y1, x2, y2)` in pixels; None takes the extent of the mask.
+    label : str
+        What it is.
+    id : int or None
+        Which one it is; None leaves that to be found out.
+    confidence : float
+        How sure that is.
+    mask : Mask or None
+        Its shape.
+    place : str
+        Where that stands in the file, for messages.
+    """
+
+    frame: int
+    box: tuple[float, float, float, float] | None
+    label: str = "object"
+    id: int | None = None
+    confidence: float = 1.0
+    mask: Mask | None = None
+    place: str = ""
+
+
+def gather(sightings: Iterable[Sighting]) -> tuple[Subject, ...]:
+    """Make subjects of sightings.
+
+    Those with an id belong together by it, whatever their labels: the subject's is the most frequent. Those without
+    are put together by overlap and distance from frame to frame, label by label. What has neither a box nor anything in
+    its mask is left out.
+
+    Returns
+    -------
+    tuple of Subject
+        By id; subjects that had none follow, in the order of their first frames.
+
+    Raises
+    ------
+    InvalidArgumentError
+        One id twice in a frame; a frame number out of range.
+    """
+    known: dict[int, list[Sighting]] = {}
+    loose: list[Sighting] = []
+    for sighting in sightings:
+        if not 0 <= sighting.frame < MAX_FRAMES:
+            expected = f"a frame from 0 to {MAX_FRAMES - 1}"
+            raise InvalidArgumentError(sighting.place, expected, f"{sighting.frame}")
+        if sighting.box is None and (sighting.mask is None or sighting.mask.empty):
+            continue
+        if sighting.id is None:
+            loose.append(sighting)
+        else:
+            known.setdefault(sighting.id, []).append(sighting)
+    subjects = [_subject(number, known[number]) for number in sorted(known)]
+    first = max(known, default=0) + 1
+    subjects += [_subject(first + index, group) for index, group in enumerate(_linked(loose))]
+    return tuple(subjects)
+
+
+def frames_needed(subjects: Iterable[Subject]) -> int:
+    """Return the number of frames of the shortest clip that could hold some subjects: at least 1."""
+    return max((subject.span[1] for subject in subjects), default=1) or 1
+
+
+def _box(sighting: Sighting) -> tuple[float, float, float, float]:
+    if sighting.box is not None:
+        return sighting.box
+    x1, y1, x2, y2 = sighting.mask.place if sighting.mask is not None else (0, 0, 0, 0)
+    return float(x1), float(y1), float(x2), float(y2)
+
+
+def _subject(number: int, sightings: list[Sighting]) -> Subject:
+    ordered = sorted(sightings, key=lambda sighting: sighting.frame)
+    for before, after in pairwise(ordered):
+        if before.frame == after.frame:
+            raise InvalidArgumentError(after.place, "each id once in a frame", f"{number} twice in frame {after.frame}")
+    label = Counter(sighting.label for sighting in ordered).most_common(1)[0][0]
+    return Subject(
+        number,
+        label,
+        [sighting.frame for sighting in ordered],
+        [_box(sighting) for sighting in ordered],
+        [sighting.confidence for sighting in ordered],
+        [sighting.mask for sighting in ordered],
+    )
+
+
+def _linked(sightings: list[Sighting]) -> list[list[Sighting]]:
+    """Put sightings without ids together to subjects."""
+    if not sightings:
+        return []
+    frames: list[list[Detection]] = [[] for _ in range(max(sighting.frame for sighting in sightings) + 1)]
+    of_detection = {}
+    for sighting in sightings:
+        detection = Detection(_box(sighting), sighting.confidence, sighting.label)
+        of_detection[id(detection)] = sighting
+        frames[sighting.frame].append(detection)
+    tracks = associate(frames, [0], max_gap=_MAX_GAP)
+    return [[of_detection[id(detection)] for detection in track.detections] for track in tracks]

@@ -1,0 +1,244 @@
+"""Segments: the subjects of a clip through time, whatever they were read from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InvalidArgumentError, InvalidTypeError
+from ..ops._checks import MAX_COORDINATE, shown, whole_number
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..segs import Box
+    from .mask import Mask
+
+__all__ = ["MAX_FRAMES", "MAX_PIXELS", "Segments", "Subject", "check_frame_size"]
+
+MAX_PIXELS = 1 << 28
+"""Largest frame, in pixels: 16384x16384. A damaged file that names more would ask for all the memory."""
+
+MAX_FRAMES = 1 << 22
+"""Longest clip, in frames: two days at 24 per second."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """One subject through time: where it is in each of its frames. Frames that are not named are gaps.
+
+    Parameters
+    ----------
+    id : int
+        Its number, at least 0: what files and trackers call track, object or instance id.
+    label : str
+        What it is.
+    frames : array_like
+        `(n,)` whole numbers, ascending: the frames in which it is seen, counted from 0.
+    boxes : array_like
+        `(n, 4)`: `(x1, y1, x2, y2)` in pixels of each of them. They may pass the frame's edges.
+    confidence : array_like
+        `(n,)`; one number for all of them.
+    masks : sequence
+        `n` times a `Mask` or None, which stands for the whole box. None for all of them.
+    crop_region, bbox : (int, int, int, int) or None
+        `(x1, y1, x2, y2)` of the SEG that it was made from; SEGS made of it have the same.
+
+    Raises
+    ------
+    InvalidArgumentError, InvalidTypeError
+        Arguments that cannot be used.
+    """
+
+    id: int
+    label: str
+    frames: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    masks: tuple[Mask | None, ...]
+    crop_region: Box | None = None
+    bbox: Box | None = None
+
+    def __init__(
+        self,
+        id: int,  # noqa: A002 - the field's name
+        label: str,
+        frames: Any,
+        boxes: Any,
+        confidence: Any = 1.0,
+        masks: Any = None,
+        crop_region: Box | None = None,
+        bbox: Box | None = None,
+    ) -> None:
+        name = f"subject {shown(id)}"
+        whole_number("id", id, minimum=0)
+        if not isinstance(label, str):
+            raise InvalidTypeError(f"{name}: label", "text", shown(label))
+        places = _frame_numbers(frames, f"{name}: frames")
+        count = len(places)
+        scores = _numbers(confidence, f"{name}: confidence")
+        if scores.ndim == 0:
+            scores = np.full(count, scores)
+        corners = _numbers(boxes, f"{name}: boxes").reshape(-1, 4) if count == 0 else _numbers(boxes, f"{name}: boxes")
+        if corners.shape != (count, 4):
+            raise InvalidArgumentError(f"{name}: boxes", f"shape ({count}, 4)", f"shape {corners.shape}")
+        if scores.shape != (count,):
+            raise InvalidArgumentError(f"{name}: confidence", f"shape ({count},)", f"shape {scores.shape}")
+        _check_boxes(corners, places, name)
+        shapes = (None,) * count if masks is None else tuple(masks)
+        if len(shapes) != count:
+            raise InvalidArgumentError(f"{name}: masks", f"one for each of {count} frames", f"{len(shapes)}")
+        for array in (places, corners, scores):
+            array.setflags(write=False)
+        values = (int(id), label, places, corners, scores, shapes, crop_region, bbox)
+        for field, value in zip(Subject.__slots__, values, strict=True):
+            object.__setattr__(self, field, value)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First frame, and the frame after the last; `(0, 0)` where it is in none."""
+        return (int(self.frames[0]), int(self.frames[-1]) + 1) if len(self.frames) else (0, 0)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether any frame has a mask."""
+        return any(mask is not None for mask in self.masks)
+
+    @property
+    def gaps(self) -> int:
+        """Number of frames in its span in which it is not seen."""
+        first, end = self.span
+        return end - first - len(self.frames)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Subject):
+            return NotImplemented
+        return (
+            (self.id, self.label, self.crop_region, self.bbox) == (other.id, other.label, other.crop_region, other.bbox)
+            and np.array_equal(self.frames, other.frames)
+            and np.array_equal(self.boxes, other.boxes)
+            and np.array_equal(self.confidence, other.confidence)
+            and self.masks == other.masks
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.label, self.frames.tobytes()))
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """The subjects of a clip.
+
+    Parameters
+    ----------
+    frame_size : (int, int)
+        Height and width of the frames in pixels.
+    frame_count : int
+        Number of frames. Segments of one frame serve for all frames of a clip.
+    subjects : sequence of Subject
+        The subjects; no two have the same id.
+
+    Raises
+    ------
+    InvalidArgumentError, InvalidTypeError
+        Arguments that cannot be used: a mask outside the frame, a frame after the last.
+    """
+
+    frame_size: tuple[int, int]
+    frame_count: int
+    subjects: tuple[Subject, ...] = ()
+
+    def __post_init__(self) -> None:
+        size = check_frame_size("frame_size", self.frame_size)
+        count = whole_number("frame_count", self.frame_count, minimum=0)
+        if count > MAX_FRAMES:
+            raise InvalidArgumentError("frame_count", f"at most {MAX_FRAMES} frames", f"{count}")
+        subjects = tuple(self.subjects)
+        seen: set[int] = set()
+        for subject in subjects:
+            if not isinstance(subject, Subject):
+                raise InvalidTypeError("subjects", "a sequence of Subject", shown(subject))
+            if subject.id in seen:
+                raise InvalidArgumentError("subjects", "ids of which no two are the same", f"{subject.id} twice")
+            seen.add(subject.id)
+            _check_fit(subject, size, count)
+        for field, value in (("frame_size", size), ("frame_count", count), ("subjects", subjects)):
+            object.__setattr__(self, field, value)
+
+    def describe(self) -> str:
+        """One line, such as `1920x1080, 300 frames, 3 subjects (2 with masks)`."""
+        height, width = self.frame_size
+        frames = "1 frame" if self.frame_count == 1 else f"{self.frame_count} frames"
+        subjects = "1 subject" if len(self.subjects) == 1 else f"{len(self.subjects)} subjects"
+        masked = sum(subject.has_masks for subject in self.subjects)
+        return f"{width}x{height}, {frames}, {subjects} ({masked or 'none'} with masks)"
+
+
+def check_frame_size(argument: str, size: Any) -> tuple[int, int]:
+    """Return height and width of a frame, at least one pixel each and not beyond `MAX_PIXELS`.
+
+    Raises
+    ------
+    InvalidArgumentError, InvalidTypeError
+        They cannot be used.
+    """
+    try:
+        height, width = size
+    except (TypeError, ValueError):
+        raise InvalidTypeError(argument, "(height, width)", shown(size)) from None
+    rows, columns = whole_number(argument, height, minimum=1), whole_number(argument, width, minimum=1)
+    if rows * columns > MAX_PIXELS:
+        raise InvalidArgumentError(argument, f"frames of at most {MAX_PIXELS} pixels", f"{columns}x{rows}")
+    return rows, columns
+
+
+def _frame_numbers(frames: Any, name: str) -> NDArray[np.int64]:
+    values = np.array(frames)
+    if values.size == 0:
+        return np.empty(0, np.int64)
+    if values.dtype.kind not in "iu" or values.ndim != 1:
+        raise InvalidTypeError(name, "a list of whole numbers", shown(frames))
+    if int(values.min()) < 0 or int(values.max()) >= MAX_FRAMES:
+        raise InvalidArgumentError(name, f"numbers from 0 to {MAX_FRAMES - 1}", f"{values.min()} to {values.max()}")
+    numbers = values.astype(np.int64)
+    later = np.flatnonzero(np.diff(numbers) <= 0)
+    if len(later):
+        got = f"{numbers[later[0] + 1]} after {numbers[later[0]]}"
+        raise InvalidArgumentError(name, "ascending numbers, each once", got)
+    return numbers
+
+
+def _numbers(values: Any, name: str) -> NDArray[np.float64]:
+    try:
+        array = np.array(values, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidTypeError(name, "numbers", shown(values)) from None
+    if not np.isfinite(array).all():
+        raise InvalidArgumentError(name, "finite numbers", shown(array[~np.isfinite(array)].tolist()))
+    return array
+
+
+def _check_boxes(boxes: NDArray[np.float64], frames: NDArray[np.int64], name: str) -> None:
+    wrong = (boxes[:, 2:] < boxes[:, :2]).any(axis=1) | (np.abs(boxes) > MAX_COORDINATE).any(axis=1)
+    if wrong.any():
+        index = int(wrong.argmax())
+        expected = f"(x1, y1, x2, y2) with x1 <= x2, y1 <= y2 and |coordinate| <= {MAX_COORDINATE}"
+        got = f"{tuple(boxes[index].tolist())}"
+        raise InvalidArgumentError(f"{name}: box of frame {frames[index]}", expected, got)
+
+
+def _check_fit(subject: Subject, size: tuple[int, int], count: int) -> None:
+    name = f"subject {subject.id}"
+    end = subject.span[1]
+    if end > count:
+        raise InvalidArgumentError(f"{name}: frames", f"numbers below {count}, the number of frames", f"{end - 1}")
+    height, width = size
+    for frame, mask in zip(subject.frames, subject.masks, strict=True):
+        if mask is None:
+            continue
+        x1, y1, x2, y2 = mask.place
+        if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
+            expected = f"a place in the frame of {width}x{height} pixels"
+            raise InvalidArgumentError(f"{name}: mask of frame {frame}", expected, f"{mask.place}")

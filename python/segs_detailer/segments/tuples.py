@@ -1,0 +1,213 @@
+"""Segments to SEGS, the named tuples that the detailer and ComfyUI's nodes take, and back."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from .._interop import is_tensor
+from ..errors import InvalidArgumentError, InvalidTypeError
+from ..masks import make_crop_region
+from ..ops._checks import shown, whole_number
+from ..segs import COMBINE_LEVEL, SEG, SEGS, Box, check_segs
+from .mask import Mask
+from .subjects import Segments, Subject
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["from_segs", "mask_pixels", "pixel_box", "to_segs"]
+
+
+def to_segs(segments: Segments, *, crop_factor: float = 3.0, dtype: Literal["uint8", "float32"] = "uint8") -> SEGS:
+    """Make one SEG of each subject, with a mask for each frame.
+
+    Where a subject has a box and no mask, the mask is full in the box; where it is not seen, it is empty. A subject
+    that is nowhere in the frame is left out.
+
+    Parameters
+    ----------
+    segments : Segments
+        The subjects.
+    crop_factor : float
+        Size of the crop region, in sizes of the box around the subject on its whole way. A subject that was made from a
+        SEG keeps that one's crop region.
+    dtype : str
+        Of the masks: `"uint8"`, 255 is all, a quarter of the memory; `"float32"` in [0, 1], as other nodes expect it.
+
+    Returns
+    -------
+    SEGS
+        Masks are NumPy `(B, h, w)`, `(h, w)` for one frame. The confidence is the mean over the frames.
+
+    Raises
+    ------
+    InvalidArgumentError
+        A `crop_factor` below 1, another `dtype`.
+    """
+    if dtype not in ("uint8", "float32"):
+        raise InvalidArgumentError("dtype", "uint8 or float32", shown(dtype))
+    segs = []
+    for subject in segments.subjects:
+        regions = _regions(subject, segments.frame_size, crop_factor)
+        if regions is None:
+            continue
+        bbox, crop_region = regions
+        stack = _stack(subject, segments, crop_region)
+        masks: NDArray[Any] = stack if dtype == "uint8" else stack.astype(np.float32) / np.float32(255)
+        mask = masks[0] if segments.frame_count == 1 else masks
+        segs.append(SEG(None, mask, _mean(subject.confidence), crop_region, bbox, subject.label))
+    return segments.frame_size, segs
+
+
+def _mean(confidence: NDArray[np.float64]) -> float:
+    if len(confidence) == 0:
+        return 1.0
+    low, high = float(confidence.min()), float(confidence.max())
+    # The mean of equal numbers may differ from them in the last digit.
+    return low if low == high else float(confidence.mean())
+
+
+def _regions(subject: Subject, size: tuple[int, int], crop_factor: float) -> tuple[Box, Box] | None:
+    """Return bbox and crop region, or None for a subject that is nowhere in the frame."""
+    if subject.bbox is not None and subject.crop_region is not None:
+        return subject.bbox, subject.crop_region
+    places = [pixel_box(box, size) for box in subject.boxes]
+    boxes = _union([place for place in places if place is not None])
+    masks = _union([mask.place for mask in subject.masks if mask is not None and not mask.empty])
+    area = _union([box for box in (boxes, masks) if box is not None])
+    if area is None:
+        return None
+    return boxes or area, make_crop_region(size, area, crop_factor)
+
+
+def _union(boxes: list[Box]) -> Box | None:
+    if not boxes:
+        return None
+    table = np.array(boxes, np.int64)
+    x1, y1 = table[:, :2].min(axis=0).tolist()
+    x2, y2 = table[:, 2:].max(axis=0).tolist()
+    return x1, y1, x2, y2
+
+
+def pixel_box(box: Any, size: tuple[int, int]) -> Box | None:
+    """Return the whole pixels that a box touches in a frame of `(height, width)`; None where there are none."""
+    height, width = size
+    x1, y1, x2, y2 = (float(value) for value in box)
+    left, top = max(math.floor(x1), 0), max(math.floor(y1), 0)
+    right, bottom = min(math.ceil(x2), width), min(math.ceil(y2), height)
+    return (left, top, right, bottom) if left < right and top < bottom else None
+
+
+def _stack(subject: Subject, segments: Segments, region: Box) -> NDArray[np.uint8]:
+    x1, y1, x2, y2 = region
+    stack = np.zeros((segments.frame_count, y2 - y1, x2 - x1), np.uint8)
+    for frame, box, mask in zip(subject.frames, subject.boxes, subject.masks, strict=True):
+        if mask is not None:
+            mask.paint(stack[frame], (x1, y1))
+            continue
+        place = pixel_box(box, segments.frame_size)
+        if place is not None:
+            left, top, right, bottom = (max(v - o, 0) for v, o in zip(place, (x1, y1, x1, y1), strict=True))
+            stack[frame, top:bottom, left:right] = 255
+    return stack
+
+
+def from_segs(segs: SEGS, *, frame_count: int | None = None) -> Segments:
+    """Make one subject of each SEG.
+
+    Parameters
+    ----------
+    segs : SEGS
+        From this package or from Impact Pack. Images and control nets are not carried.
+    frame_count : int or None
+        Number of frames. None takes the number of masks in the stacks, and 1 where no SEG has a stack.
+
+    Returns
+    -------
+    Segments
+        Ids count from 1. A mask for all frames is in each of them, with the SEG's bbox as its box; in a stack each box
+        is the extent of the frame's own mask, and frames with an empty mask are gaps: a SEG whose masks are all empty
+        is in no frame, and has no confidence.
+
+    Raises
+    ------
+    InvalidArgumentError, InvalidTypeError
+        SEGS that cannot be used; stacks of several lengths without `frame_count`.
+    """
+    size, items = check_segs(segs)
+    lengths = {len(item.cropped_mask) for item in items if getattr(item.cropped_mask, "ndim", 2) == 3} - {1}
+    if frame_count is None:
+        if len(lengths) > 1:
+            raise InvalidArgumentError("segs", "stacks of masks of one length", f"{sorted(lengths)}: give frame_count")
+        count = lengths.pop() if lengths else 1
+    else:
+        count = whole_number("frame_count", frame_count, minimum=1)
+    subjects = [_subject(item, index, size, count) for index, item in enumerate(items)]
+    return Segments(size, count, tuple(subjects))
+
+
+def _subject(seg: SEG, index: int, size: tuple[int, int], count: int) -> Subject:
+    name = f"segs[1][{index}]"
+    if not isinstance(seg.label, str):
+        raise InvalidTypeError(f"{name}.label", "text", shown(seg.label))
+    confidence = _confidence(seg.confidence, f"{name}.confidence")
+    stack = _mask_stack(seg, count)
+    masks = [_placed(pixels, seg.crop_region, size, f"{name}.cropped_mask") for pixels in stack]
+    if len(masks) == 1:
+        frames, boxes, masks = range(count), [seg.bbox] * count, masks * count
+    else:
+        seen = [frame for frame, mask in enumerate(masks) if not mask.empty]
+        frames, masks = seen, [masks[frame] for frame in seen]  # type: ignore[assignment]
+        boxes = [mask.place for mask in masks]
+    return Subject(index + 1, seg.label, list(frames), boxes, confidence, masks, seg.crop_region, seg.bbox)
+
+
+def _mask_stack(seg: SEG, count: int) -> NDArray[Any]:
+    """Return the masks of a SEG, `(1 or count, h, w)`; any other number of them is combined as the detailer does."""
+    if seg.cropped_mask is None:
+        x1, y1, x2, y2 = seg.crop_region
+        return np.ones((1, y2 - y1, x2 - x1), bool)
+    mask = mask_pixels(seg.cropped_mask)
+    stack = mask[None] if mask.ndim == 2 else mask
+    if len(stack) in (1, count):
+        return stack
+    level = COMBINE_LEVEL * 255 if stack.dtype == np.uint8 else COMBINE_LEVEL
+    combined: NDArray[np.bool_] = np.any(stack > level, axis=0, keepdims=True)
+    return combined
+
+
+def mask_pixels(mask: Any) -> NDArray[Any]:
+    """Return NumPy or torch masks, from whatever device, as NumPy."""
+    if not is_tensor(mask):
+        return np.asarray(mask)
+    tensor = mask.detach().cpu()
+    # NumPy has no bfloat16.
+    array: NDArray[Any] = (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+    return array
+
+
+def _placed(pixels: NDArray[Any], region: Box, size: tuple[int, int], name: str) -> Mask:
+    """Make a mask of what lies in the frame. Floats are clamped, as the detailer clamps them."""
+    height, width = size
+    x1, y1, x2, y2 = region
+    left, top, right, bottom = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
+    inside = pixels[top - y1 : max(bottom, top) - y1, left - x1 : max(right, left) - x1]
+    if inside.dtype.kind == "f":
+        inside = np.clip(inside, 0.0, 1.0)
+    return Mask.from_pixels(inside, (left, top), argument=name)
+
+
+def _confidence(value: Any, name: str) -> float:
+    """Return the number that detectors write as a float, a NumPy scalar or an array of one."""
+    if value is None:
+        return 1.0
+    try:
+        number = float(value.item() if hasattr(value, "item") else value)
+    except (TypeError, ValueError, RuntimeError):
+        raise InvalidTypeError(name, "a number", shown(value)) from None
+    if not math.isfinite(number):
+        raise InvalidArgumentError(name, "a finite number", shown(number))
+    return number
