@@ -1,7 +1,7 @@
 """Writes `docs/benchmarks.md` and its plot: `python benches/report.py` runs all benches and the growth measurements.
 
 `--json FILE` takes the results of an earlier `pytest benches --benchmark-json FILE`, `--growth FILE` those of
-`benches/growth.py --json FILE`.
+`benches/growth.py --json FILE`, `--imports FILE` those of `benches/import_time.py --json FILE`.
 """
 
 from __future__ import annotations
@@ -233,6 +233,32 @@ def besides_line(points: list[dict[str, Any]], node: str) -> list[str]:
     ]
 
 
+def imports_section(points: list[dict[str, Any]]) -> list[str]:
+    """Time of imports, with what they load that is heavy."""
+    rows = []
+    for point in points:
+        goal = point["goal"]
+        after = f", after `{point['after']}`" if point["after"] else ""
+        rows.append(
+            [
+                f"`{point['statement']}`{after}",
+                f"{1e3 * point['seconds']:.1f} ms",
+                f"{1e3 * point['processor']:.1f} ms",
+                "" if goal is None else f"{1e3 * goal:.0f} ms",
+                "" if goal is None else "yes" if point["seconds"] <= goal else "**no**",
+                ", ".join(point["loaded"]),
+            ]
+        )
+    lines = [
+        "## Imports",
+        "",
+        "Each in fresh processes, the median, without the interpreter's start and with compiled modules: time on the "
+        "clock, and time of the processor, which other programs do not lengthen.",
+        "",
+    ]
+    return lines + table(["import", "time", "processor", "at most", "met", "heavy modules loaded"], rows)
+
+
 def draw(points: list[dict[str, Any]]) -> bool:
     """The plot of time and memory; False where matplotlib is not installed."""
     try:
@@ -293,6 +319,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="results of pytest-benchmark to report")
     parser.add_argument("--growth", type=Path, help="results of growth.py to report")
+    parser.add_argument("--imports", type=Path, help="results of import_time.py to report")
     parser.add_argument("--quick", action="store_true", help="run the small version of what has to be run")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -304,14 +331,21 @@ def main() -> None:
             from growth import measure_all
 
             growth.write_text(json.dumps(measure_all(quick=arguments.quick)), encoding="utf-8")
+        imports = arguments.imports or Path(folder) / "imports.json"
+        if arguments.imports is None:
+            import import_time
+
+            imports.write_text(json.dumps(import_time.measure_all(quick=arguments.quick)), encoding="utf-8")
         data = Results(json.loads(results.read_text(encoding="utf-8")))
         points = json.loads(growth.read_text(encoding="utf-8"))
+        import_points = json.loads(imports.read_text(encoding="utf-8"))
     lines = [*machine_section(data), *goals_section(data)]
     for area in AREAS:
         works = data.works(area)
         lines += [f"## {area}", ""] if works else []
         for work in works:
             lines += work_section(data, work)
+    lines += imports_section(import_points)
     write_page([*lines, *growth_section(points, draw(points))])
 
 

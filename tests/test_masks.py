@@ -161,27 +161,6 @@ def test_the_caller_s_mask_is_not_shared():
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "message"),
-    [
-        ({"masks": [[1.0]]}, InvalidTypeError, "masks: expected a NumPy array or a torch tensor, got list"),
-        ({"masks": np.zeros((2, 2), np.int32)}, InvalidTypeError, "masks: expected .* got int32"),
-        ({"masks": np.zeros(5)}, InvalidArgumentError, "masks: expected shape"),
-        ({"masks": np.zeros((2, 3, 5, 5))}, InvalidArgumentError, "masks: expected shape"),
-        ({"masks": np.full((2, 5, 5), np.nan)}, InvalidArgumentError, "masks: expected numbers, got NaN in mask 0"),
-        ({"crop_factor": 0.5}, InvalidArgumentError, "crop_factor: expected a finite number of at least 1, got 0.5"),
-        ({"crop_factor": math.nan}, InvalidArgumentError, "crop_factor"),
-        ({"crop_factor": "3"}, InvalidTypeError, "crop_factor: expected a number"),
-        ({"drop_size": -1}, InvalidArgumentError, "drop_size: expected a whole number from 0"),
-        ({"drop_size": 1.5}, InvalidTypeError, "drop_size"),
-    ],
-)
-def test_arguments_that_cannot_be_used_are_refused(changes, error, message):
-    arguments = {"masks": np.zeros(SIZE, np.float32), **changes}
-    with pytest.raises(error, match=message):
-        masks_to_segs(arguments.pop("masks"), **arguments)
-
-
-@pytest.mark.parametrize(
     ("bbox", "factor", "expected"),
     [
         ((40, 20, 50, 30), 3.0, (30, 10, 60, 40)),

@@ -158,7 +158,8 @@ def allocate(argument: str, shape: Sequence[int], dtype: str, device_tensor: Ten
     InvalidArgumentError
         The size is beyond any machine's memory; named after `argument`, which asked for it.
     """
-    if math.prod(shape) * np.dtype(dtype).itemsize > _MAX_BYTES:
+    # An axis of 0 counts as 1: NumPy and torch bound the other axes also then.
+    if math.prod(max(count, 1) for count in shape) * np.dtype(dtype).itemsize > _MAX_BYTES:
         raise InvalidArgumentError(argument, "a size that fits memory", f"a result of shape {tuple(shape)}")
     if device_tensor is None:
         return np.empty(shape, dtype)
@@ -203,7 +204,8 @@ def check_writable(argument: str, array: Array, *, contiguous: bool = True) -> N
             argument, "an array whose elements do not overlap (call .clone() or .copy())", "one that is expanded"
         )
     if contiguous:
-        raise InvalidArgumentError(argument, "a C-contiguous array", f"shape {tuple(array.shape)}, strides {strides}")
+        expected = "a C-contiguous and aligned array"
+        raise InvalidArgumentError(argument, expected, f"shape {tuple(array.shape)}, strides {strides}")
 
 
 def _overlaps_itself(shape: tuple[int, ...], strides: Sequence[int], unit: int) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from segs_detailer._interop import Array, as_numpy, check_dtype, is_tensor, kind_of
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.ops import connected_components, fill_holes, threshold
-from segs_detailer.ops._checks import whole_number
+from segs_detailer.ops._checks import MAX_COORDINATE, shown, whole_number
 from segs_detailer.segs import SEG, SEGS, Box
 
 if TYPE_CHECKING:
@@ -274,11 +274,15 @@ def _corners(name: str, box: Any) -> tuple[float, float, float, float]:
     try:
         x1, y1, x2, y2 = (float(value) for value in box)
     except (TypeError, ValueError):
-        raise InvalidTypeError(name, "(x1, y1, x2, y2)", f"{box!r}"[:80]) from None
+        raise InvalidTypeError(name, "(x1, y1, x2, y2)", shown(box)) from None
+    except OverflowError:  # an int beyond all floats
+        raise InvalidArgumentError(name, f"|coordinate| <= {MAX_COORDINATE}", shown(box)) from None
     if not (all(map(math.isfinite, (x1, y1, x2, y2))) and x1 < x2 and y1 < y2):
         raise InvalidArgumentError(
             name, "finite (x1, y1, x2, y2) with x1 < x2 and y1 < y2", f"({x1}, {y1}, {x2}, {y2})"
         )
+    if max(map(abs, (x1, y1, x2, y2))) > MAX_COORDINATE:
+        raise InvalidArgumentError(name, f"|coordinate| <= {MAX_COORDINATE}", f"({x1}, {y1}, {x2}, {y2})")
     return x1, y1, x2, y2
 
 
@@ -295,12 +299,14 @@ def _frame_size(frame_size: Sequence[int]) -> tuple[int, int]:
     try:
         height, width = frame_size
     except (TypeError, ValueError):
-        raise InvalidTypeError("frame_size", "(height, width)", f"{frame_size!r}"[:80]) from None
+        raise InvalidTypeError("frame_size", "(height, width)", shown(frame_size)) from None
     return whole_number("frame_size", height, minimum=0), whole_number("frame_size", width, minimum=0)
 
 
 def _check_crop_factor(crop_factor: float) -> None:
-    if not isinstance(crop_factor, (int, float, np.number)):
-        raise InvalidTypeError("crop_factor", "a number", f"{crop_factor!r}"[:80])
-    if not (math.isfinite(crop_factor) and crop_factor >= 1.0):
-        raise InvalidArgumentError("crop_factor", "a finite number of at least 1", f"{crop_factor}")
+    if isinstance(crop_factor, bool) or not isinstance(crop_factor, (int, float, np.integer, np.floating)):
+        raise InvalidTypeError("crop_factor", "a number", shown(crop_factor))
+    # NaN fails every comparison; a factor beyond all coordinates says nothing, and its products pass all floats.
+    if not 1.0 <= crop_factor <= MAX_COORDINATE:
+        expected = f"a finite number of at least 1 and at most {MAX_COORDINATE}"
+        raise InvalidArgumentError("crop_factor", expected, shown(crop_factor))

@@ -11,6 +11,7 @@ from segs_detailer import _native
 from segs_detailer._interop import FRAME_DTYPES, Array, check_dtype, convert, dtype_name, is_tensor, kind_of
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.ops import resize_frames, resize_masks
+from segs_detailer.ops._checks import MAX_COORDINATE, shown, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +60,6 @@ SEGS: TypeAlias = tuple[tuple[int, int], list[SEG]]
 COMBINE_LEVEL = 0.1
 """Where masks of several frames become one, a pixel counts that passes this in any of them: Impact Pack's value."""
 
-_MAX_COORDINATE = 1 << 30  # the kernels' bound
 _FLOAT_DTYPES = ("float32", "float16", "float64", "bfloat16")
 _IMAGE_DTYPES = (*_FLOAT_DTYPES, "uint8")
 _MASK_DTYPES = (*_FLOAT_DTYPES, "uint8", "bool")
@@ -102,8 +102,8 @@ def _parts(segs: Any, argument: str) -> tuple[tuple[int, int], Sequence[Any]]:
     if not (isinstance(segs, (tuple, list)) and len(segs) == 2 and isinstance(segs[1], (tuple, list))):
         raise InvalidTypeError(argument, "SEGS, ((H, W), [SEG, ...])", _described(segs))
     height, width = _whole(segs[0], 2, f"{argument}[0]", "(H, W)")
-    if height < 0 or width < 0:
-        raise InvalidArgumentError(f"{argument}[0]", "(H, W), not negative", f"({height}, {width})")
+    if not (0 <= height <= MAX_COORDINATE and 0 <= width <= MAX_COORDINATE):
+        raise InvalidArgumentError(f"{argument}[0]", f"(H, W), each from 0 to {MAX_COORDINATE}", shown((height, width)))
     return (height, width), segs[1]
 
 
@@ -131,9 +131,9 @@ def _check_seg(item: Any, name: str) -> SEG:
 
 def _box(value: Any, name: str) -> Box:
     x1, y1, x2, y2 = _whole(value, 4, name, "(x1, y1, x2, y2)")
-    if x2 < x1 or y2 < y1 or max(abs(x1), abs(y1), abs(x2), abs(y2)) > _MAX_COORDINATE:
-        expected = f"(x1, y1, x2, y2) with x1 <= x2, y1 <= y2 and |coordinate| <= {_MAX_COORDINATE}"
-        raise InvalidArgumentError(name, expected, f"({x1}, {y1}, {x2}, {y2})")
+    if x2 < x1 or y2 < y1 or max(abs(x1), abs(y1), abs(x2), abs(y2)) > MAX_COORDINATE:
+        expected = f"(x1, y1, x2, y2) with x1 <= x2, y1 <= y2 and |coordinate| <= {MAX_COORDINATE}"
+        raise InvalidArgumentError(name, expected, shown((x1, y1, x2, y2)))
     box = (x1, y1, x2, y2)
     # The caller's own tuple where it is one already: that is how an unchanged SEG is told.
     return value if type(value) is tuple and all(type(v) is int for v in value) else box
@@ -144,11 +144,12 @@ def _whole(value: Any, count: int, name: str, expected: str) -> list[int]:
     try:
         values = list(value.tolist() if hasattr(value, "tolist") else value)
         numbers = [v if type(v) is int else float(v) for v in values]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: torch's, for a tensor without data
         raise InvalidTypeError(name, expected, _described(value)) from None
     if len(numbers) != count:
         raise InvalidArgumentError(name, expected, f"{len(numbers)} values")
-    if not all(math.isfinite(number) for number in numbers):
+    # No int is asked: one beyond all floats cannot be.
+    if not all(isinstance(number, int) or math.isfinite(number) for number in numbers):
         raise InvalidArgumentError(name, f"finite {expected}", f"{tuple(numbers)}")
     return [int(number) for number in numbers]
 
@@ -185,7 +186,7 @@ def _check_mask(mask: Any, region: Box, name: str) -> Any:
 
 
 def _described(value: object) -> str:
-    return f"{type(value).__name__} {value!r}"[:80]
+    return f"{type(value).__name__} {shown(value)}"
 
 
 def scale_match(segs: SEGS, frames_shape: Sequence[int]) -> SEGS:
@@ -213,14 +214,21 @@ def scale_match(segs: SEGS, frames_shape: Sequence[int]) -> SEGS:
         Arguments that cannot be used, see `check_segs`.
     """
     checked = check_segs(segs)
-    if len(frames_shape) != 4:
-        raise InvalidArgumentError("frames_shape", "(B, H, W, C)", f"{tuple(frames_shape)}")
+    try:
+        shape = tuple(frames_shape)
+    except TypeError:
+        raise InvalidTypeError("frames_shape", "(B, H, W, C)", shown(frames_shape)) from None
+    if len(shape) != 4:
+        raise InvalidArgumentError("frames_shape", "(B, H, W, C)", shown(shape))
     (height, width), items = checked
-    new_size = (int(frames_shape[1]), int(frames_shape[2]))
+    new_size = (
+        whole_number("frames_shape", shape[1], minimum=0),
+        whole_number("frames_shape", shape[2], minimum=0),
+    )
     if new_size == (height, width) or 0 in (height, width):
         return checked
     if 0 in new_size and items:
-        raise InvalidArgumentError("frames_shape", "frames of at least one pixel", f"{tuple(frames_shape)}")
+        raise InvalidArgumentError("frames_shape", "frames of at least one pixel", shown(shape))
     crop_regions = _rescaled([seg.crop_region for seg in items], (height, width), new_size)
     boxes = _rescaled([seg.bbox for seg in items], (height, width), new_size)
     return new_size, [_matched(*parts) for parts in zip(items, crop_regions, boxes, strict=True)]

@@ -1,3 +1,5 @@
+"""The number of threads, one output for two calls, Ctrl-C; what the ops do on threads is in `test_concurrency`."""
+
 from __future__ import annotations
 
 import os
@@ -11,8 +13,6 @@ import pytest
 
 from segs_detailer import _native
 from segs_detailer.errors import InvalidArgumentError
-
-REGION = np.array([[-20, 30, 380, 330]])
 
 
 @pytest.fixture(autouse=True)
@@ -33,45 +33,6 @@ def run(script, **environment):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
-
-
-def work(kernel, seed=0):
-    """Runs a kernel on enough work for several threads."""
-    rng = np.random.default_rng(seed)
-    frames = rng.random((3, 360, 400, 3), dtype=np.float32)
-    masks = rng.random((3, 300, 400), dtype=np.float32)
-    out = np.empty_like(frames)
-    crops = np.empty((3, 300, 400, 3), np.float32)
-    match kernel:
-        case "crop_frames":
-            _native.crop_frames(frames, REGION, crops)
-            return crops
-        case "paste":
-            _native.paste(frames, frames[::-1][:, :300].copy(), masks, REGION, 0.9)
-            return frames
-        case "copy_paste":
-            _native.copy_paste(frames, frames[::-1][:, :300].copy(), masks, REGION, 0.9, out)
-            return out
-        case "threshold":
-            flags = np.empty(masks.shape, np.uint8)
-            _native.threshold(masks, 0.5, flags)
-            return flags
-        case _:
-            dilated = np.empty_like(masks)
-            getattr(_native, kernel)(masks, 6, dilated)
-            return dilated
-
-
-KERNELS = ("crop_frames", "paste", "copy_paste", "threshold", "dilate", "erode")
-
-
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_every_number_of_threads_gives_the_same_bits(kernel):
-    results = []
-    for threads in (1, 2, 3, 7):
-        _native.set_num_threads(threads)
-        results.append(work(kernel).tobytes())
-    assert len(set(results)) == 1
 
 
 def test_the_number_of_threads_is_set_and_reset():
@@ -97,16 +58,6 @@ def test_the_environment_sets_the_default(environment, threads):
     assert run(script, **environment) == [threads]
 
 
-def test_many_python_threads_call_at_once():
-    _native.set_num_threads(2)
-    jobs = [(kernel, seed) for seed in range(4) for kernel in KERNELS]
-    expected = [work(*job) for job in jobs]
-    with ThreadPoolExecutor(8) as executor:
-        results = list(executor.map(lambda job: work(*job), jobs * 2))
-    for result, wanted in zip(results, expected * 2, strict=True):
-        np.testing.assert_array_equal(result, wanted)
-
-
 def test_one_output_for_two_calls_at_once_is_refused_or_done():
     frames, out = np.zeros((4, 300, 400, 3), np.float32), np.empty((4, 300, 400, 3), np.float32)
 
@@ -121,30 +72,6 @@ def test_one_output_for_two_calls_at_once_is_refused_or_done():
         results = set(executor.map(call, range(40)))
     assert "done" in results
     assert results <= {"done", "out"}
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_kernels_work_in_a_forked_child():
-    script = """
-        import os, sys
-        import numpy as np
-        from segs_detailer import _native
-
-        _native.set_num_threads(3)
-        masks = np.random.default_rng(0).random((4, 400, 500), dtype=np.float32)
-
-        def dilated():
-            out = np.empty_like(masks)
-            _native.dilate(masks, 9, out)
-            return out
-
-        before = dilated()
-        child = os.fork()
-        if child == 0:
-            os._exit(0 if (dilated() == before).all() else 1)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), (dilated() == before).all())
-    """
-    assert run(script) == ["0", "True"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no interval timers on this system")

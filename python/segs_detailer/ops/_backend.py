@@ -14,7 +14,9 @@ import numpy as np
 from segs_detailer import _native
 from segs_detailer._interop import Array, Kind, allocate, as_numpy, is_tensor, wrap
 
-__all__ = ["Call", "rows_are_contiguous"]
+__all__ = ["Call", "copy_pixels", "packed", "rows_are_contiguous"]
+
+_COPIED_BYTES = 8 << 20  # copied at a time: some milliseconds, for the slowest layouts some tens
 
 
 class Call:
@@ -40,7 +42,7 @@ class Call:
         view = self.view(array)
         if masks and view.ndim == 2:
             view = view[None]
-        return view if self.on_device or rows_are_contiguous(view) else np.ascontiguousarray(view)
+        return view if self.on_device or rows_are_contiguous(view) else packed(view)
 
     def output(self, argument: str, out: Array | None, shape: tuple[int, ...], dtype: str, like: Array) -> Any:
         """Return memory for the result: that of `out`, or new; `argument` is what asked for the size."""
@@ -52,6 +54,23 @@ class Call:
     def result(self, written: Any, out: Array | None) -> Any:
         """Return what the caller gets: `out` where that was given, else the new memory in the caller's kind."""
         return wrap(self.kind, written) if out is None else out
+
+
+def packed(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return an aligned copy in C order; NumPy's `ascontiguousarray` would leave a contiguous array unaligned."""
+    copy = np.empty(array.shape, array.dtype)
+    copy_pixels(array, copy)
+    return copy
+
+
+def copy_pixels(source: np.ndarray[Any, Any], target: np.ndarray[Any, Any]) -> None:
+    """Copy an array to one of the same shape, in pieces: Ctrl-C is seen only between calls of NumPy."""
+    if target.ndim == 2:
+        source, target = source[None], target[None]
+    for read, written in zip(source, target, strict=True):
+        rows = max(1, _COPIED_BYTES * len(written) // max(1, written.nbytes))
+        for start in range(0, len(written), rows):
+            np.copyto(written[start : start + rows], read[start : start + rows])
 
 
 def rows_are_contiguous(array: np.ndarray[Any, Any]) -> bool:

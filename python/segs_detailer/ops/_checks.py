@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from segs_detailer._interop import Array, check_apart, check_dtype, check_writable, dtype_name
+from segs_detailer._interop import Array, check_apart, check_dtype, check_writable, dtype_name, is_tensor, kind_of
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "MAX_COORDINATE",
     "Region",
     "Regions",
+    "float32_number",
     "frames_shape",
     "image_size",
     "masks_shape",
     "output",
     "region_array",
     "region_size",
+    "shown",
     "unit_number",
     "whole_number",
 ]
@@ -34,8 +36,14 @@ Region: TypeAlias = Sequence[int]
 Regions: TypeAlias = "Region | Sequence[Region] | Array"
 """One region for all frames, or `(B, 4)`: one for each."""
 
-_MAX_COORDINATE = 1 << 30  # the kernels' bound: sums and products of two such numbers fit an int64
+MAX_COORDINATE = 1 << 30
+"""Largest size and coordinate of the kernels: sums and products of two such numbers fit an int64."""
+
 _MAX_CHANNELS = 4
+_MAX_SHOWN = 80  # characters of a value in a message
+_MAX_FLOAT32 = float(np.finfo(np.float32).max)
+# What is no number, though Python's conversions take it for one.
+_NO_NUMBERS = (bool, str, bytes)
 
 
 def frames_shape(argument: str, frames: Array) -> tuple[int, int, int, int]:
@@ -92,16 +100,18 @@ def region_array(argument: str, region: Regions, frames: int) -> NDArray[np.int6
 
 
 def _integers(argument: str, region: Any) -> NDArray[np.int64]:
+    if is_tensor(region):
+        kind_of(argument, region)
     # tolist() brings a tensor over from any device: four numbers, not pixels. As objects, integers of any size stay so.
     try:
         table = np.array(region.tolist() if hasattr(region, "tolist") else region, dtype=object)
     except ValueError:
-        raise InvalidArgumentError(argument, "(x1, y1, x2, y2), or one per frame", f"{region!r}"[:80]) from None
+        raise InvalidArgumentError(argument, "(x1, y1, x2, y2), or one per frame", shown(region)) from None
     for value in table.flat:
-        if not isinstance(value, (int, np.integer)):
-            raise InvalidTypeError(argument, "(x1, y1, x2, y2) of whole numbers, or one per frame", f"{value!r}")
-        if abs(int(value)) > _MAX_COORDINATE:
-            raise InvalidArgumentError(argument, f"|coordinate| <= {_MAX_COORDINATE}", f"{value}")
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise InvalidTypeError(argument, "(x1, y1, x2, y2) of whole numbers, or one per frame", shown(value))
+        if abs(int(value)) > MAX_COORDINATE:
+            raise InvalidArgumentError(argument, f"|coordinate| <= {MAX_COORDINATE}", shown(value))
     return table.astype(np.int64)
 
 
@@ -116,7 +126,7 @@ def image_size(argument: str, size: Sequence[int]) -> tuple[int, int]:
     try:
         height, width = size
     except (TypeError, ValueError):
-        raise InvalidTypeError(argument, "(height, width)", f"{size!r}") from None
+        raise InvalidTypeError(argument, "(height, width)", shown(size)) from None
     return whole_number(argument, height, minimum=1), whole_number(argument, width, minimum=1)
 
 
@@ -124,19 +134,44 @@ def whole_number(argument: str, value: Any, *, minimum: int) -> int:
     """Return a Python or NumPy integer that is not below `minimum` and fits the kernels."""
     try:
         number = operator.index(value)
-    except TypeError:
-        raise InvalidTypeError(argument, "a whole number", f"{type(value).__name__} {value!r}") from None
-    if not minimum <= number <= _MAX_COORDINATE:
-        raise InvalidArgumentError(argument, f"a whole number from {minimum} to {_MAX_COORDINATE}", f"{number}")
+    except (TypeError, RuntimeError):  # RuntimeError: torch's, for a tensor without data
+        number = None
+    if number is None or isinstance(value, _NO_NUMBERS):
+        raise InvalidTypeError(argument, "a whole number", f"{type(value).__name__} {shown(value)}")
+    if not minimum <= number <= MAX_COORDINATE:
+        raise InvalidArgumentError(argument, f"a whole number from {minimum} to {MAX_COORDINATE}", shown(number))
     return number
 
 
 def unit_number(argument: str, value: Any) -> float:
     """Return a number in [0, 1]."""
+    return _number(argument, value, 0.0, 1.0, "a number in [0, 1]")
+
+
+def float32_number(argument: str, value: Any) -> float:
+    """Return a number that float32, the type of masks, can hold; it may be rounded there."""
+    return _number(argument, value, -_MAX_FLOAT32, _MAX_FLOAT32, "a finite number within float32")
+
+
+def _number(argument: str, value: Any, least: float, most: float, expected: str) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        raise InvalidTypeError(argument, "a number in [0, 1]", f"{type(value).__name__} {value!r}") from None
-    if not (math.isfinite(number) and 0.0 <= number <= 1.0):
-        raise InvalidArgumentError(argument, "a number in [0, 1]", f"{number}")
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: torch's, for a tensor that is not one number
+        number = None
+    except OverflowError:  # an int beyond all floats
+        raise InvalidArgumentError(argument, expected, shown(value)) from None
+    if number is None or isinstance(value, _NO_NUMBERS):
+        raise InvalidTypeError(argument, expected, f"{type(value).__name__} {shown(value)}")
+    # NaN fails every comparison.
+    if not least <= number <= most:
+        raise InvalidArgumentError(argument, expected, shown(value))
     return number
+
+
+def shown(value: object) -> str:
+    """Return a value as messages show it: on a line, whatever it is."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python prints no int of thousands of digits
+        return f"{type(value).__name__} of too many digits to be shown"
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."

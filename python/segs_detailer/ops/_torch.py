@@ -170,10 +170,11 @@ def _filtered(planes: Tensor, rows: Tensor | None, columns: Tensor | None) -> Te
 
 
 def _filtered_bytes(planes: Tensor, rows: Tensor | None, columns: Tensor | None) -> Tensor:
-    """Filter planes with the range of bytes as Pillow does: in its order, and clipped between the passes."""
-    shrinks = rows is not None and rows.shape[0] < rows.shape[1]
-    grows = columns is not None and columns.shape[0] > columns.shape[1]
-    if shrinks and grows:
+    """Filter planes with the range of bytes as Pillow 13 does: in its order, and clipped between the passes."""
+    height, width = planes.shape[-2:]
+    lost_rows = 0 if rows is None else height - rows.shape[0]
+    lost_columns = 0 if columns is None else width - columns.shape[0]
+    if lost_rows > 0 and (lost_rows > 2 * lost_columns or height > 100 * width):
         return _filtered(_filtered(planes, rows, None).clamp_(0.0, 255.0), None, columns)
     return _filtered(_filtered(planes, None, columns).clamp_(0.0, 255.0), rows, None)
 

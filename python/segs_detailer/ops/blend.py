@@ -15,9 +15,10 @@ from segs_detailer._interop import (
     check_writable,
     common_kind,
     dtype_name,
+    kind_of,
 )
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.ops._backend import Call, rows_are_contiguous
+from segs_detailer.ops._backend import Call, copy_pixels, packed, rows_are_contiguous
 from segs_detailer.ops._checks import Regions, frames_shape, masks_shape, output, region_array, region_size, unit_number
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def paste(
         call.kernels.copy_paste(source, crop_pixels, masks, patch.regions, patch.alpha, written)
     else:
         # The copy into the result is the one that such rows need.
-        np.copyto(written, source)
+        copy_pixels(source, written)
         call.kernels.paste(written, crop_pixels, masks, patch.regions, patch.alpha)
     result: ArrayT = call.result(written, out)
     return result
@@ -124,9 +125,9 @@ def paste_(frames: ArrayT, crops: ArrayT, mask: ArrayT | None, region: Regions, 
     else:
         x1, y1, x2, y2 = _box_inside(patch.regions, target.shape[1], target.shape[2])
         part = target[:, y1:y2, x1:x2]
-        pixels = np.ascontiguousarray(part)
+        pixels = packed(part)
         call.kernels.paste(pixels, crop_pixels, masks, patch.regions - (x1, y1, x1, y1), patch.alpha)
-        part[...] = pixels
+        copy_pixels(pixels, part)
     return frames
 
 
@@ -142,6 +143,7 @@ class _Patch(NamedTuple):
 def _checked_patch(frames: Array, crops: Array, mask: Array | None, region: Regions, alpha: float) -> _Patch:
     dtype = check_dtype("frames", frames, FRAME_DTYPES)
     count, _, _, channels = frames_shape("frames", frames)
+    kind_of("crops", crops)  # only the mask may be None
     crop_count, height, width, crop_channels = frames_shape("crops", crops)
     if dtype_name(crops) != dtype:
         raise InvalidTypeError("crops", f"{dtype}, as frames is", dtype_name(crops))

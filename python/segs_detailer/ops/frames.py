@@ -8,7 +8,7 @@ import numpy as np
 
 from segs_detailer._interop import FRAME_DTYPES, ArrayT, check_dtype, common_kind
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.ops._backend import Call, rows_are_contiguous
+from segs_detailer.ops._backend import Call, packed, rows_are_contiguous
 from segs_detailer.ops._checks import (
     Regions,
     frames_shape,
@@ -83,14 +83,15 @@ def _readable(call: Call, frames: Any, regions: NDArray[np.int64]) -> tuple[Any,
     # At least one row and column stays, so that a region outside the frame finds its nearest pixels.
     x1, y1 = np.clip(regions[:, :2].min(0), 0, (width - 1, height - 1)).tolist()
     x2, y2 = np.clip(regions[:, 2:].max(0), (x1 + 1, y1 + 1), (width, height)).tolist()
-    return np.ascontiguousarray(view[:, y1:y2, x1:x2]), regions - (x1, y1, x1, y1)
+    return packed(view[:, y1:y2, x1:x2]), regions - (x1, y1, x1, y1)
 
 
 def resize_frames(frames: ArrayT, size: Sequence[int], *, out: ArrayT | None = None) -> ArrayT:
     """Resize frames with a Lanczos filter of three lobes, as Pillow defines it, without a detour through 8 bits.
 
     Shrinking widens the filter, so that nothing aliases. Float results are clamped to [0, 1]; uint8 results are rounded
-    once, at the end.
+    once, at the end. A NaN spreads as far as the filter reaches from it; on other devices than the CPU it may spoil its
+    whole frame.
 
     Parameters
     ----------

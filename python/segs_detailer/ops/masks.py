@@ -18,7 +18,8 @@ __all__ = ["feather_mask", "resize_masks"]
 def resize_masks(masks: ArrayT, size: Sequence[int], *, out: ArrayT | None = None) -> ArrayT:
     """Resize masks bilinearly, with half-pixel centres and no antialiasing.
 
-    That is `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`.
+    That is `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`. NaN and infinities
+    spread to their neighbours.
 
     Parameters
     ----------
@@ -59,7 +60,8 @@ def feather_mask(mask: ArrayT, feather: int, *, out: ArrayT | None = None) -> Ar
     """Soften a mask with a Gaussian of `2 * feather + 1` taps and a standard deviation of 10 pixels.
 
     Borders reflect without repeating the edge pixel. Where the shorter side is not longer than the kernel, the kernel
-    shrinks to half that side, made odd; below three taps the mask stays as it is. So does it with `feather` 0.
+    shrinks to half that side, made odd; below three taps the mask stays as it is. So does it with `feather` 0. NaN and
+    infinities spread as far as the kernel reaches; on other devices than the CPU they may spoil their whole mask.
 
     Parameters
     ----------

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from segs_detailer import _native
 from segs_detailer._interop import Array, ArrayT, Kind, as_numpy, check_dtype, common_kind, convert, wrap
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.ops._backend import Call, rows_are_contiguous
-from segs_detailer.ops._checks import masks_shape, output, whole_number
+from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.ops._backend import Call, packed, rows_are_contiguous
+from segs_detailer.ops._checks import float32_number, masks_shape, output, whole_number
 from segs_detailer.ops.masks import batched
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def threshold(masks: ArrayT, level: float, *, out: ArrayT | None = None) -> Arra
     masks : ndarray or Tensor
         `(h, w)` or `(N, h, w)`, float32. NaN is above nothing.
     level : float
-        A finite number.
+        A finite number within float32, as which it is compared.
     out : ndarray or Tensor, optional
         Memory for the result: the masks' shape, uint8, on their device, C-contiguous.
 
@@ -64,7 +63,7 @@ def threshold(masks: ArrayT, level: float, *, out: ArrayT | None = None) -> Arra
     """
     kind = common_kind(masks=masks, out=out)
     masks_shape("masks", masks)
-    number = _finite("level", level)
+    number = float32_number("level", level)
     if out is not None:
         output("out", out, tuple(masks.shape), "uint8", masks=masks)
     call = Call(kind)
@@ -78,7 +77,7 @@ def dilate(masks: ArrayT, size: int, *, out: ArrayT | None = None) -> ArrayT:
     """Grow bright areas: each pixel becomes the largest value in a window of `size` x `size` pixels around it.
 
     The window reaches `size // 2` pixels to the left and up, as with OpenCV's default anchor; what lies outside the
-    mask counts for nothing.
+    mask counts for nothing. What a window that holds a NaN gives is not defined; no other window is touched by it.
 
     Parameters
     ----------
@@ -197,18 +196,8 @@ def _binary(argument: str, mask: Array) -> NDArray[np.uint8]:
         raise InvalidArgumentError(argument, "shape (h, w)", f"shape {tuple(mask.shape)}")
     check_dtype(argument, mask, _BINARY_DTYPES)
     view = as_numpy(mask if isinstance(mask, np.ndarray) else mask.cpu())
-    return (view if rows_are_contiguous(view) else np.ascontiguousarray(view)).view(np.uint8)
+    return (view if rows_are_contiguous(view[None]) else packed(view)).view(np.uint8)
 
 
 def _returned(kind: Kind, array: NDArray[Any], mask: Array) -> Any:
     return convert(array, mask) if kind is Kind.DEVICE_TENSOR else wrap(kind, array)
-
-
-def _finite(argument: str, value: float) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InvalidTypeError(argument, "a finite number", f"{type(value).__name__} {value!r}") from None
-    if not math.isfinite(number):
-        raise InvalidArgumentError(argument, "a finite number", f"{number}")
-    return number
