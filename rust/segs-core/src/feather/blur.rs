@@ -4,6 +4,7 @@
 //! no bit of it.
 
 use crate::cpu::multiversion;
+use crate::parallel::Brake;
 use crate::view::{Band, Frames};
 
 /// Columns that are filtered together, and that are skipped together where they are flat: eight vectors of eight lanes.
@@ -58,8 +59,8 @@ impl<'a> Blur<'a> {
         }
     }
 
-    /// Filters the rows of one band.
-    pub(super) fn band(&mut self, masks: Frames<'_, f32>, band: &mut Band<'_, f32>) {
+    /// Filters the rows of one band, unless it is told to stop.
+    pub(super) fn band(&mut self, masks: Frames<'_, f32>, band: &mut Band<'_, f32>, brake: &mut Brake<'_>) {
         let radius = self.weights.len() - 1;
         let begin = band.y.saturating_sub(radius);
         let mut next = begin;
@@ -67,6 +68,9 @@ impl<'a> Blur<'a> {
             let first = band.y + group * GROUP_ROWS;
             let rows = data.len() / self.width;
             let end = (first + rows + radius).min(self.height);
+            if brake.stops() {
+                return;
+            }
             while next < end {
                 self.push(masks.row(band.frame, next), next, next == begin);
                 next += 1;

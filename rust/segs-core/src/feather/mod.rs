@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::feather::blur::Blur;
-use crate::parallel::{Interrupted, for_each, num_threads};
+use crate::parallel::{Interrupted, for_each_long, num_threads};
 use crate::view::{Frames, FramesMut, Shape, check_mask};
 
 /// Standard deviation of the Gaussian in pixels, whatever the feather: Impact Pack's choice.
@@ -43,7 +43,7 @@ pub fn feather_mask(
     let scratches: Mutex<Vec<Blur<'_>>> = Mutex::new(Vec::new());
     let lock = || scratches.lock().unwrap_or_else(PoisonError::into_inner);
     let bands = out.all_bands(band_rows(to, weights.len()));
-    for_each(bands, 2 * to.len() * size_of::<f32>(), interrupted, |mut band| {
+    for_each_long(bands, 2 * to.len() * size_of::<f32>(), interrupted, |mut band, brake| {
         if weights.len() == 1 {
             for (i, row) in band.data.chunks_exact_mut(to.width).enumerate() {
                 row.copy_from_slice(masks.row(band.frame, band.y + i));
@@ -52,7 +52,7 @@ pub fn feather_mask(
         }
         let waiting = lock().pop();
         let mut blur = waiting.unwrap_or_else(|| Blur::new(&weights, to.height, to.width));
-        blur.band(masks, &mut band);
+        blur.band(masks, &mut band, brake);
         lock().push(blur);
     })
 }
@@ -75,11 +75,12 @@ fn radius(feather: usize, shortest: usize) -> usize {
     }
 }
 
-/// Weights of the centre and of the taps on one side of it; the whole kernel sums to 1.
+/// Weights of the centre and of the taps on one side of it; the whole kernel sums to 1. Those that are 0 as `f32`, from
+/// some 145 pixels on, are left out.
 fn half_kernel(radius: usize) -> Vec<f32> {
     let weight = |k: usize| (-0.5 * (k as f64 / SIGMA).powi(2)).exp();
     let sum: f64 = weight(0) + 2.0 * (1..=radius).map(weight).sum::<f64>();
-    (0..=radius).map(|k| (weight(k) / sum) as f32).collect()
+    (0..=radius).map(|k| (weight(k) / sum) as f32).take_while(|&weight| weight > 0.0).collect()
 }
 
 #[cfg(test)]
@@ -131,6 +132,14 @@ mod tests {
         }
         let between = |y: isize, x: isize| between[inside(y, height) * width + x as usize];
         (0..height * width).map(|i| pass(&between, (i / width) as isize, (i % width) as isize, 1)).collect()
+    }
+
+    #[test]
+    fn weights_that_are_zero_are_left_out() {
+        let weights = half_kernel(2000);
+        assert!((130..160).contains(&weights.len()), "{}", weights.len());
+        assert_eq!(weights[..100], half_kernel(100_000)[..100]);
+        assert_eq!(half_kernel(20).len(), 21);
     }
 
     /// A rectangle of ones with some noise beside it: flat areas, edges, and neither.

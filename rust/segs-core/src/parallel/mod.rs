@@ -105,6 +105,13 @@ pub(crate) struct Brake<'a> {
 }
 
 impl Brake<'_> {
+    /// One that never stops, for tests of what a job does.
+    #[cfg(test)]
+    pub(crate) fn released() -> Brake<'static> {
+        static NEVER_SET: AtomicBool = AtomicBool::new(false);
+        Brake { stop: &NEVER_SET, watch: None }
+    }
+
     /// Whether to stop. Reading the time makes this as slow as some hundred samples.
     pub(crate) fn stops(&mut self) -> bool {
         if self.watch.as_mut().is_some_and(|watch| watch.check().is_err()) {

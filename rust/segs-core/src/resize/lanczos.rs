@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
-use crate::parallel::{Interrupted, for_each, num_threads};
+use crate::parallel::{Brake, Interrupted, for_each_long, num_threads};
 use crate::pixel::Pixel;
 use crate::resize::passes::{Horizontal, read_row, vertical, write_row};
 use crate::resize::plan::{Axis, pillow_vertical_first};
@@ -39,10 +39,10 @@ pub(super) fn resize<T: Pixel>(
     let scratches: Mutex<Vec<Scratch>> = Mutex::new(Vec::new());
     let lock = || scratches.lock().unwrap_or_else(PoisonError::into_inner);
     let bytes = (from.len() + to.len()) * size_of::<T>();
-    for_each(out.all_bands(band_rows(to)), bytes, interrupted, |mut band| {
+    for_each_long(out.all_bands(band_rows(to)), bytes, interrupted, |mut band, brake| {
         let waiting = lock().pop();
         let mut scratch = waiting.unwrap_or_else(|| plan.scratch());
-        plan.resize_band(frames, &mut band, &mut scratch);
+        plan.resize_band(frames, &mut band, &mut scratch, brake);
         lock().push(scratch);
     })
 }
@@ -125,19 +125,31 @@ impl Plan {
         Scratch { ring, horizontal: Horizontal::new(width, channels) }
     }
 
-    fn resize_band<T: Pixel>(&self, frames: Frames<'_, T>, band: &mut Band<'_, T>, scratch: &mut Scratch) {
+    fn resize_band<T: Pixel>(
+        &self,
+        frames: Frames<'_, T>,
+        band: &mut Band<'_, T>,
+        scratch: &mut Scratch,
+        brake: &mut Brake<'_>,
+    ) {
         match self.order {
             Order::Copy => {
                 for (i, row) in band.data.chunks_exact_mut(self.to.row_len()).enumerate() {
                     row.copy_from_slice(frames.row(band.frame, band.y + i));
                 }
             }
-            Order::HorizontalFirst => self.horizontal_first(frames, band, scratch),
-            Order::VerticalFirst => self.vertical_first_band(frames, band, scratch),
+            Order::HorizontalFirst => self.horizontal_first(frames, band, scratch, brake),
+            Order::VerticalFirst => self.vertical_first_band(frames, band, scratch, brake),
         }
     }
 
-    fn horizontal_first<T: Pixel>(&self, frames: Frames<'_, T>, band: &mut Band<'_, T>, scratch: &mut Scratch) {
+    fn horizontal_first<T: Pixel>(
+        &self,
+        frames: Frames<'_, T>,
+        band: &mut Band<'_, T>,
+        scratch: &mut Scratch,
+        brake: &mut Brake<'_>,
+    ) {
         let Scratch { ring, horizontal } = scratch;
         let row_len = self.to.row_len();
         let limits = (0.0, T::MAX);
@@ -146,6 +158,9 @@ impl Plan {
             let first = band.y + group * self.group_rows;
             let end = self.vertical.end(first + data.len() / row_len - 1);
             while next < end {
+                if brake.stops() {
+                    return;
+                }
                 next += self.fill(frames, band.frame, next, ring, horizontal);
             }
             vertical(ring, &self.vertical, first, limits, data);
@@ -175,7 +190,13 @@ impl Plan {
         rows
     }
 
-    fn vertical_first_band<T: Pixel>(&self, frames: Frames<'_, T>, band: &mut Band<'_, T>, scratch: &mut Scratch) {
+    fn vertical_first_band<T: Pixel>(
+        &self,
+        frames: Frames<'_, T>,
+        band: &mut Band<'_, T>,
+        scratch: &mut Scratch,
+        brake: &mut Brake<'_>,
+    ) {
         let Scratch { ring, horizontal } = scratch;
         let row_len = self.to.row_len();
         let rows_at_once = Horizontal::rows_at_once(self.from.channels);
@@ -192,6 +213,9 @@ impl Plan {
                 for (group, values) in input.chunks_mut(self.group_rows * self.from.row_len()).enumerate() {
                     let first = first + group * self.group_rows;
                     let end = self.vertical.end(first + values.len() / self.from.row_len() - 1);
+                    if brake.stops() {
+                        return;
+                    }
                     while next < end {
                         read_row(frames.row(band.frame, next), ring.row_mut(next));
                         next += 1;
@@ -355,7 +379,12 @@ mod tests {
                 let plan = Plan::new::<f32>(from, to);
                 let mut out = vec![0.0; to.row_len()];
                 let mut band = Band { frame: 0, y: index, rows: 1, data: &mut out };
-                plan.resize_band(Frames::new("frames", &frames, from).unwrap(), &mut band, &mut plan.scratch());
+                plan.resize_band(
+                    Frames::new("frames", &frames, from).unwrap(),
+                    &mut band,
+                    &mut plan.scratch(),
+                    &mut Brake::released(),
+                );
                 assert_eq!(out, row);
             }
         }

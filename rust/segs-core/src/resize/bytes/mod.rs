@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::cpu::{Level, level};
 use crate::error::Result;
-use crate::parallel::{Interrupted, for_each};
+use crate::parallel::{Brake, Interrupted, for_each_long};
 use crate::resize::lanczos::band_rows;
 use crate::resize::plan::{Axis, pillow_vertical_first};
 use crate::resize::ring::Ring;
@@ -38,10 +38,10 @@ pub(super) fn resize(frames: Frames<'_, u8>, out: FramesMut<'_, u8>, interrupted
     let plan = Plan::new(from, to);
     let scratches: Mutex<Vec<Scratch>> = Mutex::new(Vec::new());
     let lock = || scratches.lock().unwrap_or_else(PoisonError::into_inner);
-    for_each(out.all_bands(band_rows(to)), from.len() + to.len(), interrupted, |mut band| {
+    for_each_long(out.all_bands(band_rows(to)), from.len() + to.len(), interrupted, |mut band, brake| {
         let waiting = lock().pop();
         let mut scratch = waiting.unwrap_or_else(|| plan.scratch());
-        plan.resize_band(frames, &mut band, &mut scratch);
+        plan.resize_band(frames, &mut band, &mut scratch, brake);
         lock().push(scratch);
     })
 }
@@ -97,7 +97,13 @@ impl Plan {
         }
     }
 
-    fn resize_band(&self, frames: Frames<'_, u8>, band: &mut Band<'_, u8>, scratch: &mut Scratch) {
+    fn resize_band(
+        &self,
+        frames: Frames<'_, u8>,
+        band: &mut Band<'_, u8>,
+        scratch: &mut Scratch,
+        brake: &mut Brake<'_>,
+    ) {
         let row_len = self.to.row_len();
         match (&self.horizontal, &self.vertical) {
             (None, None) => {
@@ -120,6 +126,9 @@ impl Plan {
                 for (y, out) in (band.y..).zip(band.data.chunks_exact_mut(row_len)) {
                     let end = rows.taps.axis().end(y);
                     while next < end {
+                        if brake.stops() {
+                            return;
+                        }
                         next += self.fill(columns.as_ref(), frames, band.frame, next, scratch);
                     }
                     weigh_rows(scratch.rows_of(&rows.taps, y), rows.finish, out);
