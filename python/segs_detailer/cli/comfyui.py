@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ..comfyui.extension import ACCELERATE_VARIABLE, accelerates_impact
 from ..comfyui.install import install, status, uninstall
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ __all__ = ["add_comfyui", "comfyui"]
 
 _EPILOG = """examples:
   segs-detailer comfyui install ~/ComfyUI
+  segs-detailer comfyui install ~/ComfyUI --accelerate-impact
   segs-detailer comfyui status ~/ComfyUI
 
 Run it with the Python that runs ComfyUI; restart ComfyUI afterwards.
@@ -47,6 +50,11 @@ def add_comfyui(commands: Any) -> None:
     for name, text in _ACTIONS.items():
         action = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         action.add_argument("path", metavar="PATH", help="the folder of ComfyUI")
+    actions.choices["install"].add_argument(
+        "--accelerate-impact",
+        action="store_true",
+        help="let an installed Impact Pack use this package's paste, mask blur, resize and scale match",
+    )
 
 
 def comfyui(args: argparse.Namespace) -> None:
@@ -62,26 +70,40 @@ def comfyui(args: argparse.Namespace) -> None:
     SegsDetailerError, OSError
         Something cannot be done.
     """
-    run: dict[str, Callable[[str], str]] = {"install": _install, "uninstall": _uninstall, "status": _status}
-    print(run[args.action](args.path))
+    run: dict[str, Callable[[argparse.Namespace], str]] = {
+        "install": _install,
+        "uninstall": _uninstall,
+        "status": _status,
+    }
+    print(run[args.action](args))
 
 
-def _install(path: str) -> str:
-    folder = install(path)
+def _install(args: argparse.Namespace) -> str:
+    folder = install(args.path, accelerate_impact=args.accelerate_impact)
     return f"wrote {folder}\nRestart ComfyUI. It must run with this Python, which has the package: {sys.executable}"
 
 
-def _uninstall(path: str) -> str:
-    folder = uninstall(path)
+def _uninstall(args: argparse.Namespace) -> str:
+    folder = uninstall(args.path)
     return "nothing to remove: the nodes are not installed" if folder is None else f"removed {folder}"
 
 
-def _status(path: str) -> str:
+def _status(args: argparse.Namespace) -> str:
     from .. import __version__
 
-    found = status(path)
+    found = status(args.path)
     if found.foreign:
         return f"{found.folder} was not written by segs-detailer"
     if found.version is None:
         return "not installed"
-    return f"installed in {found.folder}: written by version {found.version}; this is version {__version__}"
+    return (
+        f"installed in {found.folder}: written by version {found.version}; this is version {__version__}\n"
+        f"acceleration of Impact Pack: {_acceleration(found.accelerates_impact)}"
+    )
+
+
+def _acceleration(installed: bool) -> str:
+    """Say whether it is on, and what decides that."""
+    says, value = accelerates_impact(installed), os.environ.get(ACCELERATE_VARIABLE)
+    state = "on" if says else "off"
+    return state if value not in ("0", "1") else f"{state}, by {ACCELERATE_VARIABLE}={value} in this environment"

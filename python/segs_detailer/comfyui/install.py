@@ -25,11 +25,12 @@ _PAGES = f"{_WEB}/docs"
 # How a folder is known to be ours before it is overwritten or removed.
 _MARK = "# Written by segs-detailer."
 
-_INIT = f'''{_MARK}
+_INIT = Template(
+    f'''{_MARK}
 """Nodes that re-detail chosen regions of video frames. The code is in the package segs_detailer."""
 
 try:
-    from segs_detailer.comfyui.extension import has_schemas
+    from segs_detailer.comfyui.extension import accelerates_impact, has_schemas
 except ImportError as error:
     import sys
 
@@ -39,6 +40,12 @@ except ImportError as error:
     ) from error
 
 WEB_DIRECTORY = "{_WEB}"
+ACCELERATE_IMPACT = $accelerate
+
+if accelerates_impact(ACCELERATE_IMPACT):
+    from segs_detailer.comfyui.acceleration.start import start
+
+    start()
 
 if has_schemas():
     from segs_detailer.comfyui.schema import comfy_entrypoint
@@ -49,6 +56,7 @@ else:
 
     __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]
 '''
+)
 
 _PYPROJECT = Template(
     f"""{_MARK}
@@ -68,6 +76,7 @@ Icon = ""
 )
 
 _UNKNOWN_VERSION = "0.0.0"
+_ACCELERATED = "ACCELERATE_IMPACT = True"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +91,25 @@ class Status:
         Version that the folder was written by; None where it is not there.
     foreign : bool
         There is a folder of that name which this package did not write.
+    accelerates_impact : bool
+        An installed Impact Pack is accelerated, unless the environment says otherwise.
     """
 
     folder: Path
     version: str | None
     foreign: bool
+    accelerates_impact: bool = False
 
 
-def install(path: str | PathLike[str]) -> Path:
+def install(path: str | PathLike[str], *, accelerate_impact: bool = False) -> Path:
     """Write the folder, or bring one that is there up to date.
 
     Parameters
     ----------
     path : str or PathLike
         The folder of ComfyUI.
+    accelerate_impact : bool
+        Let this package's kernels work in the place of an installed Impact Pack's image functions.
 
     Returns
     -------
@@ -115,7 +129,7 @@ def install(path: str | PathLike[str]) -> Path:
         raise InvalidArgumentError("custom_nodes", expected, f"{found.folder}, made by something else")
     found.folder.mkdir(exist_ok=True)
     (found.folder / _PAGES).mkdir(parents=True, exist_ok=True)
-    for name, text in folder_files().items():
+    for name, text in folder_files(accelerate_impact=accelerate_impact).items():
         partial = found.folder / (name + _PARTIAL)
         try:
             partial.write_text(text, encoding="utf-8")
@@ -188,11 +202,16 @@ def status(path: str | PathLike[str]) -> Status:
     if not (folder.exists() or folder.is_symlink()):
         return Status(folder, None, foreign=False)
     version = _written_version(folder)
-    return Status(folder, version, foreign=version is None)
+    return Status(folder, version, foreign=version is None, accelerates_impact=_written_acceleration(folder, version))
 
 
-def folder_files() -> dict[str, str]:
+def folder_files(*, accelerate_impact: bool = False) -> dict[str, str]:
     """Give what the folder holds; the Comfy Registry takes a folder of the same files.
+
+    Parameters
+    ----------
+    accelerate_impact : bool
+        As for `install`.
 
     Returns
     -------
@@ -206,7 +225,7 @@ def folder_files() -> dict[str, str]:
     requirement = f"segs-detailer=={__version__}" if is_known else "segs-detailer"
     version = __version__ if is_known else _UNKNOWN_VERSION
     return {
-        "__init__.py": _INIT,
+        "__init__.py": _INIT.substitute(accelerate=accelerate_impact),
         "requirements.txt": f"{requirement}\n",
         _VERSION_FILE: _PYPROJECT.substitute(version=version, requirement=requirement),
         **{f"{_PAGES}/{name}.md": page for name, page in help_pages().items()},
@@ -233,3 +252,11 @@ def _written_version(folder: Path) -> str | None:
         return None
     versions = [line.split('"')[1] for line in lines if line.startswith('version = "')]
     return versions[0] if versions else _UNKNOWN_VERSION
+
+
+def _written_acceleration(folder: Path, version: str | None) -> bool:
+    """Whether a folder of ours was written with the acceleration of Impact Pack."""
+    file = folder / "__init__.py"
+    if version is None or not file.is_file():
+        return False
+    return _ACCELERATED in file.read_text(encoding="utf-8", errors="replace").splitlines()
