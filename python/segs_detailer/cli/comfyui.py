@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 from ..comfyui.extension import ACCELERATE_VARIABLE, accelerates_impact
 from ..comfyui.install import install, status, uninstall
+from .arguments import add_command
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
 __all__ = ["add_comfyui", "comfyui"]
@@ -38,14 +39,7 @@ def add_comfyui(commands: Any) -> None:
     commands : argparse subparsers action
         Where the commands are.
     """
-    summary = "install the nodes into ComfyUI"
-    parser = commands.add_parser(
-        "comfyui",
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = add_command(commands, "comfyui", "install the nodes into ComfyUI", _EPILOG)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, text in _ACTIONS.items():
         action = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")

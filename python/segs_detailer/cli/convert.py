@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MediaError
+from .arguments import add_command, count
 
 if TYPE_CHECKING:
     from ..segments import Segments
@@ -34,12 +35,6 @@ def _size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _frames(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
-
-
 def add_convert(commands: Any) -> None:
     """Add the command to a parser.
 
@@ -48,14 +43,7 @@ def add_convert(commands: Any) -> None:
     commands : argparse subparsers action
         Where the commands are.
     """
-    summary = "convert segments from one format to another"
-    parser = commands.add_parser(
-        "convert",
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = add_command(commands, "convert", "convert segments from one format to another", _EPILOG)
     files = ".npz, .safetensors, .json, .csv, a folder/ or mask_%%05d.png, or a mask video"
     parser.add_argument("input", metavar="IN", help=f"segments to read: {files}")
     parser.add_argument("output", metavar="OUT", help=f"where to write; the name says the format: {files}")
@@ -66,7 +54,7 @@ def add_convert(commands: Any) -> None:
         "--input-format", choices=_NAMES, metavar="FORMAT", help="format of IN (default: told by what it holds)"
     )
     parser.add_argument("--size", type=_size, metavar="WxH", help="size of the frames, for files that do not say")
-    parser.add_argument("--frames", type=_frames, metavar="N", help="number of frames, for files that do not say")
+    parser.add_argument("--frames", type=count, metavar="N", help="number of frames, for files that do not say")
     parser.add_argument("-q", "--quiet", action="store_true", help="show nothing but errors and warnings")
 
 

@@ -87,10 +87,5 @@ def check_picture_path(path: Path) -> None:
 
 def save_picture(image: Image.Image, path: Path) -> None:
     """Write a picture, or nothing."""
-    partial = PartialFile(path)
-    try:
-        image.save(partial.path)
-        partial.commit()
-    except BaseException:
-        partial.discard()
-        raise
+    with PartialFile(path) as place:
+        image.save(place)

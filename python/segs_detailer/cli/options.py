@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from fractions import Fraction
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from .arguments import add_command, count
 from .comfyui import add_comfyui
 from .convert import add_convert
 
@@ -65,12 +66,6 @@ def _rate(text: str) -> Fraction:
     return rate
 
 
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
-
-
 def _slices(text: str) -> int | str:
     if text in ("auto", "max"):
         return text
@@ -111,22 +106,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(
-    commands: argparse._SubParsersAction[_Parser], name: str, summary: str, epilog: str
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _clip_command(commands: Any, name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
+    parser = add_command(commands, name, summary, epilog)
     parser.add_argument("clip", metavar="CLIP", help=_INPUT_HELP)
     return parser
 
 
 def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
-    parser = _command(commands, "run", "detail the subjects of a clip and write the result", _RUN_EPILOG)
+    parser = _clip_command(commands, "run", "detail the subjects of a clip and write the result", _RUN_EPILOG)
     parser.add_argument(
         "-o",
         "--output",
@@ -151,14 +138,14 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _add_preview(commands: argparse._SubParsersAction[_Parser]) -> None:
-    parser = _command(
+    parser = _clip_command(
         commands, "preview", "write a contact sheet with boxes, crop regions and masks drawn in", _PREVIEW_EPILOG
     )
     parser.add_argument(
         "-o", "--output", metavar="SHEET", help="picture to write (default: the clip's name with _preview.png)"
     )
-    parser.add_argument("--frames", type=_count, default=12, metavar="N", help="frames on the sheet (default: 12)")
-    parser.add_argument("--columns", type=_count, default=4, metavar="N", help="frames side by side (default: 4)")
+    parser.add_argument("--frames", type=count, default=12, metavar="N", help="frames on the sheet (default: 12)")
+    parser.add_argument("--columns", type=count, default=4, metavar="N", help="frames side by side (default: 4)")
     _add_segments(parser)
     _add_sizes(parser)
     _add_common(parser)
@@ -322,13 +309,13 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
 def _add_windows(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("long and short clips", "How a motion module sees a clip.")
     group.add_argument(
-        "--context-length", type=_count, metavar="N", help="frames of a context window (default: 16, or the module's)"
+        "--context-length", type=count, metavar="N", help="frames of a context window (default: 16, or the module's)"
     )
     group.add_argument(
         "--context-overlap", type=_share, metavar="N", help="frames that windows share (default: a quarter of a window)"
     )
     group.add_argument(
-        "--context-stride", type=_count, metavar="N", help="above 1, more windows over every 2nd, 4th, ... frame"
+        "--context-stride", type=count, metavar="N", help="above 1, more windows over every 2nd, 4th, ... frame"
     )
     group.add_argument(
         "--context-order", choices=["uniform", "looped", "static"], help="how windows move (default: uniform)"
@@ -338,7 +325,7 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--free-noise", action="store_true", help="windows start from the same noise, shuffled")
     group.add_argument(
-        "--min-frames", type=_count, metavar="N", help="lengthen shorter clips by running back and forth (default: 1)"
+        "--min-frames", type=count, metavar="N", help="lengthen shorter clips by running back and forth (default: 1)"
     )
 
 
@@ -346,11 +333,11 @@ def _add_compute(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("memory and speed of the models")
     group.add_argument(
         "--vae-chunk",
-        type=_count,
+        type=count,
         metavar="N",
         help="frames that go through the VAE at once (default: as many as fit the free memory)",
     )
-    group.add_argument("--vae-tile", type=_count, metavar="PX", help="let the VAE work on tiles of this size")
+    group.add_argument("--vae-tile", type=count, metavar="PX", help="let the VAE work on tiles of this size")
     group.add_argument(
         "--attention-slicing", type=_slices, metavar="N", help="heads of attention at once: auto (half), max (one) or N"
     )
@@ -365,7 +352,7 @@ def _add_compute(parser: argparse.ArgumentParser) -> None:
         help="prompt and negative prompt apart: half the memory, slower",
     )
     group.add_argument(
-        "--frame-batch", type=_count, metavar="N", help="frames at once of a model without motion module (default: 8)"
+        "--frame-batch", type=count, metavar="N", help="frames at once of a model without motion module (default: 8)"
     )
     group.add_argument("--channels-last", action="store_true", help="memory layout that many GPUs prefer")
     group.add_argument("--compile", action="store_true", help="compile the model: the first step takes minutes")
@@ -386,5 +373,5 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--fps", type=_rate, metavar="RATE", help="frame rate of image files, such as 24 or 30000/1001 (default: 24)"
     )
-    group.add_argument("--threads", type=_count, metavar="N", help="processor threads (default: all)")
+    group.add_argument("--threads", type=count, metavar="N", help="processor threads (default: all)")
     group.add_argument("-q", "--quiet", action="store_true", help="show nothing but errors and warnings")

@@ -34,41 +34,17 @@ class GraphControlNetWrapper(ControlNetWrapper):
 
     vae: Any = None
 
-    def apply(
-        self,
-        positive: Conditioning,
-        negative: Conditioning,
-        image: Tensor,
-        mask: Tensor | None = None,
-        use_acn: bool = True,
-    ) -> tuple[Conditioning, Conditioning, list[Tensor]]:
-        """Give every entry of the conditioning this ControlNet, after those that it has.
-
-        Parameters
-        ----------
-        positive, negative, image, mask, use_acn
-            See `ControlNetWrapper.apply`. With motion modules that sample in context windows, `controlnet` must be one
-            that knows of them.
-
-        Returns
-        -------
-        positive, negative : Conditioning
-            New conditioning.
-        images : list of Tensor
-            The pictures of the chain, this one's last.
-        """
-        previous, images = self.prev_control_net, []
-        if hasattr(previous, "apply"):
-            positive, negative, images = previous.apply(positive, negative, image, mask, use_acn=use_acn)
-        picture = self._picture(image, mask)
-        shown = [*(images or []), picture]
+    def _steered(
+        self, positive: Conditioning, negative: Conditioning, picture: Tensor
+    ) -> tuple[Conditioning, Conditioning]:
+        """Put the network into both sides. With motion modules in context windows it must be one that knows of them."""
         if self.strength == 0:
-            return positive, negative, shown
+            return positive, negative
         # A network that was before stays before; the same one gets the same successor, so that both sides share a run.
         successors: dict[int, Any] = {}
-        return self._steered(positive, picture, successors), self._steered(negative, picture, successors), shown
+        return self._one_side(positive, picture, successors), self._one_side(negative, picture, successors)
 
-    def _steered(self, conditioning: Any, picture: Tensor, successors: dict[int, Any]) -> Any:
+    def _one_side(self, conditioning: Any, picture: Tensor, successors: dict[int, Any]) -> Any:
         if not isinstance(conditioning, (list, tuple)):
             return conditioning  # the placeholder of models that take guidance as a number
         steered = []

@@ -177,8 +177,15 @@ class ControlNetWrapper(_Chained):
         """
         positive, negative, images = _Chained.apply(self, positive, negative, image, mask, use_acn)
         picture = self._picture(image, mask)
+        positive, negative = self._steered(positive, negative, picture)
+        return positive, negative, [*images, picture]
+
+    def _steered(
+        self, positive: Conditioning, negative: Conditioning, picture: Tensor
+    ) -> tuple[Conditioning, Conditioning]:
+        """Put the network and its picture into both sides of the conditioning, as the backend takes them."""
         hint = ControlHint(self.controlnet, picture, self.strength, self.start_percent, self.end_percent)
-        return with_control(positive, hint), with_control(negative, hint), [*images, picture]
+        return with_control(positive, hint), with_control(negative, hint)
 
     def _picture(self, image: Tensor, mask: Tensor | None) -> Tensor:
         if self.control_image is not None:

@@ -103,16 +103,14 @@ class BasicPipe(NamedTuple):
             An option that the checkpoint's kind does not take.
         """
         from .diffusers.files import check_source
-        from .diffusers.loader import LoadOptions, load_parts, resolve_device, resolve_dtype
+        from .diffusers.loader import LoadOptions, load_parts
         from .wan.loader import is_wan_checkpoint, load_wan
 
         check_source(fspath(base))
-        target = resolve_device(device)
-        if compute is not None:
-            compute.check(target)
-        load = LoadOptions(
-            torch_dtype=resolve_dtype(torch_dtype, target),
-            device=target,
+        load = LoadOptions.of(
+            torch_dtype,
+            device,
+            compute,
             variant=variant,
             revision=revision,
             local_files_only=local_files_only,
@@ -120,7 +118,6 @@ class BasicPipe(NamedTuple):
             windows=windows,
             options=options,
             vae_chunk=vae_chunk,
-            offloaded=compute is not None and compute.offload is not None,
         )
         adapter = fspath(motion_adapter) if isinstance(motion_adapter, (str, PathLike)) else motion_adapter
         parts: Any
@@ -128,7 +125,7 @@ class BasicPipe(NamedTuple):
             parts = load_wan(fspath(base), adapter, torch_dtype, load)
         else:
             parts = load_parts(fspath(base), adapter, load)
-        return cls._of_parts(parts, prompt, negative_prompt, compute, target)
+        return cls._of_parts(parts, prompt, negative_prompt, compute, load.device)
 
     @classmethod
     def from_pipe(
@@ -213,27 +210,24 @@ class BasicPipe(NamedTuple):
         ModelError
             The file cannot be used.
         """
-        from .diffusers.loader import LoadOptions, load_single_file, resolve_device, resolve_dtype
+        from .diffusers.loader import LoadOptions, load_single_file
 
         if config is None:
             expected = "a folder with the configuration of the checkpoint's family, so that nothing is downloaded"
             raise InvalidArgumentError("config", expected, "none")
-        target = resolve_device(device)
-        if compute is not None:
-            compute.check(target)
-        load = LoadOptions(
-            torch_dtype=resolve_dtype(torch_dtype, target),
-            device=target,
+        load = LoadOptions.of(
+            torch_dtype,
+            device,
+            compute,
             local_files_only=True,
             scheduler_config=scheduler_config,
             windows=windows,
             options=options,
             vae_chunk=vae_chunk,
-            offloaded=compute is not None and compute.offload is not None,
         )
         adapter = fspath(motion_adapter) if isinstance(motion_adapter, (str, PathLike)) else motion_adapter
         parts = load_single_file(fspath(path), fspath(config), adapter, load)
-        return cls._of_parts(parts, prompt, negative_prompt, compute, target)
+        return cls._of_parts(parts, prompt, negative_prompt, compute, load.device)
 
     @classmethod
     def preview(cls, strength: float = 1.0) -> BasicPipe:

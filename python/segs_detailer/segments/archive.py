@@ -73,6 +73,7 @@ def read_npz(path: Path) -> Segments:
     if not path.exists():
         raise MediaError(f"{path}: no such file")
     try:
+        # Damaged archives raise any of these; NotImplementedError is what zipfile says of unknown compressions.
         with path.open("rb") as file:
             archive = np.load(file, allow_pickle=False)
             arrays = {name: archive[name] for name in getattr(archive, "files", ())}

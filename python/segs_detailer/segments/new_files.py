@@ -45,13 +45,12 @@ def new_folder(path: Path) -> Iterator[Path]:
 @contextmanager
 def _committed(partial: PartialFile | PartialFolder, path: Path) -> Iterator[Path]:
     try:
-        yield partial.path
-        partial.commit()
-    except BaseException as error:
-        partial.discard()
-        if isinstance(error, OSError) and not isinstance(error, MediaError):
-            raise MediaError(f"{path}: cannot be written ({error.strerror or error})") from error
+        with partial as place:
+            yield place
+    except MediaError:
         raise
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def read_text(path: Path) -> str:

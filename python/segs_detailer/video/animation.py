@@ -140,14 +140,10 @@ class AnimationSink:
             return
         av = import_av()
         try:
-            self._encode()
-            self._partial.commit()
+            with self._partial:
+                self._encode()
         except (av.FFmpegError, OSError) as failure:
-            self._partial.discard()
             raise MediaError(f"{self._path}: cannot be written ({failure}): choose another place") from failure
-        except BaseException:
-            self._partial.discard()
-            raise
 
     def _palette(self) -> Image.Image:
         """Median-cut palette of a regular sample of all pixels; the last entry is left for transparency."""

@@ -216,32 +216,35 @@ class ContainerSink:
     """
 
     def __init__(self, path: Path, info: ClipInfo, settings: EncoderSettings, *, keep_audio: bool = True) -> None:
-        av = import_av()
         self._path = path
         self._info = info
         self._partial = PartialFile(path)
         self._source: InputContainer | None = None
         self._container: OutputContainer | None = None
+        with contextlib.ExitStack() as undo:
+            # Whatever stops it, Ctrl-C too, nothing half-made remains.
+            undo.callback(self._abort)
+            self._open(settings, keep_audio=keep_audio)
+            undo.pop_all()
+
+    def _open(self, settings: EncoderSettings, *, keep_audio: bool) -> None:
+        av = import_av()
         try:
-            faststart = {"movflags": "+faststart"} if path.suffix.lower() in (".mp4", ".m4v", ".mov") else {}
+            faststart = {"movflags": "+faststart"} if self._path.suffix.lower() in (".mp4", ".m4v", ".mov") else {}
             self._container = av.open(
-                str(self._partial.path), "w", format=_format_name(path) or None, container_options=faststart
+                str(self._partial.path), "w", format=_format_name(self._path) or None, container_options=faststart
             )
             self._stream = self._add_video(self._container, settings)
             self._audio: Iterator[Packet[Any]] = iter(())
             self._pending: Packet[Any] | None = None
             self._shift = Fraction(0)
-            if info.kind == "video":
+            if self._info.kind == "video":
                 self._open_source(self._container, keep_audio=keep_audio)
             self._container.start_encoding()
-        except (av.FFmpegError, ValueError, OSError) as error:
-            self._abort()
-            if isinstance(error, (MediaError, InvalidArgumentError)):
-                raise
-            raise self._write_error(error) from error
-        except BaseException:
-            self._abort()
+        except (MediaError, InvalidArgumentError):
             raise
+        except (av.FFmpegError, ValueError, OSError) as error:
+            raise self._write_error(error) from error
 
     def _write_error(self, error: Exception) -> MediaError:
         reason = getattr(error, "strerror", None) or error
@@ -377,17 +380,16 @@ class ContainerSink:
             self._abort()
             return
         av = import_av()
-        try:
-            self._mux(self._stream.encode(None))
-            self._mux_audio(None)
-            self._close()
-            self._partial.commit()
-        except (av.FFmpegError, OSError) as failure:
-            self._abort()
-            raise self._write_error(failure) from failure
-        except BaseException:
-            self._abort()
-            raise
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._abort)
+            try:
+                self._mux(self._stream.encode(None))
+                self._mux_audio(None)
+                self._close()
+                self._partial.commit()
+            except (av.FFmpegError, OSError) as failure:
+                raise self._write_error(failure) from failure
+            undo.pop_all()
 
     def _close(self) -> None:
         if self._source is not None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from abc import ABC, abstractmethod
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ..errors import MediaError
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import TracebackType
 
 __all__ = ["PartialFile", "PartialFolder", "check_writable"]
 
@@ -28,7 +31,33 @@ def check_writable(folder: Path) -> None:
         raise MediaError(f"{folder}: this folder may not be written to: choose another")
 
 
-class PartialFile:
+class _Partial(ABC):
+    """Left without an exception it gets its name; else, and where that fails, nothing of it remains."""
+
+    path: Path
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Give it its name."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Remove what was written."""
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with ExitStack() as undo:
+            undo.callback(self.discard)
+            if kind is None:
+                self.commit()
+                undo.pop_all()
+
+
+class PartialFile(_Partial):
     """A file that gets its name when it is finished.
 
     Parameters
@@ -53,7 +82,7 @@ class PartialFile:
         self.path.unlink(missing_ok=True)
 
 
-class PartialFolder:
+class PartialFolder(_Partial):
     """Several files of one folder that appear together.
 
     Parameters

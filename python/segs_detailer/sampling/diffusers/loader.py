@@ -18,6 +18,7 @@ from .vae import FrameVAE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..compute import ComputeOptions
     from ..stages import SamplingOptions
     from .windows import ContextWindows
 
@@ -44,6 +45,21 @@ class LoadOptions:
     options: SamplingOptions | None = None
     vae_chunk: int | None = None
     offloaded: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        torch_dtype: str | torch.dtype | None,
+        device: str | torch.device | None,
+        compute: ComputeOptions | None,
+        **rest: Any,
+    ) -> LoadOptions:
+        """Find device and dtype as they were named, and check that what `compute` asks for can be done there."""
+        target = resolve_device(device)
+        if compute is not None:
+            compute.check(target)
+        offloaded = compute is not None and compute.offload is not None
+        return cls(torch_dtype=resolve_dtype(torch_dtype, target), device=target, offloaded=offloaded, **rest)
 
     @property
     def place(self) -> torch.device:
