@@ -9,18 +9,15 @@ import numpy as np
 import pytest
 
 from segs_detailer.detect import (
-    Detection,
     FaceCascade,
     FaceSettings,
     ShotDetector,
-    Track,
-    associate,
     detect_faces,
     find_face_tracks,
     tracks_to_segs,
 )
-from segs_detailer.detect.tracks import overlap, suppress
 from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.tracks import Chain, Detection, associate, overlap, suppress
 from segs_detailer.video import read_clip
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "sample.mp4"
@@ -112,7 +109,7 @@ def test_labels_do_not_mix():
 
 
 def test_boxes_are_interpolated_and_smoothed_without_lag():
-    track = Track("face", (0, 40))
+    track = Chain("face", (0, 40))
     for frame in [f for f in range(40) if not 15 <= f < 22]:
         track.add(frame, Detection(box(3 * frame, 10), 5.0))
     straight = track.boxes((0, 40), smoothing=0)
@@ -122,14 +119,14 @@ def test_boxes_are_interpolated_and_smoothed_without_lag():
     held = track.boxes((0, 44), smoothing=2)
     assert np.allclose(held[40:], straight[-1])
     jitter = np.random.default_rng(0).normal(0, 2, 40)
-    shaky = Track("face", (0, 40))
+    shaky = Chain("face", (0, 40))
     for frame in range(40):
         shaky.add(frame, Detection(box(50 + jitter[frame], 10), 5.0))
     assert shaky.boxes((0, 40))[6:-6, 0].std() < 0.6 * jitter[6:-6].std()
 
 
 def test_span_reaches_to_the_shots_ends_when_near():
-    track = Track("face", (10, 60))
+    track = Chain("face", (10, 60))
     for frame in range(14, 50):
         track.add(frame, Detection(box(0, 0), 5.0))
     assert track.extended_span(5) == (10, 50)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from segs_detailer.segments import Mask, Segments, Subject
+from segs_detailer.segments import Mask, Segments, Track
 
 LABELS = ["face", "hand", "a b", 'with "quotes", commas', "größe"]
 
@@ -28,11 +28,11 @@ def arrays(draw, size, *, soft):
 
 
 @st.composite
-def clips(draw, *, soft=True, masks="some", boxes="any", gaps=True, subjects=3):
+def clips(draw, *, soft=True, masks="some", boxes="any", gaps=True, tracks=3):
     """Segments of a small clip. `masks`: "some", "all" (each shows something) or "none"; `boxes`: "any" or "extent"."""
     size = (draw(st.integers(1, 9)), draw(st.integers(1, 11)))
     count = draw(st.integers(1, 4))
-    ids = draw(st.lists(st.integers(1, 255), unique=True, max_size=subjects, min_size=masks == "all"))
+    ids = draw(st.lists(st.integers(1, 255), unique=True, max_size=tracks, min_size=masks == "all"))
     made = []
     for number in sorted(ids):
         frames = draw(st.lists(st.integers(0, count - 1), unique=True, min_size=1)) if gaps else range(count)
@@ -40,7 +40,7 @@ def clips(draw, *, soft=True, masks="some", boxes="any", gaps=True, subjects=3):
         shapes = [draw(_mask(size, soft=soft, masks=masks)) for _ in frames]
         corners = [shape.place if boxes == "extent" else draw(_box(size)) for shape in shapes]
         confidence = [draw(st.integers(0, 8)) / 8 for _ in frames]
-        made.append(Subject(number, draw(st.sampled_from(LABELS)), frames, corners, confidence, shapes))
+        made.append(Track(number, draw(st.sampled_from(LABELS)), frames, corners, confidence, shapes))
     return Segments(size, count, tuple(made))
 
 

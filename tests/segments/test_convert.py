@@ -11,7 +11,7 @@ from PIL import Image
 
 from segs_detailer.cli.convert import _NAMES
 from segs_detailer.cli.main import main
-from segs_detailer.segments import FORMATS, Mask, Segments, Subject, read_segments, write_segments
+from segs_detailer.segments import FORMATS, Mask, Segments, Track, read_segments, write_segments
 from segs_detailer.video import read_clip
 
 DOCS = Path(__file__).parents[2] / "docs" / "segments.md"
@@ -33,7 +33,7 @@ def clip(tmp_path):
 def segments(size=SIZE, count=3, frames=(0, 2)):
     places = [(8 * frame, 8, 8 * frame + 16, 24) for frame in frames]
     masks = [Mask.filled(place) for place in places]
-    return Segments(size, count, (Subject(1, "face", list(frames), places, 0.5, masks),))
+    return Segments(size, count, (Track(1, "face", list(frames), places, 0.5, masks),))
 
 
 def run(*args):
@@ -59,12 +59,12 @@ def run(*args):
 def test_convert_there_and_back(tmp_path, capsys, name, form):
     write_segments(tmp_path / "a.npz", segments())
     assert run("convert", tmp_path / "a.npz", f"{tmp_path}/{name}", *(["--format", form] if form else [])) == 0
-    assert f"wrote {tmp_path}/{name}: 64x48, 3 frames, 1 subject (1 with masks)" in capsys.readouterr().out
+    assert f"wrote {tmp_path}/{name}: 64x48, 3 frames, 1 track (1 with masks)" in capsys.readouterr().out
     assert run("convert", tmp_path / name, tmp_path / "c.npz", "--quiet") == 0
     assert capsys.readouterr().out == ""
     back = read_segments(tmp_path / "c.npz")
-    assert back.subjects[0].masks == segments().subjects[0].masks
-    assert back.subjects[0].boxes.tolist() == segments().subjects[0].boxes.tolist()
+    assert back.tracks[0].masks == segments().tracks[0].masks
+    assert back.tracks[0].boxes.tolist() == segments().tracks[0].boxes.tolist()
 
 
 def test_convert_says_what_is_lost(tmp_path, capsys):
@@ -88,7 +88,7 @@ def test_convert_takes_the_format_that_is_named(tmp_path):
     (tmp_path / "in").mkdir()
     Image.fromarray(np.array([[0, 1], [2, 2]], np.uint8)).save(tmp_path / "in" / "0.png")
     assert run("convert", tmp_path / "in", tmp_path / "a.npz", "--input-format", "davis") == 0
-    assert [s.id for s in read_segments(tmp_path / "a.npz").subjects] == [1, 2]
+    assert [s.id for s in read_segments(tmp_path / "a.npz").tracks] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_files_add_up_with_boxes(tmp_path, clip, capsys):
     ("made", "text"),
     [
         (segments(count=4), "holds segments of 4 frames for 3 frames: give them for one frame, or for each"),
-        (Segments(SIZE, 3), "a.npz: holds no subject that is in the frame"),
+        (Segments(SIZE, 3), "a.npz: holds no track that is in the frame"),
         (None, "a.npz: no such file"),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from segs_detailer.errors import MediaError
-from segs_detailer.segments import Mask, Segments, Subject, read_segments, write_segments
+from segs_detailer.segments import Mask, Segments, Track, read_segments, write_segments
 
 SIZE = (9, 12)
 many = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
@@ -28,8 +28,8 @@ values = st.recursive(
 def clip():
     soft = Mask.from_pixels(np.arange(25, dtype=np.uint8).reshape(5, 5) * 10, (2, 2))
     boxes = [[1, 1, 5, 5], [2, 2, 6, 6.5]]
-    first = Subject(1, "face", [0, 2], boxes, [0.5, 1], [Mask.filled((1, 1, 5, 5)), soft])
-    return Segments(SIZE, 3, (first, Subject(2, "hand", [1], [[0, 0, 3, 3]])))
+    first = Track(1, "face", [0, 2], boxes, [0.5, 1], [Mask.filled((1, 1, 5, 5)), soft])
+    return Segments(SIZE, 3, (first, Track(2, "hand", [1], [[0, 0, 3, 3]])))
 
 
 def attempt(path):

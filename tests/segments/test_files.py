@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from random_segments import clips
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MediaError, MissingDependencyError
-from segs_detailer.segments import FORMATS, Mask, Segments, Subject, from_segs, read_segments, to_segs, write_segments
+from segs_detailer.segments import FORMATS, Mask, Segments, Track, from_segs, read_segments, to_segs, write_segments
 from segs_detailer.segs import SEG
 
 # Each example writes the same file anew.
@@ -22,7 +22,7 @@ same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixtur
 
 def one(label="face", **more):
     masks = [Mask.filled((1, 1, 3, 3)), None]
-    return Segments((5, 6), 3, (Subject(2, label, [0, 2], [[1, 1, 3, 3], [0, 0, 2.5, 2]], [0.5, 1], masks, **more),))
+    return Segments((5, 6), 3, (Track(2, label, [0, 2], [[1, 1, 3, 3], [0, 0, 2.5, 2]], [0.5, 1], masks, **more),))
 
 
 def only(folder, *names):
@@ -38,8 +38,8 @@ def only(folder, *names):
 def test_segs_files_keep_everything(tmp_path, name, segments, has_region):
     if has_region:
         parts = [
-            Subject(s.id, s.label, s.frames, s.boxes, s.confidence, s.masks, (-3, 0, 9, 9), (0, 0, 2, 2))
-            for s in segments.subjects
+            Track(s.id, s.label, s.frames, s.boxes, s.confidence, s.masks, (-3, 0, 9, 9), (0, 0, 2, 2))
+            for s in segments.tracks
         ]
         segments = Segments(segments.frame_size, segments.frame_count, tuple(parts))
     write_segments(tmp_path / name, segments)
@@ -65,10 +65,10 @@ def test_segs_come_back_from_a_file(tmp_path, name):
 
 def test_a_mask_of_many_frames_is_in_the_file_once(tmp_path):
     mask = Mask.from_pixels(np.random.default_rng(0).integers(0, 256, (300, 300)).astype(np.uint8))
-    subject = Subject(1, "face", list(range(200)), [[0, 0, 300, 300]] * 200, 1.0, [mask] * 200)
-    write_segments(tmp_path / "a.npz", Segments((300, 300), 200, (subject,)))
+    track = Track(1, "face", list(range(200)), [[0, 0, 300, 300]] * 200, 1.0, [mask] * 200)
+    write_segments(tmp_path / "a.npz", Segments((300, 300), 200, (track,)))
     assert (tmp_path / "a.npz").stat().st_size < 200_000
-    found = read_segments(tmp_path / "a.npz").subjects[0]
+    found = read_segments(tmp_path / "a.npz").tracks[0]
     assert all(other is found.masks[0] for other in found.masks)
 
 
@@ -99,15 +99,15 @@ def stored(tmp_path, **changes):
         ({"version": 2}, "version: expected 1, got 2"),
         ({"frame_size": [5]}, "frame_size: expected"),
         ({"frame_size": [5, 1 << 30]}, "at most 268435456 pixels"),
-        ({"frame_count": 1}, "subject 2: frames: expected numbers below 1"),
+        ({"frame_count": 1}, "track 2: frames: expected numbers below 1"),
         ({"frame_count": "many"}, "frame_count: expected a number"),
-        ({"subjects": 1}, "subjects: expected a list"),
-        ({"subjects": [1]}, r"subjects\[0\]: expected an object"),
-        ({"subjects": [{"id": 1, "label": "a", "frames": 3}]}, r"frames: expected shape \(3,\)"),
-        ({"subjects": [{"id": -1, "label": "a", "frames": 2}]}, r"subjects\[0\].id: expected a whole number"),
-        ({"subjects": [{"id": 1, "frames": 2}]}, r"subjects\[0\].label: expected text"),
-        ({"subjects": [{"id": 1, "label": "", "frames": 2, "bbox": [2, 0, 1, 1]}]}, "bbox: expected"),
-        ({"subjects": [{"id": 1, "label": "", "frames": 2, "crop_region": [1, 0, 1, 1]}]}, "crop_region: expected"),
+        ({"tracks": 1}, "tracks: expected a list"),
+        ({"tracks": [1]}, r"tracks\[0\]: expected an object"),
+        ({"tracks": [{"id": 1, "label": "a", "frames": 3}]}, r"frames: expected shape \(3,\)"),
+        ({"tracks": [{"id": -1, "label": "a", "frames": 2}]}, r"tracks\[0\].id: expected a whole number"),
+        ({"tracks": [{"id": 1, "frames": 2}]}, r"tracks\[0\].label: expected text"),
+        ({"tracks": [{"id": 1, "label": "", "frames": 2, "bbox": [2, 0, 1, 1]}]}, "bbox: expected"),
+        ({"tracks": [{"id": 1, "label": "", "frames": 2, "crop_region": [1, 0, 1, 1]}]}, "crop_region: expected"),
         ({"boxes": None}, "boxes: expected an array of float64, got none"),
         ({"boxes": np.zeros((2, 3))}, r"boxes: expected shape \(2, 4\)"),
         ({"boxes": np.zeros((2, 4), np.float32)}, "boxes: expected float64, got float32"),
@@ -239,7 +239,7 @@ def test_coco_of_other_tools(tmp_path):
         entry(image_id=30, object_id=8, category_id=9, segmentation=[], iscrowd=0),
     ]
     segments = read_segments(saved(tmp_path, coco(*annotations)))
-    first, second = segments.subjects
+    first, second = segments.tracks
     assert (segments.frame_size, segments.frame_count) == ((5, 6), 3)
     assert (first.id, first.label, first.frames.tolist(), first.confidence.tolist()) == (3, "cat", [0, 1], [0.25, 1.0])
     assert first.masks[0] == Mask.filled((0, 0, 6, 5))
@@ -257,7 +257,7 @@ def test_coco_of_other_tools(tmp_path):
 
 def test_coco_without_track_ids_is_linked(tmp_path):
     annotations = [entry(image_id=10 * n, bbox=[n, 1, 3, 3]) for n in (1, 2, 3)]
-    (found,) = read_segments(saved(tmp_path, coco(*annotations))).subjects
+    (found,) = read_segments(saved(tmp_path, coco(*annotations))).tracks
     assert found.frames.tolist() == [0, 1, 2]
     assert found.boxes[:, 0].tolist() == [1, 2, 3]
 
@@ -268,8 +268,8 @@ def test_coco_results(tmp_path):
     segments = read_segments(path, size=(5, 6), frame_count=9)
     assert (segments.frame_size, segments.frame_count) == ((5, 6), 9)
     assert segments == read_segments(path, frame_count=9)
-    assert segments.subjects[0].frames.tolist() == [2, 3]
-    assert segments.subjects[0].masks == (Mask.filled((0, 0, 6, 5)), None)
+    assert segments.tracks[0].frames.tolist() == [2, 3]
+    assert segments.tracks[0].masks == (Mask.filled((0, 0, 6, 5)), None)
 
 
 IMAGE = {"id": 1, "height": 5, "width": 6}
@@ -353,13 +353,13 @@ def test_tables_of_other_tools(tmp_path, text):
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
     segments = read_segments(tmp_path / "a.csv", size=(5, 6))
     plain = one()
-    bare = Subject(2, "face", [0, 2], plain.subjects[0].boxes, [0.5, 1])
+    bare = Track(2, "face", [0, 2], plain.tracks[0].boxes, [0.5, 1])
     assert segments == Segments((5, 6), 3, (bare,))
 
 
 def test_a_table_without_ids_and_labels_is_linked(tmp_path):
     (tmp_path / "a.csv").write_text("frame,x,y,width,height\n0,0,0,4,4\n1,1,0,4,4\n1,50,50,4,4\n")
-    first, second = read_segments(tmp_path / "a.csv", size=(60, 60)).subjects
+    first, second = read_segments(tmp_path / "a.csv", size=(60, 60)).tracks
     assert (first.id, first.label, first.frames.tolist()) == (1, "object", [0, 1])
     assert (second.id, second.frames.tolist()) == (2, [1])
 
@@ -380,7 +380,7 @@ def test_a_table_without_ids_and_labels_is_linked(tmp_path):
         ("frame,x1,y1,x2,y2\n99999999999,1,1,3,3\n", "line 2: expected a frame from 0 to 4194303"),
         ("frame,x1,y1,x2,y2,id\n0,1,1,3,3,1\n0,1,1,3,3,1\n", "line 3: expected each id once in a frame"),
         ('frame,x1,y1,x2,y2\n0,"1,1,3,3\n', "line 2: expected a line of a table"),
-        ("frame,x1,y1,x2,y2\n9,1,1,3,3\n", "subject 1: frames: expected numbers below 4"),
+        ("frame,x1,y1,x2,y2\n9,1,1,3,3\n", "track 1: frames: expected numbers below 4"),
     ],
 )
 def test_tables_that_are_wrong(tmp_path, text, message):
@@ -409,20 +409,20 @@ def test_a_list_of_boxes(tmp_path):
         {"frame": 2, "x": 0, "y": 0, "w": 2.5, "h": 2, "id": 2, "label": "face"},
     ]
     segments = read_segments(saved(tmp_path, boxes), size=(5, 6))
-    assert segments.subjects[0].boxes.tolist() == one().subjects[0].boxes.tolist()
-    assert segments.subjects[0].confidence.tolist() == [0.5, 1.0]
+    assert segments.tracks[0].boxes.tolist() == one().tracks[0].boxes.tolist()
+    assert segments.tracks[0].confidence.tolist() == [0.5, 1.0]
 
 
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ({"subjects": []}, "size: expected a width and height, got none"),
-        ({"subjects": [], "width": 6}, "height: expected a number, got None"),
-        ({"subjects": {}, "width": 6, "height": 5}, "subjects: expected a list"),
-        ({"subjects": [{"boxes": 1}], "width": 6, "height": 5}, r"subjects\[0\].boxes: expected a list"),
-        ({"subjects": [{"boxes": [{"frame": 0}]}], "width": 6, "height": 5}, r"boxes\[0\].x, y, width, height"),
-        ({"subjects": [{"boxes": [{"box": [0, 0, 1, 1]}]}], "width": 6, "height": 5}, r"boxes\[0\].frame: expected"),
-        ({"subjects": [], "width": 6, "height": 5, "frames": -1}, "frames: expected a whole number"),
+        ({"tracks": []}, "size: expected a width and height, got none"),
+        ({"tracks": [], "width": 6}, "height: expected a number, got None"),
+        ({"tracks": {}, "width": 6, "height": 5}, "tracks: expected a list"),
+        ({"tracks": [{"boxes": 1}], "width": 6, "height": 5}, r"tracks\[0\].boxes: expected a list"),
+        ({"tracks": [{"boxes": [{"frame": 0}]}], "width": 6, "height": 5}, r"boxes\[0\].x, y, width, height"),
+        ({"tracks": [{"boxes": [{"box": [0, 0, 1, 1]}]}], "width": 6, "height": 5}, r"boxes\[0\].frame: expected"),
+        ({"tracks": [], "width": 6, "height": 5, "frames": -1}, "frames: expected a whole number"),
         ([{"frame": 0, "box": [0, 0, 1, 1]}], "size: expected a width and height"),
         ([{"frame": 0, "box": [0, 0, 1]}], r"\[0\].box: expected \[x1, y1, x2, y2\], got 3 values"),
     ],

@@ -31,20 +31,20 @@ def results(ids=None, masks=None, xyxy=XYXY, **more):
 def test_ultralytics_results():
     segments = as_segments([results(ids=[5, 2]), results(xyxy=[]), results(ids=[5, 2])])
     assert (segments.frame_size, segments.frame_count) == (SIZE, 3)
-    dog, cat = segments.subjects
+    dog, cat = segments.tracks
     assert (dog.id, dog.label, dog.frames.tolist(), dog.boxes[1].tolist()) == (2, "dog", [0, 2], XYXY[1])
     assert (cat.id, cat.label, cat.confidence.tolist(), cat.masks) == (5, "cat", [0.75, 0.75], (None, None))
 
 
 def test_ultralytics_results_without_tracker_are_linked():
     segments = as_segments([results(), results(boxes=None), results()])
-    assert [(s.id, s.label, s.frames.tolist()) for s in segments.subjects] == [(1, "cat", [0, 2]), (2, "dog", [0, 2])]
+    assert [(s.id, s.label, s.frames.tolist()) for s in segments.tracks] == [(1, "cat", [0, 2]), (2, "dog", [0, 2])]
 
 
 def test_ultralytics_masks_of_the_networks_size_are_taken_by_their_outlines():
     corners = [np.float32([[4, 3], [12, 3], [12, 9], [4, 9]]), np.zeros((0, 2), np.float32)]
     masks = SimpleNamespace(data=torch.ones(2, 8, 8), xy=corners)
-    first, second = as_segments(results(masks=masks)).subjects
+    first, second = as_segments(results(masks=masks)).tracks
     assert first.masks == (Mask.filled((4, 3, 12, 9)),)
     assert second.masks[0].empty
 
@@ -52,7 +52,7 @@ def test_ultralytics_masks_of_the_networks_size_are_taken_by_their_outlines():
 def test_ultralytics_masks_of_the_frames_size_are_taken_as_they_are():
     data = torch.zeros(2, *SIZE)
     data[0, 3:9, 4:12] = data[1, 0, 0] = 1
-    first, second = as_segments(results(masks=SimpleNamespace(data=data, xy=None))).subjects
+    first, second = as_segments(results(masks=SimpleNamespace(data=data, xy=None))).tracks
     assert first.masks == (Mask.filled((4, 3, 12, 9)),)
     assert second.masks == (Mask.filled((0, 0, 1, 1)),)
 
@@ -90,7 +90,7 @@ def test_supervision_detections(kind):
     empty = SimpleNamespace(xyxy=np.empty((0, 4)), mask=None, confidence=None, class_id=None, tracker_id=None, data={})
     segments = as_segments([frame, empty, frame])
     assert (segments.frame_size, segments.frame_count) == (SIZE, 3)
-    second, first = segments.subjects
+    second, first = segments.tracks
     assert (first.id, first.label, first.frames.tolist()) == (7, "a", [0, 2])
     assert first.masks == (Mask.filled((4, 3, 12, 9)),) * 2
     assert (second.id, second.label, second.boxes[0].tolist()) == (3, "b", XYXY[1])
@@ -101,8 +101,8 @@ def test_supervision_boxes_alone_need_a_size():
         as_segments(detections())
     segments = as_segments(detections(confidence=None, class_id=None), size=SIZE, frame_count=4)
     assert segments.frame_count == 4
-    assert [(s.label, s.confidence.tolist()) for s in segments.subjects] == [("object", [1.0])] * 2
-    assert [s.label for s in as_segments(detections(), size=SIZE).subjects] == ["0", "1"]
+    assert [(s.label, s.confidence.tolist()) for s in segments.tracks] == [("object", [1.0])] * 2
+    assert [s.label for s in as_segments(detections(), size=SIZE).tracks] == ["0", "1"]
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
@@ -112,7 +112,7 @@ def test_sam_2_masks(kind):
     video = {0: {1: kind(shown), 2: kind(~shown)}, 1: {1: kind(shown[0]), 2: kind(shown & False)}, 4: {}}
     segments = as_segments(video, label="cat")
     assert (segments.frame_size, segments.frame_count) == (SIZE, 5)
-    first, second = segments.subjects
+    first, second = segments.tracks
     assert (first.id, first.label, first.frames.tolist()) == (1, "cat", [0, 1])
     assert first.masks == (Mask.filled((4, 3, 12, 9)),) * 2
     assert first.boxes.tolist() == [[4, 3, 12, 9]] * 2
@@ -123,7 +123,7 @@ def test_sam_2_masks(kind):
 def test_segs_and_segments():
     segs = boxes_to_segs(SIZE, XYXY)
     segments = as_segments(segs, frame_count=2)
-    assert [s.frames.tolist() for s in segments.subjects] == [[0, 1]] * 2
+    assert [s.frames.tolist() for s in segments.tracks] == [[0, 1]] * 2
     assert as_segments(segments, size=SIZE, frame_count=2) is segments
     with pytest.raises(InvalidArgumentError, match=r"size: expected the size that the segments have, \(30, 40\)"):
         as_segments(segs, size=(40, 30))

@@ -11,19 +11,19 @@ from PIL import Image
 from random_segments import clips
 
 from segs_detailer.errors import InvalidArgumentError, MediaError
-from segs_detailer.segments import Mask, Segments, Subject, read_segments, write_segments
+from segs_detailer.segments import Mask, Segments, Track, read_segments, write_segments
 
 SIZE = (12, 16)
 few = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
 
 
-def subject(number, label, place, frames=(0, 1)):
+def track(number, label, place, frames=(0, 1)):
     mask = Mask.filled(place)
-    return Subject(number, label, list(frames), [place] * len(frames), 1.0, [mask] * len(frames))
+    return Track(number, label, list(frames), [place] * len(frames), 1.0, [mask] * len(frames))
 
 
 def two():
-    return Segments(SIZE, 3, (subject(3, "face", (1, 1, 6, 6)), subject(9, "hand", (4, 4, 10, 9), frames=[1, 2])))
+    return Segments(SIZE, 3, (track(3, "face", (1, 1, 6, 6)), track(9, "hand", (4, 4, 10, 9), frames=[1, 2])))
 
 
 def only(folder, *names):
@@ -37,8 +37,8 @@ def save(path, pixels, mode=None):
 
 
 def relabelled(segments, made):
-    """The same subjects in other frames, with the names and numbers that `made` gives from theirs."""
-    parts = [Subject(*made(s), s.frames, s.boxes, 1.0, s.masks) for s in segments.subjects]
+    """The same tracks in other frames, with the names and numbers that `made` gives from theirs."""
+    parts = [Track(*made(s), s.frames, s.boxes, 1.0, s.masks) for s in segments.tracks]
     return Segments(segments.frame_size, segments.frame_count, tuple(parts))
 
 
@@ -46,12 +46,12 @@ def relabelled(segments, made):
 
 
 @few
-@given(clips(masks="all", boxes="extent", subjects=2))
+@given(clips(masks="all", boxes="extent", tracks=2))
 def test_folders_of_pictures_keep_levels_and_ids(tmp_path_factory, segments):
     folder = tmp_path_factory.mktemp("masks")
     write_segments(folder / "out", segments)
     back = read_segments(folder / "out")
-    if len(segments.subjects) == 1:
+    if len(segments.tracks) == 1:
         assert back == relabelled(segments, lambda s: (1, "out"))
     else:
         assert back == relabelled(segments, lambda s: (s.id, re.sub(r"[^\w-]+", "-", s.label).strip("-")))
@@ -62,19 +62,19 @@ def test_names_of_pictures(tmp_path):
     only(tmp_path, "many")
     only(tmp_path / "many", "003_face", "009_hand")
     only(tmp_path / "many" / "003_face", "00000.png", "00001.png", "00002.png")
-    single = Segments(SIZE, 2, (subject(3, "face", (1, 1, 6, 6)),))
+    single = Segments(SIZE, 2, (track(3, "face", (1, 1, 6, 6)),))
     write_segments(tmp_path / "m_%03d.png", single)
     assert {"m_000.png", "m_001.png"} < {path.name for path in tmp_path.iterdir()}
-    assert read_segments(tmp_path / "m_%03d.png").subjects[0].label == "m"
+    assert read_segments(tmp_path / "m_%03d.png").tracks[0].label == "m"
     assert read_segments(f"{tmp_path}/m_*.png") == read_segments(tmp_path / "m_%03d.png")
-    write_segments(tmp_path / "face.png", Segments(SIZE, 1, (subject(3, "face", (1, 1, 6, 6), frames=[0]),)))
-    assert read_segments(tmp_path / "face.png").subjects == (subject(1, "face", (1, 1, 6, 6), frames=[0]),)
+    write_segments(tmp_path / "face.png", Segments(SIZE, 1, (track(3, "face", (1, 1, 6, 6), frames=[0]),)))
+    assert read_segments(tmp_path / "face.png").tracks == (track(1, "face", (1, 1, 6, 6), frames=[0]),)
 
 
 def test_boxes_are_painted_as_far_as_they_lie_in_the_frame(tmp_path):
     boxes = [[-4, 2.5, 3.5, 6], [50, 50, 60, 60]]
-    write_segments(tmp_path / "out", Segments(SIZE, 2, (Subject(1, "face", [0, 1], boxes),)))
-    (found,) = read_segments(tmp_path / "out").subjects
+    write_segments(tmp_path / "out", Segments(SIZE, 2, (Track(1, "face", [0, 1], boxes),)))
+    (found,) = read_segments(tmp_path / "out").tracks
     assert found.masks == (Mask.filled((0, 2, 4, 6)),)
 
 
@@ -92,19 +92,19 @@ def test_pictures_of_other_kinds(tmp_path, make, mode):
     shown = np.zeros(SIZE, bool)
     shown[2:5, 3:9] = True
     save(tmp_path / "in" / "mask-1.png", make(shown), mode)
-    assert read_segments(tmp_path / "in").subjects[0].masks == (Mask.filled((3, 2, 9, 5)),)
+    assert read_segments(tmp_path / "in").tracks[0].masks == (Mask.filled((3, 2, 9, 5)),)
 
 
 def test_tiff_of_32_bits(tmp_path):
     save(tmp_path / "in" / "mask.tif", np.array([[0, 65535], [70000, 0]], np.int32))
-    assert read_segments(tmp_path / "in").subjects[0].masks[0].pixels().tolist() == [[0, 255], [255, 0]]
+    assert read_segments(tmp_path / "in").tracks[0].masks[0].pixels().tolist() == [[0, 255], [255, 0]]
 
 
 def test_a_palette_of_greys_is_grey(tmp_path):
     image = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8))
     image.putpalette([0, 0, 0, 255, 255, 255])
     image.save(tmp_path / "a.png")
-    assert read_segments(tmp_path / "a.png").subjects[0].masks[0].pixels().tolist() == [[0, 255], [255, 0]]
+    assert read_segments(tmp_path / "a.png").tracks[0].masks[0].pixels().tolist() == [[0, 255], [255, 0]]
 
 
 def test_a_sequence_with_a_hole(tmp_path):
@@ -115,7 +115,7 @@ def test_a_sequence_with_a_hole(tmp_path):
             read_segments(path)
 
 
-def test_subjects_with_sequences_that_differ(tmp_path):
+def test_track_with_sequences_that_differ(tmp_path):
     write_segments(tmp_path / "out", two())
     (tmp_path / "out" / "009_hand" / "00002.png").unlink()
     with pytest.raises(MediaError, match="009_hand: expected 3 pictures of 16x12, as in 003_face, got 2 of 16x12"):
@@ -152,13 +152,13 @@ def test_folders_without_pictures(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("a_%04d.png", "expected a folder for 2 subjects"),
-        ("a.png", "expected a folder for 2 subjects"),
+        ("a_%04d.png", "expected a folder for 2 tracks"),
+        ("a.png", "expected a folder for 2 tracks"),
         ("taken", "003_face: is there already: choose another folder"),
         ("file", "is a file: name a folder"),
     ],
 )
-def test_places_where_several_subjects_cannot_go(tmp_path, name, text):
+def test_places_where_several_track_cannot_go(tmp_path, name, text):
     (tmp_path / "taken" / "003_face").mkdir(parents=True)
     (tmp_path / "file").write_text("")
     with pytest.raises(MediaError, match=text):
@@ -167,13 +167,13 @@ def test_places_where_several_subjects_cannot_go(tmp_path, name, text):
     only(tmp_path / "taken", "003_face")
 
 
-def test_places_where_one_subject_cannot_go(tmp_path):
-    single = Segments(SIZE, 2, (subject(3, "face", (1, 1, 6, 6)),))
+def test_places_where_one_track_cannot_go(tmp_path):
+    single = Segments(SIZE, 2, (track(3, "face", (1, 1, 6, 6)),))
     with pytest.raises(MediaError, match=r"one image cannot hold 2 frames: write to .*a_%05d\.png"):
         write_segments(tmp_path / "a.png", single)
     with pytest.raises(MediaError, match=r"expected a \.png, which loses nothing, got \.jpg"):
         write_segments(tmp_path / "a_%d.jpg", single)
-    with pytest.raises(MediaError, match="at least one subject"):
+    with pytest.raises(MediaError, match="at least one track"):
         write_segments(tmp_path / "out", Segments(SIZE, 2))
     only(tmp_path)
 
@@ -198,14 +198,14 @@ def test_a_sequence_that_cannot_be_finished_leaves_nothing(tmp_path, form, monke
 
 
 @few
-@given(clips(masks="all", boxes="extent", soft=False, subjects=1))
+@given(clips(masks="all", boxes="extent", soft=False, tracks=1))
 def test_palette_pictures_keep_hard_masks_and_ids(tmp_path_factory, segments):
     folder = tmp_path_factory.mktemp("davis")
     write_segments(folder / "out", segments, format="davis")
     assert read_segments(folder / "out", format="davis") == relabelled(segments, lambda s: (s.id, f"object {s.id}"))
 
 
-def test_palette_pictures_have_one_index_for_each_subject(tmp_path):
+def test_palette_pictures_have_one_index_for_each_track(tmp_path):
     write_segments(tmp_path / "out", two(), format="davis")
     with Image.open(tmp_path / "out" / "00001.png") as image:
         assert image.mode == "P"
@@ -218,28 +218,28 @@ def test_palette_pictures_have_one_index_for_each_subject(tmp_path):
     assert not colours[0].any()
     # Colours of a palette are enough to tell them.
     segments = read_segments(tmp_path / "out")
-    assert [(s.id, s.label, s.frames.tolist()) for s in segments.subjects] == [
+    assert [(s.id, s.label, s.frames.tolist()) for s in segments.tracks] == [
         (3, "object 3", [0, 1]),
         (9, "object 9", [1, 2]),
     ]
 
 
 def test_ids_that_are_no_index_are_counted_anew(tmp_path):
-    segments = Segments(SIZE, 1, (subject(0, "a", (0, 0, 2, 2), [0]), subject(700, "b", (5, 5, 7, 7), [0])))
+    segments = Segments(SIZE, 1, (track(0, "a", (0, 0, 2, 2), [0]), track(700, "b", (5, 5, 7, 7), [0])))
     write_segments(tmp_path / "a.png", segments, format="davis")
-    assert [s.id for s in read_segments(tmp_path / "a.png").subjects] == [1, 2]
+    assert [s.id for s in read_segments(tmp_path / "a.png").tracks] == [1, 2]
 
 
-def test_too_many_subjects_for_a_palette(tmp_path):
-    subjects = [subject(number, "a", (0, 0, 2, 2), [0]) for number in range(256)]
-    with pytest.raises(InvalidArgumentError, match="subjects: expected at most 255 for palette pictures, got 256"):
-        write_segments(tmp_path / "out", Segments(SIZE, 1, tuple(subjects)), format="davis")
+def test_too_many_track_for_a_palette(tmp_path):
+    tracks = [track(number, "a", (0, 0, 2, 2), [0]) for number in range(256)]
+    with pytest.raises(InvalidArgumentError, match="tracks: expected at most 255 for palette pictures, got 256"):
+        write_segments(tmp_path / "out", Segments(SIZE, 1, tuple(tracks)), format="davis")
     only(tmp_path)
 
 
 def test_grey_pictures_of_indices(tmp_path):
     save(tmp_path / "in" / "0.png", np.array([[0, 1], [2, 2]], np.uint8))
-    first, second = read_segments(tmp_path / "in", format="davis").subjects
+    first, second = read_segments(tmp_path / "in", format="davis").tracks
     assert (first.id, first.masks) == (1, (Mask.filled((1, 0, 2, 1)),))
     assert (second.id, second.masks) == (2, (Mask.filled((0, 1, 2, 2)),))
 
@@ -257,9 +257,9 @@ def test_colours_are_no_indices(tmp_path):
 def test_lossless_videos_keep_all_levels(tmp_path, suffix):
     levels = np.random.default_rng(0).integers(0, 256, SIZE).astype(np.uint8)
     mask = Mask.from_pixels(levels)
-    write_segments(tmp_path / f"a{suffix}", Segments(SIZE, 3, (Subject(5, "x", [1], [mask.place], 1.0, [mask]),)))
+    write_segments(tmp_path / f"a{suffix}", Segments(SIZE, 3, (Track(5, "x", [1], [mask.place], 1.0, [mask]),)))
     segments = read_segments(tmp_path / f"a{suffix}")
-    assert segments == Segments(SIZE, 3, (Subject(1, "a", [1], [mask.place], 1.0, [mask]),))
+    assert segments == Segments(SIZE, 3, (Track(1, "a", [1], [mask.place], 1.0, [mask]),))
     only(tmp_path, f"a{suffix}")
 
 
@@ -268,7 +268,7 @@ def test_other_videos_keep_shapes(tmp_path, suffix):
     write_segments(tmp_path / f"a{suffix}", two())
     segments = read_segments(tmp_path / f"a{suffix}")
     assert (segments.frame_size, segments.frame_count) == (SIZE, 3)
-    (found,) = segments.subjects
+    (found,) = segments.tracks
     assert found.frames.tolist() == [0, 1, 2]
     expected = np.zeros((3, *SIZE), bool)
     expected[:2, 1:6, 1:6] = expected[1:, 4:9, 4:10] = True
@@ -280,14 +280,14 @@ def test_other_videos_keep_shapes(tmp_path, suffix):
 
 def test_videos_with_odd_sides(tmp_path):
     for name in ("a.mkv", "a.mp4"):
-        write_segments(tmp_path / name, Segments((9, 11), 2, (subject(1, "a", (1, 1, 6, 6)),)))
+        write_segments(tmp_path / name, Segments((9, 11), 2, (track(1, "a", (1, 1, 6, 6)),)))
         assert read_segments(tmp_path / name).frame_size == (9, 11)
 
 
 def test_animations_are_masks(tmp_path):
     frames = [Image.fromarray(np.full((4, 6), level, np.uint8)) for level in (0, 255)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
-    (found,) = read_segments(tmp_path / "a.gif").subjects
+    (found,) = read_segments(tmp_path / "a.gif").tracks
     assert (found.frames.tolist(), found.masks) == ([1], (Mask.filled((0, 0, 6, 4)),))
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segs_detailer.detailer.crops import check_frames
-from segs_detailer.detect import Detection, FaceSettings, ShotDetector, associate, detect_faces, tracks_to_segs
+from segs_detailer.detect import FaceSettings, ShotDetector, detect_faces, tracks_to_segs
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.masks import boxes_to_segs
 from segs_detailer.segs import check_segs
+from segs_detailer.tracks import Detection, associate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,15 +5,11 @@ from __future__ import annotations
 from .cascade import FaceCascade
 from .faces import FaceSettings, detect_faces, find_face_tracks, tracks_to_segs
 from .shots import ShotDetector
-from .tracks import Detection, Track, associate
 
 __all__ = [
-    "Detection",
     "FaceCascade",
     "FaceSettings",
     "ShotDetector",
-    "Track",
-    "associate",
     "detect_faces",
     "find_face_tracks",
     "tracks_to_segs",

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..tracks import Detection, suppress
 from .opencv import import_cv2
-from .tracks import Box, Detection, suppress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from ..tracks.association import Box
 
 __all__ = ["FaceCascade"]
 

@@ -11,10 +11,10 @@ import numpy as np
 from ..errors import InvalidArgumentError
 from ..masks import make_crop_region
 from ..segs import SEG, SEGS
+from ..tracks import Chain, Detection, associate, suppress
 from .cascade import FaceCascade
 from .opencv import import_cv2
 from .shots import ShotDetector
-from .tracks import Detection, Track, associate, suppress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -88,7 +88,7 @@ def find_face_tracks(
     settings: FaceSettings | None = None,
     *,
     progress: Callable[[int], None] | None = None,
-) -> list[Track]:
+) -> list[Chain]:
     """Find faces frame by frame and put them together to tracks, which end at cuts.
 
     Parameters
@@ -104,7 +104,7 @@ def find_face_tracks(
 
     Returns
     -------
-    list of Track
+    list of Chain
         Those that last, in the order of their first frames.
     """
     settings = settings or FaceSettings()
@@ -130,7 +130,7 @@ def find_face_tracks(
     return [track for track in tracks if _lasts(track, settings)]
 
 
-def _lasts(track: Track, settings: FaceSettings) -> bool:
+def _lasts(track: Chain, settings: FaceSettings) -> bool:
     """Whether a track is no mistake: full searches must confirm it, as following finds again what was wrong before."""
     start, stop = track.shot
     first, end = track.span
@@ -149,13 +149,13 @@ def _lasts(track: Track, settings: FaceSettings) -> bool:
 
 
 def tracks_to_segs(
-    tracks: Iterable[Track], frame_size: tuple[int, int], frame_count: int, settings: FaceSettings | None = None
+    tracks: Iterable[Chain], frame_size: tuple[int, int], frame_count: int, settings: FaceSettings | None = None
 ) -> SEGS:
     """One SEG for each track: the union of its boxes, and one mask per frame, empty where the subject is absent.
 
     Parameters
     ----------
-    tracks : iterable of Track
+    tracks : iterable of Chain
         Subjects.
     frame_size : tuple of int
         `(H, W)`.

@@ -1,11 +1,11 @@
-"""Subjects of a clip from anywhere, and to anywhere: one type, `Segments`, and the formats that hold it."""
+"""Tracks of a clip from anywhere, and to anywhere: one type, `Segments`, and the formats that hold it."""
 
 from __future__ import annotations
 
+from ..tracks import Mask, Track
 from .files import FORMATS, Format, format_to_write, read_segments, write_segments
-from .mask import Mask
 from .objects import as_segments
-from .subjects import Segments, Subject
+from .segments import Segments
 from .tuples import from_segs, to_segs
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "Format",
     "Mask",
     "Segments",
-    "Subject",
+    "Track",
     "as_segments",
     "format_to_write",
     "from_segs",

@@ -14,10 +14,10 @@ import numpy as np
 
 from ..errors import InvalidArgumentError, InvalidTypeError, MediaError, MissingDependencyError
 from ..ops._checks import shown
+from ..tracks import Mask, Track
 from .fields import dict_of, list_of, text_of, whole_of
-from .mask import Mask
 from .new_files import new_file
-from .subjects import Segments, Subject, check_frame_size
+from .segments import Segments, check_frame_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,37 +117,37 @@ def _safetensors() -> Any:
 
 
 def _packed(segments: Segments) -> tuple[str, dict[str, NDArray[Any]]]:
-    """Return the header, and arrays with all sightings of all subjects. A mask of several frames is in once."""
+    """Return the header, and arrays with all sightings of all tracks. A mask of several frames is in once."""
     numbers: dict[int, int] = {}
     masks: list[Mask] = []
     index = []
-    for subject in segments.subjects:
-        for mask in subject.masks:
+    for track in segments.tracks:
+        for mask in track.masks:
             if mask is not None and id(mask) not in numbers:
                 numbers[id(mask)] = len(masks)
                 masks.append(mask)
             index.append(_NO_MASK if mask is None else numbers[id(mask)])
-    subjects = segments.subjects
+    tracks = segments.tracks
     header = {
         "format": _FORMAT,
         "version": _VERSION,
         "frame_size": list(segments.frame_size),
         "frame_count": segments.frame_count,
-        "subjects": [
+        "tracks": [
             {
-                "id": subject.id,
-                "label": subject.label,
-                "frames": len(subject.frames),
-                "crop_region": subject.crop_region,
-                "bbox": subject.bbox,
+                "id": track.id,
+                "label": track.label,
+                "frames": len(track.frames),
+                "crop_region": track.crop_region,
+                "bbox": track.bbox,
             }
-            for subject in subjects
+            for track in tracks
         ],
     }
     return json.dumps(header), {
-        "frames": np.concatenate([np.empty(0, np.int64), *(subject.frames for subject in subjects)]),
-        "boxes": np.concatenate([np.empty((0, 4)), *(subject.boxes for subject in subjects)]),
-        "confidence": np.concatenate([np.empty(0), *(subject.confidence for subject in subjects)]),
+        "frames": np.concatenate([np.empty(0, np.int64), *(track.frames for track in tracks)]),
+        "boxes": np.concatenate([np.empty((0, 4)), *(track.boxes for track in tracks)]),
+        "confidence": np.concatenate([np.empty(0), *(track.confidence for track in tracks)]),
         "mask_index": np.array(index, np.int64),
         "mask_places": np.array([mask.place for mask in masks], np.int64).reshape(-1, 4),
         "mask_soft": np.array([mask.soft for mask in masks], np.uint8),
@@ -158,8 +158,8 @@ def _packed(segments: Segments) -> tuple[str, dict[str, NDArray[Any]]]:
 def _unpacked(header: bytes, arrays: dict[str, NDArray[Any]]) -> Segments:
     fields = _header(header)
     size = check_frame_size("frame_size", list_of(fields.get("frame_size"), "frame_size"))
-    entries = [dict_of(entry, f"subjects[{i}]") for i, entry in enumerate(list_of(fields.get("subjects"), "subjects"))]
-    counts = [whole_of(entry.get("frames"), f"subjects[{i}].frames") for i, entry in enumerate(entries)]
+    entries = [dict_of(entry, f"tracks[{i}]") for i, entry in enumerate(list_of(fields.get("tracks"), "tracks"))]
+    counts = [whole_of(entry.get("frames"), f"tracks[{i}].frames") for i, entry in enumerate(entries)]
     rows = sum(counts)
     for name, (dtype, columns) in _ARRAYS.items():
         _check_array(arrays, name, dtype, columns, None if name.startswith("mask_") else rows)
@@ -167,14 +167,14 @@ def _unpacked(header: bytes, arrays: dict[str, NDArray[Any]]) -> Segments:
     masks = _masks(arrays, size)
     if len(index) != rows or (rows and not (int(index.min()) >= _NO_MASK and int(index.max()) < len(masks))):
         raise InvalidArgumentError("mask_index", f"{rows} numbers from -1 to {len(masks) - 1}", shown(index.tolist()))
-    subjects = []
+    tracks = []
     start = 0
     for number, (entry, count) in enumerate(zip(entries, counts, strict=True)):
         own = slice(start, start + count)
         start += count
-        place = f"subjects[{number}]"
-        subjects.append(
-            Subject(
+        place = f"tracks[{number}]"
+        tracks.append(
+            Track(
                 whole_of(entry.get("id"), f"{place}.id"),
                 text_of(entry.get("label"), f"{place}.label"),
                 arrays["frames"][own],
@@ -185,7 +185,7 @@ def _unpacked(header: bytes, arrays: dict[str, NDArray[Any]]) -> Segments:
                 _region(entry.get("bbox"), f"{place}.bbox", least=0),
             )
         )
-    return Segments(size, whole_of(fields.get("frame_count"), "frame_count"), tuple(subjects))
+    return Segments(size, whole_of(fields.get("frame_count"), "frame_count"), tuple(tracks))
 
 
 def _header(text: bytes) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InvalidArgumentError
 from .fields import box_of, dict_of, list_of, number_of, text_of, whole_of
 from .new_files import new_file, write_json
+from .segments import Segments, check_frame_size
 from .sightings import Sighting, frames_needed, gather
-from .subjects import Segments, check_frame_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,9 +118,9 @@ def _number(text: str, place: str) -> float:
 
 
 def is_boxes(content: Any) -> bool:
-    """Whether parsed JSON holds boxes per frame: subjects with boxes, or a list of boxes with frames."""
+    """Whether parsed JSON holds boxes per frame: tracks with boxes, or a list of boxes with frames."""
     if isinstance(content, dict):
-        return "subjects" in content
+        return "tracks" in content
     return isinstance(content, list) and all(isinstance(entry, dict) and "image_id" not in entry for entry in content)
 
 
@@ -155,12 +155,12 @@ def parse_boxes(content: Any, *, size: tuple[int, int] | None, frame_count: int 
     if "frames" in fields:
         frame_count = whole_of(fields["frames"], "frames")
     sightings = []
-    for index, value in enumerate(list_of(fields.get("subjects"), "subjects")):
-        place = f"subjects[{index}]"
-        subject = dict_of(value, place)
-        own = {key: subject[key] for key in ("id", "label") if subject.get(key) is not None}
+    for index, value in enumerate(list_of(fields.get("tracks"), "tracks")):
+        place = f"tracks[{index}]"
+        track = dict_of(value, place)
+        own = {key: track[key] for key in ("id", "label") if track.get(key) is not None}
         own.setdefault("id", index + 1)
-        for row, item in enumerate(list_of(subject.get("boxes"), f"{place}.boxes")):
+        for row, item in enumerate(list_of(track.get("boxes"), f"{place}.boxes")):
             entry = dict_of(item, f"{place}.boxes[{row}]")
             sightings.append(_sighting({**_renamed(entry), **own}, f"{place}.boxes[{row}]."))
     return _segments(sightings, size, frame_count, unknown)
@@ -193,17 +193,17 @@ def _segments(
     if size is None:
         place, reason = unknown.split(": ", 1)
         raise InvalidArgumentError(place, "a width and height", f"none ({reason})")
-    subjects = gather(sightings)
-    return Segments(size, frames_needed(subjects) if frame_count is None else frame_count, subjects)
+    tracks = gather(sightings)
+    return Segments(size, frames_needed(tracks) if frame_count is None else frame_count, tracks)
 
 
 def write_table(path: Path, segments: Segments) -> None:
     """Write a table with a line for each box, frame by frame."""
     rows = [
-        (frame, subject.id, subject.label, *box, confidence)
-        for subject in segments.subjects
+        (frame, track.id, track.label, *box, confidence)
+        for track in segments.tracks
         for frame, box, confidence in zip(
-            subject.frames.tolist(), subject.boxes.tolist(), subject.confidence.tolist(), strict=True
+            track.frames.tolist(), track.boxes.tolist(), track.confidence.tolist(), strict=True
         )
     ]
     rows.sort(key=lambda row: row[:2])
@@ -214,22 +214,22 @@ def write_table(path: Path, segments: Segments) -> None:
 
 
 def write_boxes(path: Path, segments: Segments) -> None:
-    """Write size, number of frames, and the boxes of each subject as JSON."""
+    """Write size, number of frames, and the boxes of each track as JSON."""
     height, width = segments.frame_size
-    subjects = [
+    tracks = [
         {
-            "id": subject.id,
-            "label": subject.label,
+            "id": track.id,
+            "label": track.label,
             "boxes": [
                 {"frame": frame, "box": [_short(value) for value in box], "confidence": confidence}
                 for frame, box, confidence in zip(
-                    subject.frames.tolist(), subject.boxes.tolist(), subject.confidence.tolist(), strict=True
+                    track.frames.tolist(), track.boxes.tolist(), track.confidence.tolist(), strict=True
                 )
             ],
         }
-        for subject in segments.subjects
+        for track in segments.tracks
     ]
-    write_json(path, {"width": width, "height": height, "frames": segments.frame_count, "subjects": subjects})
+    write_json(path, {"width": width, "height": height, "frames": segments.frame_count, "tracks": tracks})
 
 
 def _short(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""COCO JSON: images are frames, annotations are subjects in them, shapes are run lengths or polygons."""
+"""COCO JSON: images are frames, annotations are tracks in them, shapes are run lengths or polygons."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .fields import box_of, dict_of, list_of, number_of, text_of, whole_of
 from .new_files import write_json
 from .outlines import fill, trace
 from .rle import compress, decode, decompress, encode
+from .segments import Segments, check_frame_size
 from .sightings import Sighting, frames_needed, gather
-from .subjects import Segments, check_frame_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .mask import Mask
+    from ..tracks import Mask
 
 __all__ = ["Shape", "is_coco", "parse_coco", "write_coco"]
 
@@ -29,7 +29,7 @@ Shape = Literal["packed", "counts", "polygons"]
 """How masks are written: run lengths as text or as lists, or polygons."""
 
 _TRACK_KEYS = ("track_id", "instance_id", "object_id", "tracking_id")
-"""What the tools that write subjects through time call their number."""
+"""What the tools that write tracks through time call their number."""
 
 
 class _Frames(NamedTuple):
@@ -51,7 +51,7 @@ def parse_coco(content: Any, *, size: tuple[int, int] | None, frame_count: int |
     """Make segments of parsed COCO JSON.
 
     In a data set images are frames in the order of their `frame_index` or, without one, of their ids. In a list of
-    results `image_id` is the frame, counted from 0. A subject through time has a `track_id` (also `instance_id`,
+    results `image_id` is the frame, counted from 0. A track through time has a `track_id` (also `instance_id`,
     `object_id` or `tracking_id`, or one of these among the `attributes`); annotations without it are put together by
     overlap.
 
@@ -80,8 +80,8 @@ def parse_coco(content: Any, *, size: tuple[int, int] | None, frame_count: int |
         labels = _labels(list_of(fields.get("categories", []), "categories"))
         frames = _frames(list_of(fields.get("images"), "images"))
     place = "" if isinstance(content, list) else "annotations"
-    subjects = gather(_sighting(entry, f"{place}[{i}]", frames, labels) for i, entry in enumerate(entries))
-    return Segments(frames.size, max(frames.frame_count, frames_needed(subjects)), subjects)
+    tracks = gather(_sighting(entry, f"{place}[{i}]", frames, labels) for i, entry in enumerate(entries))
+    return Segments(frames.size, max(frames.frame_count, frames_needed(tracks)), tracks)
 
 
 def _labels(categories: list[Any]) -> dict[int, str]:
@@ -198,7 +198,7 @@ def write_coco(path: Path, segments: Segments, shape: Shape = "packed") -> None:
     path : Path
         The file.
     segments : Segments
-        What to write. Levels from 128 on count; a subject without masks has boxes alone.
+        What to write. Levels from 128 on count; a track without masks has boxes alone.
     shape : str
         Of the masks. Polygons run along the edges of pixels; what has holes is written as run lengths all the same.
     """
@@ -207,18 +207,18 @@ def write_coco(path: Path, segments: Segments, shape: Shape = "packed") -> None:
         {"id": frame + 1, "file_name": f"{frame:05d}.png", "frame_index": frame, "height": height, "width": width}
         for frame in range(segments.frame_count)
     ]
-    labels = list(dict.fromkeys(subject.label for subject in segments.subjects))
+    labels = list(dict.fromkeys(track.label for track in segments.tracks))
     annotations: list[dict[str, Any]] = []
     shapes = _Shapes(shape, segments.frame_size)
-    for subject in segments.subjects:
-        category = labels.index(subject.label) + 1
-        rows = zip(subject.frames.tolist(), subject.boxes.tolist(), subject.confidence, subject.masks, strict=True)
+    for track in segments.tracks:
+        category = labels.index(track.label) + 1
+        rows = zip(track.frames.tolist(), track.boxes.tolist(), track.confidence, track.masks, strict=True)
         for frame, (x1, y1, x2, y2), confidence, mask in rows:
             entry = {
                 "id": len(annotations) + 1,
                 "image_id": frame + 1,
                 "category_id": category,
-                "track_id": subject.id,
+                "track_id": track.id,
                 "bbox": [x1, y1, x2 - x1, y2 - y1],
                 "area": (x2 - x1) * (y2 - y1),
                 "iscrowd": 0,

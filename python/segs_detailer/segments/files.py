@@ -15,7 +15,7 @@ from .coco import is_coco, parse_coco, write_coco
 from .mask_video import read_video, write_video
 from .new_files import read_json, read_text
 from .pictures import is_palette, read_davis, read_pictures, write_davis, write_pictures
-from .subjects import Segments, check_frame_size
+from .segments import Segments, check_frame_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ def _read_table(path: Path, size: Size, frame_count: int | None) -> Segments:
     return parse_table(read_text(path), size=size, frame_count=frame_count)
 
 
-_COCO_LOSES = "soft edges of masks (levels from 128 on count), crop regions, subjects that are in no frame"
+_COCO_LOSES = "soft edges of masks (levels from 128 on count), crop regions, tracks that are in no frame"
 _MASKS_LOSE = "confidence, crop regions, boxes (they become the extents of the masks)"
 
 _ALL = (
@@ -74,18 +74,18 @@ _ALL = (
     Format("coco", ".json", _COCO_LOSES, _read_coco, write_coco),
     Format("coco-counts", ".json", _COCO_LOSES, _read_coco, lambda path, value: write_coco(path, value, "counts")),
     Format("coco-polygons", ".json", _COCO_LOSES, _read_coco, lambda path, value: write_coco(path, value, "polygons")),
-    Format("boxes", ".json", "masks, crop regions, subjects that are in no frame", _read_boxes, write_boxes),
+    Format("boxes", ".json", "masks, crop regions, tracks that are in no frame", _read_boxes, write_boxes),
     Format(
         "csv",
         ".csv",
-        "masks, crop regions, subjects that are in no frame, the size of the frames and their number",
+        "masks, crop regions, tracks that are in no frame, the size of the frames and their number",
         _read_table,
         write_table,
     ),
     Format(
         "masks",
         "a folder/, or mask_%05d.png",
-        f"{_MASKS_LOSE}; of a single subject also its id and label",
+        f"{_MASKS_LOSE}; of a single track also its id and label",
         lambda path, *_: read_pictures(path),
         write_pictures,
     ),
@@ -99,7 +99,7 @@ _ALL = (
     Format(
         "video",
         ".mkv, .avi, .mp4, .mov, .webm",
-        f"{_MASKS_LOSE}, ids, labels and which subject is which; all but .mkv and .avi also exact levels",
+        f"{_MASKS_LOSE}, ids, labels and which track is which; all but .mkv and .avi also exact levels",
         lambda path, *_: read_video(path),
         write_video,
     ),
@@ -171,7 +171,7 @@ def write_segments(path: str | Path, segments: Segments, *, format: str | None =
     MissingDependencyError
         Its format needs a package that is not installed.
     InvalidArgumentError, InvalidTypeError
-        Another `format`; what is no `Segments`; too many subjects for the format.
+        Another `format`; what is no `Segments`; too many tracks for the format.
     """
     if not isinstance(segments, Segments):
         raise InvalidTypeError("segments", "Segments (as_segments makes them of other objects)", shown(segments))
@@ -241,5 +241,5 @@ def _json_format(path: Path) -> str:
         return "coco"
     if is_boxes(content):
         return "boxes"
-    expected = "COCO (images and annotations, or results), or boxes (subjects, or objects with frame and box)"
+    expected = "COCO (images and annotations, or results), or boxes (tracks, or objects with frame and box)"
     raise MediaError(f"{path}: expected {expected}, got JSON of neither kind")

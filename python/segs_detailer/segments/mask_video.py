@@ -1,4 +1,4 @@
-"""Mask videos: white is where the subjects are."""
+"""Mask videos: white is where the tracks are."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from ..errors import MediaError
+from ..tracks import Mask, Track
 from ..video import DEFAULT_RATE, open_clip
 from ..video.container_reader import import_av
-from .mask import Mask
 from .new_files import new_file
 from .pictures import full_frame
-from .subjects import Segments, Subject
+from .segments import Segments
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ _NO_COLOUR = 128
 
 
 def read_video(path: Path) -> Segments:
-    """Read a mask video or animation: one subject, by the name of the file.
+    """Read a mask video or animation: one track, by the name of the file.
 
     Of formats that lose nothing all levels are taken; else levels below 8 of 255 are black.
 
@@ -65,12 +65,12 @@ def read_video(path: Path) -> Segments:
         raise MediaError(f"{path}: not one frame of it could be decoded")
     seen = [frame for frame, mask in enumerate(masks) if not mask.empty]
     shown = [masks[frame] for frame in seen]
-    subject = Subject(1, path.stem, seen, [mask.place for mask in shown], 1.0, shown)
-    return Segments(info.size, len(masks), (subject,))
+    track = Track(1, path.stem, seen, [mask.place for mask in shown], 1.0, shown)
+    return Segments(info.size, len(masks), (track,))
 
 
 def write_video(path: Path, segments: Segments) -> None:
-    """Write a mask video, of all subjects together: .mkv and .avi without loss, .mp4, .mov and .webm for any player.
+    """Write a mask video, of all tracks together: .mkv and .avi without loss, .mp4, .mov and .webm for any player.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def _encode(container: OutputContainer, codec: str, segments: Segments) -> None:
     context.height, context.width, context.pix_fmt = height, width, pix_fmt
     context.color_range = _FULL_RANGE
     context.options = _OPTIONS[codec]
-    places = [{frame: i for i, frame in enumerate(subject.frames.tolist())} for subject in segments.subjects]
+    places = [{frame: i for i, frame in enumerate(track.frames.tolist())} for track in segments.tracks]
     for number in range(segments.frame_count):
         frame = av.VideoFrame.from_ndarray(_planes(_union(segments, places, number), pix_fmt), format=pix_fmt)
         frame.pts = number
@@ -126,7 +126,7 @@ def _planes(levels: NDArray[np.uint8], pix_fmt: str) -> NDArray[np.uint8]:
 
 def _union(segments: Segments, places: list[dict[int, int]], frame: int) -> NDArray[np.uint8]:
     levels = np.zeros(segments.frame_size, np.uint8)
-    for subject, own in zip(segments.subjects, places, strict=True):
+    for track, own in zip(segments.tracks, places, strict=True):
         if frame in own:
-            np.maximum(levels, full_frame(segments, subject, own[frame]), out=levels)
+            np.maximum(levels, full_frame(segments, track, own[frame]), out=levels)
     return levels

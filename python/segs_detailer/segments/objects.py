@@ -10,10 +10,10 @@ import numpy as np
 from .._interop import is_tensor
 from ..errors import InvalidArgumentError, InvalidTypeError
 from ..ops._checks import shown, whole_number
-from .mask import Mask
+from ..tracks import Mask
 from .outlines import fill
+from .segments import Segments, check_frame_size
 from .sightings import Sighting, frames_needed, gather
-from .subjects import Segments, check_frame_size
 from .tuples import from_segs, mask_pixels
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def as_segments(
     frame_count : int or None
         Number of frames; None takes what the object says, or ends with the last one named.
     label : str
-        Of subjects that have no name: SAM 2's.
+        Of tracks that have no name: SAM 2's.
 
     Returns
     -------
@@ -218,7 +218,7 @@ def _sighting(
 
 
 def _of_masks(frames: Mapping[Any, Any], size: tuple[int, int] | None, frame_count: int | None, label: str) -> Segments:
-    """Return the subjects of SAM 2's `{frame: {object: mask}}`."""
+    """Return the tracks of SAM 2's `{frame: {object: mask}}`."""
     known = None if size is None else check_frame_size("size", size)
     sightings = []
     for frame, objects in frames.items():
@@ -232,15 +232,15 @@ def _of_masks(frames: Mapping[Any, Any], size: tuple[int, int] | None, frame_cou
             known = known or check_frame_size(place, own)
             if own != known:
                 raise InvalidArgumentError(place, f"shape {known} as given or as the first", f"shape {own}")
-            subject = whole_number(f"object {shown(name)}", name, minimum=0)
+            track = whole_number(f"object {shown(name)}", name, minimum=0)
             shape = Mask.from_pixels(pixels, argument=place)
-            sightings.append(Sighting(number, None, label, subject, mask=shape, place=place))
+            sightings.append(Sighting(number, None, label, track, mask=shape, place=place))
     if known is None:
         raise InvalidArgumentError("size", "(height, width) of the frames, as there is no mask", "None")
-    subjects = gather(sightings)
+    tracks = gather(sightings)
     last = max((int(frame) for frame in frames), default=0) + 1
-    count = max(last, frames_needed(subjects)) if frame_count is None else frame_count
-    return Segments(known, count, subjects)
+    count = max(last, frames_needed(tracks)) if frame_count is None else frame_count
+    return Segments(known, count, tracks)
 
 
 def _one_mask(mask: Any, place: str) -> NDArray[Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .mask import Mask
+from ..tracks import Mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

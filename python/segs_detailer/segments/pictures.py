@@ -1,4 +1,4 @@
-"""Masks as image files: grey pictures, one sequence for each subject, or palette pictures with an index for each."""
+"""Masks as image files: grey pictures, one sequence for each track, or palette pictures with an index for each."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import InvalidArgumentError, MediaError
+from ..tracks import Mask, Track
 from ..video.image_files import IMAGE_SUFFIXES, find_images, is_pattern
-from .mask import Mask
 from .new_files import new_file, new_folder
+from .segments import Segments
 from .sightings import Sighting, gather
-from .subjects import Segments, Subject
 from .tuples import pixel_box
 
 if TYPE_CHECKING:
@@ -37,24 +37,24 @@ _PNG_LEVEL = 1
 
 
 def read_pictures(path: Path) -> Segments:
-    """Read grey masks, white where a subject is.
+    """Read grey masks, white where a track is.
 
     Parameters
     ----------
     path : Path
-        A folder, a numbered name, a wildcard or one picture: one subject, by the name of the folder. A folder of
-        folders: one subject for each, by their names, such as `001_face`.
+        A folder, a numbered name, a wildcard or one picture: one track, by the name of the folder. A folder of
+        folders: one track for each, by their names, such as `001_face`.
 
     Raises
     ------
     MediaError
         A file is missing, damaged, or of another size than the first; a number of the sequence is missing.
     """
-    folders = _subject_folders(path)
+    folders = _track_folders(path)
     if not folders:
         masks, size = _grey_sequence(_sequence(path))
         return Segments(size, len(masks), (_of_masks(1, _name(path), masks),))
-    subjects: list[Subject] = []
+    tracks: list[Track] = []
     sizes, counts = [], []
     for index, folder in enumerate(folders):
         masks, size = _grey_sequence(_sequence(folder))
@@ -64,8 +64,8 @@ def read_pictures(path: Path) -> Segments:
             expected = f"{counts[0]} pictures of {sizes[0][1]}x{sizes[0][0]}, as in {folders[0].name}"
             raise MediaError(f"{folder}: expected {expected}, got {counts[-1]} of {size[1]}x{size[0]}")
         number, label = _folder_name(folder, index)
-        subjects.append(_of_masks(number, label, masks))
-    return Segments(sizes[0], counts[0], tuple(subjects))
+        tracks.append(_of_masks(number, label, masks))
+    return Segments(sizes[0], counts[0], tuple(tracks))
 
 
 def _name(path: Path) -> str:
@@ -74,7 +74,7 @@ def _name(path: Path) -> str:
     return stem or path.parent.name or "mask"
 
 
-def _subject_folders(path: Path) -> list[Path]:
+def _track_folders(path: Path) -> list[Path]:
     """Return the folders in a folder that has no pictures itself."""
     if not path.is_dir() or any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.iterdir()):
         return []
@@ -86,10 +86,10 @@ def _folder_name(folder: Path, index: int) -> tuple[int, str]:
     return (int(found[1]), found[2] or "object") if found else (index + 1, folder.name)
 
 
-def _of_masks(number: int, label: str, masks: Sequence[Mask]) -> Subject:
+def _of_masks(number: int, label: str, masks: Sequence[Mask]) -> Track:
     seen = [frame for frame, mask in enumerate(masks) if not mask.empty]
     shown = [masks[frame] for frame in seen]
-    return Subject(number, label, seen, [mask.place for mask in shown], 1.0, shown)
+    return Track(number, label, seen, [mask.place for mask in shown], 1.0, shown)
 
 
 def _sequence(path: Path) -> tuple[Path, ...]:
@@ -150,8 +150,8 @@ def _grey(image: Image.Image) -> NDArray[Any]:
 
 
 def is_palette(path: Path) -> bool:
-    """Whether the pictures of a sequence have indices of a palette in colours: one for each subject."""
-    if _subject_folders(path):
+    """Whether the pictures of a sequence have indices of a palette in colours: one for each track."""
+    if _track_folders(path):
         return False
     with _opened(find_images(path).files[0]) as image:
         if image.mode != "P":
@@ -162,7 +162,7 @@ def is_palette(path: Path) -> bool:
 
 
 def read_davis(path: Path) -> Segments:
-    """Read pictures whose pixels are numbers of subjects, 0 for none: palette pictures as in DAVIS, or grey ones.
+    """Read pictures whose pixels are numbers of tracks, 0 for none: palette pictures as in DAVIS, or grey ones.
 
     Raises
     ------
@@ -190,36 +190,36 @@ def read_davis(path: Path) -> Segments:
 
 
 def write_pictures(path: Path, segments: Segments) -> None:
-    """Write grey masks: one subject as `path/00000.png`, several as `path/001_label/00000.png`.
+    """Write grey masks: one track as `path/00000.png`, several as `path/001_label/00000.png`.
 
     Parameters
     ----------
     path : Path
-        A folder; for a single subject also a numbered name (`mask_%05d.png`), or one picture for one frame.
+        A folder; for a single track also a numbered name (`mask_%05d.png`), or one picture for one frame.
     segments : Segments
-        What to write: white is 255. A subject without masks is its box.
+        What to write: white is 255. A track without masks is its box.
 
     Raises
     ------
     MediaError
         It cannot be written there.
     """
-    subjects = segments.subjects
-    if not subjects:
-        raise MediaError(f"{path}: expected segments of at least one subject for a mask sequence, got none")
-    if len(subjects) == 1:
-        _write_sequence(path, segments, ((frame, "L") for frame in _levels(segments, subjects[0])))
+    tracks = segments.tracks
+    if not tracks:
+        raise MediaError(f"{path}: expected segments of at least one track for a mask sequence, got none")
+    if len(tracks) == 1:
+        _write_sequence(path, segments, ((frame, "L") for frame in _levels(segments, tracks[0])))
         return
     if is_pattern(path) or path.suffix.lower() in IMAGE_SUFFIXES:
-        raise MediaError(f"{path}: expected a folder for {len(subjects)} subjects (or --format davis), got a file name")
-    names = [f"{subject.id:03d}_{_safe(subject.label)}" for subject in subjects]
+        raise MediaError(f"{path}: expected a folder for {len(tracks)} tracks (or --format davis), got a file name")
+    names = [f"{track.id:03d}_{_safe(track.label)}" for track in tracks]
     for name in names:
         if (path / name).exists():
             raise MediaError(f"{path / name}: is there already: choose another folder")
     with new_folder(path) as place:
-        for name, subject in zip(names, subjects, strict=True):
+        for name, track in zip(names, tracks, strict=True):
             (place / name).mkdir()
-            for frame, levels in enumerate(_levels(segments, subject)):
+            for frame, levels in enumerate(_levels(segments, track)):
                 _save(place / name / f"{frame:05d}.png", Image.fromarray(levels))
 
 
@@ -227,26 +227,26 @@ def _safe(label: str) -> str:
     return re.sub(r"[^\w-]+", "-", label).strip("-") or "object"
 
 
-def full_frame(segments: Segments, subject: Subject, index: int) -> NDArray[np.uint8]:
-    """Return the mask `(H, W)` of a whole frame for the subject's `index`-th sighting."""
+def full_frame(segments: Segments, track: Track, index: int) -> NDArray[np.uint8]:
+    """Return the mask `(H, W)` of a whole frame for the track's `index`-th sighting."""
     levels = np.zeros(segments.frame_size, np.uint8)
-    _shape(segments, subject, index).paint(levels)
+    _shape(segments, track, index).paint(levels)
     return levels
 
 
-def _shape(segments: Segments, subject: Subject, index: int) -> Mask:
+def _shape(segments: Segments, track: Track, index: int) -> Mask:
     """Return a sighting's mask, or its box where it has none."""
-    mask = subject.masks[index]
+    mask = track.masks[index]
     if mask is not None:
         return mask
-    return Mask.filled(pixel_box(subject.boxes[index], segments.frame_size) or (0, 0, 0, 0))
+    return Mask.filled(pixel_box(track.boxes[index], segments.frame_size) or (0, 0, 0, 0))
 
 
-def _levels(segments: Segments, subject: Subject) -> Iterator[NDArray[np.uint8]]:
-    places = {frame: index for index, frame in enumerate(subject.frames.tolist())}
+def _levels(segments: Segments, track: Track) -> Iterator[NDArray[np.uint8]]:
+    places = {frame: index for index, frame in enumerate(track.frames.tolist())}
     for frame in range(segments.frame_count):
         if frame in places:
-            yield full_frame(segments, subject, places[frame])
+            yield full_frame(segments, track, places[frame])
         else:
             yield np.zeros(segments.frame_size, np.uint8)
 
@@ -295,35 +295,35 @@ def _save(path: Path, image: Image.Image) -> None:
 
 
 def write_davis(path: Path, segments: Segments) -> None:
-    """Write palette pictures: the index is the subject's id, or its place where an id is 0 or above 255.
+    """Write palette pictures: the index is the track's id, or its place where an id is 0 or above 255.
 
     Parameters
     ----------
     path : Path
         A folder, a numbered name, or one picture for one frame.
     segments : Segments
-        At most 255 subjects. Levels from 128 on count; where subjects overlap, the later one is seen.
+        At most 255 tracks. Levels from 128 on count; where tracks overlap, the later one is seen.
 
     Raises
     ------
     MediaError
         It cannot be written there.
     InvalidArgumentError
-        Too many subjects.
+        Too many tracks.
     """
-    subjects = segments.subjects
-    if len(subjects) > _MAX_INDEX:
-        raise InvalidArgumentError("subjects", f"at most {_MAX_INDEX} for palette pictures", f"{len(subjects)}")
-    fits = all(1 <= subject.id <= _MAX_INDEX for subject in subjects)
-    indices = [subject.id if fits else place + 1 for place, subject in enumerate(subjects)]
+    tracks = segments.tracks
+    if len(tracks) > _MAX_INDEX:
+        raise InvalidArgumentError("tracks", f"at most {_MAX_INDEX} for palette pictures", f"{len(tracks)}")
+    fits = all(1 <= track.id <= _MAX_INDEX for track in tracks)
+    indices = [track.id if fits else place + 1 for place, track in enumerate(tracks)]
     _write_sequence(path, segments, ((levels, "P") for levels in _indices(segments, indices)))
 
 
 def _indices(segments: Segments, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-    places = [{frame: index for index, frame in enumerate(subject.frames.tolist())} for subject in segments.subjects]
+    places = [{frame: index for index, frame in enumerate(track.frames.tolist())} for track in segments.tracks]
     for frame in range(segments.frame_count):
         levels = np.zeros(segments.frame_size, np.uint8)
-        for number, subject, own in zip(indices, segments.subjects, places, strict=True):
+        for number, track, own in zip(indices, segments.tracks, places, strict=True):
             if frame in own:
-                _shape(segments, subject, own[frame]).paint_index(levels, number)
+                _shape(segments, track, own[frame]).paint_index(levels, number)
         yield levels

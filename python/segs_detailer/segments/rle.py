@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InvalidArgumentError, InvalidTypeError
 from ..ops._checks import shown
-from .mask import Mask
+from ..tracks import Mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""What a file says of one subject in one frame, and how such sightings become subjects."""
+"""What a file says of one track in one frame, and how such sightings become tracks."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..detect.tracks import Detection, associate
 from ..errors import InvalidArgumentError
-from .subjects import MAX_FRAMES, Subject
+from ..tracks import MAX_FRAMES, Detection, Track, associate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .mask import Mask
+    from ..tracks import Mask
 
 __all__ = ["Sighting", "frames_needed", "gather"]
 
 _MAX_GAP = 12
-"""Frames without a detection that a subject without id may be lost for: as for faces."""
+"""Frames without a detection that a track without id may be lost for: as for faces."""
 
 
 class Sighting(NamedTuple):
-    """One subject in one frame.
+    """One track in one frame.
 
     Parameters
     ----------
@@ -51,17 +50,17 @@ class Sighting(NamedTuple):
     place: str = ""
 
 
-def gather(sightings: Iterable[Sighting]) -> tuple[Subject, ...]:
-    """Make subjects of sightings.
+def gather(sightings: Iterable[Sighting]) -> tuple[Track, ...]:
+    """Make tracks of sightings.
 
-    Those with an id belong together by it, whatever their labels: the subject's is the most frequent. Those without
+    Those with an id belong together by it, whatever their labels: the track's is the most frequent. Those without
     are put together by overlap and distance from frame to frame, label by label. What has neither a box nor anything in
     its mask is left out.
 
     Returns
     -------
-    tuple of Subject
-        By id; subjects that had none follow, in the order of their first frames.
+    tuple of Track
+        By id; tracks that had none follow, in the order of their first frames.
 
     Raises
     ------
@@ -80,15 +79,15 @@ def gather(sightings: Iterable[Sighting]) -> tuple[Subject, ...]:
             loose.append(sighting)
         else:
             known.setdefault(sighting.id, []).append(sighting)
-    subjects = [_subject(number, known[number]) for number in sorted(known)]
+    tracks = [_track(number, known[number]) for number in sorted(known)]
     first = max(known, default=0) + 1
-    subjects += [_subject(first + index, group) for index, group in enumerate(_linked(loose))]
-    return tuple(subjects)
+    tracks += [_track(first + index, group) for index, group in enumerate(_linked(loose))]
+    return tuple(tracks)
 
 
-def frames_needed(subjects: Iterable[Subject]) -> int:
-    """Return the number of frames of the shortest clip that could hold some subjects: at least 1."""
-    return max((subject.span[1] for subject in subjects), default=1) or 1
+def frames_needed(tracks: Iterable[Track]) -> int:
+    """Return the number of frames of the shortest clip that could hold some tracks: at least 1."""
+    return max((track.span[1] for track in tracks), default=1) or 1
 
 
 def _box(sighting: Sighting) -> tuple[float, float, float, float]:
@@ -98,13 +97,13 @@ def _box(sighting: Sighting) -> tuple[float, float, float, float]:
     return float(x1), float(y1), float(x2), float(y2)
 
 
-def _subject(number: int, sightings: list[Sighting]) -> Subject:
+def _track(number: int, sightings: list[Sighting]) -> Track:
     ordered = sorted(sightings, key=lambda sighting: sighting.frame)
     for before, after in pairwise(ordered):
         if before.frame == after.frame:
             raise InvalidArgumentError(after.place, "each id once in a frame", f"{number} twice in frame {after.frame}")
     label = Counter(sighting.label for sighting in ordered).most_common(1)[0][0]
-    return Subject(
+    return Track(
         number,
         label,
         [sighting.frame for sighting in ordered],
@@ -115,7 +114,7 @@ def _subject(number: int, sightings: list[Sighting]) -> Subject:
 
 
 def _linked(sightings: list[Sighting]) -> list[list[Sighting]]:
-    """Put sightings without ids together to subjects."""
+    """Put sightings without ids together to tracks."""
     if not sightings:
         return []
     frames: list[list[Detection]] = [[] for _ in range(max(sighting.frame for sighting in sightings) + 1)]

@@ -12,8 +12,8 @@ from ..errors import InvalidArgumentError, InvalidTypeError
 from ..masks import make_crop_region
 from ..ops._checks import shown, whole_number
 from ..segs import COMBINE_LEVEL, SEG, SEGS, Box, check_segs
-from .mask import Mask
-from .subjects import Segments, Subject
+from ..tracks import Mask, Track
+from .segments import Segments
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,17 +22,17 @@ __all__ = ["from_segs", "mask_pixels", "pixel_box", "to_segs"]
 
 
 def to_segs(segments: Segments, *, crop_factor: float = 3.0, dtype: Literal["uint8", "float32"] = "uint8") -> SEGS:
-    """Make one SEG of each subject, with a mask for each frame.
+    """Make one SEG of each track, with a mask for each frame.
 
-    Where a subject has a box and no mask, the mask is full in the box; where it is not seen, it is empty. A subject
+    Where a track has a box and no mask, the mask is full in the box; where it is not seen, it is empty. A track
     that is nowhere in the frame is left out.
 
     Parameters
     ----------
     segments : Segments
-        The subjects.
+        The tracks.
     crop_factor : float
-        Size of the crop region, in sizes of the box around the subject on its whole way. A subject that was made from a
+        Size of the crop region, in sizes of the box around the track on its whole way. A track that was made from a
         SEG keeps that one's crop region.
     dtype : str
         Of the masks: `"uint8"`, 255 is all, a quarter of the memory; `"float32"` in [0, 1], as other nodes expect it.
@@ -50,15 +50,15 @@ def to_segs(segments: Segments, *, crop_factor: float = 3.0, dtype: Literal["uin
     if dtype not in ("uint8", "float32"):
         raise InvalidArgumentError("dtype", "uint8 or float32", shown(dtype))
     segs = []
-    for subject in segments.subjects:
-        regions = _regions(subject, segments.frame_size, crop_factor)
+    for track in segments.tracks:
+        regions = _regions(track, segments.frame_size, crop_factor)
         if regions is None:
             continue
         bbox, crop_region = regions
-        stack = _stack(subject, segments, crop_region)
+        stack = _stack(track, segments, crop_region)
         masks: NDArray[Any] = stack if dtype == "uint8" else stack.astype(np.float32) / np.float32(255)
         mask = masks[0] if segments.frame_count == 1 else masks
-        segs.append(SEG(None, mask, _mean(subject.confidence), crop_region, bbox, subject.label))
+        segs.append(SEG(None, mask, _mean(track.confidence), crop_region, bbox, track.label))
     return segments.frame_size, segs
 
 
@@ -70,13 +70,13 @@ def _mean(confidence: NDArray[np.float64]) -> float:
     return low if low == high else float(confidence.mean())
 
 
-def _regions(subject: Subject, size: tuple[int, int], crop_factor: float) -> tuple[Box, Box] | None:
-    """Return bbox and crop region, or None for a subject that is nowhere in the frame."""
-    if subject.bbox is not None and subject.crop_region is not None:
-        return subject.bbox, subject.crop_region
-    places = [pixel_box(box, size) for box in subject.boxes]
+def _regions(track: Track, size: tuple[int, int], crop_factor: float) -> tuple[Box, Box] | None:
+    """Return bbox and crop region, or None for a track that is nowhere in the frame."""
+    if track.bbox is not None and track.crop_region is not None:
+        return track.bbox, track.crop_region
+    places = [pixel_box(box, size) for box in track.boxes]
     boxes = _union([place for place in places if place is not None])
-    masks = _union([mask.place for mask in subject.masks if mask is not None and not mask.empty])
+    masks = _union([mask.place for mask in track.masks if mask is not None and not mask.empty])
     area = _union([box for box in (boxes, masks) if box is not None])
     if area is None:
         return None
@@ -101,10 +101,10 @@ def pixel_box(box: Any, size: tuple[int, int]) -> Box | None:
     return (left, top, right, bottom) if left < right and top < bottom else None
 
 
-def _stack(subject: Subject, segments: Segments, region: Box) -> NDArray[np.uint8]:
+def _stack(track: Track, segments: Segments, region: Box) -> NDArray[np.uint8]:
     x1, y1, x2, y2 = region
     stack = np.zeros((segments.frame_count, y2 - y1, x2 - x1), np.uint8)
-    for frame, box, mask in zip(subject.frames, subject.boxes, subject.masks, strict=True):
+    for frame, box, mask in zip(track.frames, track.boxes, track.masks, strict=True):
         if mask is not None:
             mask.paint(stack[frame], (x1, y1))
             continue
@@ -116,7 +116,7 @@ def _stack(subject: Subject, segments: Segments, region: Box) -> NDArray[np.uint
 
 
 def from_segs(segs: SEGS, *, frame_count: int | None = None) -> Segments:
-    """Make one subject of each SEG.
+    """Make one track of each SEG.
 
     Parameters
     ----------
@@ -145,11 +145,11 @@ def from_segs(segs: SEGS, *, frame_count: int | None = None) -> Segments:
         count = lengths.pop() if lengths else 1
     else:
         count = whole_number("frame_count", frame_count, minimum=1)
-    subjects = [_subject(item, index, size, count) for index, item in enumerate(items)]
-    return Segments(size, count, tuple(subjects))
+    tracks = [_track(item, index, size, count) for index, item in enumerate(items)]
+    return Segments(size, count, tuple(tracks))
 
 
-def _subject(seg: SEG, index: int, size: tuple[int, int], count: int) -> Subject:
+def _track(seg: SEG, index: int, size: tuple[int, int], count: int) -> Track:
     name = f"segs[1][{index}]"
     if not isinstance(seg.label, str):
         raise InvalidTypeError(f"{name}.label", "text", shown(seg.label))
@@ -162,7 +162,7 @@ def _subject(seg: SEG, index: int, size: tuple[int, int], count: int) -> Subject
         seen = [frame for frame, mask in enumerate(masks) if not mask.empty]
         frames, masks = seen, [masks[frame] for frame in seen]  # type: ignore[assignment]
         boxes = [mask.place for mask in masks]
-    return Subject(index + 1, seg.label, list(frames), boxes, confidence, masks, seg.crop_region, seg.bbox)
+    return Track(index + 1, seg.label, list(frames), boxes, confidence, masks, seg.crop_region, seg.bbox)
 
 
 def _mask_stack(seg: SEG, count: int) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Segments and subjects: what they refuse, and what SEGS make of them and they of SEGS."""
+"""Segments and tracks: what they refuse, and what SEGS make of them and they of SEGS."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from random_segments import arrays, clips
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.masks import masks_to_segs
-from segs_detailer.segments import Mask, Segments, Subject, from_segs, to_segs
+from segs_detailer.segments import Mask, Segments, Track, from_segs, to_segs
 from segs_detailer.segments.sightings import Sighting, gather
 from segs_detailer.segs import SEG, check_segs
 
 BOX = [1, 1, 3, 3]
 
 
-def subject(number=1, frames=(0,), boxes=(BOX,), **more):
-    return Subject(number, "face", list(frames), list(boxes), **more)
+def track(number=1, frames=(0,), boxes=(BOX,), **more):
+    return Track(number, "face", list(frames), list(boxes), **more)
 
 
 # What they hold
 
 
-def test_a_subject_knows_its_span_and_gaps():
-    found = subject(frames=[2, 3, 7], boxes=[BOX] * 3, confidence=[0.5, 1, 1])
+def test_a_track_knows_its_span_and_gaps():
+    found = track(frames=[2, 3, 7], boxes=[BOX] * 3, confidence=[0.5, 1, 1])
     assert (found.span, found.gaps, found.has_masks) == ((2, 8), 3, False)
     assert found.confidence.tolist() == [0.5, 1, 1]
-    assert subject(frames=[], boxes=[]).span == (0, 0)
+    assert track(frames=[], boxes=[]).span == (0, 0)
     assert not found.boxes.flags.writeable
 
 
 @given(clips())
 def test_equal_segments_are_equal(segments):
     parts = [
-        Subject(s.id, s.label, s.frames.tolist(), s.boxes.tolist(), s.confidence.tolist(), s.masks)
-        for s in segments.subjects
+        Track(s.id, s.label, s.frames.tolist(), s.boxes.tolist(), s.confidence.tolist(), s.masks)
+        for s in segments.tracks
     ]
     same = Segments(segments.frame_size, segments.frame_count, tuple(parts))
     assert same == segments
@@ -48,9 +48,9 @@ def test_equal_segments_are_equal(segments):
 
 
 def test_describe():
-    masked = subject(2, masks=[Mask.filled(BOX)])
-    assert Segments((5, 6), 1, (subject(), masked)).describe() == "6x5, 1 frame, 2 subjects (1 with masks)"
-    assert Segments((5, 6), 3).describe() == "6x5, 3 frames, 0 subjects (none with masks)"
+    masked = track(2, masks=[Mask.filled(BOX)])
+    assert Segments((5, 6), 1, (track(), masked)).describe() == "6x5, 1 frame, 2 tracks (1 with masks)"
+    assert Segments((5, 6), 3).describe() == "6x5, 3 frames, 0 tracks (none with masks)"
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_describe():
     [
         ({"number": -1}, InvalidArgumentError, "id: expected a whole number from 0"),
         ({"number": "1"}, InvalidTypeError, "id: expected a whole number"),
-        ({"frames": [1, 1], "boxes": [BOX] * 2}, InvalidArgumentError, "subject 1: frames: .*got 1 after 1"),
+        ({"frames": [1, 1], "boxes": [BOX] * 2}, InvalidArgumentError, "track 1: frames: .*got 1 after 1"),
         ({"frames": [-1]}, InvalidArgumentError, "numbers from 0"),
         ({"frames": [0.5]}, InvalidTypeError, "whole numbers"),
         ({"boxes": [BOX, BOX]}, InvalidArgumentError, r"boxes: expected shape \(1, 4\)"),
@@ -71,14 +71,14 @@ def test_describe():
         ({"masks": []}, InvalidArgumentError, "masks: expected one for each of 1 frames, got 0"),
     ],
 )
-def test_subjects_that_cannot_be(arguments, error, text):
+def test_track_that_cannot_be(arguments, error, text):
     with pytest.raises(error, match=text):
-        subject(**arguments)
+        track(**arguments)
 
 
 def test_labels_are_text():
     with pytest.raises(InvalidTypeError, match="label: expected text, got 3"):
-        Subject(1, 3, [0], [BOX])
+        Track(1, 3, [0], [BOX])
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,10 @@ def test_labels_are_text():
         ((7, 1), InvalidTypeError, r"\(height, width\)"),
         (((4, 4), -1), InvalidArgumentError, "frame_count"),
         (((4, 4), 1 << 23), InvalidArgumentError, "at most 4194304 frames"),
-        (((4, 4), 1, [subject(), subject()]), InvalidArgumentError, "got 1 twice"),
-        (((4, 4), 1, ["face"]), InvalidTypeError, "a sequence of Subject"),
-        (((4, 4), 1, [subject(frames=[1])]), InvalidArgumentError, "numbers below 1, the number of frames, got 1"),
-        (((2, 2), 1, [subject(masks=[Mask.filled(BOX)])]), InvalidArgumentError, "mask of frame 0: .*2x2 pixels"),
+        (((4, 4), 1, [track(), track()]), InvalidArgumentError, "got 1 twice"),
+        (((4, 4), 1, ["face"]), InvalidTypeError, "a sequence of Track"),
+        (((4, 4), 1, [track(frames=[1])]), InvalidArgumentError, "numbers below 1, the number of frames, got 1"),
+        (((2, 2), 1, [track(masks=[Mask.filled(BOX)])]), InvalidArgumentError, "mask of frame 0: .*2x2 pixels"),
     ],
 )
 def test_segments_that_cannot_be(arguments, error, text):
@@ -140,10 +140,10 @@ def test_one_id_twice_in_a_frame_is_refused():
 # To SEGS
 
 
-def test_each_subject_is_a_seg_with_a_mask_for_each_frame():
+def test_each_track_is_a_seg_with_a_mask_for_each_frame():
     masks = [Mask.filled((10, 10, 14, 12)), None]
     boxes = [[10, 10, 14, 12], [20.5, 10.2, 24, 14]]
-    segments = Segments((60, 80), 3, (Subject(4, "face", [0, 2], boxes, [0.5, 1.0], masks),))
+    segments = Segments((60, 80), 3, (Track(4, "face", [0, 2], boxes, [0.5, 1.0], masks),))
     size, (seg,) = check_segs(to_segs(segments, crop_factor=2))
     assert size == (60, 80)
     assert (seg.bbox, seg.label, seg.confidence) == ((10, 10, 24, 14), "face", 0.75)
@@ -160,25 +160,25 @@ def test_each_subject_is_a_seg_with_a_mask_for_each_frame():
 
 def test_masks_are_floats_for_other_nodes_and_single_for_one_frame():
     pixels = np.array([[51, 255]], np.uint8)
-    segments = Segments((9, 9), 1, (subject(boxes=[[2, 2, 4, 3]], masks=[Mask.from_pixels(pixels, (2, 2))]),))
+    segments = Segments((9, 9), 1, (track(boxes=[[2, 2, 4, 3]], masks=[Mask.from_pixels(pixels, (2, 2))]),))
     (seg,) = to_segs(segments, crop_factor=1, dtype="float32")[1]
     assert seg.cropped_mask.dtype == np.float32
     assert np.array_equal(seg.cropped_mask, np.float32([[0.2, 1.0]]))
 
 
 def test_the_crop_holds_masks_that_pass_their_box():
-    segments = Segments((40, 40), 1, (subject(boxes=[[18, 18, 20, 20]], masks=[Mask.filled((5, 5, 35, 35))]),))
+    segments = Segments((40, 40), 1, (track(boxes=[[18, 18, 20, 20]], masks=[Mask.filled((5, 5, 35, 35))]),))
     (seg,) = to_segs(segments, crop_factor=1)[1]
     assert (seg.bbox, seg.crop_region) == ((18, 18, 20, 20), (5, 5, 35, 35))
 
 
-def test_subjects_nowhere_in_the_frame_are_left_out():
-    nowhere = [subject(boxes=[[50, 50, 60, 60]]), subject(2, frames=[], boxes=[]), subject(3, boxes=[[1, 1, 1, 1]])]
+def test_track_nowhere_in_the_frame_are_left_out():
+    nowhere = [track(boxes=[[50, 50, 60, 60]]), track(2, frames=[], boxes=[]), track(3, boxes=[[1, 1, 1, 1]])]
     assert to_segs(Segments((9, 9), 1, nowhere)) == ((9, 9), [])
 
 
 def test_settings_of_to_segs_are_checked():
-    segments = Segments((9, 9), 1, (subject(),))
+    segments = Segments((9, 9), 1, (track(),))
     with pytest.raises(InvalidArgumentError, match="crop_factor"):
         to_segs(segments, crop_factor=0.5)
     with pytest.raises(InvalidArgumentError, match="dtype: expected uint8 or float32"):
@@ -225,7 +225,7 @@ def test_tensors_and_foreign_tuples():
         bbox=[3, 4, 5, 5],
         label="A",
     )
-    (found,) = from_segs(((9, 9), [seg])).subjects
+    (found,) = from_segs(((9, 9), [seg])).tracks
     assert found.frames.tolist() == [0, 2]
     assert found.boxes.tolist() == [[4, 4, 5, 5], [3, 4, 5, 5]]
     assert found.masks[1].pixels().tolist() == [[128, 128]]
@@ -235,7 +235,7 @@ def test_tensors_and_foreign_tuples():
 def test_a_seg_without_mask_is_all_of_its_crop_region():
     segs = ((9, 9), [SEG(None, None, None, (2, 2, 6, 6), (3, 3, 5, 5), "A")])
     segments = from_segs(segs, frame_count=2)
-    (found,) = segments.subjects
+    (found,) = segments.tracks
     assert found.masks == (Mask.filled((2, 2, 6, 6)),) * 2
     assert found.boxes.tolist() == [[3, 3, 5, 5]] * 2
     assert to_segs(segments)[1][0].cropped_mask.min() == 255
@@ -245,7 +245,7 @@ def test_stacks_of_another_length_are_combined_as_the_detailer_does():
     stack = np.zeros((3, 2, 2), np.float32)
     stack[1, 0, 0], stack[2, 0, 1] = 0.11, 0.09
     segs = ((9, 9), [SEG(None, stack, 1.0, (2, 2, 4, 4), (2, 2, 4, 4), "A")])
-    (found,) = from_segs(segs, frame_count=2).subjects
+    (found,) = from_segs(segs, frame_count=2).tracks
     assert found.masks == (Mask.filled((2, 2, 3, 3)),) * 2
 
 
@@ -254,7 +254,7 @@ def test_masks_to_segs_and_back():
     masks[0, 5:25, 5:25] = masks[1, 10:30, 9:29] = 200
     segments = from_segs(masks_to_segs(masks, crop_factor=1.5))
     assert segments.frame_count == 2
-    (found,) = segments.subjects
+    (found,) = segments.tracks
     assert found.boxes.tolist() == [[5, 5, 25, 25], [9, 10, 29, 30]]
     assert found.masks[0].pixels().max() == 200
 

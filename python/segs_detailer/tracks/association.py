@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Box", "Detection", "Track", "associate", "overlap", "suppress"]
+__all__ = ["Box", "Chain", "Detection", "associate", "overlap", "suppress"]
 
 Box: TypeAlias = tuple[float, float, float, float]
 """`(x1, y1, x2, y2)` in pixels of the frame, not rounded."""
@@ -49,7 +49,7 @@ class Detection:
 
 
 @dataclass(slots=True)
-class Track:
+class Chain:
     """One subject through one shot.
 
     Parameters
@@ -140,7 +140,7 @@ def suppress(detections: Sequence[Detection], *, most: float = 0.3) -> list[Dete
     return kept
 
 
-def _affinity(track: Track, detection: Detection) -> float:
+def _affinity(track: Chain, detection: Detection) -> float:
     """How well a detection continues a track: their overlap, or a little where it is near and of like size."""
     last = track.detections[-1].box
     shared = overlap(last, detection.box)
@@ -161,7 +161,7 @@ def associate(
     *,
     max_gap: int,
     min_overlap: float = 0.15,
-) -> list[Track]:
+) -> list[Chain]:
     """Put the detections of all frames together to tracks: the best overlapping pairs first, never across a cut.
 
     Parameters
@@ -178,14 +178,14 @@ def associate(
 
     Returns
     -------
-    list of Track
+    list of Chain
         In the order of their first frames.
     """
     count = len(detections)
     bounds = [*shots, count] if shots else [0, count]
-    done: list[Track] = []
+    done: list[Chain] = []
     for start, stop in pairwise(bounds):
-        active: list[Track] = []
+        active: list[Chain] = []
         for frame in range(start, stop):
             active = [track for track in active if frame - track.frames[-1] <= max_gap + 1]
             pairs = sorted(
@@ -207,7 +207,7 @@ def associate(
                 used.add(d)
             for d, detection in enumerate(detections[frame]):
                 if d not in used:
-                    track = Track(label=detection.label, shot=(start, stop))
+                    track = Chain(label=detection.label, shot=(start, stop))
                     track.add(frame, detection)
                     active.append(track)
                     done.append(track)

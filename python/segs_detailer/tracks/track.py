@@ -1,4 +1,4 @@
-"""Segments: the subjects of a clip through time, whatever they were read from."""
+"""A track: one subject through time."""
 
 from __future__ import annotations
 
@@ -16,17 +16,14 @@ if TYPE_CHECKING:
     from ..segs import Box
     from .mask import Mask
 
-__all__ = ["MAX_FRAMES", "MAX_PIXELS", "Segments", "Subject", "check_frame_size"]
-
-MAX_PIXELS = 1 << 28
-"""Largest frame, in pixels: 16384x16384. A damaged file that names more would ask for all the memory."""
+__all__ = ["MAX_FRAMES", "Track"]
 
 MAX_FRAMES = 1 << 22
 """Longest clip, in frames: two days at 24 per second."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Subject:
+class Track:
     """One subject through time: where it is in each of its frames. Frames that are not named are gaps.
 
     Parameters
@@ -72,7 +69,7 @@ class Subject:
         crop_region: Box | None = None,
         bbox: Box | None = None,
     ) -> None:
-        name = f"subject {shown(id)}"
+        name = f"track {shown(id)}"
         whole_number("id", id, minimum=0)
         if not isinstance(label, str):
             raise InvalidTypeError(f"{name}: label", "text", shown(label))
@@ -93,7 +90,7 @@ class Subject:
         for array in (places, corners, scores):
             array.setflags(write=False)
         values = (int(id), label, places, corners, scores, shapes, crop_region, bbox)
-        for field, value in zip(Subject.__slots__, values, strict=True):
+        for field, value in zip(Track.__slots__, values, strict=True):
             object.__setattr__(self, field, value)
 
     @property
@@ -113,7 +110,7 @@ class Subject:
         return end - first - len(self.frames)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Subject):
+        if not isinstance(other, Track):
             return NotImplemented
         return (
             (self.id, self.label, self.crop_region, self.bbox) == (other.id, other.label, other.crop_region, other.bbox)
@@ -125,73 +122,6 @@ class Subject:
 
     def __hash__(self) -> int:
         return hash((self.id, self.label, self.frames.tobytes()))
-
-
-@dataclass(frozen=True, slots=True)
-class Segments:
-    """The subjects of a clip.
-
-    Parameters
-    ----------
-    frame_size : (int, int)
-        Height and width of the frames in pixels.
-    frame_count : int
-        Number of frames. Segments of one frame serve for all frames of a clip.
-    subjects : sequence of Subject
-        The subjects; no two have the same id.
-
-    Raises
-    ------
-    InvalidArgumentError, InvalidTypeError
-        Arguments that cannot be used: a mask outside the frame, a frame after the last.
-    """
-
-    frame_size: tuple[int, int]
-    frame_count: int
-    subjects: tuple[Subject, ...] = ()
-
-    def __post_init__(self) -> None:
-        size = check_frame_size("frame_size", self.frame_size)
-        count = whole_number("frame_count", self.frame_count, minimum=0)
-        if count > MAX_FRAMES:
-            raise InvalidArgumentError("frame_count", f"at most {MAX_FRAMES} frames", f"{count}")
-        subjects = tuple(self.subjects)
-        seen: set[int] = set()
-        for subject in subjects:
-            if not isinstance(subject, Subject):
-                raise InvalidTypeError("subjects", "a sequence of Subject", shown(subject))
-            if subject.id in seen:
-                raise InvalidArgumentError("subjects", "ids of which no two are the same", f"{subject.id} twice")
-            seen.add(subject.id)
-            _check_fit(subject, size, count)
-        for field, value in (("frame_size", size), ("frame_count", count), ("subjects", subjects)):
-            object.__setattr__(self, field, value)
-
-    def describe(self) -> str:
-        """One line, such as `1920x1080, 300 frames, 3 subjects (2 with masks)`."""
-        height, width = self.frame_size
-        frames = "1 frame" if self.frame_count == 1 else f"{self.frame_count} frames"
-        subjects = "1 subject" if len(self.subjects) == 1 else f"{len(self.subjects)} subjects"
-        masked = sum(subject.has_masks for subject in self.subjects)
-        return f"{width}x{height}, {frames}, {subjects} ({masked or 'none'} with masks)"
-
-
-def check_frame_size(argument: str, size: Any) -> tuple[int, int]:
-    """Return height and width of a frame, at least one pixel each and not beyond `MAX_PIXELS`.
-
-    Raises
-    ------
-    InvalidArgumentError, InvalidTypeError
-        They cannot be used.
-    """
-    try:
-        height, width = size
-    except (TypeError, ValueError):
-        raise InvalidTypeError(argument, "(height, width)", shown(size)) from None
-    rows, columns = whole_number(argument, height, minimum=1), whole_number(argument, width, minimum=1)
-    if rows * columns > MAX_PIXELS:
-        raise InvalidArgumentError(argument, f"frames of at most {MAX_PIXELS} pixels", f"{columns}x{rows}")
-    return rows, columns
 
 
 def _frame_numbers(frames: Any, name: str) -> NDArray[np.int64]:
@@ -227,18 +157,3 @@ def _check_boxes(boxes: NDArray[np.float64], frames: NDArray[np.int64], name: st
         expected = f"(x1, y1, x2, y2) with x1 <= x2, y1 <= y2 and |coordinate| <= {MAX_COORDINATE}"
         got = f"{tuple(boxes[index].tolist())}"
         raise InvalidArgumentError(f"{name}: box of frame {frames[index]}", expected, got)
-
-
-def _check_fit(subject: Subject, size: tuple[int, int], count: int) -> None:
-    name = f"subject {subject.id}"
-    end = subject.span[1]
-    if end > count:
-        raise InvalidArgumentError(f"{name}: frames", f"numbers below {count}, the number of frames", f"{end - 1}")
-    height, width = size
-    for frame, mask in zip(subject.frames, subject.masks, strict=True):
-        if mask is None:
-            continue
-        x1, y1, x2, y2 = mask.place
-        if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
-            expected = f"a place in the frame of {width}x{height} pixels"
-            raise InvalidArgumentError(f"{name}: mask of frame {frame}", expected, f"{mask.place}")
