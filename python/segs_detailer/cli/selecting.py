@@ -120,7 +120,7 @@ class SegmentChooser:
         if self._faces is not None:
             return "no face was found: lower --min-share or --min-face, or name the place with --bbox or --mask"
         if self._args.mask is None:
-            return f"{self._args.segs}: holds no subject that is in the frame"
+            return f"{self._args.segs}: holds no track that is in the frame"
         return f"{self._args.mask}: nothing in it is white and larger than --drop-size {self._args.drop_size}"
 
 
