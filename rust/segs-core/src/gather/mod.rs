@@ -2,7 +2,7 @@
 
 use crate::copy::{copy_row, finish_stream, streams};
 use crate::error::{Error, Result};
-use crate::parallel::{Interrupted, for_each};
+use crate::parallel::{Interrupted, for_each_band};
 use crate::pixel::Pixel;
 use crate::region::Regions;
 use crate::view::{Frames, FramesMut};
@@ -40,7 +40,7 @@ pub fn crop_frames<T: Pixel>(
     }
     let bytes = to.len() * size_of::<T>();
     let stream = streams(bytes);
-    for_each(out.all_bands(BAND_ROWS), 2 * bytes, interrupted, |band| {
+    for_each_band(out, BAND_ROWS, 2 * bytes, interrupted, |band| {
         let region = regions.get(band.frame);
         for (i, row) in band.data.chunks_exact_mut(to.row_len()).enumerate() {
             let y = region.y1() + (band.y + i) as i64;

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
+use crate::pixel::Pixel;
+use crate::view::{Band, FramesMut};
 
 use team::run_with_helpers;
 
@@ -27,6 +29,10 @@ const DEFAULT_MAX_THREADS: usize = 8;
 
 /// No request is granted more: a mistyped number must not exhaust the system's threads.
 pub const MAX_THREADS: usize = 256;
+
+/// Jobs that the rows of a copy are shared out in, for each thread: few, so that threads stay apart, and enough for
+/// them to end at about the same time.
+const SHARES_PER_THREAD: usize = 4;
 
 /// Environment variables that set the number of threads, in order of precedence.
 const THREAD_VARIABLES: [&str; 3] = ["SEGS_DETAILER_NUM_THREADS", "RAYON_NUM_THREADS", "OMP_NUM_THREADS"];
@@ -166,6 +172,25 @@ pub(crate) fn for_each_long<J: Send>(
         None => lead(),
     }
     if stop.into_inner() { Err(Error::Interrupted) } else { Ok(()) }
+}
+
+/// Runs `work` on every band of rows, for kernels that do little but move memory: each thread works on bands that follow
+/// each other. See [`for_each`].
+pub(crate) fn for_each_band<T: Pixel>(
+    out: FramesMut<'_, T>,
+    band_rows: usize,
+    bytes: usize,
+    interrupted: Interrupted<'_>,
+    work: impl Fn(Band<'_, T>) + Sync,
+) -> Result<()> {
+    for_each_long(out.shares(band_rows, SHARES_PER_THREAD * num_threads()), bytes, interrupted, |share, brake| {
+        for band in share {
+            work(band);
+            if brake.stops() {
+                return;
+            }
+        }
+    })
 }
 
 struct OwnedPool {

@@ -8,7 +8,7 @@
 mod blend;
 
 use crate::error::{Error, Result};
-use crate::parallel::{Interrupted, for_each};
+use crate::parallel::{Interrupted, for_each, for_each_band};
 use crate::pixel::Pixel;
 use crate::region::{Clip, Regions};
 use crate::view::{Frames, FramesMut, Shape};
@@ -104,7 +104,7 @@ pub fn copy_paste<T: Pixel>(
     }
     let layout = patch.check(shape)?;
     let bytes = patch.bytes(shape).saturating_add(2 * shape.len() * size_of::<T>());
-    for_each(out.all_bands(BAND_ROWS), bytes, interrupted, |band| {
+    for_each_band(out, BAND_ROWS, bytes, interrupted, |band| {
         let clip = patch.regions.get(band.frame).clip(shape.width, shape.height);
         for (i, row) in band.data.chunks_exact_mut(shape.row_len()).enumerate() {
             let y = band.y + i;
