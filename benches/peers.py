@@ -69,6 +69,20 @@ def crop_moving(frames: Tensor, regions: Sequence[Region]) -> Tensor:
     return torch.stack([frame[y1:y2, x1:x2] for frame, (x1, y1, x2, y2) in zip(frames, regions, strict=True)])
 
 
+def crop_between_pixels_opencv(interpolation: int) -> Callable[[Tensor, NDArray[np.float64], Tensor], Tensor]:
+    """`cv2.warpAffine` of each frame, shifted by the place of its region."""
+
+    def crop(frames: Tensor, regions: NDArray[np.float64], out: Tensor) -> Tensor:
+        size = (out.shape[2], out.shape[1])
+        flags = interpolation | cv2.WARP_INVERSE_MAP
+        for frame, region, target in zip(frames.numpy(), regions, out.numpy(), strict=True):
+            shift = np.array([[1, 0, region[0]], [0, 1, region[1]]])
+            cv2.warpAffine(frame, shift, size, dst=target, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return out
+
+    return crop
+
+
 # Resizing frames
 
 
