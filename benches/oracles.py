@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bilinear", "blend", "cropped", "feathered", "lanczos"]
+__all__ = ["bilinear", "blend", "cropped", "feathered", "lanczos", "on_pixels"]
 
 Array = NDArray[np.float64]
 
@@ -28,6 +28,19 @@ def cropped(frames: NDArray[np.float32], regions: NDArray[np.float64]) -> Array:
         places = regions[:, 0 if axis == 2 else 1]
         crops = np.concatenate([_cut(crops[i : i + 1], axis, size, float(place)) for i, place in enumerate(places)])
     return np.clip(crops, 0, 1)
+
+
+def on_pixels(crop: NDArray[np.float32], mask: NDArray[np.float32], part: Array) -> tuple[Array, Array]:
+    """A crop (h, w, C) and its mask that lie by `part` of a pixel (x, y) right of and below pixels, on these."""
+    height, width = mask.shape
+    place = 4 - part
+    padded = np.pad(crop, ((4, 4), (4, 4), (0, 0)), mode="edge")[None]
+    crops = cropped(padded, np.array([[*place, place[0] + width + 1, place[1] + height + 1]]))
+    weight = np.pad(mask.astype(np.float64), 1)
+    for axis, share in ((0, part[1]), (1, part[0])):
+        before = np.take(weight, np.arange(weight.shape[axis] - 1), axis)
+        weight = share * before + (1 - share) * np.take(weight, np.arange(1, weight.shape[axis]), axis)
+    return crops[0], weight
 
 
 def _cut(frames: Array, axis: int, size: int, place: float) -> Array:

@@ -282,6 +282,23 @@ def paste_uint8_(frames: Tensor, crops: Tensor, mask: Tensor, region: Region) ->
     return frames
 
 
+def paste_between_pixels_opencv_(interpolation: int) -> Callable[[Tensor, Tensor, Tensor, NDArray[np.float64]], Tensor]:
+    """Crop and mask brought onto the pixels by `cv2.warpAffine`, then `lerp_`, frame by frame."""
+
+    def paste(frames: Tensor, crops: Tensor, mask: Tensor, regions: NDArray[np.float64]) -> Tensor:
+        size = (crops.shape[2] + 1, crops.shape[1] + 1)
+        for frame, crop, region in zip(frames, crops.numpy(), regions, strict=True):
+            x, y = np.floor(region[:2])
+            back = np.array([[1, 0, region[0] - x], [0, 1, region[1] - y]])
+            moved = cv2.warpAffine(crop, back, size, flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
+            weight = cv2.warpAffine(mask.numpy(), back, size, flags=cv2.INTER_LINEAR)
+            place = frame[int(y) : int(y) + size[1], int(x) : int(x) + size[0]]
+            place.lerp_(torch.from_numpy(moved), torch.from_numpy(weight)[..., None])
+        return frames
+
+    return paste
+
+
 # Whole nodes
 
 
