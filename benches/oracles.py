@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bilinear", "blend", "feathered", "lanczos"]
+__all__ = ["bilinear", "blend", "cropped", "feathered", "lanczos", "on_pixels"]
 
 Array = NDArray[np.float64]
 
@@ -18,6 +18,39 @@ def blend(frames: NDArray[np.float32], crops: NDArray[np.float32], mask: NDArray
     """`(1 - m) * frame + m * crop` of regions (B, h, w, C) with a mask (h, w) or (B, h, w)."""
     weight = mask.astype(np.float64)[..., None]
     return (1 - weight) * frames.astype(np.float64) + weight * crops.astype(np.float64)
+
+
+def cropped(frames: NDArray[np.float32], regions: NDArray[np.float64]) -> Array:
+    """A region of each frame, well inside it and at a place between pixels, by Lanczos-3 along each axis."""
+    crops = frames.astype(np.float64)
+    height, width = (regions[0, 2:] - regions[0, :2]).round().astype(int)[::-1]
+    for axis, size in ((1, height), (2, width)):
+        places = regions[:, 0 if axis == 2 else 1]
+        crops = np.concatenate([_cut(crops[i : i + 1], axis, size, float(place)) for i, place in enumerate(places)])
+    return np.clip(crops, 0, 1)
+
+
+def on_pixels(crop: NDArray[np.float32], mask: NDArray[np.float32], part: Array) -> tuple[Array, Array]:
+    """A crop (h, w, C) and its mask that lie by `part` of a pixel (x, y) right of and below pixels, on these."""
+    height, width = mask.shape
+    place = 4 - part
+    padded = np.pad(crop, ((4, 4), (4, 4), (0, 0)), mode="edge")[None]
+    crops = cropped(padded, np.array([[*place, place[0] + width + 1, place[1] + height + 1]]))
+    weight = np.pad(mask.astype(np.float64), 1)
+    for axis, share in ((0, part[1]), (1, part[0])):
+        before = np.take(weight, np.arange(weight.shape[axis] - 1), axis)
+        weight = share * before + (1 - share) * np.take(weight, np.arange(1, weight.shape[axis]), axis)
+    return crops[0], weight
+
+
+def _cut(frames: Array, axis: int, size: int, place: float) -> Array:
+    start = int(np.floor(place))
+    distance = np.arange(-2, 4) - (place - start)
+    taps = np.sinc(distance) * np.sinc(distance / LANCZOS_SUPPORT)
+    taps /= taps.sum()
+    windows = (np.take(frames, np.arange(start + shift, start + shift + size), axis) for shift in range(-2, 4))
+    total: Array = sum(tap * window for tap, window in zip(taps, windows, strict=True))
+    return total
 
 
 def feathered(mask: NDArray[np.float32], feather: int) -> Array:

@@ -69,6 +69,20 @@ def crop_moving(frames: Tensor, regions: Sequence[Region]) -> Tensor:
     return torch.stack([frame[y1:y2, x1:x2] for frame, (x1, y1, x2, y2) in zip(frames, regions, strict=True)])
 
 
+def crop_between_pixels_opencv(interpolation: int) -> Callable[[Tensor, NDArray[np.float64], Tensor], Tensor]:
+    """`cv2.warpAffine` of each frame, shifted by the place of its region."""
+
+    def crop(frames: Tensor, regions: NDArray[np.float64], out: Tensor) -> Tensor:
+        size = (out.shape[2], out.shape[1])
+        flags = interpolation | cv2.WARP_INVERSE_MAP
+        for frame, region, target in zip(frames.numpy(), regions, out.numpy(), strict=True):
+            shift = np.array([[1, 0, region[0]], [0, 1, region[1]]])
+            cv2.warpAffine(frame, shift, size, dst=target, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return out
+
+    return crop
+
+
 # Resizing frames
 
 
@@ -266,6 +280,23 @@ def paste_uint8_(frames: Tensor, crops: Tensor, mask: Tensor, region: Region) ->
     place = frames[:, y1:y2, x1:x2]
     place.copy_(torch.lerp(place.float(), crops.float(), mask[..., None]).round_())
     return frames
+
+
+def paste_between_pixels_opencv_(interpolation: int) -> Callable[[Tensor, Tensor, Tensor, NDArray[np.float64]], Tensor]:
+    """Crop and mask brought onto the pixels by `cv2.warpAffine`, then `lerp_`, frame by frame."""
+
+    def paste(frames: Tensor, crops: Tensor, mask: Tensor, regions: NDArray[np.float64]) -> Tensor:
+        size = (crops.shape[2] + 1, crops.shape[1] + 1)
+        for frame, crop, region in zip(frames, crops.numpy(), regions, strict=True):
+            x, y = np.floor(region[:2])
+            back = np.array([[1, 0, region[0] - x], [0, 1, region[1] - y]])
+            moved = cv2.warpAffine(crop, back, size, flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
+            weight = cv2.warpAffine(mask.numpy(), back, size, flags=cv2.INTER_LINEAR)
+            place = frame[int(y) : int(y) + size[1], int(x) : int(x) + size[0]]
+            place.lerp_(torch.from_numpy(moved), torch.from_numpy(weight)[..., None])
+        return frames
+
+    return paste
 
 
 # Whole nodes

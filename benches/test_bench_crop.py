@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
+import oracles
 import peers
 from contest import OURS, Contest, Way, Work, compare
 from segs_detailer.ops import crop_frames
@@ -12,6 +15,8 @@ from workloads import Region, centred_region
 
 AREA = "Crops"
 SIDE = 384
+LANCZOS_4 = "A filter of eight taps along each axis; ours has six."
+LOWER_QUALITY = "A shorter filter: softer results."
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +62,32 @@ def test_crop_moving_region(contest: Contest, way: Way, threads: str, long_clip:
     work = Work(AREA, f"`crop_frames` {len(long_clip)} x {SIDE} x {SIDE}, a region per frame", 2 * expected.nbytes)
     result = contest(work, way, threads, lambda: way.run(long_clip, regions))
     assert torch.equal(result, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8], ids=["float32", "uint8"])
+@compare(
+    Way(OURS, lambda frames, regions, out: crop_frames(frames, regions, out=out)),
+    Way("OpenCV warpAffine, Lanczos-4", peers.crop_between_pixels_opencv(cv2.INTER_LANCZOS4), goal=3, note=LANCZOS_4),
+    Way("OpenCV warpAffine, cubic", peers.crop_between_pixels_opencv(cv2.INTER_CUBIC), goal=1, note=LOWER_QUALITY),
+    Way("OpenCV warpAffine, linear", peers.crop_between_pixels_opencv(cv2.INTER_LINEAR), note=LOWER_QUALITY),
+)
+def test_crop_between_pixels(contest: Contest, way: Way, threads: str, dtype, long_clip: torch.Tensor, region: Region):
+    clip = long_clip[:16]
+    frames = (clip * 255).round().to(torch.uint8) if dtype == torch.uint8 else clip
+    # Whole 32nds of a pixel, as OpenCV's tables have them.
+    moves = np.arange(len(frames))[:, None] * (43 / 32, -13 / 32, 43 / 32, -13 / 32)
+    regions = np.array(region) + 9 / 32 + moves
+    out = torch.zeros((len(frames), SIDE, SIDE, 3), dtype=dtype)
+    name = str(dtype).removeprefix("torch.")
+    work = Work(
+        AREA, f"`crop_frames` {len(frames)} x {SIDE} x {SIDE} {name}, between pixels, `out=` in use", 2 * out.nbytes
+    )
+    result = contest(work, way, threads, lambda: way.run(frames, regions, out))
+    full = 255 if dtype == torch.uint8 else 1
+    expected = oracles.cropped(frames[:2].numpy() / full, regions[:2]) * full
+    # Other filters of neighbouring taps are close on soft pictures; ours is the definition.
+    tolerance = 0.1 if way.label != OURS else 1e-5 if full == 1 else 0.501 / 255
+    np.testing.assert_allclose(result[:2].numpy(), expected, atol=tolerance * full)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.uint8], ids=["float16", "uint8"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -94,6 +95,37 @@ def test_paste_float16(contest: Contest, way: Way, threads: str, long_clip, crop
     title = f"`paste_` {len(frames)} x {SIDE} x {SIDE} float16, one mask (noise)"
     # Two units in the last place of float16 below 1: the mask and the result are rounded.
     measure(contest, title, way, threads, frames, small, mask, region, 2**-10)
+
+
+@compare(
+    Way(OURS, paste_),
+    Way("OpenCV warpAffine (Lanczos-4), lerp_", peers.paste_between_pixels_opencv_(cv2.INTER_LANCZOS4), goal=3),
+    Way("OpenCV warpAffine (cubic), lerp_", peers.paste_between_pixels_opencv_(cv2.INTER_CUBIC), goal=1),
+)
+def test_paste_between_pixels(contest: Contest, way: Way, threads: str, long_clip, crops, region):
+    frames, small = long_clip[:16], crops[:16]
+    mask = torch.from_numpy(feather_mask(ellipse_mask(SIDE, SIDE), 5))
+    # Whole 32nds of a pixel, as OpenCV's tables have them.
+    moves = np.arange(len(frames))[:, None] * (43 / 32, -13 / 32, 43 / 32, -13 / 32)
+    regions = np.array(region) + 9 / 32 + moves
+    original = frames.clone()
+    title = f"`paste_` {len(frames)} x {SIDE} x {SIDE}, between pixels, one mask (feathered ellipse)"
+    work = Work(AREA, title, 3 * small.nbytes + len(frames) * mask.nbytes)
+    try:
+        contest(work, way, threads, lambda: way.run(frames, small, mask, regions))
+        frames.copy_(original)
+        way.run(frames, small, mask, regions)
+        corners = np.floor(regions).astype(int)
+        for index, (x, y, *_) in enumerate(corners[:2]):
+            part = regions[index, :2] - (x, y)
+            box = (slice(y, y + SIDE + 1), slice(x, x + SIDE + 1))
+            moved, weight = oracles.on_pixels(small[index].numpy(), mask.numpy(), part)
+            expected = oracles.blend(original[index][box].numpy(), moved, weight)
+            # Other filters are close on soft pictures; ours is the definition.
+            tolerance = 1e-5 if way.label == OURS else 0.1
+            assert np.abs(frames[index][box].numpy() - expected).max() <= tolerance
+    finally:
+        frames.copy_(original)
 
 
 @compare(Way(OURS, paste_), Way("torch lerp by float32, rounded", peers.paste_uint8_, goal=1))

@@ -61,8 +61,19 @@ def paste_in_place(dtype):
     return ops.paste_(pixels(1, FRAMES, dtype).copy(), *patch(dtype)[1:], alpha=0.9)
 
 
+def crop_between_pixels(dtype):
+    return ops.crop_frames(pixels(1, FRAMES, dtype), np.array(REGION) + 0.375)
+
+
+def paste_between_pixels(dtype):
+    frames, crops, mask, region = patch(dtype)
+    return ops.paste(frames, crops, mask, np.array(region) + 0.625, alpha=0.9)
+
+
 WORK = {
     **{f"crop_frames {dtype}": partial(crop, dtype) for dtype in DTYPES},
+    **{f"crop_frames between pixels {dtype}": partial(crop_between_pixels, dtype) for dtype in DTYPES},
+    **{f"paste between pixels {dtype}": partial(paste_between_pixels, dtype) for dtype in DTYPES},
     **{f"resize_frames {dtype} {size}": partial(resize, dtype, size) for dtype in DTYPES for size in SIZES},
     **{f"paste {dtype}": partial(paste, dtype) for dtype in DTYPES},
     **{f"paste_ {dtype}": partial(paste_in_place, dtype) for dtype in DTYPES},
@@ -78,7 +89,7 @@ WORK = {
     "connected_components": lambda: np.concatenate([part.ravel() for part in ops.connected_components(binary())]),
 }
 # Comparisons, copies and blends; filters may sum in another order where the processor can multiply and add at once.
-EXACT = [name for name in WORK if not name.startswith(("resize", "feather"))]
+EXACT = [name for name in WORK if not name.startswith(("resize", "feather")) and "between" not in name]
 
 
 def digest(name):

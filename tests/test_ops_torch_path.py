@@ -53,6 +53,26 @@ def test_crops(data, dtype, fill):
     np.testing.assert_array_equal(tensor.numpy(), rust)
 
 
+def parts(draw, count):
+    part = st.one_of(st.just(0.0), st.floats(0.0, 0.999))
+    return np.array([[draw(part), draw(part)] for _ in range(count)])
+
+
+@given(data=st.data(), dtype=st.sampled_from(DTYPES), fill=st.sampled_from([None, 0.0, 0.4, 1.0]))
+@settings(max_examples=100, deadline=None)
+def test_crops_between_pixels(data, dtype, fill):
+    count, height, width, channels = 3, data.draw(SIDE), data.draw(SIDE), data.draw(st.integers(1, 4))
+    size = data.draw(st.tuples(st.integers(0, 20), st.integers(0, 20)))
+    regions = boxes(data.draw, data.draw(st.sampled_from([1, count])), size)
+    shifts = parts(data.draw, data.draw(st.sampled_from([1, count])))
+    frames = frames_of(1, (count, height, width, channels), dtype)
+    shape = (count, *size, channels)
+    rust, tensor = np.full(shape, 7, dtype), torch.full(shape, 7, dtype=getattr(torch, dtype))
+    _native.crop_frames(frames, regions, rust, fill, shifts)
+    _torch.crop_frames(torch.from_numpy(frames), regions, tensor, fill, shifts)
+    np.testing.assert_allclose(tensor.numpy().astype(float), rust.astype(float), atol=TOLERANCE[dtype])
+
+
 @given(data=st.data(), dtype=st.sampled_from(DTYPES))
 @settings(max_examples=80, deadline=None)
 def test_resized_frames(data, dtype):
@@ -114,6 +134,27 @@ def test_pastes(data, dtype, alpha):
         np.testing.assert_allclose(tensor.numpy().astype(float), rust.astype(float), atol=TOLERANCE[dtype])
     np.testing.assert_array_equal(frames, before)
     _torch.paste(*inputs, regions, alpha)
+    np.testing.assert_array_equal(frames, tensor.numpy())
+
+
+@given(data=st.data(), dtype=st.sampled_from(DTYPES), alpha=st.sampled_from([0.0, 0.3, 1.0]))
+@settings(max_examples=100, deadline=None)
+def test_pastes_between_pixels(data, dtype, alpha):
+    count, size = 3, (data.draw(SIDE), data.draw(SIDE))
+    channels, crop_channels = data.draw(st.sampled_from([(1, 1), (2, 2), (3, 3), (3, 4), (4, 3)]))
+    crop_count, mask_count = data.draw(st.sampled_from([1, count])), data.draw(st.sampled_from([1, count]))
+    regions = boxes(data.draw, data.draw(st.sampled_from([1, count])), size)
+    shifts = parts(data.draw, data.draw(st.sampled_from([1, count])))
+    frames = frames_of(6, (count, 15, 17, channels), dtype)
+    crops = frames_of(7, (crop_count, *size, crop_channels), dtype)
+    masks = frames_of(8, (mask_count, *size)) * 1.6 - 0.3  # zeros and ones, and beyond
+    masks[:, 0, 0] = np.nan
+    rust, tensor = np.empty_like(frames), torch.empty(frames.shape, dtype=getattr(torch, dtype))
+    _native.copy_paste(frames, crops, masks, regions, alpha, rust, shifts)
+    inputs = [torch.from_numpy(a) for a in (frames, crops, masks)]
+    _torch.copy_paste(*inputs, regions, alpha, tensor, shifts)
+    np.testing.assert_allclose(tensor.numpy().astype(float), rust.astype(float), atol=TOLERANCE[dtype])
+    _torch.paste(*inputs, regions, alpha, shifts)
     np.testing.assert_array_equal(frames, tensor.numpy())
 
 

@@ -8,6 +8,7 @@ use segs_core::gather::{Fill, crop_frames};
 use segs_core::parallel::NEVER;
 use segs_core::paste::{Patch, copy_paste, paste};
 use segs_core::region::{Region, Regions};
+use segs_core::shift::{Shift, Shifts};
 use segs_core::view::{Frames, FramesMut, Shape};
 use segs_core::{feather, morphology, resize};
 
@@ -73,6 +74,7 @@ struct Input {
     out: View,
     regions: Vec<(i32, i32, u8, u8)>,
     shared: bool,
+    parts: Vec<(f32, f32)>,
     number: f32,
     count: Size,
 }
@@ -108,8 +110,13 @@ fuzz_target!(|input: Input| {
         Some(&region) if input.shared => Regions::Shared(region),
         _ => Regions::PerFrame(&list),
     };
-    let _ = crop_frames(frames, regions, Fill::Edge, write(&mut floats_out, out_shape), NEVER);
-    let _ = crop_frames(frames, regions, Fill::Constant(input.number), write(&mut floats_out, out_shape), NEVER);
+    let parts: Vec<Shift> = input.parts.iter().filter_map(|&(x, y)| Shift::new(x.into(), y.into()).ok()).collect();
+    let shifts = parts.first().map_or(Shifts::WHOLE, |&part| Shifts::Shared(part));
+    for shifts in [Shifts::WHOLE, shifts, Shifts::PerFrame(&parts)] {
+        for fill in [Fill::Edge, Fill::Constant(input.number)] {
+            let _ = crop_frames(frames, regions, shifts, fill, write(&mut floats_out, out_shape), NEVER);
+        }
+    }
     let _ = resize::resize_frames(frames, write(&mut floats_out, out_shape), NEVER);
     let _ = resize::resize_masks(frames, write(&mut floats_out, out_shape), NEVER);
     let _ = feather::feather_mask(frames, input.count.0, write(&mut floats_out, out_shape), NEVER);
@@ -118,8 +125,9 @@ fuzz_target!(|input: Input| {
     if let (Some(crops), Some(masks)) = (input.crops.read(&floats, crop_shape), input.masks.read(&floats, mask_shape)) {
         // The regions fit the crops, so that the rest of the checks is reached.
         let fitting = Region::at(-1, 1, crop_shape.width, crop_shape.height).map_or(regions, Regions::Shared);
-        for regions in [regions, fitting] {
-            let patch = Patch { crops, masks, regions, alpha: input.number };
+        let whole = [(regions, Shifts::WHOLE), (fitting, Shifts::WHOLE)];
+        for (regions, shifts) in whole.into_iter().chain([(fitting, shifts), (fitting, Shifts::PerFrame(&parts))]) {
+            let patch = Patch { crops, masks, regions, shifts, alpha: input.number };
             let _ = copy_paste(frames, patch, write(&mut floats_out, out_shape), NEVER);
             let _ = paste(write(&mut floats_out, out_shape), patch, NEVER);
         }

@@ -7,6 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use segs_core::gather::{Fill, crop_frames};
 use segs_core::parallel::NEVER;
 use segs_core::region::Regions;
+use segs_core::shift::Shifts;
 use segs_core::view::{FramesMut, Shape};
 use segs_fuzz::{Batch, Channels, Corner, Count, Dtype, Gaps, Paint, Sample, Side, indices};
 
@@ -34,7 +35,8 @@ fn run<T: Sample>(input: &Input) {
     let fill = input.fill.map(|byte| T::new(f32::from(byte) / 255.0));
     let mut out = vec![T::new(0.25); to.len()];
     let view = FramesMut::new("out", &mut out, to).unwrap();
-    let result = crop_frames(frames.view(), regions, fill.map_or(Fill::Edge, Fill::Constant), view, NEVER);
+    let fill_with = fill.map_or(Fill::Edge, Fill::Constant);
+    let result = crop_frames(frames.view(), regions, Shifts::WHOLE, fill_with, view, NEVER);
     if shape.is_empty() && !to.is_empty() && fill.is_none() {
         assert!(result.is_err());
         return;

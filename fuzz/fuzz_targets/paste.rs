@@ -8,6 +8,7 @@ use segs_core::parallel::NEVER;
 use segs_core::paste::{Patch, copy_paste, paste};
 use segs_core::pixel::Pixel;
 use segs_core::region::Regions;
+use segs_core::shift::Shifts;
 use segs_core::view::{FramesMut, Shape};
 use segs_fuzz::{Batch, Channels, Corner, Count, Dtype, Gaps, Paint, Sample, Side, indices, use_level};
 
@@ -91,7 +92,7 @@ fn run<T: Sample>(input: &Input) {
     let list = input.corners.map(|corner| corner.region(height, width));
     let regions = if input.moving { Regions::PerFrame(&list[..shape.frames]) } else { Regions::Shared(list[0]) };
     let alpha = f32::from(input.alpha) / 255.0;
-    let patch = Patch { crops: crops.view(), masks: masks.view(), regions, alpha };
+    let patch = Patch { crops: crops.view(), masks: masks.view(), regions, shifts: Shifts::WHOLE, alpha };
     let mut out = vec![T::new(0.25); shape.len()];
     copy_paste(frames.view(), patch, FramesMut::new("out", &mut out, shape).unwrap(), NEVER).unwrap();
     let mut in_place = frames.pixels();

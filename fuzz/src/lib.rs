@@ -5,6 +5,7 @@ use half::f16;
 use segs_core::cpu::{Level, set_level};
 use segs_core::pixel::Pixel;
 use segs_core::region::Region;
+use segs_core::shift::Shift;
 use segs_core::view::{Frames, Shape};
 
 /// Longest side of a batch: long enough for several vectors and a rest, short enough for an oracle per pixel.
@@ -185,6 +186,24 @@ impl Corner {
     /// The region of that size.
     pub fn region(self, height: usize, width: usize) -> Region {
         Region::at(self.0, self.1, width, height).unwrap()
+    }
+}
+
+/// How far a place lies behind its corner: often not at all, sometimes nearly a pixel.
+#[derive(Debug, Clone, Copy)]
+pub struct Part(pub Shift);
+
+impl<'a> Arbitrary<'a> for Part {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        let mut part = || {
+            Ok(match u.int_in_range(0..=9)? {
+                0..=2 => 0.0,
+                3 => 1.0 - f64::EPSILON,
+                4 => f64::MIN_POSITIVE,
+                _ => f64::from(u.int_in_range(0..=u16::MAX)?) / 65536.0,
+            })
+        };
+        Ok(Self(Shift::new(part()?, part()?).unwrap()))
     }
 }
 

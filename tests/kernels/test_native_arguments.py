@@ -58,6 +58,8 @@ def test_the_arguments_that_the_tests_change_work():
         ("regions", REGION.astype(np.int32), "int32"),
         ("regions", REGION.astype(float), "float64"),
         ("regions", (0, 0, 3, 2), "tuple"),
+        ("shifts", np.zeros((1, 2), np.float32), "float32"),
+        ("shifts", (0.5, 0.5), "tuple"),
         ("out", np.zeros((2, 6, 8, 3), np.float16), "float16"),
     ],
 )
@@ -83,6 +85,12 @@ def test_wrong_types_are_named(argument, value, got):
         ("regions", np.zeros((1, 5), np.int64), r"shape \(1, 4\) or \(B, 4\)"),
         ("regions", np.repeat(REGION, 3, 0), "1 or 2 regions, got 3"),
         ("regions", np.array([[0, 0, 4, 2]]), "regions of 3x2 pixels"),
+        ("shifts", np.zeros(2), r"shape \(1, 2\) or \(B, 2\)"),
+        ("shifts", np.zeros((1, 4)), r"shape \(1, 2\) or \(B, 2\)"),
+        ("shifts", np.zeros((3, 2)), "1 or 2 shifts, got 3"),
+        ("shifts", np.array([[0.0, 1.0]]), r"in \[0, 1\), got \(0, 1\)"),
+        ("shifts", np.array([[-0.5, 0.0]]), r"in \[0, 1\), got \(-0.5, 0\)"),
+        ("shifts", np.array([[np.nan, 0.0]]), r"in \[0, 1\), got \(NaN, 0\)"),
         ("region", np.array([[3, 0, 0, 2]]), "x1 <= x2"),
         ("region", np.array([[0, 2, 3, 0]]), "y1 <= y2"),
         ("region", np.array([[2**63 - 4, 0, 2**63 - 1, 2]]), "coordinate"),
@@ -220,11 +228,14 @@ NUMBERS = st.one_of(st.floats(), st.integers(-(2**70), 2**70), st.sampled_from((
 COUNTS = st.one_of(st.integers(-2, 9), st.integers(-(2**70), 2**70), st.sampled_from((None, 1.5)))
 SIZES = st.one_of(st.tuples(COUNTS, COUNTS), COUNTS)
 FRAMES, MASKS, MASK = arrays(ranks=(4,)), arrays(ranks=(3,)), arrays(ranks=(2,))
+SHIFTS = st.one_of(
+    st.none(), st.lists(st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)), max_size=3).map(np.array), arrays(ranks=(2,))
+)
 
 SIGNATURES = {
-    "crop_frames": (FRAMES, REGIONS, FRAMES, NUMBERS),
-    "paste": (FRAMES, FRAMES, MASKS, REGIONS, NUMBERS),
-    "copy_paste": (FRAMES, FRAMES, MASKS, REGIONS, NUMBERS, FRAMES),
+    "crop_frames": (FRAMES, REGIONS, FRAMES, NUMBERS, SHIFTS),
+    "paste": (FRAMES, FRAMES, MASKS, REGIONS, NUMBERS, SHIFTS),
+    "copy_paste": (FRAMES, FRAMES, MASKS, REGIONS, NUMBERS, FRAMES, SHIFTS),
     "rescale_regions": (REGIONS, SIZES, SIZES, REGIONS),
     "threshold": (MASKS, NUMBERS, MASKS),
     "dilate": (MASKS, COUNTS, MASKS),

@@ -103,6 +103,12 @@ def test_ctrl_c_stops_a_long_call(threads):
 # Calls whose first job takes long: it must stop within, before it has written the row that is named here. Frames of
 # zeros take no memory where they are only read.
 LONG_JOBS = {
+    "crop between pixels": (
+        "crop_frames(np.zeros((1, 128, 600000, 3), np.uint8), np.array([[9, 0, 500009, 128]]), out,"
+        " shifts=np.full((1, 2), 0.5))",
+        "np.ones((1, 128, 500000, 3), np.uint8)",
+        127,
+    ),
     "dilate 7000": ("dilate(noise, 7000, out)", "np.zeros((1, 4000, 4000), np.float32)", 1999),
     "feather 150": ("feather_mask(noise, 150, out)", "np.zeros((1, 4000, 4000), np.float32)", 1999),
     "resize": ("resize_frames(np.zeros((1, 9000, 9000, 3), np.float32), out)", "np.ones((1, 8, 8, 3), np.float32)", 0),

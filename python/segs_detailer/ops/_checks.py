@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -12,10 +12,13 @@ from segs_detailer._interop import Array, check_apart, check_dtype, check_writab
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 __all__ = [
     "MAX_COORDINATE",
+    "Places",
     "Region",
     "Regions",
     "float32_number",
@@ -23,15 +26,14 @@ __all__ = [
     "image_size",
     "masks_shape",
     "output",
-    "region_array",
-    "region_size",
+    "region_places",
     "shown",
     "unit_number",
     "whole_number",
 ]
 
-Region: TypeAlias = Sequence[int]
-"""`(x1, y1, x2, y2)` in pixels of the full frame, `x2` and `y2` exclusive."""
+Region: TypeAlias = "Sequence[int] | Sequence[float]"
+"""`(x1, y1, x2, y2)` in pixels of the full frame, `x2` and `y2` exclusive; places may lie between pixels."""
 
 Regions: TypeAlias = "Region | Sequence[Region] | Array"
 """One region for all frames, or `(B, 4)`: one for each."""
@@ -40,6 +42,7 @@ MAX_COORDINATE = 1 << 30
 """Largest size and coordinate of the kernels: sums and products of two such numbers fit an int64."""
 
 _MAX_CHANNELS = 4
+_WHOLE = 1e-6  # of a pixel: a place or size that is no farther from a whole number is that number
 _MAX_SHOWN = 80  # characters of a value in a message
 _MAX_FLOAT32 = float(np.finfo(np.float32).max)
 # What is no number, though Python's conversions take it for one.
@@ -76,30 +79,82 @@ def output(argument: str, out: Array, shape: Sequence[int], dtype: str, **inputs
     check_apart(argument, out, **inputs)
 
 
-def region_array(argument: str, region: Regions, frames: int) -> NDArray[np.int64]:
-    """Return regions as `(1 or B, 4)` int64: ordered, small enough to calculate with, and all of one size."""
-    regions = _integers(argument, region)
-    if regions.ndim not in (1, 2) or regions.shape[-1] != 4:
-        raise InvalidArgumentError(argument, "(x1, y1, x2, y2), or one per frame", f"shape {regions.shape}")
-    regions = regions.reshape(-1, 4)
-    if len(regions) not in (1, frames):
-        raise InvalidArgumentError(argument, f"1 or {frames} regions", f"{len(regions)}")
-    wrong = (regions[:, 2:] < regions[:, :2]).any(1)
+class Places(NamedTuple):
+    """Where crops lie: checked regions, all of one size.
+
+    Parameters
+    ----------
+    regions : ndarray
+        `(1 or B, 4)` int64: each region in whole pixels, its corner at or before the place that was asked for.
+    shifts : ndarray or None
+        `(1 or B, 2)` float64, in [0, 1): how far right of and below it that place is. None where all are whole.
+    """
+
+    regions: NDArray[np.int64]
+    shifts: NDArray[np.float64] | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        x1, y1, x2, y2 = self.regions[0].tolist()
+        return y2 - y1, x2 - x1
+
+    def reach(self, before: int, after: int) -> NDArray[np.int64]:
+        """Return the box around all regions; between pixels, they reach so many further."""
+        if self.shifts is None:
+            before = after = 0
+        return np.concatenate([self.regions[:, :2].min(0) - before, self.regions[:, 2:].max(0) + after])
+
+    def moved(self, x: int, y: int) -> Places:
+        """Return the same places seen from another origin."""
+        return Places(self.regions - (x, y, x, y), self.shifts)
+
+
+def region_places(argument: str, region: Regions, frames: int) -> Places:
+    """Return where regions lie: ordered, small enough to calculate with, and all of one size in whole pixels."""
+    table = _numbers(argument, region)
+    if table.ndim not in (1, 2) or table.shape[-1] != 4:
+        raise InvalidArgumentError(argument, "(x1, y1, x2, y2), or one per frame", f"shape {table.shape}")
+    table = table.reshape(-1, 4)
+    if len(table) not in (1, frames):
+        raise InvalidArgumentError(argument, f"1 or {frames} regions", f"{len(table)}")
+    wrong = (table[:, 2:] < table[:, :2]).any(1)
     if wrong.any():
         raise InvalidArgumentError(
-            argument, "(x1, y1, x2, y2) with x1 <= x2 and y1 <= y2", f"{tuple(regions[wrong.argmax()].tolist())}"
+            argument, "(x1, y1, x2, y2) with x1 <= x2 and y1 <= y2", f"{tuple(table[wrong.argmax()].tolist())}"
         )
-    sizes = regions[:, 2:] - regions[:, :2]
-    differs = (sizes != sizes[0]).any(1)
+    sizes = _sizes(argument, table)
+    if table.dtype == np.int64:
+        return Places(table, None)
+    corners = table[:, :2]
+    whole = np.round(corners)
+    corners = np.where(np.abs(corners - whole) <= _WHOLE, whole, corners)
+    starts = np.floor(corners)
+    regions = np.concatenate([starts.astype(np.int64), starts.astype(np.int64) + sizes], axis=1)
+    shifts = corners - starts
+    return Places(regions, shifts if shifts.any() else None)
+
+
+def _sizes(argument: str, table: NDArray[Any]) -> NDArray[np.int64]:
+    """Return width and height of every region, checked to be whole and those of the first."""
+    exact = table[:, 2:] - table[:, :2]
+    sizes = np.round(exact)
+    between = (np.abs(exact - sizes) > _WHOLE).any(1)
+    if between.any():
+        got = "x".join(f"{side:g}" for side in exact[between.argmax()].tolist())
+        raise InvalidArgumentError(argument, "regions whose size is in whole pixels", got)
+    whole: NDArray[np.int64] = sizes.astype(np.int64)
+    differs = (whole != whole[0]).any(1)
     if differs.any():
-        width, height = sizes[0].tolist()
-        other_width, other_height = sizes[differs.argmax()].tolist()
+        width, height = whole[0].tolist()
+        other_width, other_height = whole[differs.argmax()].tolist()
         expected = f"regions of one size, {width}x{height} as the first"
         raise InvalidArgumentError(argument, expected, f"{other_width}x{other_height} in region {differs.argmax()}")
-    return regions
+    return whole
 
 
-def _integers(argument: str, region: Any) -> NDArray[np.int64]:
+def _numbers(argument: str, region: Any) -> NDArray[Any]:
+    """Return regions as int64, or as float64 where one number is no integer."""
     if is_tensor(region):
         kind_of(argument, region)
     # tolist() brings a tensor over from any device: four numbers, not pixels. As objects, integers of any size stay so.
@@ -107,18 +162,18 @@ def _integers(argument: str, region: Any) -> NDArray[np.int64]:
         table = np.array(region.tolist() if hasattr(region, "tolist") else region, dtype=object)
     except ValueError:
         raise InvalidArgumentError(argument, "(x1, y1, x2, y2), or one per frame", shown(region)) from None
+    all_whole = True
+    value: Any
     for value in table.flat:
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise InvalidTypeError(argument, "(x1, y1, x2, y2) of whole numbers, or one per frame", shown(value))
-        if abs(int(value)) > MAX_COORDINATE:
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+            raise InvalidTypeError(argument, "(x1, y1, x2, y2) of numbers, or one per frame", shown(value))
+        if isinstance(value, (float, np.floating)):
+            all_whole = False
+            if not math.isfinite(value):
+                raise InvalidArgumentError(argument, "finite coordinates", shown(value))
+        if not -MAX_COORDINATE <= value <= MAX_COORDINATE:
             raise InvalidArgumentError(argument, f"|coordinate| <= {MAX_COORDINATE}", shown(value))
-    return table.astype(np.int64)
-
-
-def region_size(regions: NDArray[np.int64]) -> tuple[int, int]:
-    """Return height and width of checked regions."""
-    x1, y1, x2, y2 = regions[0].tolist()
-    return y2 - y1, x2 - x1
+    return table.astype(np.int64 if all_whole else np.float64)
 
 
 def image_size(argument: str, size: Sequence[int]) -> tuple[int, int]:

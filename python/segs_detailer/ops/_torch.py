@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import pairwise
@@ -90,36 +91,95 @@ def _to_samples(values: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 @torch.no_grad()
-def crop_frames(frames: Tensor, regions: NDArray[np.int64], out: Tensor, fill: float | None = None) -> None:
-    """Copy the regions to `out`; what lies outside is `fill`, or the nearest pixel."""
-    height, width = frames.shape[1:3]
+def crop_frames(
+    frames: Tensor,
+    regions: NDArray[np.int64],
+    out: Tensor,
+    fill: float | None = None,
+    shifts: NDArray[np.float64] | None = None,
+) -> None:
+    """Copy the regions, moved by their shifts, to `out`; what lies outside is `fill`, or the nearest pixel."""
     if out.numel() == 0:
         return
+    for frame, region, shift in _runs(regions, shifts):
+        if shift == _WHOLE:
+            _cut(frames[frame], region, out[frame], fill)
+        else:
+            values = _shifted(frames[frame], region, shift, _lanczos_taps, fill)
+            out[frame] = _to_samples(values.clamp_(0.0, _full(frames.dtype)), frames.dtype)
+
+
+def _cut(frames: Tensor, region: list[int], out: Tensor, fill: float | None) -> None:
+    """Copy one region out of all frames."""
+    height, width = frames.shape[1:3]
+    x1, y1, x2, y2 = region
     if fill is not None:
         full = _full(frames.dtype)
         out.fill_(fill if full == 1.0 else math.floor(fill * full + 0.5))
-        for frame, region in _runs(regions):
-            if clip := _Clip.of(region, height, width):
-                out[frame, clip.crop_rows, clip.crop_columns] = frames[frame, clip.rows, clip.columns]
-        return
-    for frame, (x1, y1, x2, y2) in _runs(regions):
-        if min(x1, y1) >= 0 and x2 <= width and y2 <= height:
-            out[frame].copy_(frames[frame, y1:y2, x1:x2])
-            continue
+        if clip := _Clip.of(region, height, width):
+            out[:, clip.crop_rows, clip.crop_columns] = frames[:, clip.rows, clip.columns]
+    elif min(x1, y1) >= 0 and x2 <= width and y2 <= height:
+        out.copy_(frames[:, y1:y2, x1:x2])
+    else:
         rows = torch.arange(y1, y2, device=frames.device).clamp_(0, height - 1)
         columns = torch.arange(x1, x2, device=frames.device).clamp_(0, width - 1)
-        out[frame].copy_(frames[frame][:, rows[:, None], columns])
+        out.copy_(frames[:, rows[:, None], columns])
 
 
-def _runs(regions: NDArray[np.int64]) -> Iterator[tuple[slice, list[int]]]:
-    """Yield frames that have the same region, neighbours together, with that region."""
-    if len(regions) == 1:
-        yield slice(None), regions[0].tolist()
-        return
-    changes = np.flatnonzero((regions[1:] != regions[:-1]).any(1)) + 1
-    edges = [0, *changes.tolist(), len(regions)]
+def _runs(
+    regions: NDArray[np.int64], shifts: NDArray[np.float64] | None
+) -> Iterator[tuple[slice, list[int], tuple[float, float]]]:
+    """Yield frames that have the same place, neighbours together, with their region and shift."""
+    count = len(regions) if shifts is None else max(len(regions), len(shifts))
+    # As floats, whole coordinates stay exact.
+    parts = np.zeros((1, 2)) if shifts is None else shifts
+    table = np.concatenate([np.broadcast_to(regions, (count, 4)), np.broadcast_to(parts, (count, 2))], axis=1)
+    edges = [0, *(np.flatnonzero((table[1:] != table[:-1]).any(1)) + 1).tolist(), count]
     for start, end in pairwise(edges):
-        yield slice(start, end), regions[start].tolist()
+        *region, x, y = table[start].tolist()
+        yield slice(None) if count == 1 else slice(start, end), [int(v) for v in region], (x, y)
+
+
+# Places between pixels
+
+_WHOLE = (0.0, 0.0)
+_Taps = Callable[[float], "list[float]"]
+
+
+def _shifted(frames: Tensor, region: list[int], shift: tuple[float, float], taps: _Taps, fill: float | None) -> Tensor:
+    """Interpolate one region of all frames, in float32; it lies right of and below its corner by the shift."""
+    x1, y1, x2, y2 = region
+    across, down = ([1.0] if part == 0.0 else taps(part) for part in shift)
+    left, above = (max(0, len(axis) // 2 - 1) for axis in (across, down))
+    around = [x1 - left, y1 - above, x2 - left + len(across) - 1, y2 - above + len(down) - 1]
+    size = (len(frames), around[3] - around[1], around[2] - around[0], frames.shape[3])
+    samples = frames.new_empty(size)
+    _cut(frames, around, samples, fill)
+    values = samples.to(torch.float32)
+    width, height = x2 - x1, y2 - y1
+    values = _weighed([values[:, :, tap : tap + width] for tap in range(len(across))], across)
+    return _weighed([values[:, tap : tap + height] for tap in range(len(down))], down)
+
+
+def _weighed(images: list[Tensor], weights: list[float]) -> Tensor:
+    if len(images) == 1:
+        return images[0]
+    total = images[0] * weights[0]
+    for image, weight in zip(images[1:], weights[1:], strict=True):
+        total.add_(image, alpha=weight)
+    return total
+
+
+def _lanczos_taps(part: float) -> list[float]:
+    distance = np.arange(-2, 4) - part
+    weights = np.where(np.abs(distance) < _LOBES, np.sinc(distance) * np.sinc(distance / _LOBES), 0.0)
+    taps: list[float] = (weights / weights.sum()).tolist()
+    return taps
+
+
+def _linear_taps(part: float) -> list[float]:
+    # As float32, in which two such weights sum to 1 exactly.
+    return [float(np.float32(1.0 - part)), float(np.float32(part))]
 
 
 class _Clip:
@@ -246,24 +306,53 @@ def _gaussian_weights(size: int, radius: int, device: torch.device) -> Tensor | 
 
 
 def copy_paste(
-    frames: Tensor, crops: Tensor, masks: Tensor, regions: NDArray[np.int64], alpha: float, out: Tensor
+    frames: Tensor,
+    crops: Tensor,
+    masks: Tensor,
+    regions: NDArray[np.int64],
+    alpha: float,
+    out: Tensor,
+    shifts: NDArray[np.float64] | None = None,
 ) -> None:
     """Copy `frames` to `out` and blend the crops in there."""
     out.copy_(frames)
-    paste(out, crops, masks, regions, alpha)
+    paste(out, crops, masks, regions, alpha, shifts)
 
 
 @torch.no_grad()
-def paste(frames: Tensor, crops: Tensor, masks: Tensor, regions: NDArray[np.int64], alpha: float) -> None:
+def paste(
+    frames: Tensor,
+    crops: Tensor,
+    masks: Tensor,
+    regions: NDArray[np.int64],
+    alpha: float,
+    shifts: NDArray[np.float64] | None = None,
+) -> None:
     """Blend the crops into `frames` in place."""
     if frames.numel() == 0:
         return
-    for frame, region in _runs(regions):
+    for frame, region, shift in _runs(regions, shifts):
+        crop = crops[frame if len(crops) > 1 else slice(None)]
+        mask = masks[frame if len(masks) > 1 else slice(None), ..., None]
+        if shift != _WHOLE and crop.numel() > 0:
+            crop, mask, region = _on_pixels(crop, mask, region, shift)
         if clip := _Clip.of(region, frames.shape[1], frames.shape[2]):
             target = frames[frame, clip.rows, clip.columns]
-            crop = crops[frame if len(crops) > 1 else slice(None), clip.crop_rows, clip.crop_columns]
-            mask = masks[frame if len(masks) > 1 else slice(None), clip.crop_rows, clip.crop_columns, None]
-            _blend(target, crop, _unit(mask) * alpha)
+            inside = (slice(None), clip.crop_rows, clip.crop_columns)
+            _blend(target, crop[inside], _unit(mask[inside]) * alpha)
+
+
+def _on_pixels(
+    crops: Tensor, masks: Tensor, region: list[int], shift: tuple[float, float]
+) -> tuple[Tensor, Tensor, list[int]]:
+    """Undo a shift: return crops, masks and the region that they then cover."""
+    back_x, back_y = (int(part > 0.0) for part in shift)
+    x1, y1, x2, y2 = region
+    around = [-back_x, -back_y, x2 - x1, y2 - y1]
+    rest = (back_x - shift[0], back_y - shift[1])
+    values = _shifted(crops, around, rest, _lanczos_taps, None).clamp_(0.0, _full(crops.dtype))
+    weights = _shifted(_unit(masks), around, rest, _linear_taps, 0.0)
+    return _to_samples(values, crops.dtype), weights, [x1, y1, x2 + back_x, y2 + back_y]
 
 
 def _unit(values: Tensor) -> Tensor:

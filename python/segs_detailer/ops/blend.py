@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,10 +19,7 @@ from segs_detailer._interop import (
 )
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.ops._backend import Call, copy_pixels, packed, rows_are_contiguous
-from segs_detailer.ops._checks import Regions, frames_shape, masks_shape, output, region_array, region_size, unit_number
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from segs_detailer.ops._checks import Places, Regions, frames_shape, masks_shape, output, region_places, unit_number
 
 __all__ = ["paste", "paste_"]
 
@@ -42,6 +39,9 @@ def paste(
     whatever the crop holds there. What lies outside the frame is clipped. On the CPU
     this is one pass over the frames.
 
+    A crop whose place lies between pixels is first brought onto them: the crop by a Lanczos filter of three lobes, its
+    edge repeated, and the mask linearly, with 0 around it. It then covers up to a column and a row more.
+
     Parameters
     ----------
     frames : ndarray or Tensor
@@ -52,8 +52,9 @@ def paste(
         alpha of RGBA frames as it is.
     mask : ndarray or Tensor or None
         `(h, w)`, `(1, h, w)` or `(B, h, w)`, float32, clamped to [0, 1]; NaN counts as 0. None shows the whole crop.
-    region : sequence of int, or (B, 4) integers
-        Where the crops lie, `(x1, y1, x2, y2)` in pixels of the frame, of the crops' size; or one region per frame.
+    region : sequence of numbers, or (B, 4) numbers
+        Where the crops lie, `(x1, y1, x2, y2)` in pixels of the frame, of the crops' size; or one region per frame. A
+        place less than a millionth of a pixel away from a whole one is whole.
     alpha : float
         Multiplies the mask, in [0, 1].
     out : ndarray or Tensor, optional
@@ -81,11 +82,13 @@ def paste(
     source = call.view(frames)
     crop_pixels, masks = _patch_inputs(call, patch)
     if call.on_device or rows_are_contiguous(source):
-        call.kernels.copy_paste(source, crop_pixels, masks, patch.regions, patch.alpha, written)
+        call.kernels.copy_paste(
+            source, crop_pixels, masks, patch.places.regions, patch.alpha, written, patch.places.shifts
+        )
     else:
         # The copy into the result is the one that such rows need.
         copy_pixels(source, written)
-        call.kernels.paste(written, crop_pixels, masks, patch.regions, patch.alpha)
+        call.kernels.paste(written, crop_pixels, masks, patch.places.regions, patch.alpha, patch.places.shifts)
     result: ArrayT = call.result(written, out)
     return result
 
@@ -121,12 +124,13 @@ def paste_(frames: ArrayT, crops: ArrayT, mask: ArrayT | None, region: Regions, 
     target = call.view(frames)
     crop_pixels, masks = _patch_inputs(call, patch)
     if call.on_device or (target.flags.c_contiguous and target.flags.aligned):
-        call.kernels.paste(target, crop_pixels, masks, patch.regions, patch.alpha)
+        call.kernels.paste(target, crop_pixels, masks, patch.places.regions, patch.alpha, patch.places.shifts)
     else:
-        x1, y1, x2, y2 = _box_inside(patch.regions, target.shape[1], target.shape[2])
+        x1, y1, x2, y2 = _box_inside(patch.places, target.shape[1], target.shape[2])
         part = target[:, y1:y2, x1:x2]
         pixels = packed(part)
-        call.kernels.paste(pixels, crop_pixels, masks, patch.regions - (x1, y1, x1, y1), patch.alpha)
+        regions, shifts = patch.places.moved(x1, y1)
+        call.kernels.paste(pixels, crop_pixels, masks, regions, patch.alpha, shifts)
         copy_pixels(pixels, part)
     return frames
 
@@ -136,7 +140,7 @@ class _Patch(NamedTuple):
 
     crops: Array
     mask: Array | None
-    regions: NDArray[np.int64]
+    places: Places
     alpha: float
 
 
@@ -152,9 +156,9 @@ def _checked_patch(frames: Array, crops: Array, mask: Array | None, region: Regi
         raise InvalidArgumentError("crops", expected, f"{crop_channels}")
     if crop_count not in (1, count):
         raise InvalidArgumentError("crops", f"1 or {count} crops", f"{crop_count}")
-    regions = region_array("region", region, count)
-    if region_size(regions) != (height, width):
-        region_height, region_width = region_size(regions)
+    places = region_places("region", region, count)
+    if places.size != (height, width):
+        region_height, region_width = places.size
         expected = f"{width}x{height} pixels, as crops is"
         raise InvalidArgumentError("region", expected, f"{region_width}x{region_height}")
     if mask is not None:
@@ -162,7 +166,7 @@ def _checked_patch(frames: Array, crops: Array, mask: Array | None, region: Regi
         if mask_count not in (1, count) or mask_size != [height, width]:
             expected = f"shape ({height}, {width}), (1, {height}, {width}) or ({count}, {height}, {width})"
             raise InvalidArgumentError("mask", expected, f"shape {tuple(mask.shape)}")
-    return _Patch(crops, mask, regions, unit_number("alpha", alpha))
+    return _Patch(crops, mask, places, unit_number("alpha", alpha))
 
 
 def _patch_inputs(call: Call, patch: _Patch) -> tuple[Any, Any]:
@@ -177,8 +181,9 @@ def _patch_inputs(call: Call, patch: _Patch) -> tuple[Any, Any]:
     return crops, np.broadcast_to(np.ones((1, 1, width), np.float32), (1, height, width))
 
 
-def _box_inside(regions: NDArray[np.int64], height: int, width: int) -> tuple[int, int, int, int]:
-    """Return the box around all regions, clipped to the frame; it may be empty."""
-    x1, y1 = np.clip(regions[:, :2].min(0), 0, (width, height)).tolist()
-    x2, y2 = np.clip(regions[:, 2:].max(0), (x1, y1), (width, height)).tolist()
+def _box_inside(places: Places, height: int, width: int) -> tuple[int, int, int, int]:
+    """Return the box around all that is pasted, clipped to the frame; it may be empty."""
+    box = places.reach(0, 1)
+    x1, y1 = np.clip(box[:2], 0, (width, height)).tolist()
+    x2, y2 = np.clip(box[2:], (x1, y1), (width, height)).tolist()
     return x1, y1, x2, y2

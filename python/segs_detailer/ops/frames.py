@@ -9,36 +9,34 @@ import numpy as np
 from segs_detailer._interop import FRAME_DTYPES, ArrayT, check_dtype, common_kind
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.ops._backend import Call, packed, rows_are_contiguous
-from segs_detailer.ops._checks import (
-    Regions,
-    frames_shape,
-    image_size,
-    output,
-    region_array,
-    region_size,
-    unit_number,
-)
+from segs_detailer.ops._checks import Places, Regions, frames_shape, image_size, output, region_places, unit_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
 __all__ = ["crop_frames", "resize_frames"]
+
+_FILTER_REACH = (2, 3)  # pixels before and after a region that a crop between pixels reads
 
 
 def crop_frames(frames: ArrayT, region: Regions, *, fill: float | None = None, out: ArrayT | None = None) -> ArrayT:
     """Copy a region out of every frame.
+
+    Where a place lies between pixels the crop is interpolated along that axis, by a Lanczos filter of three lobes whose
+    weights sum to 1, and limited to the range of a sample. A NaN spreads as far as the filter reaches from it. Whole
+    places give the samples themselves, whichever type they are given in.
 
     Parameters
     ----------
     frames : ndarray or Tensor
         `(B, H, W, C)`, C from 1 to 4; float32 or float16 in [0, 1], or uint8. Where the rows have gaps, as in permuted
         tensors, the box around the regions is copied once more.
-    region : sequence of int, or (B, 4) integers
-        `(x1, y1, x2, y2)` in pixels, `x2` and `y2` exclusive; or one per frame, all of one size. It may pass the edges.
+    region : sequence of numbers, or (B, 4) numbers
+        `(x1, y1, x2, y2)` in pixels, `x2` and `y2` exclusive; or one per frame, all of one size in whole pixels. It may
+        pass the edges. A place less than a millionth of a pixel away from a whole one is whole.
     fill : float, optional
         Value in [0, 1] of what lies outside the frame (for uint8 it means 0 to 255). None repeats the nearest pixel.
+        Between pixels, what is interpolated is the frame continued so.
     out : ndarray or Tensor, optional
         Memory for the result: its shape, dtype and device, C-contiguous, apart from `frames`.
 
@@ -57,33 +55,34 @@ def crop_frames(frames: ArrayT, region: Regions, *, fill: float | None = None, o
     kind = common_kind(frames=frames, out=out)
     dtype = check_dtype("frames", frames, FRAME_DTYPES)
     count, frame_height, frame_width, channels = frames_shape("frames", frames)
-    regions: NDArray[np.int64] = region_array("region", region, count)
+    places: Places = region_places("region", region, count)
     value = None if fill is None else unit_number("fill", fill)
-    shape = (count, *region_size(regions), channels)
+    shape = (count, *places.size, channels)
     if out is not None:
         output("out", out, shape, dtype, frames=frames)
     if value is None and frame_height * frame_width == 0 and 0 not in shape:
         raise InvalidArgumentError("frames", "at least one pixel to fill with, or a fill value", "empty frames")
     call = Call(kind)
     written = call.output("region", out, shape, dtype, frames)
-    source, shifted = _readable(call, frames, regions)
-    call.kernels.crop_frames(source, shifted, written, value)
+    source, seen = _readable(call, frames, places)
+    call.kernels.crop_frames(source, seen.regions, written, value, seen.shifts)
     result: ArrayT = call.result(written, out)
     return result
 
 
-def _readable(call: Call, frames: Any, regions: NDArray[np.int64]) -> tuple[Any, NDArray[np.int64]]:
+def _readable(call: Call, frames: Any, places: Places) -> tuple[Any, Places]:
     """Return frames that the kernel can read, where that takes a copy only the box around the regions."""
     if call.on_device:
-        return frames, regions
+        return frames, places
     view = call.view(frames)
     if rows_are_contiguous(view):
-        return view, regions
+        return view, places
     height, width = view.shape[1:3]
+    box = places.reach(*_FILTER_REACH)
     # At least one row and column stays, so that a region outside the frame finds its nearest pixels.
-    x1, y1 = np.clip(regions[:, :2].min(0), 0, (width - 1, height - 1)).tolist()
-    x2, y2 = np.clip(regions[:, 2:].max(0), (x1 + 1, y1 + 1), (width, height)).tolist()
-    return packed(view[:, y1:y2, x1:x2]), regions - (x1, y1, x1, y1)
+    x1, y1 = np.clip(box[:2], 0, (width - 1, height - 1)).tolist()
+    x2, y2 = np.clip(box[2:], (x1 + 1, y1 + 1), (width, height)).tolist()
+    return packed(view[:, y1:y2, x1:x2]), places.moved(x1, y1)
 
 
 def resize_frames(frames: ArrayT, size: Sequence[int], *, out: ArrayT | None = None) -> ArrayT:

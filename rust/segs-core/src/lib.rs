@@ -15,6 +15,7 @@ pub mod paste;
 pub mod pixel;
 pub mod region;
 pub mod resize;
+pub mod shift;
 pub mod view;
 
 pub use error::{Error, Result};

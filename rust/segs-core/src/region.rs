@@ -83,6 +83,14 @@ impl Region {
         (self.y2 - self.y1) as usize
     }
 
+    /// The region with one more column and row, where there is any pixel at all.
+    pub(crate) fn grown(self, right: bool, down: bool) -> Self {
+        if self.width() == 0 || self.height() == 0 {
+            return self;
+        }
+        Self { x2: self.x2 + i64::from(right), y2: self.y2 + i64::from(down), ..self }
+    }
+
     /// The part inside a frame of `width` x `height`, or `None` when there is none.
     pub fn clip(&self, width: usize, height: usize) -> Option<Clip> {
         let x1 = self.x1.clamp(0, width as i64);

@@ -8,6 +8,7 @@ use numpy::{
 use pyo3::prelude::*;
 use segs_core::pixel::Pixel;
 use segs_core::region::{Region, Regions};
+use segs_core::shift::{Shift, Shifts};
 use segs_core::view::{Frames, FramesMut, Shape};
 
 use crate::door::{invalid, to_python, wrong_type};
@@ -251,6 +252,33 @@ impl RegionList {
         match self.0.as_slice() {
             [region] => Regions::Shared(*region),
             regions => Regions::PerFrame(regions),
+        }
+    }
+}
+
+/// Shifts `(1, 2)` for all frames, or `(B, 2)`, float64; none are whole places.
+pub(crate) struct ShiftList(Vec<Shift>);
+
+impl ShiftList {
+    pub(crate) fn new(argument: &'static str, array: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let Some(array) = array else { return Ok(Self(vec![Shift::WHOLE])) };
+        let typed = typed::<f64>(argument, array)?;
+        let &[count, 2] = typed.shape() else {
+            return Err(invalid(argument, "shape (1, 2) or (B, 2)", format!("{:?}", typed.shape())));
+        };
+        let array = typed.try_readonly().map_err(|_| invalid(argument, "a readable array", "one being written"))?;
+        let array = array.as_array();
+        let shifts = (0..count)
+            .map(|i| Shift::new(array[[i, 0]], array[[i, 1]]))
+            .collect::<segs_core::Result<Vec<_>>>()
+            .map_err(to_python)?;
+        Ok(Self(shifts))
+    }
+
+    pub(crate) fn view(&self) -> Shifts<'_> {
+        match self.0.as_slice() {
+            [shift] => Shifts::Shared(*shift),
+            shifts => Shifts::PerFrame(shifts),
         }
     }
 }

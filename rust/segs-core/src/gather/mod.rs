@@ -2,9 +2,10 @@
 
 use crate::copy::{copy_row, finish_stream, streams};
 use crate::error::{Error, Result};
-use crate::parallel::{Interrupted, for_each_band};
+use crate::parallel::{Interrupted, for_each_band, for_each_long};
 use crate::pixel::Pixel;
 use crate::region::Regions;
+use crate::shift::{LANCZOS_TAPS, Rows, Shifts, Source};
 use crate::view::{Frames, FramesMut};
 
 /// What a crop shows where it passes the frame's edge.
@@ -19,10 +20,17 @@ pub enum Fill<T> {
 /// Rows of one job: enough to be worth handing out, few enough that threads end together.
 const BAND_ROWS: usize = 64;
 
-/// Copies the region of every frame to `out`. Parts outside the frame are filled.
+/// The same where places lie between pixels: each job filters the five rows around its first one anew.
+const SHIFTED_BAND_ROWS: usize = 128;
+
+/// Copies the region of every frame, moved by its shift, to `out`. Parts outside the frame are filled.
+///
+/// Where the place is whole, samples are copied. Elsewhere they are interpolated, out of what is filled too, and limited
+/// to the range of a sample.
 pub fn crop_frames<T: Pixel>(
     frames: Frames<'_, T>,
     regions: Regions<'_>,
+    shifts: Shifts<'_>,
     fill: Fill<T>,
     out: FramesMut<'_, T>,
     interrupted: Interrupted<'_>,
@@ -32,11 +40,15 @@ pub fn crop_frames<T: Pixel>(
         return Err(Error::shape("out", format!("the frames and channels of {from}"), to.to_string()));
     }
     regions.check(to.frames, to.height, to.width)?;
+    shifts.check(to.frames)?;
     if to.is_empty() {
         return Ok(());
     }
     if from.is_empty() && fill == Fill::Edge {
         return Err(Error::shape("frames", "at least one pixel to fill with", from.to_string()));
+    }
+    if !shifts.are_whole() {
+        return crop_shifted(frames, regions, shifts, fill, out, interrupted);
     }
     let bytes = to.len() * size_of::<T>();
     let stream = streams(bytes);
@@ -52,6 +64,37 @@ pub fn crop_frames<T: Pixel>(
     })
 }
 
+/// [`crop_frames`], after its checks, where some place is not whole.
+fn crop_shifted<T: Pixel>(
+    frames: Frames<'_, T>,
+    regions: Regions<'_>,
+    shifts: Shifts<'_>,
+    fill: Fill<T>,
+    out: FramesMut<'_, T>,
+    interrupted: Interrupted<'_>,
+) -> Result<()> {
+    let to = out.shape();
+    // As much work as moving so many bytes, whatever the type.
+    let bytes = 2 * size_of::<f32>() * to.len();
+    for_each_long(out.all_bands(SHIFTED_BAND_ROWS), bytes, interrupted, |band, brake| {
+        let (region, shift) = (regions.get(band.frame), shifts.get(band.frame));
+        let source = Source { frames, frame: band.frame, fill, prepare: None };
+        let mut rows = Rows::<T, LANCZOS_TAPS>::new(source, region.x1(), to.width, (shift.x(), shift.y()));
+        for (i, row) in band.data.chunks_exact_mut(to.row_len()).enumerate() {
+            if brake.stops() {
+                return;
+            }
+            let y = region.y1() + (band.y + i) as i64;
+            if shift.is_whole() {
+                crop_row(frames, band.frame, region.x1(), y, fill, row, false);
+            } else {
+                rows.write(y, row);
+            }
+        }
+    })
+}
+
+/// Copies a row of a frame from column `x` on, as far as the frame has one; what lies outside is filled.
 fn crop_row<T: Pixel>(frames: Frames<'_, T>, frame: usize, x: i64, y: i64, fill: Fill<T>, out: &mut [T], stream: bool) {
     let shape = frames.shape();
     let channels = shape.channels;
@@ -115,7 +158,7 @@ mod tests {
             let fill = if edge { Fill::Edge } else { Fill::Constant(-1.0) };
             let to = Shape { frames: count, height: h, width: w, channels };
             let mut out = vec![-9.0; to.len()];
-            crop_frames(frames, regions, fill, FramesMut::new("out", &mut out, to).unwrap(), NEVER).unwrap();
+            crop_frames(frames, regions, Shifts::WHOLE, fill, FramesMut::new("out", &mut out, to).unwrap(), NEVER).unwrap();
             for (index, &sample) in out.iter().enumerate() {
                 let (c, pixel) = (index % channels, index / channels);
                 let (frame, y, x) = (pixel / (h * w), pixel / w % h, pixel % w);
@@ -141,9 +184,9 @@ mod tests {
         let to = Shape { frames: 1, height: 1, width: 2, channels: 1 };
         let mut out = [9u8; 2];
         let view = FramesMut::new("out", &mut out, to).unwrap();
-        assert!(crop_frames(frames, region, Fill::Edge, view, NEVER).is_err());
+        assert!(crop_frames(frames, region, Shifts::WHOLE, Fill::Edge, view, NEVER).is_err());
         let view = FramesMut::new("out", &mut out, to).unwrap();
-        crop_frames(frames, region, Fill::Constant(3), view, NEVER).unwrap();
+        crop_frames(frames, region, Shifts::WHOLE, Fill::Constant(3), view, NEVER).unwrap();
         assert_eq!(out, [3, 3]);
     }
 }

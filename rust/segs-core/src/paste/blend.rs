@@ -171,7 +171,7 @@ fn weigh(mask: &[f32], alpha: f32, weights: &mut [f32]) -> bool {
 
 /// `value` clamped to `[0, 1]`; NaN counts as 0.
 #[inline(always)]
-fn unit(value: f32) -> f32 {
+pub(super) fn unit(value: f32) -> f32 {
     // Comparisons with NaN are false: this order, not `clamp`, maps it to 0.
     let positive = if value > 0.0 { value } else { 0.0 };
     if positive < 1.0 { positive } else { 1.0 }

@@ -4,16 +4,22 @@
 //! `f32` and never fused, so that every CPU level and an eager tensor library give the same bits. Where `m` is 0 the
 //! frame keeps its bits, whatever the crop holds there; where `m` is 1 it takes the crop's. Mask values are clamped to
 //! `[0, 1]`, and NaN counts as 0.
+//!
+//! A crop whose place lies between pixels is first brought onto them: itself by the filter for frames, continued by its
+//! edge, its mask linearly, continued by 0. So it covers up to a column and a row more.
 
 mod blend;
+mod stamp;
 
 use crate::error::{Error, Result};
 use crate::parallel::{Interrupted, for_each, for_each_band};
 use crate::pixel::Pixel;
 use crate::region::{Clip, Regions};
+use crate::shift::Shifts;
 use crate::view::{Frames, FramesMut, Shape};
 
-use blend::{Layout, blend_row};
+use blend::Layout;
+use stamp::Stamp;
 
 /// Rows of one job: enough to be worth handing out, few enough that threads end together.
 const BAND_ROWS: usize = 64;
@@ -31,6 +37,8 @@ pub struct Patch<'a, T> {
     pub masks: Frames<'a, f32>,
     /// Where the crops lie in the frames; they have the crops' size and may pass the frame's edges.
     pub regions: Regions<'a>,
+    /// How far right of and below their regions the crops lie, in parts of a pixel.
+    pub shifts: Shifts<'a>,
     /// Multiplies the masks, in `[0, 1]`.
     pub alpha: f32,
 }
@@ -50,30 +58,24 @@ impl<T: Pixel> Patch<'_, T> {
             return Err(Error::value("alpha", "a number in [0, 1]", self.alpha.to_string()));
         }
         self.regions.check(frames.frames, crops.height, crops.width)?;
+        self.shifts.check(frames.frames)?;
         Ok(layout)
     }
 
     /// Bytes that pasting into `frames` moves.
     fn bytes(&self, frames: Shape) -> usize {
         let crops = self.crops.shape();
-        let pixel = (2 * frames.channels + crops.channels) * size_of::<T>() + size_of::<f32>();
+        // A shift works on floats, and as long as moving one there and back takes.
+        let sample = if self.shifts.are_whole() { size_of::<T>() } else { 2 * size_of::<f32>() };
+        let pixel = (2 * frames.channels + crops.channels) * sample + size_of::<f32>();
         crops.height.saturating_mul(crops.width).saturating_mul(frames.frames).saturating_mul(pixel)
     }
 
-    /// Pastes row `y` of frame `frame`, which lies inside `clip`, into that row's samples.
-    #[inline]
-    fn paste_row(&self, layout: Layout, clip: Clip, frame: usize, y: usize, row: &mut [T]) {
-        let from = y - clip.y + clip.top;
-        let (crop_channels, channels) = (self.crops.shape().channels, layout.frame_channels());
-        let crop = self.crops.row(self.crops.serving(frame), from);
-        let mask = self.masks.row(self.masks.serving(frame), from);
-        blend_row(
-            layout,
-            &mut row[clip.x * channels..(clip.x + clip.width) * channels],
-            &crop[clip.left * crop_channels..(clip.left + clip.width) * crop_channels],
-            &mask[clip.left..clip.left + clip.width],
-            self.alpha,
-        );
+    /// The part of frame `frame`, of `frames`, that the crop may change.
+    fn clip(&self, frames: Shape, frame: usize) -> Option<Clip> {
+        let shift = self.shifts.get(frame);
+        let region = self.regions.get(frame).grown(shift.x() > 0.0, shift.y() > 0.0);
+        region.clip(frames.width, frames.height)
     }
 }
 
@@ -81,12 +83,12 @@ impl<T: Pixel> Patch<'_, T> {
 pub fn paste<T: Pixel>(frames: FramesMut<'_, T>, patch: Patch<'_, T>, interrupted: Interrupted<'_>) -> Result<()> {
     let shape = frames.shape();
     let layout = patch.check(shape)?;
-    let clip = |frame: usize| patch.regions.get(frame).clip(shape.width, shape.height);
+    let clip = |frame: usize| patch.clip(shape, frame);
     let bands = frames.bands(BAND_ROWS, |frame| clip(frame).map_or(0..0, |clip| clip.y..clip.y + clip.height));
     for_each(bands, patch.bytes(shape), interrupted, |band| {
-        let Some(clip) = clip(band.frame) else { return };
+        let Some(mut stamp) = Stamp::new(patch, layout, shape, band.frame) else { return };
         for (i, row) in band.data.chunks_exact_mut(shape.row_len()).enumerate() {
-            patch.paste_row(layout, clip, band.frame, band.y + i, row);
+            stamp.paste(band.y + i, row);
         }
     })
 }
@@ -105,12 +107,11 @@ pub fn copy_paste<T: Pixel>(
     let layout = patch.check(shape)?;
     let bytes = patch.bytes(shape).saturating_add(2 * shape.len() * size_of::<T>());
     for_each_band(out, BAND_ROWS, bytes, interrupted, |band| {
-        let clip = patch.regions.get(band.frame).clip(shape.width, shape.height);
+        let mut stamp = Stamp::new(patch, layout, shape, band.frame);
         for (i, row) in band.data.chunks_exact_mut(shape.row_len()).enumerate() {
-            let y = band.y + i;
-            row.copy_from_slice(frames.row(band.frame, y));
-            if let Some(clip) = clip.filter(|clip| (clip.y..clip.y + clip.height).contains(&y)) {
-                patch.paste_row(layout, clip, band.frame, y, row);
+            row.copy_from_slice(frames.row(band.frame, band.y + i));
+            if let Some(stamp) = &mut stamp {
+                stamp.paste(band.y + i, row);
             }
         }
     })

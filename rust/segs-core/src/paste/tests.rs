@@ -3,7 +3,7 @@
 #![allow(clippy::float_cmp)]
 
 use super::*;
-use crate::cpu::{Level, level, set_level};
+use crate::cpu::{LEVEL_LOCK, Level, level, set_level};
 use crate::parallel::NEVER;
 use crate::region::Region;
 use half::f16;
@@ -111,6 +111,7 @@ fn check<T: Pixel + std::fmt::Debug>(case: &Case) {
         } else {
             Regions::PerFrame(&case.regions)
         },
+        shifts: Shifts::WHOLE,
         alpha: case.alpha,
     };
 
@@ -143,6 +144,7 @@ proptest! {
 
     #[test]
     fn every_pixel_is_what_the_definition_says(case in cases(), fast in any::<bool>()) {
+        let _guard = LEVEL_LOCK.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let before = level();
         set_level(if fast { Level::Avx2 } else { Level::Baseline });
         check::<f32>(&case);
@@ -159,6 +161,7 @@ fn patch<'a, T>(crops: &'a [T], masks: &'a [f32], size: (usize, usize), region: 
         crops: Frames::new("crops", crops, shape).unwrap(),
         masks: Frames::new("masks", masks, Shape::mask(1, height, width)).unwrap(),
         regions: Regions::Shared(region),
+        shifts: Shifts::WHOLE,
         alpha: 1.0,
     }
 }

@@ -9,6 +9,7 @@ mod plan;
 mod ring;
 
 pub use bilinear::resize_masks;
+pub(crate) use plan::lanczos;
 
 use crate::error::{Error, Result};
 use crate::parallel::Interrupted;

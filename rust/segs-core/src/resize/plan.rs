@@ -94,7 +94,8 @@ pub(super) fn pillow_vertical_first(from: Shape, to: Shape) -> bool {
     height > 0 && (height > 2 * width || from.height > 100 * from.width)
 }
 
-fn lanczos(x: f64) -> f64 {
+/// The filter: a `sinc` under the middle lobe of a wider one.
+pub(crate) fn lanczos(x: f64) -> f64 {
     if (-LOBES..LOBES).contains(&x) { sinc(x) * sinc(x / LOBES) } else { 0.0 }
 }
 
