@@ -44,7 +44,7 @@ impl<'a, T: Pixel, const N: usize> Rows<'a, T, N> {
         let (across, down) = (weights::<N>(part.0), weights::<N>(part.1));
         let len = width * channels;
         let read = len + if across.is_some() { (N - 1) * channels } else { 0 };
-        let slots = if down.is_some() { N } else { 1 };
+        let slots = if down.is_some() { N } else { 0 };
         Self { source, x, across, down, len, wide: vec![0.0; read], ring: vec![0.0; slots * len], held: [None; N] }
     }
 
@@ -52,9 +52,7 @@ impl<'a, T: Pixel, const N: usize> Rows<'a, T, N> {
     pub(crate) fn write(&mut self, y: i64, out: &mut [T]) {
         let limits = (0.0, T::MAX);
         let Some(down) = self.down else {
-            let Self { source, x, across, len, wide, .. } = self;
-            let row = read_row(source, *x, y, across.is_some().then_some(N), wide);
-            return filter_across(row, across.as_ref(), source.frames.shape().channels, *len, limits, out);
+            return filter_across(&self.source, self.x, y, self.across, limits, &mut self.wide, out);
         };
         let first = y - before::<N>();
         for tap in 0..N as i64 {
@@ -69,15 +67,12 @@ impl<'a, T: Pixel, const N: usize> Rows<'a, T, N> {
 
     /// Sees to it that the ring holds row `y` of the source, filtered across.
     fn hold(&mut self, y: i64) {
-        let Self { source, x, across, len, wide, ring, held, .. } = self;
         let slot = slot::<N>(y);
-        if held[slot] == Some(y) {
-            return;
+        if self.held[slot] != Some(y) {
+            self.held[slot] = Some(y);
+            let out = &mut self.ring[slot * self.len..(slot + 1) * self.len];
+            filter_across(&self.source, self.x, y, self.across, UNLIMITED, &mut self.wide, out);
         }
-        held[slot] = Some(y);
-        let row = read_row(source, *x, y, across.is_some().then_some(N), wide);
-        let out = &mut ring[slot * *len..(slot + 1) * *len];
-        filter_across(row, across.as_ref(), source.frames.shape().channels, *len, UNLIMITED, out);
     }
 }
 
@@ -90,17 +85,29 @@ fn slot<const N: usize>(y: i64) -> usize {
     y.rem_euclid(N as i64) as usize
 }
 
-/// Row `y` of the source as floats, from column `x` on, or from where the taps for it begin.
-fn read_row<'b, T: Pixel>(
-    source: &Source<'b, T>,
+/// Writes row `y` of the source from column `x` on, filtered by `weights`.
+fn filter_across<T: Pixel, U: Pixel, const N: usize>(
+    source: &Source<'_, T>,
     x: i64,
     y: i64,
-    taps: Option<usize>,
-    wide: &'b mut [f32],
-) -> &'b [f32] {
+    weights: Option<[f32; N]>,
+    limits: (f32, f32),
+    wide: &mut [f32],
+    out: &mut [U],
+) {
+    let Some(weights) = weights else {
+        return U::narrow(read_row(source, x, y, wide), out);
+    };
+    let row = read_row(source, x - before::<N>(), y, wide);
+    let channels = source.frames.shape().channels;
+    let taps: [&[f32]; N] = std::array::from_fn(|tap| &row[tap * channels..tap * channels + out.len()]);
+    weigh(&taps, &weights, limits, out);
+}
+
+/// Row `y` of the source from column `x` on as floats, as many as `wide` holds.
+fn read_row<'b, T: Pixel>(source: &Source<'b, T>, x: i64, y: i64, wide: &'b mut [f32]) -> &'b [f32] {
     let shape = source.frames.shape();
     let channels = shape.channels;
-    let x = x - taps.map_or(0, |taps| taps as i64 / 2 - 1);
     let inner_y = y.clamp(0, (shape.height as i64 - 1).max(0));
     if let Fill::Constant(value) = source.fill
         && (inner_y != y || shape.is_empty())
@@ -143,22 +150,5 @@ fn repeat_pixel<T: Pixel>(out: &mut [f32], pixel: &[T]) {
         for (target, sample) in target.iter_mut().zip(pixel) {
             *target = sample.to_f32();
         }
-    }
-}
-
-fn filter_across<T: Pixel, const N: usize>(
-    row: &[f32],
-    weights: Option<&[f32; N]>,
-    channels: usize,
-    len: usize,
-    limits: (f32, f32),
-    out: &mut [T],
-) {
-    match weights {
-        Some(weights) => {
-            let taps: [&[f32]; N] = std::array::from_fn(|tap| &row[tap * channels..tap * channels + len]);
-            weigh(&taps, weights, limits, out);
-        }
-        None => T::narrow(&row[..len], out),
     }
 }
