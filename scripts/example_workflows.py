@@ -1,4 +1,4 @@
-"""Write example_workflows/*.json, in which there are ComfyUI's own nodes and this package's alone.
+"""Write the example workflows, in which there are ComfyUI's own nodes and this package's alone.
 
     python scripts/example_workflows.py http://127.0.0.1:8188
 
@@ -12,7 +12,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[1] / "example_workflows"
+FOLDER = Path(__file__).parents[1] / "python" / "segs_detailer" / "comfyui" / "example_workflows"
 WIDGETS = {"INT", "FLOAT", "BOOLEAN", "STRING", "COMBO"}
 POSITIVE = "a detailed photo of a face, sharp focus"
 NEGATIVE = "blurry, low quality"
@@ -105,9 +105,9 @@ class Graph:
             }
         )
 
-    def save(self, name):
-        """Write the workflow."""
-        workflow = {
+    def workflow(self):
+        """Return the workflow as the browser saves it."""
+        return {
             "last_node_id": len(self.nodes),
             "last_link_id": len(self.links),
             "nodes": self.nodes,
@@ -117,7 +117,10 @@ class Graph:
             "extra": {},
             "version": 0.4,
         }
-        text = json.dumps(workflow, indent=1)
+
+    def save(self, name):
+        """Write the workflow."""
+        text = json.dumps(self.workflow(), indent=1)
         (FOLDER / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 

@@ -16,10 +16,6 @@ from PIL import Image
 
 import segs_detailer
 from segs_detailer.cli.main import main
-from segs_detailer.cli.pieces import active_span, plan_workload
-from segs_detailer.masks import boxes_to_segs
-from segs_detailer.sampling.pipe import BasicPipe
-from segs_detailer.segs import SEG
 from segs_detailer.video import EncoderSettings, open_clip, read_clip, write_clip
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "sample.mp4"
@@ -244,52 +240,6 @@ def test_preview_names_its_picture_after_the_clip(tmp_path, clip, monkeypatch):
     assert (tmp_path / "clip_preview.png").exists()
 
 
-# Pieces of long clips
-
-
-def _shaky_frames(count):
-    random = np.random.default_rng(0)
-    frames = np.stack([_frame(i) for i in range(count)]).astype(np.float32) / 255
-    return np.clip(frames + random.normal(0, 0.004, frames.shape), 0, 1).astype(np.float32)
-
-
-SETTINGS = {"guide_size": 64, "guide_size_for": "bbox", "max_size": 96, "steps": 3}
-
-
-def test_pieces_give_what_one_run_gives():
-    frames = _shaky_frames(24)
-    seg = boxes_to_segs((72, 96), [(20, 20, 50, 50)], crop_factor=1.5)[1][0]
-    pipe = BasicPipe.preview()
-    whole = plan_workload(seg, frames, pipe, SETTINGS)
-    assert whole.pieces == 1
-    import dataclasses
-
-    cut = dataclasses.replace(whole, piece=7)
-    assert (cut.pieces, cut.reach) == (4, 1)
-    once, often = frames.copy(), frames.copy()
-    whole.detail(once, pipe, SETTINGS, lambda *_: None)
-    cut.detail(often, pipe, SETTINGS, lambda *_: None)
-    assert not np.array_equal(once, frames)
-    # The strength of the noise is measured on each piece, the rest is the same.
-    assert np.abs(once - often).max() < 1.5 / 255
-    outside = np.ones((72, 96), bool)
-    x1, y1, x2, y2 = seg.crop_region
-    outside[y1:y2, x1:x2] = False
-    assert np.array_equal(often[:, outside], frames[:, outside])
-
-
-def test_only_the_frames_of_a_subject_are_worked_on():
-    mask = np.zeros((10, 20, 20), np.uint8)
-    mask[4:7] = 255
-    seg = SEG(None, mask, 1.0, (10, 10, 30, 30), (12, 12, 28, 28), "a")
-    assert active_span(seg, 10) == (4, 7)
-    assert active_span(seg._replace(cropped_mask=mask[0]), 10) == (0, 10)
-    assert active_span(seg._replace(cropped_mask=None), 10) == (0, 10)
-    assert active_span(seg._replace(cropped_mask=mask[:4]), 4) == (0, 0)
-    work = plan_workload(seg, np.zeros((10, 72, 96, 3), np.float32), ("a motion model",), SETTINGS)
-    assert (work.pieces, work.piece, work.reach) == (1, 3, 0)
-
-
 # Errors
 
 
@@ -366,7 +316,7 @@ def test_bugs_are_not_hidden(clip, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("segs_detailer.cli.run.read_clip", broken)
+    monkeypatch.setattr("segs_detailer.streaming.run.crop_clip", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         run("run", clip, "-o", tmp_path / "out.mp4", "--bbox", "20,20,50,50")
     only(tmp_path, "in")
@@ -376,17 +326,17 @@ def test_full_memory_is_an_error_that_says_what_to_do(clip, tmp_path, monkeypatc
     def full(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("segs_detailer.cli.run.read_clip", full)
+    monkeypatch.setattr("segs_detailer.streaming.run.crop_clip", full)
     assert "lower --max-size" in fails(capsys, "run", clip, "-o", tmp_path / "out.mp4", "--bbox", "20,20,50,50")
     only(tmp_path, "in")
 
 
-@pytest.mark.parametrize("place", ["read_clip", "write_frames", "_detail_all"])
+@pytest.mark.parametrize("place", ["run.crop_clip", "run.write_clip_frames", "sampling.detail_frames"])
 def test_interrupt_leaves_nothing(clip, tmp_path, monkeypatch, capsys, place):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"segs_detailer.cli.run.{place}", interrupted)
+    monkeypatch.setattr(f"segs_detailer.streaming.{place}", interrupted)
     args = ["--bbox", "20,20,50,50", "--compare", tmp_path / "both.mp4", "-q"]
     assert run("run", clip, "-o", tmp_path / "out.mp4", *args) == 130
     assert capsys.readouterr().err.strip() == "segs-detailer: stopped; nothing was written"

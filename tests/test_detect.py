@@ -14,10 +14,9 @@ from segs_detailer.detect import (
     ShotDetector,
     detect_faces,
     find_face_tracks,
-    tracks_to_segs,
 )
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.tracks import Chain, Detection, associate, overlap, suppress
+from segs_detailer.tracks import CropSettings, Detection, associate, overlap, suppress, tracks_to_segs
 from segs_detailer.video import read_clip
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "sample.mp4"
@@ -108,32 +107,6 @@ def test_labels_do_not_mix():
     assert [t.label for t in associate(detections, [0], max_gap=2)] == ["face", "hand"]
 
 
-def test_boxes_are_interpolated_and_smoothed_without_lag():
-    track = Chain("face", (0, 40))
-    for frame in [f for f in range(40) if not 15 <= f < 22]:
-        track.add(frame, Detection(box(3 * frame, 10), 5.0))
-    straight = track.boxes((0, 40), smoothing=0)
-    assert np.allclose(straight[:, 0], 3 * np.arange(40))
-    smooth = track.boxes((0, 40), smoothing=2)
-    assert np.allclose(smooth, straight)
-    held = track.boxes((0, 44), smoothing=2)
-    assert np.allclose(held[40:], straight[-1])
-    jitter = np.random.default_rng(0).normal(0, 2, 40)
-    shaky = Chain("face", (0, 40))
-    for frame in range(40):
-        shaky.add(frame, Detection(box(50 + jitter[frame], 10), 5.0))
-    assert shaky.boxes((0, 40))[6:-6, 0].std() < 0.6 * jitter[6:-6].std()
-
-
-def test_span_reaches_to_the_shots_ends_when_near():
-    track = Chain("face", (10, 60))
-    for frame in range(14, 50):
-        track.add(frame, Detection(box(0, 0), 5.0))
-    assert track.extended_span(5) == (10, 50)
-    assert track.extended_span(10) == (10, 60)
-    assert track.extended_span(0) == (14, 50)
-
-
 # Shots
 
 
@@ -166,9 +139,9 @@ def test_face_before_a_plain_background_is_found(grey):
 
     tracks = find_face_tracks(frames, (540, 960))
 
-    assert [track.span for track in tracks] == [(0, 12)]
+    assert [(track.span, track.shot, track.shape) for track in tracks] == [((0, 12), (0, 12), "ellipse")]
     assert len(tracks[0].frames) == 12
-    x1, y1, x2, y2 = tracks[0].detections[0].box
+    x1, y1, x2, y2 = tracks[0].boxes[0]
     assert 610 <= x1 < x2 <= 760
     assert 155 <= y1 < y2 <= 290
 
@@ -239,13 +212,25 @@ def test_no_frames():
 def test_crop_factor_drop_size_and_shape(face):
     frames = clip_of(face, [(100, 40)] * 3)
     tracks = find_face_tracks(frames, SIZE, FaceSettings(min_size=LEAST))
-    wide = tracks_to_segs(tracks, SIZE, 3, FaceSettings(crop_factor=2.5))[1][0]
-    tight = tracks_to_segs(tracks, SIZE, 3, FaceSettings(crop_factor=1.2))[1][0]
+    wide = tracks_to_segs(tracks, SIZE, 3, CropSettings(crop="fixed", crop_factor=2.5))[1][0]
+    tight = tracks_to_segs(tracks, SIZE, 3, CropSettings(crop="fixed", crop_factor=1.2))[1][0]
     assert wide.crop_region[2] - wide.crop_region[0] > 1.9 * (tight.crop_region[2] - tight.crop_region[0])
-    assert tracks_to_segs(tracks, SIZE, 3, FaceSettings(drop_size=500))[1] == []
-    square = tracks_to_segs(tracks, SIZE, 3, FaceSettings(shape="box"))[1][0]
+    assert find_face_tracks(frames, SIZE, FaceSettings(min_size=LEAST, drop_size=500)) == []
+    square = detect_faces(frames, FaceSettings(min_size=LEAST, shape="box"))[1][0]
     x1, y1, x2, y2 = square.bbox
     assert abs(int((square.cropped_mask[0] > 0).sum()) - (x2 - x1) * (y2 - y1)) < 4 * (x2 - x1)
+
+
+def test_crops_of_moving_faces_follow_if_asked(face):
+    frames = clip_of(face, [(5 + 6 * i, 30) for i in range(24)])
+    (fixed,) = detect_faces(frames, FaceSettings(min_size=LEAST, crop_factor=1.5))[1]
+    (moving,) = detect_faces(frames, FaceSettings(min_size=LEAST), crop=CropSettings(crop_factor=1.5))[1]
+    assert type(fixed.crop_region) is tuple
+    assert moving.crop_region.regions[-1, 0] - moving.crop_region.regions[0, 0] > 90
+    assert moving.cropped_mask.shape[1:] == moving.crop_region.size
+    assert moving.crop_region.size[1] < 0.7 * fixed.cropped_mask.shape[2]
+    covered = (moving.cropped_mask > 128).mean(axis=(1, 2))
+    assert covered.min() > 0.9 * covered.max()
 
 
 def test_progress_may_cancel(face):

@@ -13,6 +13,7 @@ import torch
 
 import impact_pack
 from segs_detailer import nodes, ops
+from segs_detailer.crop_path import CropPath
 from segs_detailer.masks import make_crop_region, masks_to_segs
 from segs_detailer.sampling.protocol import Geometry
 from segs_detailer.segs import SEG, scale_match
@@ -231,3 +232,15 @@ def test_detailer_for_each(impact, impact_pipe, rng):
     # Two resizes there, two back, each with its own rounding to 8 bits in Impact Pack.
     torch.testing.assert_close(ours[0], theirs[0], atol=2 * TOLERANCE, rtol=0)
     assert len(ours[1][1]) == len(theirs[1][1]) == 2
+
+
+def test_impact_pack_takes_a_crop_that_moves_for_a_fixed_one(impact, rng):
+    """Its paste reads the tuple: the region of the first frame in which anything is pasted."""
+    frames = frames_of(rng, 3, 48, 64)
+    path = CropPath([(4 + 5 * i, 6, 28 + 5 * i, 30) for i in range(3)], [0.0, 1.0, 1.0])
+    crops = frames_of(rng, 3, 24, 24).numpy()
+    moving = SEG(crops, np.ones((24, 24), np.float32), 1.0, path, (10, 8, 20, 20), "a", None)
+    fixed = moving._replace(crop_region=(9, 6, 33, 30))
+    theirs = [impact.segs_nodes.SEGSPaste.doit(frames, ((48, 64), [seg]), 0, 255)[0] for seg in (moving, fixed)]
+    assert torch.equal(*theirs)
+    assert not torch.equal(theirs[0], frames)

@@ -22,7 +22,8 @@ LAYERS = [
     {"tracks"},
     {"detailer", "detect"},
     {"segments"},
-    {"nodes"},
+    {"batch", "verify"},
+    {"nodes", "streaming"},
     {"comfyui"},
     {"cli"},
 ]

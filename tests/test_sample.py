@@ -10,6 +10,7 @@ import pytest
 
 from segs_detailer.cli import run as run_module
 from segs_detailer.cli.main import main
+from segs_detailer.streaming import SinkTaker
 from segs_detailer.video import open_clip, read_clip
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "sample.mp4"
@@ -17,25 +18,26 @@ SAMPLE = Path(__file__).parents[1] / "examples" / "sample.mp4"
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory):
-    """Output of `run` on the sample, and the frames just before they are encoded."""
+    """Output of `run` on the sample, the frames just before they are encoded, and the face's track."""
     folder = tmp_path_factory.mktemp("sample")
-    seen = {}
-    encode, plan = run_module.write_frames, run_module.plan_workload
+    frames, plans = [], []
 
-    def keep_frames(sink, clip, **more):
-        seen["frames"] = clip.frames.copy()
-        encode(sink, clip, **more)
+    class Watched(SinkTaker):
+        def take(self, frame):
+            frames.append(frame.after.copy())
+            super().take(frame)
 
-    def keep_seg(seg, *more):
-        seen["seg"] = seg
-        return plan(seg, *more)
+    def keep_plan(args, job, plan, stages):
+        plans.append(plan)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "write_frames", keep_frames)
-        patch.setattr(run_module, "plan_workload", keep_seg)
+        patch.setattr(run_module, "SinkTaker", Watched)
+        patch.setattr(run_module, "_summarise", keep_plan)
         compare = folder / "compare.png"
         assert main(["run", str(SAMPLE), "-o", str(folder / "out.mp4"), "--compare", str(compare), "-q"]) == 0
-    return folder, seen["frames"], seen["seg"]
+    [plan] = plans
+    [track] = plan.tracks
+    return folder, np.stack(frames), track
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +45,20 @@ def original():
     return read_clip(SAMPLE).frames
 
 
-def face_of(frames, seg):
-    x1, y1, x2, y2 = seg.bbox
+def face_of(frames, track):
+    """All of the face's way: it moves little."""
+    boxes = track.track.boxes
+    x1, y1, x2, y2 = (*boxes[:, :2].min(axis=0).astype(int), *boxes[:, 2:].max(axis=0).astype(int))
     return frames[:, y1:y2, x1:x2].mean(axis=-1)
+
+
+def masks_of(track, frames):
+    """Masks of the whole frames."""
+    whole = np.zeros(frames.shape[:3], np.uint8)
+    for number, mask in enumerate(track.masks_of(*track.span), start=track.span[0]):
+        x1, y1, x2, y2 = (int(value) for value in track.region(number))
+        whole[number, y1:y2, x1:x2] = mask
+    return whole
 
 
 def high_frequency_energy(images):
@@ -61,19 +74,16 @@ def test_sample_is_small_and_made_by_its_script():
 
 
 def test_face_gains_detail_before_and_after_encoding(job, original):
-    folder, frames, seg = job
-    before = high_frequency_energy(face_of(original, seg))
-    assert high_frequency_energy(face_of(frames, seg)) > 1.5 * before
-    assert high_frequency_energy(face_of(read_clip(folder / "out.mp4").frames, seg)) > 1.3 * before
+    folder, frames, track = job
+    before = high_frequency_energy(face_of(original, track))
+    assert high_frequency_energy(face_of(frames, track)) > 1.5 * before
+    assert high_frequency_energy(face_of(read_clip(folder / "out.mp4").frames, track)) > 1.3 * before
 
 
 def test_pixels_outside_the_mask_are_bit_identical_before_encoding(job, original):
-    _, frames, seg = job
-    allowed = np.zeros(frames.shape[:3], bool)
-    x1, y1, x2, y2 = seg.crop_region
+    _, frames, track = job
     # The paste's feather of 5 pixels may pass the mask by as many.
-    grown = np.stack([_grown(mask > 0, 5) for mask in seg.cropped_mask])
-    allowed[:, y1:y2, x1:x2] = grown
+    allowed = np.stack([_grown(mask > 0, 5) for mask in masks_of(track, frames)])
     assert allowed.mean() < 0.3
     assert np.array_equal(frames[~allowed], original[~allowed])
     assert not np.array_equal(frames[allowed], original[allowed])
@@ -87,11 +97,9 @@ def _grown(mask, pixels):
 
 
 def test_outside_stays_close_after_encoding(job, original):
-    folder, _, seg = job
+    folder, _, track = job
     out = read_clip(folder / "out.mp4").frames
-    x1, y1, x2, y2 = seg.crop_region
-    outside = np.ones(original.shape[:3], bool)
-    outside[:, y1:y2, x1:x2] = seg.cropped_mask == 0
+    outside = masks_of(track, original) == 0
     assert np.abs(out - original)[outside].mean() < 1.5 / 255
 
 
@@ -104,10 +112,10 @@ def test_no_value_leaves_the_range_of_the_clip(job, original):
 
 def test_result_is_as_steady_as_the_clip(job, original):
     """The change itself must not flicker: from frame to frame it moves no more than the face does."""
-    _, frames, seg = job
-    change = face_of(frames, seg) - face_of(original, seg)
+    _, frames, track = job
+    change = face_of(frames, track) - face_of(original, track)
     step = np.abs(np.diff(change, axis=0)).mean()
-    movement = np.abs(np.diff(face_of(original, seg), axis=0)).mean()
+    movement = np.abs(np.diff(face_of(original, track), axis=0)).mean()
     assert step < 1.5 * movement
 
 

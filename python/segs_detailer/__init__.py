@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segs_detailer.crop_path import CropPath
     from segs_detailer.detailer import DetailerSettings, DetailResult, Progress, detail_frames
     from segs_detailer.errors import (
         CancelledError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     )
     from segs_detailer.sampling.pipe import BasicPipe
     from segs_detailer.segs import SEG, SEGS, check_segs, scale_match
+    from segs_detailer.tracks import CropSettings, Track, tracks_to_segs
 
     __version__: str
 
@@ -41,6 +43,8 @@ __all__ = [
     "SEGS",
     "BasicPipe",
     "CancelledError",
+    "CropPath",
+    "CropSettings",
     "DetailResult",
     "DetailerSettings",
     "InvalidArgumentError",
@@ -50,6 +54,7 @@ __all__ = [
     "ModelError",
     "Progress",
     "SegsDetailerError",
+    "Track",
     "__version__",
     "boxes_to_segs",
     "check_segs",
@@ -65,9 +70,11 @@ __all__ = [
     "resize_masks",
     "scale_match",
     "set_num_threads",
+    "tracks_to_segs",
 ]
 
 _MODULES = {
+    "segs_detailer.crop_path": ("CropPath",),
     "segs_detailer.detailer": ("DetailResult", "DetailerSettings", "Progress", "detail_frames"),
     "segs_detailer.errors": (
         "CancelledError",
@@ -91,6 +98,7 @@ _MODULES = {
     ),
     "segs_detailer.sampling.pipe": ("BasicPipe",),
     "segs_detailer.segs": ("SEG", "SEGS", "check_segs", "scale_match"),
+    "segs_detailer.tracks": ("CropSettings", "Track", "tracks_to_segs"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

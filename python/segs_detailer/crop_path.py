@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["CropPath"]
+__all__ = ["CropPath", "part_of_frames", "place_of", "region_at"]
 
 
 class CropPath(tuple[int, int, int, int]):
@@ -111,7 +111,8 @@ class CropPath(tuple[int, int, int, int]):
         corners = self.regions[:, :2] * (new_size[1] / size[1], new_size[0] / size[0])
         if self.is_whole:
             corners = np.trunc(corners)
-        return CropPath(np.concatenate([corners, (*corners, width, height)], axis=1), self.alpha)
+        ends = corners + np.array([width, height], np.float64)
+        return CropPath(np.concatenate([corners, ends], axis=1), self.alpha)
 
 
 def _checked_regions(regions: Any) -> NDArray[np.float64]:
@@ -148,4 +149,45 @@ def _checked_alpha(alpha: Any, count: int) -> NDArray[np.float32]:
 
 def place_of(region: Sequence[int]) -> Any:
     """Return what `crop_frames` and `paste` take as region: the table of a path's regions, else the region itself."""
-    return region.regions if isinstance(region, CropPath) else region
+    if not isinstance(region, CropPath):
+        return region
+    return region.regions.astype(np.int64) if region.is_whole else region.regions
+
+
+def region_at(region: Sequence[int], index: int) -> tuple[int, int, int, int]:
+    """Return the region of one frame in whole pixels, for drawing and for messages.
+
+    Parameters
+    ----------
+    region : CropPath or (int, int, int, int)
+        A region of all frames, or a path.
+    index : int
+        The frame, from 0; after a path's last frame that one counts.
+    """
+    if not isinstance(region, CropPath):
+        return (region[0], region[1], region[2], region[3])
+    x, y = np.floor(region.regions[min(index, region.frames - 1), :2] + 0.5).astype(np.int64).tolist()
+    height, width = region.size
+    return (x, y, x + width, y + height)
+
+
+def part_of_frames(region: Sequence[int], frame_size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tell in which frames a region holds pixels of the frame of which anything is pasted.
+
+    Parameters
+    ----------
+    region : CropPath or (int, int, int, int)
+        A region of all frames, or a path.
+    frame_size : (int, int)
+        Height and width of the frames.
+
+    Returns
+    -------
+    ndarray
+        `(1,)` for a region of all frames, else `(B,)`.
+    """
+    height, width = frame_size
+    path = region if isinstance(region, CropPath) else CropPath([region])
+    inside = np.maximum(path.regions[:, :2], 0) < np.minimum(path.regions[:, 2:], (width, height))
+    held: NDArray[np.bool_] = inside.all(axis=1) & (path.alpha > 0)
+    return held

@@ -17,7 +17,7 @@ from segs_detailer.segs import SEG, SEGS, Box
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["boxes_to_segs", "make_crop_region", "masks_to_segs"]
+__all__ = ["boxes_to_segs", "make_crop_region", "mask_stack", "masks_to_segs"]
 
 # A pixel counts from 1/255 on, one step of an 8-bit mask; the kernel asks for values *above* its level.
 _LEVEL = float(np.nextafter(np.float32(1 / 255), np.float32(0)))
@@ -69,7 +69,7 @@ def masks_to_segs(
     InvalidArgumentError, InvalidTypeError
         Arguments that cannot be used; NaN in a mask.
     """
-    stack = _as_stack(masks)
+    stack = mask_stack(masks)
     minimum = whole_number("drop_size", drop_size, minimum=0)
     _check_crop_factor(crop_factor)
     size = (stack.shape[1], stack.shape[2])
@@ -89,8 +89,24 @@ class _Object(NamedTuple):
     inside: NDArray[np.bool_]  # (h, w) of the box: which pixels belong to it
 
 
-def _as_stack(masks: Any) -> NDArray[Any]:
-    """Return masks as `(B, h, w)` on the CPU, in their own dtype."""
+def mask_stack(masks: Any) -> NDArray[Any]:
+    """Bring masks into one stack on the CPU, in their own dtype.
+
+    Parameters
+    ----------
+    masks : ndarray or Tensor
+        `(h, w)`, `(B, h, w)`, `(B, 1, h, w)` or `(B, h, w, 1)`: floats, uint8 or bool.
+
+    Returns
+    -------
+    ndarray
+        `(B, h, w)`.
+
+    Raises
+    ------
+    InvalidArgumentError, InvalidTypeError
+        Another shape or dtype.
+    """
     kind_of("masks", masks)
     name = check_dtype("masks", masks, _MASK_DTYPES)
     shape = tuple(masks.shape)

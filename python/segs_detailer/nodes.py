@@ -6,7 +6,7 @@ registration gives them ids of its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import torch
 
@@ -20,6 +20,8 @@ from segs_detailer.sampling.samplers import SAMPLERS
 from segs_detailer.sampling.schedules import SCHEDULES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from segs_detailer.detailer.progress import Observer
@@ -32,6 +34,7 @@ __all__ = [
     "SEGSDetailerForAnimateDiff",
     "SEGSPaste",
     "no_images",
+    "paste_into",
     "run_of",
 ]
 
@@ -165,6 +168,11 @@ def run_of(
     feather: int = 0,
     detailer_hook: Any = None,
     observer: Observer | None = None,
+    grow: int = 0,
+    noise_mask_grow: int = 0,
+    colour_match: float = 0.0,
+    vae_correction: bool = False,
+    noise: Literal["per-frame", "fixed", "shared"] = "per-frame",
 ) -> Run:
     """Make the run of a detailing node from its inputs.
 
@@ -175,6 +183,8 @@ def run_of(
         See `DetailerForEachPipeForAnimateDiff.doit`.
     observer : Observer or None
         Who is told of the progress; what it raises ends the run.
+    grow, noise_mask_grow, colour_match, vae_correction, noise
+        See `DetailerSettings`.
 
     Returns
     -------
@@ -196,9 +206,47 @@ def run_of(
         inpaint_model=inpaint_model,
         noise_mask_feather=noise_mask_feather,
         scheduler_func=scheduler_func_opt,
+        grow=grow,
+        noise_mask_grow=noise_mask_grow,
+        colour_match=colour_match,
+        vae_correction=vae_correction,
+        noise=noise,
     )
     models = Models.of(basic_pipe, refiner_basic_pipe_opt, names=("basic_pipe", "refiner_basic_pipe_opt"))
     return Run(models, settings, HookCalls(detailer_hook), observer)
+
+
+def paste_into(
+    image: Tensor,
+    segs: SEGS,
+    feather: int,
+    alpha: int,
+    ref_image_opt: Tensor | None = None,
+    *,
+    grow: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Do what a pasting node does with its inputs.
+
+    Parameters
+    ----------
+    image, segs, feather, alpha, ref_image_opt
+        See `SEGSPaste.doit`.
+    grow : int
+        Pixels by which the masks' edges are moved outwards, or inwards where it is negative.
+    progress : callable or None
+        See `paste_segs`.
+
+    Returns
+    -------
+    Tensor
+        The frames.
+    """
+    feather = integer("feather", feather, least=0)
+    opacity = integer("alpha", alpha, least=0, most=_OPAQUE) / _OPAQUE
+    return paste_segs(
+        image, segs, feather=feather, alpha=opacity, reference=ref_image_opt, grow=grow, progress=progress
+    )
 
 
 def no_images() -> list[Tensor]:
@@ -525,9 +573,7 @@ class SEGSPaste:
         tuple of Tensor
             The frames; the input itself where nothing was pasted.
         """
-        feather = integer("feather", feather, least=0)
-        opacity = integer("alpha", alpha, least=0, most=_OPAQUE) / _OPAQUE
-        return (paste_segs(image, segs, feather=feather, alpha=opacity, reference=ref_image_opt),)
+        return (paste_into(image, segs, feather, alpha, ref_image_opt),)
 
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {

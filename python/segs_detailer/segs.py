@@ -9,6 +9,7 @@ import numpy as np
 
 from segs_detailer import _native
 from segs_detailer._interop import FRAME_DTYPES, Array, check_dtype, convert, dtype_name, is_tensor, kind_of
+from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.ops import resize_frames, resize_masks
 from segs_detailer.ops._checks import MAX_COORDINATE, shown, whole_number
@@ -35,10 +36,12 @@ class SEG(NamedTuple):
         all of it.
     confidence : Any
         The detector's; handed on.
-    crop_region : (int, int, int, int)
-        `(x1, y1, x2, y2)` in pixels of the full frame: what is worked on. It may pass the edges.
+    crop_region : (int, int, int, int) or CropPath
+        `(x1, y1, x2, y2)` in pixels of the full frame: what is worked on. It may pass the edges. A `CropPath` has one
+        for each frame; crops and masks lie in it.
     bbox : (int, int, int, int)
-        `(x1, y1, x2, y2)` of the subject itself; it may be empty.
+        `(x1, y1, x2, y2)` of the subject itself; it may be empty. With a `CropPath` it belongs to the frame whose
+        region the path is as a tuple.
     label : str
         What it is.
     control_net_wrapper : Any
@@ -130,6 +133,8 @@ def _check_seg(item: Any, name: str) -> SEG:
 
 
 def _box(value: Any, name: str) -> Box:
+    if isinstance(value, CropPath):
+        return value  # checked when it was made
     x1, y1, x2, y2 = _whole(value, 4, name, "(x1, y1, x2, y2)")
     if x2 < x1 or y2 < y1 or max(abs(x1), abs(y1), abs(x2), abs(y2)) > MAX_COORDINATE:
         expected = f"(x1, y1, x2, y2) with x1 <= x2, y1 <= y2 and |coordinate| <= {MAX_COORDINATE}"
@@ -229,7 +234,7 @@ def scale_match(segs: SEGS, frames_shape: Sequence[int]) -> SEGS:
         return checked
     if 0 in new_size and items:
         raise InvalidArgumentError("frames_shape", "frames of at least one pixel", shown(shape))
-    crop_regions = _rescaled([seg.crop_region for seg in items], (height, width), new_size)
+    crop_regions = _rescaled_crops([seg.crop_region for seg in items], (height, width), new_size)
     boxes = _rescaled([seg.bbox for seg in items], (height, width), new_size)
     return new_size, [_matched(*parts) for parts in zip(items, crop_regions, boxes, strict=True)]
 
@@ -241,6 +246,14 @@ def _rescaled(boxes: list[Box], size: tuple[int, int], new_size: tuple[int, int]
     out = np.empty_like(regions)
     _native.rescale_regions(regions, size, new_size, out)
     return [(x1, y1, x2, y2) for x1, y1, x2, y2 in out.tolist()]
+
+
+def _rescaled_crops(regions: list[Box], size: tuple[int, int], new_size: tuple[int, int]) -> list[Box]:
+    fixed = _rescaled(regions, size, new_size)
+    return [
+        region.scaled(size, new_size) if isinstance(region, CropPath) else other
+        for region, other in zip(regions, fixed, strict=True)
+    ]
 
 
 def _matched(seg: SEG, crop_region: Box, bbox: Box) -> SEG:

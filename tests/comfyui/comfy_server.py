@@ -55,11 +55,11 @@ def base_folder(folder):
 class ComfyServer:
     """Runs until it is stopped."""
 
-    def __init__(self, base, *options):
+    def __init__(self, base, *options, device="--cpu"):
         self.base = base
         self.port = _free_port()
         self.log = base / "server.log"
-        arguments = ["--cpu", "--listen", "127.0.0.1", "--port", str(self.port), "--disable-auto-launch"]
+        arguments = [device, "--listen", "127.0.0.1", "--port", str(self.port), "--disable-auto-launch"]
         arguments += ["--base-directory", str(base), "--user-directory", str(base / "user")]
         arguments += [
             "--database-url",

@@ -6,6 +6,7 @@ It is run by the Python that runs ComfyUI, with COMFYUI_PATH set.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -17,18 +18,26 @@ import comfy.cli_args  # noqa: E402
 
 comfy.cli_args.args.cpu = True
 
+import comfy.model_management  # noqa: E402
+import comfy.patcher_extension  # noqa: E402
+import comfy.sample  # noqa: E402
 import comfy.samplers  # noqa: E402
 import comfy.utils  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from closed_form import GOLDEN, ClosedFormDenoiser, reference_cases  # noqa: E402
 from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion  # noqa: E402
-from tiny_nodes import tiny_model, tiny_vae  # noqa: E402
+from tiny_nodes import tiny_clip_vae, tiny_model, tiny_vae  # noqa: E402
 
 from segs_detailer.comfyui.backend.sampler import ComfySampler  # noqa: E402
+from segs_detailer.comfyui.detailing import paste_segments  # noqa: E402
+from segs_detailer.detailer import pasting as detailer_pasting  # noqa: E402
+from segs_detailer.masks import boxes_to_segs  # noqa: E402
+from segs_detailer.sampling.frame_noise import FrameNoise  # noqa: E402
 from segs_detailer.sampling.protocol import RefinerStage, SampleJob  # noqa: E402
 
 comfy.utils.set_progress_bar_enabled(False)
+STEPS = 4
 MODEL, VAE = tiny_model(0), tiny_vae()
 TOKENS = torch.zeros((1, 1, 32))
 CONDITIONING = {"positive": [[TOKENS, {}]], "negative": [[TOKENS, {}]]}
@@ -177,7 +186,191 @@ def details():
     }
 
 
-CHECKS = (reference, strict_rule, refiner_like_base, details)
+def frame_noise():
+    """Runs under rules for the frames' noise, by every sampler of the reference."""
+    arrays = arrays_of()
+    source = torch.from_numpy(arrays["src"])
+    cases = {case["sampler"]: case for case in reference_cases() if case["mask"] == "none"}
+
+    def sampled(case, latents, *rule):
+        return sampler_over(Formula()).sample(latents, job_of(case, arrays, frame_noise=FrameNoise(*rule)))
+
+    for name, case in cases.items():
+        equal = source[:1].repeat(3, 1, 1, 1)
+        fixed, own = sampled(case, equal, "fixed"), sampled(case, equal)
+        pieces = {}
+        for kind in ("per-frame", "shared"):
+            whole, piece = sampled(case, source, kind, 0), sampled(case, source[2:4], kind, 2)
+            pieces[kind] = float((piece - whole[2:4]).abs().max() / whole.std())
+        yield {
+            "sampler": name,
+            "fixed": float((fixed - fixed[:1]).abs().max() / fixed.std()),
+            "own": float((own - own[:1]).abs().max() / own.std()),
+            **pieces,
+        }
+
+
+def applied():
+    """What packs apply to a model, or put in the place of ComfyUI's functions: that it is asked, and counts."""
+    arrays = arrays_of()
+    source = torch.from_numpy(arrays["src"])
+    case = next(case for case in reference_cases() if case["sampler"] == "euler" and case["mask"] == "none")
+    positive = torch.randn((1, 7, 32), generator=torch.Generator().manual_seed(4))
+    for kind, negative in (("negative", [[-positive, {}]]), ("placeholder", "NegativePlaceholder")):
+        job = job_of(case, arrays, positive=[[positive, {}]], negative=negative)
+        plain = ComfySampler(MODEL, VAE).sample(source, job)
+        asked = []
+
+        def outer(executor, *args, asked=asked, **kwargs):
+            asked.append("wrapper")
+            return executor(*args, **kwargs)
+
+        wrapped = MODEL.clone()
+        wrapped.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.OUTER_SAMPLE, "tests", outer)
+        same = ComfySampler(wrapped, VAE).sample(source, job)
+        lora = MODEL.clone()
+        name = next(name for name in lora.model_state_dict() if name.endswith("attn2.to_v.weight"))
+        lora.add_patches({name: ("diff", (torch.ones_like(lora.model_state_dict()[name]),))}, 0.5)
+        changed = ComfySampler(lora, VAE).sample(source, job)
+        original = comfy.sample.sample_custom
+
+        def packs(*args, original=original, asked=asked, **kwargs):
+            asked.append("function")
+            return original(*args, **kwargs)
+
+        comfy.sample.sample_custom = packs
+        try:
+            ComfySampler(MODEL, VAE).sample(source, job)
+        finally:
+            comfy.sample.sample_custom = original
+        again = ComfySampler(MODEL, VAE).sample(source, job)
+        yield {
+            "kind": kind,
+            "asked": asked,
+            "wrapper_changes": float((same - plain).abs().max()),
+            "lora_changes": float((changed - plain).abs().max() / plain.std()),
+            "left_as_it_was": bool(torch.equal(again, plain)),
+        }
+
+
+def every_name():
+    """Deviation from ComfyUI's own KSampler, for each of its samplers and schedulers; the model is a real network."""
+    generator = torch.Generator().manual_seed(4)
+    source = torch.randn((2, 4, 8, 8), generator=generator)
+    positive, negative = torch.randn((2, 1, 7, 32), generator=generator)
+    settings = {"steps": STEPS, "cfg": 2.0, "seed": 3, "positive": [[positive, {}]], "negative": [[negative, {}]]}
+    names = [(name, "normal") for name in comfy.samplers.KSampler.SAMPLERS]
+    names += [("euler", name) for name in comfy.samplers.KSampler.SCHEDULERS]
+    for sampler, scheduler in names:
+        job = SampleJob(
+            pixels=torch.zeros((2, 64, 64, 3)), sampler_name=sampler, scheduler=scheduler, denoise=1.0, **settings
+        )
+        ours = ComfySampler(MODEL, VAE).sample(source, job)
+        predicted = []
+        comfy.sample.sample(
+            MODEL,
+            comfy.sample.prepare_noise(source, 3),
+            sampler_name=sampler,
+            scheduler=scheduler,
+            latent_image=source,
+            callback=lambda step, x0, x, steps, predicted=predicted: predicted.append(x0),
+            disable_pbar=True,
+            **settings,
+        )
+        theirs = MODEL.model.process_latent_out(predicted[-1])
+        yield {
+            "sampler": sampler,
+            "scheduler": scheduler,
+            "deviation": float((ours - theirs).abs().max() / theirs.std()),
+        }
+
+
+class Full:
+    """A VAE's network on a device that takes some pixels at once and no more; it writes down what it is given."""
+
+    def __init__(self, vae, most):
+        self.network, self.most = vae.first_stage_model, most
+        self.done, self.refused = [], 0
+
+    def __enter__(self):
+        for name in ("encode", "decode"):
+            setattr(self.network, name, self.limited(name, getattr(self.network, name)))
+        return self
+
+    def __exit__(self, *_):
+        for name in ("encode", "decode"):
+            delattr(self.network, name)
+
+    def limited(self, name, function):
+        def run(x, **options):
+            # Two latents of a clip are five frames.
+            share = 1 if name == "encode" else 64 if x.ndim == 4 else 64 * 5 // 2
+            pixels = x[:, :1].numel() * share
+            if pixels > self.most:
+                self.refused += 1
+                raise comfy.model_management.OOM_EXCEPTION("full")
+            self.done.append([name, *x.shape])
+            return function(x, **options)
+
+        return run
+
+
+def memory():
+    """All frames at once where there is memory, and in tiles where it runs out: pictures and clips."""
+    coarse = torch.rand((5, 3, 40, 40), generator=torch.Generator().manual_seed(6))
+    frames = coarse.repeat_interleave(8, 2).repeat_interleave(8, 3).movedim(1, -1)
+    for kind, vae, most in (("pictures", tiny_vae(), 320 * 320), ("clip", tiny_clip_vae(), 5 * 256 * 256)):
+        sampler = ComfySampler(MODEL, vae)
+        with Full(vae, math.inf) as roomy:
+            latents = sampler.encode(frames)
+            decoded = sampler.decode(latents)
+        with Full(vae, most) as full:
+            encoded_in_tiles = sampler.encode(frames)
+            decoded_in_tiles = sampler.decode(latents)
+        yield {
+            "kind": kind,
+            "at_once": roomy.done,
+            "refused": full.refused,
+            "tiles": len(full.done),
+            "encoded": float((encoded_in_tiles - latents).abs().max() / latents.std()),
+            "decoded": float((decoded_in_tiles - decoded).abs().max()),
+        }
+
+
+def pasting():
+    """The bar of the node that pastes, and the user's cancel between two frames."""
+    frames = torch.rand((4, 48, 64, 3), generator=torch.Generator().manual_seed(7))
+    before = frames.clone()
+    segs = boxes_to_segs((48, 64), [(8, 8, 24, 24), (32, 16, 56, 40)], crop_factor=1.0)
+    segs = segs[0], [seg._replace(cropped_image=torch.zeros((4, *seg.cropped_mask.shape, 3))) for seg in segs[1]]
+    bars = []
+
+    def at_third(value, total, preview, node_id=None):
+        bars.append((value, total))
+        if is_cancelled and value == 3:
+            comfy.model_management.interrupt_current_processing(True)
+
+    comfy.utils.set_progress_bar_global_hook(at_third)
+    original = detailer_pasting._PART
+    detailer_pasting._PART = 1
+    try:
+        is_cancelled = False
+        (whole,) = paste_segments(frames, segs, 0, 255)
+        yield {"bars": list(bars), "pasted": float((whole - before).abs().max()), "kept": torch.equal(frames, before)}
+        bars.clear()
+        is_cancelled = True
+        try:
+            paste_segments(frames, segs, 0, 255)
+            ended = "finished"
+        except comfy.model_management.InterruptProcessingException:
+            ended = "cancelled"
+        yield {"bars": list(bars), "ended": ended, "kept": torch.equal(frames, before)}
+    finally:
+        detailer_pasting._PART = original
+        comfy.utils.set_progress_bar_global_hook(None)
+
+
+CHECKS = (reference, strict_rule, refiner_like_base, frame_noise, details, applied, every_name, memory, pasting)
 
 
 if __name__ == "__main__":

@@ -100,6 +100,61 @@ def test_noise_schedule_and_placeholder(results):
     assert details["to_model"] == pytest.approx(0.18215, rel=1e-4)
 
 
+@IN_COMFYUI
+def test_noise_that_frames_share(results):
+    assert len(results["frame_noise"]) > 30
+    for case in results["frame_noise"]:
+        assert case["fixed"] < 1e-4, case
+        assert case["own"] > 1e-3, case
+        # This one chooses its steps by all frames together.
+        if case["sampler"] != "dpm_adaptive":
+            assert max(case["per-frame"], case["shared"]) < 1e-4, case
+
+
+@IN_COMFYUI
+def test_what_packs_apply_to_the_model_works(results):
+    guided, placeholder = results["applied"]
+    # Older packs of motion models replace the function, newer ones wrap the model.
+    assert guided["asked"] == ["wrapper", "function"]
+    assert placeholder["asked"] == ["wrapper"]
+    for case in (guided, placeholder):
+        assert case["wrapper_changes"] == 0
+        assert case["lora_changes"] > 0.01
+        assert case["left_as_it_was"]
+
+
+@IN_COMFYUI
+def test_every_sampler_and_scheduler_does_what_ksampler_does(results):
+    checked = results["every_name"]
+    assert len({case["sampler"] for case in checked}) > 40
+    assert len({case["scheduler"] for case in checked}) > 8
+    assert [case for case in checked if not case["deviation"] < 1e-5] == []
+
+
+@IN_COMFYUI
+def test_frames_go_through_the_vae_at_once_and_in_tiles_where_memory_runs_out(results):
+    pictures, clip = results["memory"]
+    assert pictures["at_once"] == [["encode", 5, 3, 320, 320], ["decode", 5, 4, 40, 40]]
+    assert clip["at_once"] == [["encode", 1, 3, 5, 320, 320], ["decode", 1, 16, 2, 40, 40]]
+    for case in (pictures, clip):
+        assert case["refused"] == 2
+        # There and back: single frames, or the corners of all.
+        assert case["tiles"] >= 8
+        assert case["encoded"] < 1e-5
+        assert case["decoded"] < 1e-5
+
+
+@IN_COMFYUI
+def test_a_paste_moves_the_bar_and_is_cancelled_between_frames(results):
+    whole, cancelled = results["pasting"]
+    assert whole["bars"] == [[value, 8] for value in range(9)]
+    assert whole["pasted"] > 0.5
+    assert cancelled["ended"] == "cancelled"
+    assert cancelled["bars"][-1] == [3, 8]
+    assert whole["kept"]
+    assert cancelled["kept"]
+
+
 # Without ComfyUI
 
 

@@ -18,6 +18,7 @@ from segs_detailer import nodes
 from segs_detailer.comfyui.classic import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 from segs_detailer.comfyui.declaration import COMBO
 from segs_detailer.comfyui.nodes import NODES
+from segs_detailer.comfyui.seams import SEAMS
 from segs_detailer.comfyui.segments import ORDERS
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.masks import boxes_to_segs
@@ -68,6 +69,9 @@ def test_ids_and_names_are_unique():
 @pytest.mark.parametrize(("node_id", "original"), ORIGINALS.items(), ids=ORIGINALS)
 def test_detailers_have_the_widgets_of_their_node_classes(node_id, original):
     ours, theirs = NODE_CLASS_MAPPINGS[node_id].INPUT_TYPES(), original.INPUT_TYPES()
+    # One socket more, after all that a workflow may have stored.
+    name, (kind, _) = ours["optional"].popitem()
+    assert (name, kind) == ("seams_opt", SEAMS)
     assert {group: list(inputs) for group, inputs in ours.items()} == {
         group: list(inputs) for group, inputs in theirs.items()
     }

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from itertools import islice
-from pathlib import Path
 
 import browser
 import comfy_server
@@ -14,17 +11,10 @@ import pytest
 from browser import Browser
 from comfy_server import ComfyServer, base_folder, end_of
 from test_comfyui_server import detailed, detailer, graph, keep, node, touched
+from workflows import FRAMES, READY, WORKFLOWS, faces_detailed, loaded, prepare, shown
 
-ROOT = Path(__file__).parents[2]
-WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
 # Nodes of the browser side alone.
 NOTES = {"MarkdownNote"}
-MODELS = (
-    "checkpoints/sd15.safetensors",
-    "checkpoints/sd15_refiner.safetensors",
-    "controlnet/control_v11f1e_sd15_tile.safetensors",
-)
-FRAMES = 6
 
 pytestmark = pytest.mark.skipif(not os.environ.get(comfy_server.VARIABLE), reason=comfy_server.REASON)
 
@@ -32,37 +22,11 @@ pytestmark = pytest.mark.skipif(not os.environ.get(comfy_server.VARIABLE), reaso
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     base = base_folder(tmp_path_factory.mktemp("comfyui"))
-    for name in MODELS:
-        # Only their names are needed: the graphs are run on tiny models.
-        (base / "models" / name).parent.mkdir(exist_ok=True)
-        (base / "models" / name).write_bytes(b"")
-    write_clips(base / "input")
-    # Else the browser begins with a choice of templates.
-    (base / "user" / "default").mkdir()
-    settings = json.dumps({"Comfy.TutorialCompleted": True})
-    (base / "user" / "default" / "comfy.settings.json").write_text(settings, encoding="utf-8")
+    pytest.importorskip("av")
+    prepare(base)
     server = ComfyServer(base, "--disable-api-nodes")
     yield server
     server.stop()
-
-
-def write_clips(folder):
-    """The first frames of the sample clip, and masks for them."""
-    av = pytest.importorskip("av")
-    with av.open(str(ROOT / "examples" / "sample.mp4")) as source:
-        stream = source.streams.video[0]
-        pictures = [frame.to_ndarray(format="rgb24") for frame in islice(source.decode(stream), FRAMES)]
-    masks = [np.zeros_like(picture) for picture in pictures]
-    for index, picture in enumerate(masks):
-        picture[40:120, 60 + index : 160 + index] = 255
-    for name, frames in (("sample.mp4", pictures), ("mask.mp4", masks)):
-        with av.open(str(folder / name), "w") as target:
-            stream = target.add_stream("mpeg4", rate=12)
-            stream.height, stream.width = frames[0].shape[:2]
-            stream.pix_fmt = "yuv420p"
-            for picture in frames:
-                target.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-            target.mux(stream.encode())
 
 
 @pytest.fixture(scope="module")
@@ -137,12 +101,32 @@ def test_boxes_and_another_packs_detector(server):
     assert "region_1" not in found
 
 
+def test_a_trained_checkpoint_restores_what_the_mask_shows(server):
+    """A pipe of diffusers' models goes through the nodes as well; noise and blur go down by some decibels."""
+    pytest.importorskip("diffusers")
+    prompt = faces_detailed()
+    prompt |= {
+        name: keep(name, image=source)
+        for name, source in {"degraded": ["faces", 0], "truth": ["faces", 1], "restored": ["detail", 0]}.items()
+    }
+    assert end_of(server.run(prompt)) == "execution_success"
+    degraded, truth, restored = (server.kept(name)["image"] for name in ("degraded", "truth", "restored"))
+    y, x = np.mgrid[:80, :96].astype(np.float32)
+    inside = ((x - 47.5) / 24) ** 2 + ((y - 39.5) / 27) ** 2 < 1
+
+    def psnr(frames):
+        return -10 * np.log10(np.square(frames - truth)[:, inside].mean())
+
+    assert psnr(restored) - psnr(degraded) > 3
+    assert np.array_equal(restored[:, 75:], degraded[:, 75:])
+
+
 # The example workflows
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_every_node_and_link_of_an_example_exists(known, path):
-    workflow = json.loads(path.read_text(encoding="utf-8"))
+    workflow = loaded(path)
     nodes = {item["id"]: item for item in workflow["nodes"] if item["type"] not in NOTES}
     assert {item["type"] for item in nodes.values()} <= set(known)
     for number, origin, out, target, into, kind in workflow["links"]:
@@ -165,14 +149,11 @@ def test_every_node_and_link_of_an_example_exists(known, path):
 
 def test_the_examples_are_the_four():
     assert [path.stem for path in WORKFLOWS] == ["controlnet", "face_detail", "mask", "refiner"]
-    assert all(path.with_suffix(".png").is_file() for path in WORKFLOWS)
+    assert all(path.with_suffix(".jpg").is_file() for path in WORKFLOWS)
 
 
 # The browser side
 
-READY = (
-    "window.app && app.graph && app.canvas && window.LiteGraph && LiteGraph.registered_node_types.SegsDetailerForVideo"
-)
 STATE = """app.graph._nodes.map(n => ({
     type: n.type, red: n.has_errors || !(n.type in LiteGraph.registered_node_types),
     values: (n.widgets || []).filter(w => typeof w.value !== 'object').map(w => w.value),
@@ -187,15 +168,6 @@ def page(server, tmp_path_factory):
     with Browser(tmp_path_factory.mktemp("browser")) as page:
         page.open(f"http://127.0.0.1:{server.port}/", READY)
         yield page
-
-
-def shown(page, workflow):
-    wait = "await new Promise(done => setTimeout(done, 500))"
-    page.evaluate(f"(async () => {{ await app.loadGraphData({json.dumps(workflow)}); {wait} }})()")
-
-
-def loaded(path):
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -240,6 +212,16 @@ def test_an_example_runs_on_tiny_models(server, page, path):
 def test_the_browser_finds_the_help_pages(server, page):
     address = f"http://127.0.0.1:{server.port}/extensions/segs-detailer/docs/SegsDetailerPaste.md"
     assert page.evaluate(f"fetch('{address}').then(answer => answer.text())").startswith("# SEGS Paste\n")
+
+
+def test_comfyuis_templates_list_the_examples_with_their_pictures(server, page):
+    """The template browser lists them under the folder's name, with the JPEG of the same name."""
+    assert sorted(server.get("/api/workflow_templates")["segs-detailer"]) == [path.stem for path in WORKFLOWS]
+    for path in WORKFLOWS:
+        address = f"http://127.0.0.1:{server.port}/api/workflow_templates/segs-detailer/{path.stem}"
+        assert server.get(f"/api/workflow_templates/segs-detailer/{path.stem}.json") == loaded(path)
+        kind = page.evaluate(f"fetch('{address}.jpg').then(a => [a.status, a.headers.get('content-type')])")
+        assert kind == [200, "image/jpeg"]
 
 
 def test_a_missing_node_would_be_seen(page):

@@ -158,21 +158,108 @@ def test_their_segs_in_our_nodes_and_ours_in_theirs(server):
     assert regions == {tuple(own[f"region_{index}"]) for index in range(2)}
 
 
-def test_their_pipe_and_their_hook(server):
+def test_masks_of_our_segs_by_their_nodes_and_back(server):
+    widgets = {"combined": False, "crop_factor": 2.0, "bbox_fill": False, "drop_size": 4, "contour_fill": False}
+    moving = {**widgets, "crop_factor": 1.5}
     prompt = still(
-        their_pipe=node(
-            "ToBasicPipe",
-            **{name: ["model", place] for place, name in enumerate(("model", "clip", "vae", "positive", "negative"))},
+        first=node("SegsDetailerOrder", segs=["segs", 0], by="x1", descending=False, take_start=0, take_count=1),
+        stack=node("ImpactSEGSToMaskBatch", segs=["first", 0]),
+        again=node("SegsDetailerMaskToSegs", masks=["stack", 0], **moving),
+        boxes=node(
+            "SegsDetailerBoxes", image_frames=["clip", 0], boxes="[[16, 20, 48, 52]]", crop_factor=1.0, label="box"
         ),
-        hook=node("DenoiseSchedulerDetailerHookProvider", schedule_for_cycle="simple", target_denoise=0.2),
-        hooked=detail(OURS, basic_pipe=["their_pipe", 0], detailer_hook=["hook", 0]),
-        free=detail(OURS, basic_pipe=["their_pipe", 0]),
-        keep_hooked=keep("hooked", image=["hooked", 0]),
-        keep_free=keep("free", image=["free", 0]),
+        one=node("SegsToCombinedMask", segs=["boxes", 0]),
+        of_one=node("SegsDetailerMaskToSegs", masks=["one", 0], **widgets),
+        **{f"keep_{name}": keep(name, segs=[name, 0]) for name in ("first", "again", "boxes", "of_one")},
+    )
+    prompt["clip"] = node("TinyClip", frames=4)
+    prompt["segs"]["inputs"] |= moving
+    assert end_of(server.run(prompt)) == "execution_success"
+    first, again, boxes, of_one = (server.kept(name) for name in ("first", "again", "boxes", "of_one"))
+    assert first["region_0"].tolist() == again["region_0"].tolist()
+    assert boxes["region_0"][4:].tolist() == of_one["region_0"][4:].tolist() == [16, 20, 48, 52]
+
+
+THEIR_PIPE = node(
+    "ToBasicPipe",
+    **{name: ["model", place] for place, name in enumerate(("model", "clip", "vae", "positive", "negative"))},
+)
+
+
+def test_their_pipe(server):
+    assert_same(server, {"their_pipe": THEIR_PIPE}, basic_pipe=["their_pipe", 0])
+
+
+def test_what_is_applied_to_the_model_counts(server):
+    applied = {"rescaled": node("RescaleCFG", model=["model", 0], multiplier=0.9)}
+    applied["pipe_of_it"] = node("ToBasicPipe", **{**THEIR_PIPE["inputs"], "model": ["rescaled", 0]})
+    frames = assert_same(server, applied, basic_pipe=["pipe_of_it", 0], cfg=6.0)
+    assert np.abs(frames - assert_same(server, {}, cfg=6.0)).max() > 0.01
+
+
+def test_a_schedule_of_the_graphs(server):
+    """Their own provider asks ComfyUI for a method that its node of the same name no longer has."""
+    steep = {"schedule": node("TinySchedule")}
+    frames = assert_same(server, steep, scheduler_func_opt=["schedule", 0])
+    assert np.abs(frames - assert_same(server, {})).max() > 0.01
+
+
+def test_their_placeholder_for_a_negative(server):
+    """Their detailer for clips cannot take it; only the positive runs then, as with a cfg of 1."""
+    prompt = still(
+        nothing=node("ImpactNegativeConditioningPlaceholder"),
+        pipe_of_it=node("ToBasicPipe", **{**THEIR_PIPE["inputs"], "negative": ["nothing", 0]}),
+        without=detail(OURS, basic_pipe=["pipe_of_it", 0]),
+        at_one=detail(OURS, cfg=1.0),
+        keep_without=keep("without", image=["without", 0]),
+        keep_at_one=keep("at_one", image=["at_one", 0]),
     )
     assert end_of(server.run(prompt)) == "execution_success"
-    assert np.isfinite(server.kept("hooked")["image"]).all()
-    assert server.kept("free")["image"].shape == server.kept("hooked")["image"].shape
+    assert np.array_equal(server.kept("without")["image"], server.kept("at_one")["image"])
+
+
+def assert_same(server, nodes, **changes):
+    """Both detailers give the same frames; returns them."""
+    settings = {"guide_size": 64, "guide_size_for": False, **changes}
+    prompt = still(**nodes, theirs=detail(THEIRS, **settings), ours=detail(OURS, **settings))
+    prompt |= {f"keep_{name}": keep(name, image=[name, 0]) for name in ("theirs", "ours")}
+    assert end_of(server.run(prompt)) == "execution_success"
+    theirs, ours = (server.kept(name)["image"] for name in ("theirs", "ours"))
+    assert np.abs(theirs - ours).max() <= TOLERANCE
+    return ours
+
+
+def test_their_hooks(server):
+    prompt = still(
+        noise=node("VariationNoiseDetailerHookProvider", seed=5, strength=0.5),
+        first=node("SEGSOrderedFilterDetailerHookProvider", target="x1", order=False, take_start=0, take_count=1),
+        both=node("SegsDetailerCombineHooks", hook1=["first", 0], hook2=["noise", 0]),
+        cycles=node("DenoiseSchedulerDetailerHookProvider", schedule_for_cycle="simple", target_denoise=0.2),
+        free=detail(OURS),
+        noisy=detail(OURS, detailer_hook=["noise", 0]),
+        one=detail(OURS, detailer_hook=["first", 0]),
+        noisy_one=detail(OURS, detailer_hook=["both", 0]),
+        in_cycles=detail(OURS, detailer_hook=["cycles", 0]),
+        **{
+            f"keep_{name}": keep(name, image=[name, 0], segs=[name, 1])
+            for name in ("free", "noisy", "one", "noisy_one", "in_cycles")
+        },
+    )
+    assert end_of(server.run(prompt)) == "execution_success"
+    free, noisy, one, noisy_one, in_cycles = (
+        server.kept(name) for name in ("free", "noisy", "one", "noisy_one", "in_cycles")
+    )
+    left, right = (slice(None), slice(20, 52), slice(16, 48)), (slice(None), slice(50, 82), slice(80, 112))
+    assert np.abs(noisy["image"] - free["image"])[left].max() > 0.01
+    assert np.abs(noisy["image"] - free["image"])[right].max() > 0.01
+    # The second segment is filtered out.
+    assert "region_1" not in one
+    assert np.array_equal(one["image"][left], free["image"][left])
+    assert not np.array_equal(one["image"][right], free["image"][right])
+    assert "region_1" not in noisy_one
+    assert np.array_equal(noisy_one["image"][left], noisy["image"][left])
+    # Theirs goes over cycles, of which there is one.
+    assert np.array_equal(in_cycles["image"], free["image"])
 
 
 def test_our_control_nets_and_hooks_in_their_detailer(server):

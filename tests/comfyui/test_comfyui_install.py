@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
+from email.message import Message
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from segs_detailer.cli.main import main
-from segs_detailer.comfyui.install import folder_files, install, status, uninstall
+from segs_detailer.comfyui.folder import LIST, folder_files
+from segs_detailer.comfyui.install import install, status, uninstall
 from segs_detailer.comfyui.nodes import NODES
 from segs_detailer.errors import InvalidArgumentError
 
@@ -16,6 +22,8 @@ try:
     import tomllib
 except ModuleNotFoundError:
     tomllib = None
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -37,10 +45,13 @@ def test_install_status_uninstall(comfyui):
     assert uninstall(comfyui) is None
     assert install(comfyui) == nodes_folder(comfyui)
     assert sorted(file.name for file in nodes_folder(comfyui).iterdir()) == [
+        "LICENSE",
         "__init__.py",
+        "example_workflows",
         "pyproject.toml",
         "requirements.txt",
         "web",
+        "written.txt",
     ]
     assert status(comfyui).version is not None
     assert not status(comfyui).foreign
@@ -108,10 +119,53 @@ def test_each_node_has_a_help_page(comfyui):
     assert "| `feather` | INT | 5 (0 to 100) |" in page
 
 
-def test_uninstall_takes_pages_of_other_versions_with_it(comfyui):
-    (install(comfyui) / "web" / "docs" / "SegsDetailerOfOld.md").write_text("", encoding="utf-8")
+def test_each_example_has_a_picture_under_its_name(comfyui):
+    examples = [file.name for file in sorted((install(comfyui) / "example_workflows").iterdir())]
+    names = sorted({name.partition(".")[0] for name in examples})
+    assert len(names) >= 4
+    # ComfyUI's templates show a JPEG.
+    assert examples == [f"{name}.{kind}" for name in names for kind in ("jpg", "json")]
+    for name in names:
+        with Image.open(nodes_folder(comfyui) / "example_workflows" / f"{name}.jpg") as picture:
+            assert picture.format == "JPEG"
+        json.loads((nodes_folder(comfyui) / "example_workflows" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def written_by_another_version(folder, *names):
+    """What a version before wrote, with its list."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("", encoding="utf-8")
+    with (folder / LIST).open("a", encoding="utf-8") as file:
+        file.writelines(f"{name}\n" for name in names)
+
+
+def test_install_takes_away_what_only_a_version_before_wrote(comfyui):
+    folder = install(comfyui)
+    written_by_another_version(folder, "example_workflows/of_old.json", "more/of_old.txt")
+    install(comfyui)
+    assert not (folder / "example_workflows" / "of_old.json").exists()
+    assert not (folder / "more" / "of_old.txt").exists()
+
+
+def test_uninstall_takes_files_of_other_versions_with_it(comfyui):
+    folder = install(comfyui)
+    written_by_another_version(folder, "example_workflows/of_old.json", "more/of/old.txt")
+    (folder / "web" / "docs" / "SegsDetailerOfOld.md").write_text("", encoding="utf-8")
+    (folder / "__init__.py.partial").write_text("", encoding="utf-8")
     uninstall(comfyui)
-    assert not nodes_folder(comfyui).exists()
+    assert not folder.exists()
+
+
+def test_uninstall_keeps_what_the_list_names_elsewhere(comfyui, tmp_path):
+    folder = install(comfyui)
+    kept = tmp_path / "kept.txt"
+    kept.write_text("mine", encoding="utf-8")
+    with (folder / LIST).open("a", encoding="utf-8") as file:
+        file.write(f"../../../kept.txt\n{kept}\n")
+    uninstall(comfyui)
+    assert kept.is_file()
+    assert not folder.exists()
 
 
 def test_uninstall_takes_what_python_compiled_with_it(comfyui):
@@ -122,13 +176,60 @@ def test_uninstall_takes_what_python_compiled_with_it(comfyui):
     assert not nodes_folder(comfyui).exists()
 
 
+# https://docs.comfy.org/registry/specifications
+NAME = re.compile(r"[A-Za-z](?:[-_.]?[A-Za-z0-9])*")
+
+
 @pytest.mark.skipif(tomllib is None, reason="tomllib came with Python 3.11")
 def test_what_the_registry_reads():
-    metadata = tomllib.loads(folder_files()["pyproject.toml"])
-    assert metadata["project"]["name"] == "segs-detailer"
-    assert [part.isdigit() for part in metadata["project"]["version"].split(".")] == [True] * 3
-    assert metadata["project"]["dependencies"] == folder_files()["requirements.txt"].split()
-    assert set(metadata["tool"]["comfy"]) == {"PublisherId", "DisplayName", "Icon"}
+    files = folder_files(repository="https://example.org/segs-detailer/", publisher="somebody")
+    metadata = tomllib.loads(files["pyproject.toml"].decode())
+    project, comfy = metadata["project"], metadata["tool"]["comfy"]
+    assert NAME.fullmatch(project["name"])
+    assert len(project["name"]) < 100
+    assert "comfyui" not in project["name"].lower()
+    assert [part.isdigit() for part in project["version"].split(".")] == [True] * 3
+    assert project["description"]
+    assert project["license"] == {"file": "LICENSE"}
+    assert b"Apache License" in files["LICENSE"]
+    assert project["urls"] == {"Repository": "https://example.org/segs-detailer"}
+    assert project["classifiers"] == ["Operating System :: OS Independent"]
+    assert project["dependencies"] == files["requirements.txt"].decode().split()
+    assert project["dependencies"][0].startswith("segs-detailer[video]")
+    assert comfy == {
+        "PublisherId": "somebody",
+        "DisplayName": "SEGS Detailer",
+        "Icon": "https://example.org/segs-detailer/raw/HEAD/docs/images/icon.svg",
+    }
+    assert (ROOT / "docs" / "images" / "icon.svg").is_file()
+
+
+@pytest.mark.skipif(tomllib is None, reason="tomllib came with Python 3.11")
+@pytest.mark.parametrize("address", ["https://example.org/of/its/own", None])
+def test_the_address_of_the_source_code_is_the_packages(monkeypatch, address):
+    known = Message()
+    for name, url in [("Documentation", "https://example.org/docs"), ("Repository", address)]:
+        if url is not None:
+            known["Project-URL"] = f"{name}, {url}"
+    monkeypatch.setattr("importlib.metadata.metadata", lambda name: known)
+    metadata = tomllib.loads(folder_files()["pyproject.toml"].decode())
+    assert metadata["project"].get("urls", {}).get("Repository") == address
+    assert metadata["tool"]["comfy"]["Icon"].startswith(address or "")
+    assert bool(metadata["tool"]["comfy"]["Icon"]) == (address is not None)
+
+
+def test_the_registrys_folder_is_the_installed_one(comfyui, tmp_path):
+    command = [sys.executable, str(ROOT / "scripts" / "registry_folder.py"), str(tmp_path / "out" / "pack")]
+    options = ["--publisher", "somebody", "--repository", "https://example.org/it"]
+    subprocess.run([*command, *options], check=True)
+
+    def files_of(folder):
+        return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+    published, installed = files_of(tmp_path / "out" / "pack"), files_of(install(comfyui))
+    assert b"https://example.org/it" in published.pop("pyproject.toml")
+    installed.pop("pyproject.toml")
+    assert published == installed
 
 
 def loaded(folder, prelude=""):
@@ -149,7 +250,7 @@ def test_a_comfyui_without_schemas_gets_classic_classes(comfyui):
 def test_a_python_without_the_package_says_what_to_do(comfyui):
     done = loaded(install(comfyui), prelude="import sys; sys.modules['segs_detailer'] = None")
     assert done.returncode != 0
-    assert f"{sys.executable} -m pip install segs-detailer" in done.stderr
+    assert f"{sys.executable} -m pip install 'segs-detailer[video]'" in done.stderr
 
 
 # The command

@@ -207,6 +207,33 @@ def test_segs_detailer_filter_order_and_paste(server, frames):
     assert np.array_equal(kept["image"], server.kept("one")["image"])
 
 
+@pytest.mark.parametrize("prefix", ["", "Classic"], ids=["schema", "classic"])
+@pytest.mark.parametrize("model", ["TinyModel", "TinyVideoModel"])
+def test_crops_that_follow_with_seams_and_noise(server, prefix, model):
+    seams = {"grow": 2, "noise_mask_grow": 2, "colour_match": 1.0, "vae_correction": True, "noise": "shared"}
+    prompt = graph(prefix, frames=5, seams=node(f"{prefix}SegsDetailerSeams", **seams))
+    prompt["clip"]["inputs"]["speed"] = 8
+    prompt["segs"]["inputs"]["crop"] = "follow"
+    if model != "TinyModel":
+        prompt["model"] = node(model, seed=3)
+    prompt["detail"] = detailer(prefix, seams_opt=["seams", 0], feather=0, sampler_name="euler_ancestral")
+    prompt["keep_clip"] = keep(f"{prefix}{model}clip", image=["clip", 0])
+    prompt["keep"] = keep(f"{prefix}{model}followed", image=["detail", 0], segs=["detail", 1])
+    assert end_of(server.run(prompt)) == "execution_success"
+    kept, frames = server.kept(f"{prefix}{model}followed"), server.kept(f"{prefix}{model}clip")["image"]
+    # Wide enough for the subject, and not for its way.
+    x1, y1, x2, y2 = kept["region_0"][:4]
+    assert (y2 - y1, x2 - x1) == (48, 48)
+    inside = np.zeros(frames.shape[:3], bool)
+    for index in range(len(frames)):
+        inside[index, 18:54, 14 + 8 * index : 50 + 8 * index] = True
+        inside[index, 48:84, 78:114] = True
+    assert np.array_equal(kept["image"][~inside], frames[~inside])
+    assert np.abs(kept["image"] - frames)[:, 24:48].max() > 0.01
+    if prefix:
+        assert np.array_equal(kept["image"], server.kept(f"{model}followed")["image"])
+
+
 def test_a_refiner_equal_to_the_base_changes_nothing(server):
     once = detailed(server, "once")
     assert np.array_equal(once, detailed(server, "twice", refiner_basic_pipe_opt=["pipe", 0]))

@@ -133,6 +133,12 @@ class TestProgress:
         assert [(p.segment, p.segments, p.label) for p in seen] == [(0, 2, "face")] * 7 + [(1, 2, "hand")] * 7
         assert [p.x0 is not None for p in seen[:7]] == [False, False, False, True, True, False, False]
 
+    def test_long_pastes_are_reported_between_frames(self, monkeypatch):
+        monkeypatch.setattr("segs_detailer.detailer.pasting._PART", 1)
+        seen: list[Progress] = []
+        detail_frames(clip(), SEGS, FakeSampler(), progress=seen.append, **QUICK)
+        assert [(p.step, p.steps) for p in seen if p.stage == "paste"] == [(0, 1), (1, 3), (2, 3)] * 2
+
     @pytest.mark.parametrize("stage", ["crop", "encode", "sample", "decode", "paste"])
     def test_an_exception_cancels_and_leaves_the_input(self, stage):
         frames = clip()

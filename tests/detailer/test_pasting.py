@@ -8,7 +8,7 @@ import torch
 
 from fake_sampler import clip, segment, segs_of
 from segs_detailer.detailer.pasting import Canvas, paste_segs
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.errors import CancelledError, InvalidArgumentError, InvalidTypeError
 
 REGION = (8, 8, 40, 32)
 INSIDE = (slice(None), slice(8, 32), slice(8, 40))
@@ -214,3 +214,48 @@ class TestCanvas:
         canvas.replace(frames.view(frames.shape))
         canvas.paste(crops_of(), torch.ones((1, 24, 32)), REGION)
         assert torch.equal(frames[INSIDE], crops_of())
+
+
+class TestParts:
+    """Long clips are pasted in parts, between which a run can be ended."""
+
+    @pytest.fixture(autouse=True)
+    def _one_frame_each(self, monkeypatch):
+        monkeypatch.setattr("segs_detailer.detailer.pasting._PART", 1)
+
+    @pytest.mark.parametrize("owned", [True, False])
+    @pytest.mark.parametrize("masks", [1, 3])
+    @pytest.mark.parametrize("crops", [1, 3])
+    def test_parts_give_the_same_bits(self, owned, masks, crops):
+        mask = torch.rand((masks, 24, 32), generator=torch.Generator().manual_seed(2))
+        results = []
+        for between in (None, lambda done: None):
+            canvas = Canvas(clip(), owned=owned)
+            canvas.paste(crops_of(frames=crops), mask, REGION, 0.7, between=between)
+            results.append(canvas.frames)
+        assert torch.equal(*results)
+        assert not torch.equal(results[0], clip())
+
+    def test_frames_that_are_done_are_told(self):
+        done = []
+        Canvas(clip()).paste(crops_of(), torch.ones((1, 24, 32)), REGION, between=done.append)
+        assert done == [1, 2]
+
+    def test_what_is_raised_between_frames_leaves_frames_that_are_not_owned(self):
+        frames = clip()
+        canvas = Canvas(frames)
+
+        def stop(done):
+            raise CancelledError("enough")
+
+        with pytest.raises(CancelledError):
+            canvas.paste(crops_of(), torch.ones((1, 24, 32)), REGION, between=stop)
+        assert canvas.frames is frames
+        assert torch.equal(frames, clip())
+
+    def test_a_paste_of_segments_tells_of_all_of_them(self):
+        told = []
+        segs = ((48, 64), [segment(REGION, image=crops_of()), segment((64, 0, 96, 24), image=crops_of())])
+        paste_segs(clip(), segs, feather=0, progress=lambda *state: told.append(state))
+        # The second one lies outside.
+        assert told == [(0, 6), (1, 6), (2, 6), (3, 6), (6, 6)]

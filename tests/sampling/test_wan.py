@@ -23,6 +23,7 @@ from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelEr
 from segs_detailer.sampling.diffusers.image_prompt import ImagePrompt
 from segs_detailer.sampling.diffusers.windows import ContextWindows
 from segs_detailer.sampling.flow import FLOW_SAMPLERS, FLOW_SCHEDULES, FlowTable
+from segs_detailer.sampling.frame_noise import FrameNoise, clip_noise
 from segs_detailer.sampling.protocol import SampleJob
 from segs_detailer.sampling.resolve import sampler_for
 from segs_detailer.sampling.schedules import sigmas_for
@@ -518,3 +519,22 @@ def test_schedules_stay_between_noise_and_clean():
         assert 0.9 < float(sigmas[0]) <= 1.0
         assert float(sigmas[-1]) == 0
         assert bool((sigmas.diff() < 0).all())
+
+
+def test_noise_that_frames_share(pipe, monkeypatch):
+    runs = []
+
+    def recorded(source, base, refiner, run):
+        runs.append((source, run))
+        return source
+
+    monkeypatch.setattr("segs_detailer.sampling.wan.sampler.run_stages", recorded)
+    sampler = sampler_for(pipe.model, pipe.clip, pipe.vae)
+    frames = torch.rand(9, 32, 32, 3, generator=torch.Generator().manual_seed(1))
+    sampler.sample(sampler.encode(frames), job_for(frames, frame_noise=FrameNoise("shared", 8)))
+    [(source, run)] = runs
+    # Four frames lie in a latent after the first.
+    assert (run.frame_noise, run.frame_axis) == (FrameNoise("shared", 2), 2)
+    noise = clip_noise(source, 3, run.frame_noise, axis=run.frame_axis)
+    whole = clip_noise(source.repeat(1, 1, 2, 1, 1), 3, FrameNoise("shared", 0), axis=2)
+    assert torch.equal(noise, whole[:, :, 2:5])

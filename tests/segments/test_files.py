@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_segments import clips
 
+from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MediaError, MissingDependencyError
 from segs_detailer.segments import FORMATS, Mask, Segments, Track, from_segs, read_segments, to_segs, write_segments
 from segs_detailer.segs import SEG
@@ -45,6 +47,59 @@ def test_segs_files_keep_everything(tmp_path, name, segments, has_region):
     write_segments(tmp_path / name, segments)
     assert read_segments(tmp_path / name) == segments
     only(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.safetensors"])
+@same_folder
+@given(clips(), st.data())
+def test_segs_files_keep_shots_shapes_and_crops_that_move(tmp_path, name, segments, data):
+    count = segments.frame_count
+    parts = []
+    for track in segments.tracks:
+        corners = data.draw(st.lists(st.integers(-40, 40), min_size=2 * count, max_size=2 * count))
+        corners = np.reshape(corners, (count, 2)) / data.draw(st.sampled_from([1, 8]))
+        path = CropPath(np.concatenate([corners, corners + np.array((9, 7))], axis=1), np.linspace(0, 1, count))
+        region = data.draw(st.sampled_from([None, path, (0, 0, 9, 7)]))
+        shot = data.draw(st.sampled_from([None, (0, count), (0, count + 9)]))
+        shape = data.draw(st.sampled_from(["box", "ellipse"]))
+        parts.append(replace(track, crop_region=region, bbox=(1, 1, 2, 2), shot=shot, shape=shape))
+    segments = replace(segments, tracks=tuple(parts))
+    write_segments(tmp_path / name, segments)
+    found = read_segments(tmp_path / name)
+    assert found == segments
+    assert [type(track.crop_region) for track in found.tracks] == [type(track.crop_region) for track in parts]
+
+
+def test_files_of_before_tracks_had_shots_are_read(tmp_path):
+    write_segments(tmp_path / "new.npz", one())
+    with np.load(tmp_path / "new.npz") as archive:
+        arrays = {key: array for key, array in archive.items() if not key.startswith("path_")}
+    header = json.loads(arrays["header"].tobytes())
+    for track in header["tracks"]:
+        for key in ("shot", "shape", "path_frames"):
+            del track[key]
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez(tmp_path / "old.npz", **arrays)
+    assert read_segments(tmp_path / "old.npz") == one()
+
+
+def test_boxes_keep_shots_and_shapes(tmp_path):
+    tracks = (
+        Track(3, "face", [1, 2], [[0, 0, 4, 4]] * 2, shot=(1, 9), shape="ellipse"),
+        Track(4, "hand", [0], [[1, 1, 3, 3]]),
+    )
+    write_segments(tmp_path / "a.json", Segments((9, 9), 9, tracks), format="boxes")
+    assert read_segments(tmp_path / "a.json").tracks == tracks
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert "shot" not in content["tracks"][1]
+    content["tracks"][1]["shape"] = "star"
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(MediaError, match=r"tracks\[1\].shape: expected 'box' or 'ellipse', got 'star'"):
+        read_segments(tmp_path / "a.json")
+    content["tracks"][1] = {"id": 4, "label": "hand", "shot": [1], "boxes": []}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(MediaError, match=r"tracks\[1\].shot: expected \[first frame, frame after the last\]"):
+        read_segments(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.safetensors"])
@@ -108,6 +163,10 @@ def stored(tmp_path, **changes):
         ({"tracks": [{"id": 1, "frames": 2}]}, r"tracks\[0\].label: expected text"),
         ({"tracks": [{"id": 1, "label": "", "frames": 2, "bbox": [2, 0, 1, 1]}]}, "bbox: expected"),
         ({"tracks": [{"id": 1, "label": "", "frames": 2, "crop_region": [1, 0, 1, 1]}]}, "crop_region: expected"),
+        ({"tracks": [{"id": 1, "label": "", "frames": 2, "shot": [1, 1]}]}, "shot: expected a whole number from 2"),
+        ({"tracks": [{"id": 1, "label": "", "frames": 2, "shape": "star"}]}, "shape: expected 'box' or 'ellipse'"),
+        ({"tracks": [{"id": 1, "label": "", "frames": 2, "path_frames": 2}]}, r"path_regions: expected shape \(2, 4\)"),
+        ({"tracks": [{"id": 1, "label": "", "frames": 2, "path_frames": "2"}]}, "path_frames: expected a number"),
         ({"boxes": None}, "boxes: expected an array of float64, got none"),
         ({"boxes": np.zeros((2, 3))}, r"boxes: expected shape \(2, 4\)"),
         ({"boxes": np.zeros((2, 4), np.float32)}, "boxes: expected float64, got float32"),

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_segments import arrays, clips
 
+from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.masks import masks_to_segs
 from segs_detailer.segments import Mask, Segments, Track, from_segs, to_segs
@@ -66,6 +67,10 @@ def test_describe():
         ({"boxes": [[1, 2, float("nan"), 4]]}, InvalidArgumentError, "finite numbers"),
         ({"boxes": [[3, 1, 1, 3]]}, InvalidArgumentError, "box of frame 0: expected .*x1 <= x2"),
         ({"boxes": [[0, 0, 1e12, 1]]}, InvalidArgumentError, "box of frame 0"),
+        ({"shape": "star"}, InvalidArgumentError, "track 1: shape: expected 'box' or 'ellipse', got 'star'"),
+        ({"shot": 3}, InvalidTypeError, r"track 1: shot: expected \(first frame, frame after the last\)"),
+        ({"shot": (1, 4)}, InvalidArgumentError, "shot: expected one that holds the frames from 0 to 0"),
+        ({"shot": (0, 0)}, InvalidArgumentError, "shot: expected a whole number from 1"),
         ({"confidence": [1, 2]}, InvalidArgumentError, r"confidence: expected shape \(1,\)"),
         ({"confidence": float("inf")}, InvalidArgumentError, "finite numbers"),
         ({"masks": []}, InvalidArgumentError, "masks: expected one for each of 1 frames, got 0"),
@@ -142,7 +147,7 @@ def test_one_id_twice_in_a_frame_is_refused():
 
 def test_each_track_is_a_seg_with_a_mask_for_each_frame():
     masks = [Mask.filled((10, 10, 14, 12)), None]
-    boxes = [[10, 10, 14, 12], [20.5, 10.2, 24, 14]]
+    boxes = [[10, 10, 14, 12], [20.5, 10.0, 24, 14]]
     segments = Segments((60, 80), 3, (Track(4, "face", [0, 2], boxes, [0.5, 1.0], masks),))
     size, (seg,) = check_segs(to_segs(segments, crop_factor=2))
     assert size == (60, 80)
@@ -154,7 +159,7 @@ def test_each_track_is_a_seg_with_a_mask_for_each_frame():
     whole[:, y1:y2, x1:x2] = seg.cropped_mask
     expected = np.zeros_like(whole)
     expected[0, 10:12, 10:14] = 255
-    expected[2, 10:14, 20:24] = 255
+    expected[2, 10:14, 20:24] = [128, 255, 255, 255]  # half of the first column is covered
     assert np.array_equal(whole, expected)
 
 
@@ -214,6 +219,46 @@ def test_segs_come_back(made):
         assert new.confidence == (old.confidence if len(old.cropped_mask) == 7 or old.cropped_mask.any() else 1.0)
         mask = old.cropped_mask if old.cropped_mask.ndim == 3 or count == 1 else np.stack([old.cropped_mask] * count)
         assert np.array_equal(new.cropped_mask, mask)
+
+
+@given(seg_stacks(), st.sampled_from([1, 8]), st.data())
+def test_segs_whose_crops_move_come_back(made, parts, data):
+    count, (size, items) = made
+    moving = []
+    for item in items:
+        corners = data.draw(st.lists(st.integers(0, parts), min_size=2 * count, max_size=2 * count))
+        corners = np.reshape(corners, (count, 2)) / parts
+        path = CropPath(np.concatenate([corners, corners + np.array((8, 7))], axis=1))
+        mask = np.broadcast_to(item.cropped_mask, (count, 7, 8)).copy()
+        mask[:, 6:] = mask[..., 7:] = 0
+        moving.append(item._replace(crop_region=path, cropped_mask=mask))
+    segments = from_segs((size, moving))
+    back = to_segs(segments)[1]
+    assert segments.frame_count == (count if moving else 1)
+    assert len(back) == len(moving)
+    for new, old in zip(back, moving, strict=True):
+        assert new.crop_region == old.crop_region
+        assert new.bbox == old.bbox
+        mask = np.atleast_3d(new.cropped_mask.T).T
+        if old.crop_region.is_whole:
+            assert np.array_equal(mask, old.cropped_mask)
+        elif old.cropped_mask.any():
+            # Interpolated there and back.
+            assert abs(mask.astype(int).sum() - old.cropped_mask.astype(int).sum()) <= 0.5 * old.cropped_mask.sum(
+                dtype=int
+            )
+
+
+def test_a_path_needs_all_frames():
+    path = CropPath([[0, 0, 2, 2], [1, 0, 3, 2]])
+    seg = SEG(None, np.ones((2, 2), np.uint8), 1.0, path, (0, 0, 2, 2), "A")
+    segments = from_segs(((9, 9), [seg]))
+    assert segments.frame_count == 2
+    assert segments.tracks[0].boxes.tolist() == [[0, 0, 2, 2], [1, 0, 3, 2]]
+    with pytest.raises(InvalidArgumentError, match=r"segs\[1\]\[0\].crop_region: expected a path of 3 frames"):
+        from_segs(((9, 9), [seg]), frame_count=3)
+    with pytest.raises(InvalidArgumentError, match="track 1: crop_region: expected a path of 3 frames"):
+        to_segs(Segments((9, 9), 3, segments.tracks))
 
 
 def test_tensors_and_foreign_tuples():

@@ -9,24 +9,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import MediaError
-from ..video import open_output
+from ..video import EncoderSettings, open_output
 from ..video.image_files import IMAGE_SUFFIXES, is_pattern
 from .drawing import check_picture_path, grid, label, save_picture, to_image
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
     from PIL import Image
 
-    from ..video import Clip, Sink, Source
-    from .pieces import Workload
-    from .stages import Advance
+    from ..streaming import ClipPlan, TrackPlan
+    from ..streaming.writing import NewFrame
+    from ..video import ClipInfo, Sink
 
 __all__ = ["Comparison"]
 
-_MAX_SEGMENTS = 3
+_MAX_TRACKS = 3
 _COLUMNS = 4
 _TILE_HEIGHT = 300
 _MAX_TILE_WIDTH = 480
@@ -34,24 +33,27 @@ _MAX_TILE_WIDTH = 480
 _VIEW = 1.6
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Tile:
-    """One subject in one frame, as it was."""
+    """One subject in one frame, as it was and as it is now."""
 
     frame: int
     view: tuple[int, int, int, int]
-    before: NDArray[np.float32]
+    before: NDArray[np.float32] | None = None
+    after: NDArray[np.float32] | None = None
 
 
 class Comparison:
-    """Keeps what is needed of the frames before they are changed, and writes both. Use it as a context manager.
+    """Keeps what is needed of the frames while they are written. Use it as a context manager.
 
     Parameters
     ----------
     path : str
         A picture, or a video or GIF.
-    source : Source
-        The clip; read again for a video.
+    info : ClipInfo
+        The clip.
+    threads : int
+        Threads of the encoder; 0 leaves the number to it.
 
     Raises
     ------
@@ -59,21 +61,24 @@ class Comparison:
         `path` cannot be written.
     """
 
-    def __init__(self, path: str, source: Source) -> None:
+    def __init__(self, path: str, info: ClipInfo, *, threads: int = 0) -> None:
         self._path = Path(path)
-        self._source = source
+        self._info = info
+        self._encoder = EncoderSettings(threads=threads)
         self._rows: list[list[_Tile]] = []
         self._sink: Sink | None = None
-        self._is_picture = self._path.suffix.lower() in IMAGE_SUFFIXES
-        if self._is_picture and is_pattern(self._path):
+        self._both: NDArray[np.float32] | None = None
+        self.is_picture = self._path.suffix.lower() in IMAGE_SUFFIXES
+        if self.is_picture and is_pattern(self._path):
             raise MediaError(f"{path}: name one picture, or a video such as before_after.mp4")
-        if self._is_picture:
+        if self.is_picture:
             check_picture_path(self._path)
 
     def __enter__(self) -> Comparison:
-        if not self._is_picture:
-            height, width = self._source.info.size
-            self._sink = open_output(self._path, replace(self._source.info, size=(height, 2 * width))).__enter__()
+        if not self.is_picture:
+            height, width = self._info.size
+            both = replace(self._info, size=(height, 2 * width))
+            self._sink = open_output(self._path, both, settings=self._encoder).__enter__()
         return self
 
     def __exit__(
@@ -81,68 +86,63 @@ class Comparison:
     ) -> None:
         if self._sink is not None:
             self._sink.__exit__(kind, error, trace)
+        elif kind is None:
+            self._save()
 
-    def before(self, clip: Clip, work: Sequence[Workload]) -> None:
-        """Keep what the picture shows: the largest subjects, in a few frames each."""
-        if not self._is_picture:
+    def prepare(self, plan: ClipPlan) -> None:
+        """Choose what the picture shows: the largest subjects, in a few frames each."""
+        if not self.is_picture:
             return
 
-        def area(item: Workload) -> int:
-            x1, y1, x2, y2 = item.seg.bbox
-            return (x2 - x1) * (y2 - y1) * (item.span[1] - item.span[0])
+        def area(track: TrackPlan) -> int:
+            x1, y1, x2, y2 = track.bbox
+            return (x2 - x1) * (y2 - y1) * (track.span[1] - track.span[0])
 
-        chosen = sorted(sorted(work, key=area, reverse=True)[:_MAX_SEGMENTS], key=lambda item: item.span)
-        for item in chosen:
-            first, end = item.span
+        chosen = sorted(sorted(plan.tracks, key=area, reverse=True)[:_MAX_TRACKS], key=lambda track: track.span)
+        for track in chosen:
+            first, end = track.span
             count = min(_COLUMNS, end - first)
             frames = [first + round((i + 0.5) * (end - first) / count - 0.5) for i in range(count)]
-            view = _view(item.seg.bbox, clip.info.size)
-            self._rows.append([_Tile(frame, view, _cut(clip.frames[frame], view).copy()) for frame in frames])
+            self._rows.append([_Tile(frame, _view(track, frame, plan.info.size)) for frame in frames])
 
-    def after(self, clip: Clip, advance: Advance) -> None:
-        """Write the picture or the video, with the frames as they are now."""
+    def take(self, frame: NewFrame) -> None:
+        """Keep the tiles of a frame, or write it."""
         if self._sink is not None:
-            self._write_video(self._sink, clip, advance)
+            if self._both is None:
+                height, width = self._info.size
+                self._both = np.empty((height, 2 * width, 3), np.float32)
+            middle = self._info.size[1]
+            self._both[:, :middle] = frame.before
+            self._both[:, middle:] = frame.after
+            self._sink.write(self._both, frame.start, frame.end)
             return
+        for tile in (tile for row in self._rows for tile in row if tile.frame == frame.number):
+            x1, y1, x2, y2 = tile.view
+            tile.before, tile.after = (pixels[y1:y2, x1:x2].copy() for pixels in (frame.before, frame.after))
+
+    def _save(self) -> None:
         rows = []
         for tiles in self._rows:
-            rows.append([_tile(tile, tile.before, "before") for tile in tiles])
-            rows.append([_tile(tile, _cut(clip.frames[tile.frame], tile.view), "after") for tile in tiles])
+            rows.append([_drawn(tile, tile.before, "before") for tile in tiles if tile.before is not None])
+            rows.append([_drawn(tile, tile.after, "after") for tile in tiles if tile.after is not None])
         save_picture(grid([row for row in rows if row]), self._path)
-        advance(1, 1)
-
-    def _write_video(self, sink: Sink, clip: Clip, advance: Advance) -> None:
-        height, width = clip.info.size
-        both = np.empty((height, 2 * width, 3), np.float32)
-        times = clip.info.times
-        for index, picture in enumerate(self._source.pictures()):
-            # A decoder writes to memory without gaps.
-            before = np.empty((height, width, 3), np.float32)
-            picture.copy_to(before)
-            both[:, :width] = before
-            both[:, width:] = clip.frames[index]
-            sink.write(both, times[index], times[index + 1])
-            advance(index + 1, len(clip.frames))
 
 
-def _view(bbox: Sequence[int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _view(track: TrackPlan, frame: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return the part of a frame that shows a subject: around its box, or around all of its way for a fixed crop."""
     height, width = size
-    half_width, half_height = (_VIEW * (bbox[2] - bbox[0]) / 2, _VIEW * (bbox[3] - bbox[1]) / 2)
-    x, y = (bbox[0] + bbox[2]) / 2, (bbox[1] + bbox[3]) / 2
-    return (
-        max(0, int(x - half_width)),
-        max(0, int(y - half_height)),
-        min(width, int(x + half_width) + 1),
-        min(height, int(y + half_height) + 1),
-    )
+    x1, y1, x2, y2 = track.bbox
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    if track.crop.crop == "follow" and len(track.track.frames):
+        centres = (track.track.boxes[:, :2] + track.track.boxes[:, 2:]) / 2
+        x, y = (float(np.interp(frame, track.track.frames, column)) for column in centres.T)
+    half_width, half_height = (_VIEW * (x2 - x1) / 2, _VIEW * (y2 - y1) / 2)
+    left, top = min(max(0, int(x - half_width)), width - 1), min(max(0, int(y - half_height)), height - 1)
+    right, bottom = min(width, int(x + half_width) + 1), min(height, int(y + half_height) + 1)
+    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
-def _cut(frame: NDArray[np.float32], view: tuple[int, int, int, int]) -> NDArray[np.float32]:
-    x1, y1, x2, y2 = view
-    return frame[y1:y2, x1:x2]
-
-
-def _tile(tile: _Tile, pixels: NDArray[np.float32], title: str) -> Image.Image:
+def _drawn(tile: _Tile, pixels: NDArray[np.float32], title: str) -> Image.Image:
     height, width = pixels.shape[:2]
     scale = min(_TILE_HEIGHT / height, _MAX_TILE_WIDTH / width)
     image = to_image(pixels, (max(1, round(width * scale)), max(1, round(height * scale))))

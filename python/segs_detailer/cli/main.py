@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0; 2 for errors of the user's making, with one line on stderr; 130 and 143 when stopped.
+        Exit code: 0; 1 where `verify` finds a fault or clips of a `batch` failed; 2 for errors of the user's making,
+        with one line on stderr; 130 and 143 when stopped.
     """
     args = build_parser().parse_args(argv)
     try:
@@ -67,10 +68,22 @@ def _command(args: argparse.Namespace) -> None:
         from .run import run
 
         run(args)
+    elif args.command == "plan":
+        from .plan import plan
+
+        plan(args)
+    elif args.command == "batch":
+        from .batch import batch
+
+        batch(args)
     elif args.command == "convert":
         from .convert import convert
 
         convert(args)
+    elif args.command == "verify":
+        from .verify import verify
+
+        verify(args)
     elif args.command == "comfyui":
         from .comfyui import comfyui
 

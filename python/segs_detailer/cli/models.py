@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -15,10 +16,14 @@ from ..sampling.stages import SamplingOptions
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from .stages import Stages
 
-__all__ = ["load_pipes", "sampling_settings"]
+__all__ = ["Loader", "load_pipes", "models_identity", "sampling_settings"]
+
+Loader: TypeAlias = "Callable[[argparse.Namespace, Stages], tuple[BasicPipe, dict[str, Any]]]"
+"""What `load_pipes` does, or what does it once for several clips."""
 
 _COMPUTE = (
     "vae_chunk",
@@ -61,7 +66,32 @@ def sampling_settings(args: argparse.Namespace) -> dict[str, Any]:
         "inpaint_model": args.inpaint_model,
         "noise_mask_feather": args.noise_mask_feather,
         "batch_segments": args.batch_segments,
+        "grow": args.grow,
+        "noise_mask_grow": args.noise_mask_grow,
+        "colour_match": args.colour_match,
+        "vae_correction": args.vae_correction,
+        "noise": args.noise,
     }
+
+
+def models_identity(args: argparse.Namespace) -> dict[str, Any]:
+    """Tell the models and how they are run from all others, for the cache: files by their sizes and times of change."""
+    names = ("model", "model_config", "motion_adapter", "refiner_model", "refiner_motion_adapter")
+    files = {name: _state(getattr(args, name)) for name in names}
+    loras = [(_state(source), weight) for source, weight in args.lora or ()]
+    texts = ("prompt", "negative_prompt", "refiner_prompt", "refiner_negative_prompt")
+    others = {name: getattr(args, name) for name in (*texts, "as_comfyui", "dtype", *_WINDOWS, *_COMPUTE)}
+    # Which of several GPUs makes no difference.
+    return {**files, "lora": loras, "device": args.device.partition(":")[0], **others}
+
+
+def _state(source: str | None) -> Any:
+    """Return the files of a model on disk with sizes and times; the name of one on a hub as it is."""
+    path = Path(source) if source else None
+    if path is None or not path.exists():
+        return source
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    return [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
 def _check_companions(args: argparse.Namespace) -> None:

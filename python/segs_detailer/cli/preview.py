@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..segs import mask_frames
-from ..video import open_clip, read_clip
+from ..errors import MediaError
+from ..sampling.pipe import BasicPipe
+from ..streaming import Cache, ModelTraits, plan_clip
+from ..video import open_clip
 from .drawing import check_picture_path, grid, label, save_picture, to_image
-from .pieces import active_span, working_size
-from .report import describe_segments, describe_times
-from .selecting import SegmentChooser
+from .job import plan_settings
+from .report import describe_times, describe_tracks
+from .selecting import TrackChooser
 from .stages import Stages
 from .threads import limit_threads
 
 if TYPE_CHECKING:
     import argparse
 
-    from ..segs import SEG, SEGS
-    from ..video import Clip
+    from numpy.typing import NDArray
+
+    from ..streaming import ClipPlan, TrackPlan
+    from ..video import Source
 
 __all__ = ["preview"]
 
@@ -49,17 +53,15 @@ def preview(args: argparse.Namespace) -> None:
     output = Path(args.output) if args.output else _default_output(Path(args.clip))
     check_picture_path(output)
     source = open_clip(args.clip, rate=args.fps)
-    chooser = SegmentChooser(args, source.info)
-    with stages.stage("decode") as advance:
-        clip = read_clip(source, progress=advance)
-    segs = chooser.choose(clip, stages)
-    spans = [active_span(seg, len(clip.frames)) for seg in segs[1]]
-    sizes = {"guide_size": args.guide_size, "guide_size_for": args.guide_size_for, "max_size": args.max_size}
-    lines = describe_segments(segs, spans, [working_size(seg, sizes) for seg in segs[1]]) if segs[1] else []
-    picture = draw_sheet(clip, segs, spans, frames=args.frames, columns=args.columns)
+    chooser = TrackChooser(args, source.info)
+    with Cache(None) as cache:
+        chosen = chooser.choose(source, "", cache, stages)
+    plan = plan_clip(source.info, chosen, plan_settings(args), ModelTraits.of(BasicPipe.preview()))
+    picture = draw_sheet(source, plan, stages, frames=args.frames, columns=args.columns)
     save_picture(picture, output)
-    stages.say(f"wrote {output}: {clip.info.describe()}")
-    for line in lines or [f"  nothing to detail: {chooser.nothing_found()}"]:
+    stages.say(f"wrote {output}: {source.info.describe()}")
+    lines = describe_tracks(plan.tracks) if plan.tracks else [f"  nothing to detail: {chooser.nothing_found()}"]
+    for line in lines:
         stages.say(line)
     stages.say(describe_times(stages))
 
@@ -69,30 +71,40 @@ def _default_output(clip: Path) -> Path:
     return Path(f"{name or 'clip'}_preview.png")
 
 
-def draw_sheet(clip: Clip, segs: SEGS, spans: list[tuple[int, int]], *, frames: int, columns: int) -> Image.Image:
-    """Contact sheet: frames with masks tinted, boxes and crop regions outlined, each segment in its own colour.
+def draw_sheet(source: Source, plan: ClipPlan, stages: Stages, *, frames: int, columns: int) -> Image.Image:
+    """Contact sheet: frames with masks tinted, boxes and crop regions outlined, each track in its own colour.
 
     Parameters
     ----------
-    clip : Clip
-        The clip.
-    segs : SEGS
-        Its segments.
-    spans : list
-        First frame of each segment, and the frame after its last.
+    source : Source
+        The clip; only the frames that are shown are kept.
+    plan : ClipPlan
+        Its tracks.
+    stages : Stages
+        Is told how far this is.
     frames : int
-        Frames to show; more where a segment would not be seen.
+        Frames to show; more where a track would not be seen.
     columns : int
         Frames side by side.
     """
-    shown = _choose_frames(len(clip.frames), spans, frames)
-    tiles = [_tile(clip, segs[1], spans, index) for index in shown]
+    shown = _choose_frames(plan.info.frames, [track.span for track in plan.tracks], frames)
+    tiles = []
+    with stages.stage("decode") as advance:
+        for number, picture in enumerate(source.pictures()):
+            if number in shown:
+                pixels = np.empty((*plan.info.size, 3), np.float32)
+                picture.copy_to(pixels)
+                tiles.append(_tile(pixels, plan, number))
+            advance(number + 1, max(number + 1, plan.info.frames))
+    if not tiles:
+        raise MediaError(f"{plan.info.path}: not one frame of it could be decoded")
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
-    footer = [f"{clip.info.path.name}: {clip.info.describe()}", "thick: box   thin: crop region   red: mask"]
-    for number, (seg, (first, end)) in enumerate(zip(segs[1], spans, strict=True), start=1):
-        x1, y1, x2, y2 = seg.bbox
-        footer.append(f"{number} {seg.label}: {x2 - x1}x{y2 - y1} at {x1},{y1}, frames {first} to {end - 1}")
-    if not segs[1]:
+    footer = [f"{plan.info.path.name}: {plan.info.describe()}", "thick: box   thin: crop region   red: mask"]
+    for track in plan.tracks:
+        x1, y1, x2, y2 = track.bbox
+        (first, end), number = track.span, track.index + 1
+        footer.append(f"{number} {track.label}: {x2 - x1}x{y2 - y1} at {x1},{y1}, frames {first} to {end - 1}")
+    if not plan.tracks:
         footer.append("nothing to detail was found")
     return grid(rows, footer=footer)
 
@@ -107,33 +119,42 @@ def _choose_frames(count: int, spans: list[tuple[int, int]], wanted: int) -> lis
     return sorted(chosen)
 
 
-def _tile(clip: Clip, segs: list[SEG], spans: list[tuple[int, int]], index: int) -> Image.Image:
-    height, width = clip.info.size
-    pixels = clip.frames[index].copy()
-    visible = [(n, seg) for n, (seg, span) in enumerate(zip(segs, spans, strict=True)) if span[0] <= index < span[1]]
-    for _, seg in visible:
-        x1, y1, x2, y2 = seg.crop_region
-        mask = mask_frames(_mask_of(seg, index, len(clip.frames)), (y2 - y1, x2 - x1), 1, like=pixels)[0]
-        weight = _MASK_OPACITY * mask[..., None]
-        part = pixels[y1:y2, x1:x2]
+def _tile(pixels: NDArray[np.float32], plan: ClipPlan, index: int) -> Image.Image:
+    height, width = plan.info.size
+    visible = [track for track in plan.tracks if track.span[0] <= index < track.span[1]]
+    for track in visible:
+        x1, y1, x2, y2 = _whole(track.region(index))
+        mask = track.masks_of(index, index + 1)[0].astype(np.float32) / np.float32(255)
+        part = pixels[max(y1, 0) : y2, max(x1, 0) : x2]
+        weight = _MASK_OPACITY * mask[max(-y1, 0) :, max(-x1, 0) :][: part.shape[0], : part.shape[1], None]
         part += weight * (_MASK_TINT - part)
     scale = _TILE_WIDTH / width
     image = to_image(pixels, (_TILE_WIDTH, max(1, round(height * scale))))
     draw = ImageDraw.Draw(image)
-    for number, seg in visible:
-        colour = _COLOURS[number % len(_COLOURS)]
-        draw.rectangle(_scaled(seg.crop_region, scale), outline=colour, width=1)
-        box = _scaled(seg.bbox, scale)
+    for track in visible:
+        colour = _COLOURS[track.index % len(_COLOURS)]
+        draw.rectangle(_scaled(_whole(track.region(index)), scale), outline=colour, width=1)
+        box = _scaled(_box(track, index), scale)
         draw.rectangle(box, outline=colour, width=3)
-        label(image, f"{number + 1} {seg.label}", (box[0], box[3] + 2), colour=colour)
-    seconds = float((clip.info.times[index] - clip.info.times[0]) * clip.info.time_base)
+        label(image, f"{track.index + 1} {track.label}", (box[0], box[3] + 2), colour=colour)
+    times = plan.info.times
+    seconds = float((times[index] - times[0]) * plan.info.time_base)
     label(image, f"frame {index}   {seconds:.2f} s", (0, 0))
     return image
 
 
-def _mask_of(seg: SEG, index: int, count: int) -> Any:
-    mask = seg.cropped_mask
-    return mask[index] if mask is not None and mask.ndim == 3 and len(mask) == count else mask
+def _whole(region: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
+    x1, y1, x2, y2 = (int(np.floor(value + 0.5)) for value in region)
+    return x1, y1, x2, y2
+
+
+def _box(plan: TrackPlan, frame: int) -> tuple[int, int, int, int]:
+    """Box of the subject: where it is in the frame, or all of its way for a fixed crop."""
+    track = plan.track
+    if plan.crop.crop == "fixed" or not len(track.frames):
+        return plan.bbox
+    x1, y1, x2, y2 = (float(np.interp(frame, track.frames, column)) for column in track.boxes.T)
+    return _whole((x1, y1, x2, y2))
 
 
 def _scaled(box: tuple[int, int, int, int], scale: float) -> tuple[float, float, float, float]:

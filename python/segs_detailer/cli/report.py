@@ -7,30 +7,36 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..detailer.plan import WorkingSize
-    from ..segs import SEGS
+    from ..streaming import TrackPlan
     from .stages import Stages
 
-__all__ = ["describe_segments", "describe_times"]
+__all__ = ["describe_times", "describe_tracks", "table"]
 
 
-def describe_segments(segs: SEGS, spans: Sequence[tuple[int, int]], sizes: Sequence[WorkingSize]) -> list[str]:
-    """One line for each segment: number, label, box, frames, crop and working size."""
+def describe_tracks(tracks: Sequence[TrackPlan]) -> list[str]:
+    """One line for each track: number, label, box, frames, crop and working size."""
     rows = [["", "label", "box", "frames", "crop", "worked on at"]]
-    for number, (seg, (first, end), size) in enumerate(zip(segs[1], spans, sizes, strict=True), start=1):
-        x1, y1, x2, y2 = seg.bbox
-        left, top, right, bottom = seg.crop_region
-        working = f"{size.width}x{size.height}" + ("" if size.scaled else " (not scaled)")
+    for plan in tracks:
+        x1, y1, x2, y2 = plan.bbox
+        first, end = plan.span
+        height, width = plan.path.size
+        moves = bool((plan.path.regions != plan.path.regions[0]).any())
+        working = f"{plan.size[1]}x{plan.size[0]}" + ("" if plan.scaled else " (not scaled)")
         rows.append(
             [
-                str(number),
-                str(seg.label),
+                str(plan.index + 1),
+                plan.label,
                 f"{x1},{y1},{x2},{y2} ({x2 - x1}x{y2 - y1})",
-                f"{first}-{end - 1}" if end > first else "none",
-                f"{right - left}x{bottom - top}",
+                f"{first}-{end - 1}",
+                f"{width}x{height}" + (" follows" if moves else ""),
                 working,
             ]
         )
+    return table(rows)
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines with the cells of each row below each other."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -38,6 +44,6 @@ def describe_segments(segs: SEGS, spans: Sequence[tuple[int, int]], sizes: Seque
 
 
 def describe_times(stages: Stages) -> str:
-    """One line with the seconds of each stage."""
+    """One line with the seconds of each stage. Stages of a run overlap: together they take less than their sum."""
     parts = [f"{name} {seconds:.1f} s" for name, seconds in stages.seconds.items()]
     return f"time: {', '.join(parts)}, total {stages.total:.1f} s"

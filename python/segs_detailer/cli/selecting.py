@@ -1,32 +1,41 @@
-"""From the options to the segments of a clip."""
+"""From the options to the tracks of a clip."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..detect import FaceSettings, detect_faces
+from ..detect import FollowSettings, find_tracks, open_detector
 from ..errors import MediaError
-from ..masks import boxes_to_segs, masks_to_segs
-from ..segments import read_segments, to_segs
-from ..segs import SEG, SEGS, scale_match
-from ..video import open_clip
+from ..masks import boxes_to_segs
+from ..segments import Segments, from_segs, read_segments, to_segs, write_segments
+from ..segs import scale_match
+from ..streaming import ChosenTrack
+from ..streaming.cache import digest
+from ..tracks import CropSettings
+from ..tracks.rescaling import rescaled_track
+from ..video import iter_frames, open_clip
+from .mask_tracks import MaskOptions, mask_tracks
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    from ..segments import Segments
-    from ..video import Clip, ClipInfo, Source
+    from ..detect import Detector
+    from ..streaming import Cache
+    from ..tracks import Track
+    from ..video import ClipInfo, Source
     from .stages import Stages
 
-__all__ = ["SegmentChooser"]
+__all__ = ["TrackChooser"]
+
+_DETECTED_GAP = 12
+_DETECTED_RAMP = 4
+"""Frames over which what is detected is bridged, comes and goes. What masks and files say is taken by the letter."""
 
 
-class SegmentChooser:
+class TrackChooser:
     """Finds what the user named. All that can be checked without the frames is checked when it is made.
 
     Parameters
@@ -44,9 +53,13 @@ class SegmentChooser:
 
     def __init__(self, args: argparse.Namespace, info: ClipInfo) -> None:
         self._args = args
-        self._boxes: list[SEG] = []
+        self._info = info
+        self._given_crop = self._crop_settings(ramp=0, max_gap=0)
+        self._detected_crop = self._crop_settings(ramp=_DETECTED_RAMP, max_gap=_DETECTED_GAP)
+        self._boxes: Sequence[Track] = ()
         if args.bbox:
-            self._boxes = boxes_to_segs(info.size, args.bbox, crop_factor=args.crop_factor, label="box")[1]
+            segs = boxes_to_segs(info.size, args.bbox, crop_factor=args.crop_factor, label="box")
+            self._boxes = from_segs(segs, frame_count=info.frames).tracks
         self._mask: Source | None = None
         if args.mask is not None:
             self._mask = open_clip(args.mask)
@@ -58,78 +71,133 @@ class SegmentChooser:
         self._segments: Segments | None = None
         if args.segs is not None:
             self._segments = read_segments(args.segs, size=info.size, frame_count=info.frames)
-            self._check_count(info.frames)
-        self._faces: FaceSettings | None = None
-        if args.detect == "face" or (args.mask is None and args.segs is None and not args.bbox):
-            self._faces = FaceSettings(
+            self._check_count(self._segments)
+        self._detector: Detector | None = None
+        self._following = FollowSettings(
+            min_share=args.min_share,
+            max_gap=_DETECTED_GAP if args.max_gap is None else args.max_gap,
+            drop_size=args.drop_size,
+            shape=args.face_mask,
+        )
+        if args.detect is not None or (args.mask is None and args.segs is None and not args.bbox):
+            self._detector = open_detector(
+                args.detect or "face",
+                labels=args.detect_labels,
+                confidence=args.detect_confidence,
                 min_size=args.min_face,
-                min_share=args.min_share,
-                max_gap=args.max_gap,
-                crop_factor=args.crop_factor,
-                drop_size=args.drop_size,
-                shape=args.face_mask,
+                device=getattr(args, "device", "auto"),
             )
 
-    def choose(self, clip: Clip, stages: Stages) -> SEGS:
-        """Segments of the clip: boxes, then masks, then those of files, then faces, in the size of its frames."""
-        height, width = clip.info.size
-        segs = list(self._boxes)
+    def _crop_settings(self, *, ramp: int, max_gap: int) -> CropSettings:
+        args = self._args
+        return CropSettings(
+            crop=args.crop or "follow",
+            crop_factor=args.crop_factor,
+            aspect=args.aspect,
+            smoothing=args.smoothing,
+            subpixel=args.subpixel,
+            ramp=ramp if args.ramp is None else args.ramp,
+            max_gap=max_gap if args.max_gap is None else args.max_gap,
+            size_gate=args.size_gate,
+        )
+
+    def choose(self, source: Source, clip: str, cache: Cache, stages: Stages) -> list[ChosenTrack]:
+        """Find the tracks: boxes, then masks, then those of files, then what is detected.
+
+        Parameters
+        ----------
+        source : Source
+            The clip.
+        clip : str
+            A digest of it.
+        cache : Cache
+            Where what is detected is kept.
+        stages : Stages
+            Is told how far this is.
+        """
+        chosen = [self._given(track) for track in self._boxes]
         if self._mask is not None:
-            segs += self._from_masks(self._mask, clip, stages)
+            with stages.stage("masks") as advance:
+                chosen += [self._given(track) for track in mask_tracks(self._mask, self._info, self._mask_options())]
+                advance(self._mask.info.frames, self._mask.info.frames)
         if self._segments is not None:
-            self._check_count(len(clip.frames))
-            found = to_segs(self._segments, crop_factor=self._args.crop_factor)
-            segs += scale_match(found, clip.frames.shape)[1]
-        if self._faces is not None:
-            with stages.stage("detect") as advance:
-                count = len(clip.frames)
-                found = detect_faces(clip.frames, self._faces, progress=lambda done: advance(done, count))
-            segs += found[1]
-        return (height, width), segs
+            chosen += [self._given(track) for track in self._of_file(self._segments)]
+        if self._detector is not None:
+            found = self._detected(self._detector, source, clip, cache, stages)
+            chosen += [ChosenTrack(track, self._detected_crop) for track in found]
+        return chosen
 
-    def _check_count(self, frames: int) -> None:
-        count = self._segments.frame_count if self._segments is not None else frames
-        if count not in (1, frames):
+    def _given(self, track: Track) -> ChosenTrack:
+        """Take what has a region where it is, unless the user wants it to be followed."""
+        crop = self._given_crop
+        if track.crop_region is not None and self._args.crop is None and self._args.aspect is None:
+            crop = replace(crop, crop="fixed")
+        return ChosenTrack(track, crop)
+
+    def _mask_options(self) -> MaskOptions:
+        args = self._args
+        return MaskOptions(
+            crop_factor=args.crop_factor,
+            combined=args.combined,
+            bbox_fill=args.bbox_fill,
+            contour_fill=args.contour_fill,
+            drop_size=args.drop_size,
+            label=Path(args.mask).stem.split("%")[0].rstrip("_-. ") or "mask",
+            follow=self._given_crop.crop == "follow",
+            max_gap=self._following.max_gap,
+        )
+
+    def _of_file(self, segments: Segments) -> Sequence[Track]:
+        size, count = self._info.size, self._info.frames
+        if segments.frame_count == count:
+            return [rescaled_track(track, segments.frame_size, size) for track in segments.tracks]
+        # Segments of one frame serve for all.
+        found = to_segs(segments, crop_factor=self._args.crop_factor)
+        return from_segs(scale_match(found, (count, *size, 3)), frame_count=count).tracks
+
+    def _check_count(self, segments: Segments) -> None:
+        if segments.frame_count not in (1, self._info.frames):
             raise MediaError(
-                f"{self._args.segs}: holds segments of {count} frames for {frames} frames: give them for one frame, "
-                "or for each"
+                f"{self._args.segs}: holds segments of {segments.frame_count} frames for {self._info.frames} frames: "
+                "give them for one frame, or for each"
             )
 
-    def _from_masks(self, source: Source, clip: Clip, stages: Stages) -> list[SEG]:
-        with stages.stage("masks") as advance:
-            masks = _read_masks(source)
-            if len(masks) not in (1, len(clip.frames)):
-                raise MediaError(
-                    f"{self._args.mask}: holds {len(masks)} masks for {len(clip.frames)} frames: "
-                    "give one mask, or one for each frame"
+    def _detected(self, detector: Detector, source: Source, clip: str, cache: Cache, stages: Stages) -> Sequence[Track]:
+        """Look for subjects, or read what was found before: always from the file, so that both are the same."""
+        path = cache.entry("tracks", clip, self._detection_digest(), ".npz")
+        if not path.exists():
+            with stages.stage("detect") as advance:
+                count = self._info.frames
+                tracks = find_tracks(
+                    iter_frames(source),
+                    detector,
+                    self._following,
+                    progress=lambda done: advance(done, max(done, count)),
                 )
-            advance(len(masks), len(masks))
-            segs = masks_to_segs(
-                masks[0] if len(masks) == 1 else masks,
-                combined=self._args.combined,
-                crop_factor=self._args.crop_factor,
-                bbox_fill=self._args.bbox_fill,
-                contour_fill=self._args.contour_fill,
-                drop_size=self._args.drop_size,
-                label=Path(self._args.mask).stem.split("%")[0].rstrip("_-. ") or "mask",
-            )
-            return scale_match(segs, clip.frames.shape)[1]
+            last = max((track.span[1] for track in tracks), default=0)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_segments(path, Segments(self._info.size, max(last, count), tuple(tracks)))
+        cache.touch(path)
+        return read_segments(path).tracks
+
+    def _detection_digest(self) -> str:
+        from .. import __version__
+
+        args = self._args
+        detector: Any = args.detect or "face"
+        if Path(detector).is_file():
+            state = Path(detector).stat()
+            detector = (str(detector), state.st_size, state.st_mtime_ns)
+        named = (args.detect_labels, args.detect_confidence, args.min_face)
+        follow = self._following
+        return digest(__version__, detector, named, follow.min_share, follow.max_gap, follow.drop_size, follow.shape)
 
     def nothing_found(self) -> str:
-        """Say why there is no segment, and what to do."""
-        if self._faces is not None:
+        """Say why there is no track, and what to do."""
+        if self._detector is not None and self._args.detect in (None, "face"):
             return "no face was found: lower --min-share or --min-face, or name the place with --bbox or --mask"
+        if self._detector is not None:
+            return f"{self._args.detect}: nothing was found: lower --detect-confidence or --min-share"
         if self._args.mask is None:
             return f"{self._args.segs}: holds no track that is in the frame"
         return f"{self._args.mask}: nothing in it is white and larger than --drop-size {self._args.drop_size}"
-
-
-def _read_masks(source: Source) -> NDArray[np.uint8]:
-    """Masks `(N, h, w)` uint8: the mean of the colours."""
-    height, width = source.info.size
-    pixels = np.empty((height, width, 3), np.float32)
-    masks = []
-    for picture in source.pictures():
-        picture.copy_to(pixels)
-        masks.append((pixels.mean(axis=2) * 255 + 0.5).astype(np.uint8))
-    return np.stack(masks)

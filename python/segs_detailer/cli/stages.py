@@ -17,7 +17,7 @@ Advance: TypeAlias = Callable[[int, int], None]
 
 
 class Stages:
-    """Runs stages one after the other, each with a bar, and keeps their times.
+    """Runs stages, one after the other or at once, each with a bar, and keeps their times.
 
     Parameters
     ----------
@@ -47,13 +47,14 @@ class Stages:
         On a terminal the bar moves; elsewhere one line is written when the stage is done.
         """
         started = time.perf_counter()
+        moved = None
         on_terminal = not self._quiet and sys.stderr.isatty()
         bar: Any = _new_bar(name, unit) if on_terminal else None
         last = (0, 0)
 
         def advance(done: int, total: int) -> None:
-            nonlocal last
-            last = (done, total)
+            nonlocal last, moved
+            last, moved = (done, total), time.perf_counter()
             if bar is not None:
                 bar.total = total
                 bar.update(done - bar.n)
@@ -63,7 +64,8 @@ class Stages:
         finally:
             if bar is not None:
                 bar.close()
-        taken = time.perf_counter() - started
+        # Stages of a run overlap, and are left together: each has ended with its last step.
+        taken = (moved or time.perf_counter()) - started
         self.seconds[name] = self.seconds.get(name, 0.0) + taken
         if not self._quiet and not on_terminal and last[1]:
             print(f"{name}: {last[0]}/{last[1]} {unit}s in {taken:.1f} s", file=sys.stderr)

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from segs_detailer import nodes
 from segs_detailer.comfyui import backend
+from segs_detailer.comfyui.seams import seam_settings
 from segs_detailer.detailer.run import detail_and_paste, detail_segs
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from segs_detailer.comfyui.seams import Seams
     from segs_detailer.segs import SEGS
 
 __all__ = ["detail_frames", "detail_segments", "paste_segments"]
@@ -26,7 +28,7 @@ def detail_segments(image_frames: Tensor, segs: SEGS, **settings: Any) -> tuple[
     segs : SEGS
         The segments.
     **settings : object
-        The other inputs of `nodes.SEGSDetailerForAnimateDiff.doit`.
+        The other inputs of `nodes.SEGSDetailerForAnimateDiff.doit`, and `seams_opt`.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def detail_frames(image_frames: Tensor, segs: SEGS, **settings: Any) -> tuple[Te
     segs : SEGS
         The segments.
     **settings : object
-        The other inputs of `nodes.DetailerForEachPipeForAnimateDiff.doit`.
+        The other inputs of `nodes.DetailerForEachPipeForAnimateDiff.doit`, and `seams_opt`.
 
     Returns
     -------
@@ -71,12 +73,28 @@ def detail_frames(image_frames: Tensor, segs: SEGS, **settings: Any) -> tuple[Te
 
 
 def paste_segments(
-    image: Tensor, segs: SEGS, feather: int, alpha: int, ref_image_opt: Tensor | None = None
+    image: Tensor,
+    segs: SEGS,
+    feather: int,
+    alpha: int,
+    ref_image_opt: Tensor | None = None,
+    seams_opt: Seams | None = None,
 ) -> tuple[Tensor]:
-    """Paste the crops of segments into frames, see `nodes.SEGSPaste.doit`."""
-    return nodes.SEGSPaste.doit(image, segs, feather, alpha, ref_image_opt)
+    """Paste the crops of segments into frames.
+
+    Parameters
+    ----------
+    image, segs, feather, alpha, ref_image_opt
+        See `nodes.SEGSPaste.doit`.
+    seams_opt : Seams or None
+        Its `grow` counts.
+    """
+    grow, progress = seam_settings(seams_opt).grow, backend.paste_progress()
+    return (nodes.paste_into(image, segs, feather, alpha, ref_image_opt, grow=grow, progress=progress),)
 
 
 def _run(settings: dict[str, Any]) -> Any:
     backend.register()
-    return nodes.run_of(**settings, observer=backend.node_progress(settings["basic_pipe"]))
+    settings = dict(settings)
+    seams = seam_settings(settings.pop("seams_opt", None))
+    return nodes.run_of(**settings, **seams.settings(), observer=backend.node_progress(settings["basic_pipe"]))

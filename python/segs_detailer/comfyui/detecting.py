@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segs_detailer.detailer.crops import check_frames
-from segs_detailer.detect import FaceSettings, ShotDetector, detect_faces, tracks_to_segs
+from segs_detailer.detect import FaceSettings, ShotDetector, detect_faces
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.masks import boxes_to_segs
 from segs_detailer.segs import check_segs
-from segs_detailer.tracks import Detection, associate
+from segs_detailer.tracks import CropSettings, Detection, associate, tracks_to_segs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from segs_detailer.segs import SEG, SEGS
 
-__all__ = ["SHAPES", "find_boxes", "find_faces", "read_boxes"]
+__all__ = ["CROPS", "SHAPES", "find_boxes", "find_faces", "read_boxes"]
+
+CROPS = ("fixed", "follow")
+"""What crops do. Nodes of other packs know fixed ones only, so that is what our nodes begin with."""
 
 SHAPES = ("ellipse", "box")
 """Shapes of the masks of faces."""
@@ -40,6 +43,7 @@ def find_faces(
     crop_factor: float,
     drop_size: int,
     mask_shape: str,
+    crop: str = "fixed",
 ) -> tuple[SEGS]:
     """Find the faces of a clip, see `segs_detailer.detect.detect_faces`.
 
@@ -51,6 +55,8 @@ def find_faces(
         Smallest face in pixels; below 8 a sixteenth of the frame's shorter side.
     min_share, max_gap, crop_factor, drop_size, mask_shape
         See `segs_detailer.detect.FaceSettings`.
+    crop : str
+        One of `CROPS`: the crop holds the whole way of the face, or moves with it.
     """
     check_frames("image_frames", image_frames)
     settings = FaceSettings(
@@ -63,7 +69,8 @@ def find_faces(
         shape=mask_shape,  # type: ignore[arg-type]  # checked there
     )
     frames = image_frames.cpu().numpy()
-    return (detect_faces(frames, settings, progress=_progress(len(frames))),)
+    way = CropSettings(crop=crop, crop_factor=crop_factor, max_gap=max_gap)  # type: ignore[arg-type]  # checked there
+    return (detect_faces(frames, settings, crop=way, progress=_progress(len(frames))),)
 
 
 def find_boxes(
@@ -75,6 +82,7 @@ def find_boxes(
     max_gap: int,
     crop_factor: float,
     drop_size: int,
+    crop: str = "fixed",
 ) -> tuple[SEGS]:
     """Let another pack's detector look at each frame, and put what it finds together to one SEG for each subject.
 
@@ -93,9 +101,11 @@ def find_boxes(
     max_gap : int
         Frames without it that are bridged.
     crop_factor : float
-        Size of the crop region, in sizes of the subject's whole way through its shot.
+        Size of the crop region, in sizes of the subject, or of its whole way through its shot where the crop is fixed.
     drop_size : int
         Handed to the detector; subjects with a side of at most this many pixels are left out.
+    crop : str
+        One of `CROPS`: the crop holds the subject's whole way, or moves with it.
 
     Returns
     -------
@@ -123,9 +133,10 @@ def find_boxes(
         found.append([_detection(seg, dilation) for seg in items])
         if progress is not None:
             progress(index + 1)
-    tracks = [track for track in associate(found, shots, max_gap=max_gap) if len(track.frames) >= min_frames]
-    settings = FaceSettings(max_gap=max_gap, crop_factor=crop_factor, drop_size=drop_size, shape="box")
-    return (tracks_to_segs(tracks, (height, width), count, settings),)
+    chains = [chain for chain in associate(found, shots, max_gap=max_gap) if len(chain.frames) >= min_frames]
+    tracks = [chain.track(number) for number, chain in enumerate(chains, start=1)]
+    way = CropSettings(crop=crop, crop_factor=crop_factor, max_gap=max_gap)  # type: ignore[arg-type]  # checked there
+    return (tracks_to_segs(tracks, (height, width), count, way),)
 
 
 def _detection(seg: SEG, dilation: int) -> Detection:

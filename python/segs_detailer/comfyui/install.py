@@ -4,79 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING
 
+from segs_detailer.comfyui.folder import ACCELERATED, FOLDER, LIST, MARK, PAGES, UNKNOWN_VERSION, folder_files
 from segs_detailer.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["Status", "folder_files", "install", "status", "uninstall"]
+__all__ = ["Status", "install", "status", "uninstall", "write_folder"]
 
-_FOLDER = "segs-detailer"
 _VERSION_FILE = "pyproject.toml"
 _PARTIAL = ".partial"
 _CACHES = "__pycache__"
-_WEB = "web"
-# ComfyUI shows these pages beside its nodes.
-_PAGES = f"{_WEB}/docs"
-
-# How a folder is known to be ours before it is overwritten or removed.
-_MARK = "# Written by segs-detailer."
-
-_INIT = Template(
-    f'''{_MARK}
-"""Nodes that re-detail chosen regions of video frames. The code is in the package segs_detailer."""
-
-try:
-    from segs_detailer.comfyui.extension import accelerates_impact, has_schemas
-except ImportError as error:
-    import sys
-
-    raise ImportError(
-        f"segs-detailer cannot be imported ({{error}}). Install it for the Python that runs ComfyUI: "
-        f"{{sys.executable}} -m pip install segs-detailer"
-    ) from error
-
-WEB_DIRECTORY = "{_WEB}"
-ACCELERATE_IMPACT = $accelerate
-
-if accelerates_impact(ACCELERATE_IMPACT):
-    from segs_detailer.comfyui.acceleration.start import start
-
-    start()
-
-if has_schemas():
-    from segs_detailer.comfyui.schema import comfy_entrypoint
-
-    __all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]
-else:
-    from segs_detailer.comfyui.classic import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
-
-    __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]
-'''
-)
-
-_PYPROJECT = Template(
-    f"""{_MARK}
-[project]
-name = "{_FOLDER}"
-description = "Re-details chosen regions (faces, hands, any mask) of video frames with the graph's own models."
-version = "$version"
-license = {{ text = "Apache-2.0" }}
-requires-python = ">=3.10"
-dependencies = ["$requirement"]
-
-[tool.comfy]
-PublisherId = "segs-detailer"
-DisplayName = "SEGS Detailer"
-Icon = ""
-"""
-)
-
-_UNKNOWN_VERSION = "0.0.0"
-_ACCELERATED = "ACCELERATE_IMPACT = True"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +68,38 @@ def install(path: str | PathLike[str], *, accelerate_impact: bool = False) -> Pa
         expected = "a name that nothing else has, or a folder that segs-detailer wrote"
         raise InvalidArgumentError("custom_nodes", expected, f"{found.folder}, made by something else")
     found.folder.mkdir(exist_ok=True)
-    (found.folder / _PAGES).mkdir(parents=True, exist_ok=True)
-    for name, text in folder_files(accelerate_impact=accelerate_impact).items():
-        partial = found.folder / (name + _PARTIAL)
+    files = folder_files(accelerate_impact=accelerate_impact)
+    # What a version before had, and this one has not.
+    for file in _written_files(found.folder) - {found.folder / name for name in files}:
+        file.unlink(missing_ok=True)
+    write_folder(found.folder, files)
+    return found.folder
+
+
+def write_folder(folder: Path, files: dict[str, bytes]) -> None:
+    """Write files into a folder, each at once.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder that is there.
+    files : dict
+        See `folder_files`.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    for name, content in files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(file.name + _PARTIAL)
         try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(found.folder / name)
+            partial.write_bytes(content)
+            partial.replace(file)
         finally:
             partial.unlink(missing_ok=True)
-    return found.folder
 
 
 def uninstall(path: str | PathLike[str]) -> Path | None:
@@ -164,19 +127,20 @@ def uninstall(path: str | PathLike[str]) -> Path | None:
         raise InvalidArgumentError("custom_nodes", "a folder that segs-detailer wrote", f"{found.folder}")
     if found.version is None:
         return None
-    compiled = list((found.folder / _CACHES).glob("*.pyc"))
-    # Another version may have had other nodes.
-    pages = list((found.folder / _PAGES).glob("SegsDetailer*.md"))
-    own = [*pages, *(found.folder / name for name in folder_files())]
-    folders = [folder for name in (_CACHES, _PAGES, _WEB) if (folder := found.folder / name).is_dir()]
-    others = set(found.folder.rglob("*")) - {*own, *compiled, *folders}
+    own = _written_files(found.folder)
+    compiled = set((found.folder / _CACHES).glob("*.pyc"))
+    parents = {parent for file in own | compiled for parent in file.parents if found.folder in parent.parents}
+    folders = {folder for folder in parents if folder.is_dir()}
+    others = set(found.folder.rglob("*")) - own - compiled - folders
     if others:
         expected = f"only what segs-detailer wrote in {found.folder}"
         raise InvalidArgumentError("custom_nodes", expected, ", ".join(sorted(other.name for other in others)))
-    for file in (*compiled, *own):
+    for file in own | compiled:
         file.unlink(missing_ok=True)
-    for folder in (*folders, found.folder):
+    # The inner ones first.
+    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
         folder.rmdir()
+    found.folder.rmdir()
     return found.folder
 
 
@@ -198,38 +162,11 @@ def status(path: str | PathLike[str]) -> Status:
     InvalidArgumentError
         `path` holds no ComfyUI.
     """
-    folder = _comfyui_folder(Path(path)) / "custom_nodes" / _FOLDER
+    folder = _comfyui_folder(Path(path)) / "custom_nodes" / FOLDER
     if not (folder.exists() or folder.is_symlink()):
         return Status(folder, None, foreign=False)
     version = _written_version(folder)
     return Status(folder, version, foreign=version is None, accelerates_impact=_written_acceleration(folder, version))
-
-
-def folder_files(*, accelerate_impact: bool = False) -> dict[str, str]:
-    """Give what the folder holds; the Comfy Registry takes a folder of the same files.
-
-    Parameters
-    ----------
-    accelerate_impact : bool
-        As for `install`.
-
-    Returns
-    -------
-    dict
-        Texts by file name; those of the help pages lie in a folder of their own.
-    """
-    from segs_detailer import __version__
-    from segs_detailer.comfyui.help_pages import help_pages
-
-    is_known = __version__[:1].isdigit() and "unknown" not in __version__
-    requirement = f"segs-detailer=={__version__}" if is_known else "segs-detailer"
-    version = __version__ if is_known else _UNKNOWN_VERSION
-    return {
-        "__init__.py": _INIT.substitute(accelerate=accelerate_impact),
-        "requirements.txt": f"{requirement}\n",
-        _VERSION_FILE: _PYPROJECT.substitute(version=version, requirement=requirement),
-        **{f"{_PAGES}/{name}.md": page for name, page in help_pages().items()},
-    }
 
 
 def _comfyui_folder(path: Path) -> Path:
@@ -248,10 +185,10 @@ def _written_version(folder: Path) -> str | None:
     if folder.is_symlink() or not file.is_file():
         return None
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    if not lines or lines[0] != _MARK:
+    if not lines or lines[0] != MARK:
         return None
     versions = [line.split('"')[1] for line in lines if line.startswith('version = "')]
-    return versions[0] if versions else _UNKNOWN_VERSION
+    return versions[0] if versions else UNKNOWN_VERSION
 
 
 def _written_acceleration(folder: Path, version: str | None) -> bool:
@@ -259,4 +196,18 @@ def _written_acceleration(folder: Path, version: str | None) -> bool:
     file = folder / "__init__.py"
     if version is None or not file.is_file():
         return False
-    return _ACCELERATED in file.read_text(encoding="utf-8", errors="replace").splitlines()
+    return ACCELERATED in file.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def _written_files(folder: Path) -> set[Path]:
+    """Return the files that this version writes into a folder, and those that the version before wrote."""
+    names = {*folder_files()}
+    if (folder / LIST).is_file():
+        lines = (folder / LIST).read_text(encoding="utf-8", errors="replace").splitlines()
+        names |= {line for line in lines if line and line != MARK}
+    files = {folder / name for name in names}
+    # Pages of versions that kept no list, and what an install that was broken off left.
+    files |= {*(folder / PAGES).glob("SegsDetailer*.md"), *(file.with_name(file.name + _PARTIAL) for file in files)}
+    # Whatever the list says: nothing outside, and nothing through links.
+    root = folder.resolve()
+    return {file for file in files if ".." not in file.parts and root in file.resolve().parents}

@@ -8,10 +8,11 @@ from segs_detailer import nodes
 from segs_detailer.comfyui.control import apply_control_net
 from segs_detailer.comfyui.declaration import COMBO, Input, Node, Output, classic_inputs, classic_outputs
 from segs_detailer.comfyui.detailing import detail_frames, detail_segments, paste_segments
-from segs_detailer.comfyui.detecting import SHAPES, find_boxes, find_faces, read_boxes
+from segs_detailer.comfyui.detecting import CROPS, SHAPES, find_boxes, find_faces, read_boxes
 from segs_detailer.comfyui.hooks import cfg_hook, combine_hooks, denoise_hook, steps_hook
 from segs_detailer.comfyui.names import sampler_names, scheduler_names
 from segs_detailer.comfyui.preview import preview_segments
+from segs_detailer.comfyui.seams import NOISES, SEAMS, make_seams
 from segs_detailer.comfyui.segments import (
     ORDERS,
     filter_segs,
@@ -46,6 +47,23 @@ def _bool(name: str, tooltip: str, default: bool, on: str, off: str) -> Input:
     )
 
 
+def _crop_input() -> Input:
+    """Stand at the end, and with a default: workflows from before it stay as they are."""
+    return Input(
+        name="crop",
+        type=COMBO,
+        tooltip="fixed: the crop holds the subject's whole way. follow: it moves with the subject, which gets more of "
+        "its pixels; nodes of other packs take it for a fixed one.",
+        optional=True,
+        widget={"default": CROPS[0]},
+        choices=lambda: CROPS,
+    )
+
+
+def _seams_input(what: str) -> Input:
+    return Input(name="seams_opt", type=SEAMS, tooltip=f"From Seams and Noise for Video: {what}.", optional=True)
+
+
 def _segs_input() -> Input:
     return Input(name="segs", type="SEGS", tooltip=_SEGS)
 
@@ -66,7 +84,10 @@ _DETAILERS = (
         display_name="SEGSDetailer For Video (SEGS/pipe)",
         description="Repaints the segments of a clip with its model and gives back the segments, not yet pasted. "
         "Paste them with SEGS Paste.",
-        inputs=classic_inputs(nodes.SEGSDetailerForAnimateDiff, _CHOICES),
+        inputs=(
+            *classic_inputs(nodes.SEGSDetailerForAnimateDiff, _CHOICES),
+            _seams_input("colours, the VAE's own changes, noise"),
+        ),
         outputs=classic_outputs(
             nodes.SEGSDetailerForAnimateDiff,
             {"segs": "The segments with their repainted crops.", "cnet_images": _CNET_IMAGES},
@@ -77,7 +98,10 @@ _DETAILERS = (
         id="SegsDetailerForVideo",
         display_name="Detailer For Video (SEGS/pipe)",
         description="Repaints the segments of a clip with its model and pastes them, one after the other.",
-        inputs=classic_inputs(nodes.DetailerForEachPipeForAnimateDiff, _CHOICES),
+        inputs=(
+            *classic_inputs(nodes.DetailerForEachPipeForAnimateDiff, _CHOICES),
+            _seams_input("edges of the masks, colours, the VAE's own changes, noise"),
+        ),
         outputs=classic_outputs(
             nodes.DetailerForEachPipeForAnimateDiff,
             {
@@ -93,9 +117,47 @@ _DETAILERS = (
         id="SegsDetailerPaste",
         display_name="SEGS Paste",
         description="Blends the crops of the segments, or the same regions of another clip, into the frames.",
-        inputs=classic_inputs(nodes.SEGSPaste),
+        inputs=(*classic_inputs(nodes.SEGSPaste), _seams_input("how far the masks grow")),
         outputs=classic_outputs(nodes.SEGSPaste, {"image": "The frames with the crops in them."}),
         function=paste_segments,
+    ),
+)
+
+_SEAMS = (
+    Node(
+        id="SegsDetailerSeams",
+        display_name="Seams and Noise for Video",
+        description="Settings against seams and flicker, for the detailing nodes and SEGS Paste. As they come, they "
+        "change nothing.",
+        inputs=(
+            _int("grow", "Pixels by which the edges of what is pasted are moved outwards, or inwards.", 0, -512, 512),
+            _int("noise_mask_grow", "The same for what is repainted, in pixels of the crop.", 0, -512, 512),
+            _float(
+                "colour_match",
+                "How far the repainted crops are brought to the frame's colours along the mask's edge; smoothed over "
+                "time.",
+                0.0,
+                0.0,
+                1.0,
+                0.05,
+            ),
+            _bool(
+                "vae_correction",
+                "Take back what the VAE alone changes where nothing is repainted, for one more decoding.",
+                False,
+                "enabled",
+                "disabled",
+            ),
+            Input(
+                name="noise",
+                type=COMBO,
+                tooltip="per-frame: each frame has noise of its own. fixed: all frames have the same. shared: half of "
+                "it, by variance, is common to all frames.",
+                choices=lambda: NOISES,
+            ),
+        ),
+        outputs=(Output(name="seams", type=SEAMS, tooltip="The settings, for seams_opt."),),
+        function=make_seams,
     ),
 )
 
@@ -141,6 +203,7 @@ _SEGMENTS = (
                 optional=True,
                 widget={"default": "A"},
             ),
+            _crop_input(),
         ),
         outputs=(Output(name="segs", type="SEGS", tooltip="One segment for each object, from top to bottom."),),
         function=mask_to_segs,
@@ -232,9 +295,10 @@ _DETECTORS = (
             _int("min_size", "Smallest face in pixels, from 8. 0: a sixteenth of the shorter side.", 0, 0, 16384),
             _float("min_share", "Share of the frames in which a face must be found to count.", 0.3, 0.0, 1.0, 0.01),
             _int("max_gap", "Frames without the face that are bridged.", 12, 0, 10000),
-            _crop_factor("the face's whole way"),
+            _crop_factor("the face, or of its whole way where the crop is fixed"),
             _int("drop_size", "Faces with a side that is not longer than this are left out.", 10, 1, 16384),
             Input(name="mask_shape", type=COMBO, tooltip="Shape of the masks.", choices=lambda: SHAPES),
+            _crop_input(),
         ),
         outputs=(Output(name="segs", type="SEGS", tooltip="One segment for each face."),),
         function=find_faces,
@@ -251,8 +315,9 @@ _DETECTORS = (
             _int("dilation", "Pixels by which the sides of the boxes are moved outwards.", 10, 0, 512),
             _int("min_frames", "A subject counts where it is found in this many frames.", 1, 1, 10000),
             _int("max_gap", "Frames without the subject that are bridged.", 12, 0, 10000),
-            _crop_factor("the subject's whole way"),
+            _crop_factor("the subject, or of its whole way where the crop is fixed"),
             _int("drop_size", "Subjects with a side that is not longer than this are left out.", 10, 1, 16384),
+            _crop_input(),
         ),
         outputs=(Output(name="segs", type="SEGS", tooltip="One segment for each subject."),),
         function=find_boxes,
@@ -364,5 +429,5 @@ _HOOKS = (
     ),
 )
 
-NODES: tuple[Node, ...] = (*_DETAILERS, *_DETECTORS, *_SEGMENTS, *_CONTROL, *_HOOKS, *_PIPES)
+NODES: tuple[Node, ...] = (*_DETAILERS, *_SEAMS, *_DETECTORS, *_SEGMENTS, *_CONTROL, *_HOOKS, *_PIPES)
 """All nodes."""

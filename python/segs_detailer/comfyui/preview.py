@@ -12,7 +12,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from segs_detailer.comfyui.declaration import Shown
-from segs_detailer.detailer.crops import check_frames
+from segs_detailer.crop_path import CropPath, region_at
+from segs_detailer.detailer.crops import check_frames, check_paths
 from segs_detailer.ops import crop_frames
 from segs_detailer.segs import mask_frames, scale_match
 
@@ -53,6 +54,7 @@ def preview_segments(image_frames: Tensor, segs: SEGS, max_images: int = 4) -> S
     check_frames("image_frames", image_frames)
     matched = scale_match(segs, image_frames.shape)
     count = image_frames.shape[0]
+    check_paths(matched, count)
     shown = min(max_images, count)
     places = [round((place + 0.5) * count / shown - 0.5) for place in range(shown)]
     pictures = [draw_segments(image_frames[place].cpu().numpy(), matched[1], place, count) for place in places]
@@ -64,6 +66,9 @@ def preview_segments(image_frames: Tensor, segs: SEGS, max_images: int = 4) -> S
 
 def draw_segments(frame: NDArray[np.float32], segs: list[SEG], index: int, count: int) -> Image.Image:
     """Draw masks as a red tint, bounding boxes thick, crop regions thin, each segment in its own colour.
+
+    Crop regions that move are drawn where they are in the frame, with their box; nothing is drawn of a segment that is
+    not shown there.
 
     Parameters
     ----------
@@ -80,19 +85,33 @@ def draw_segments(frame: NDArray[np.float32], segs: list[SEG], index: int, count
         RGB.
     """
     pixels = frame[..., :3].copy()
-    for seg in segs:
+    shown = [(number, _in_frame(seg, index)) for number, seg in enumerate(segs) if _is_shown(seg, index)]
+    for _, seg in shown:
         _tint(pixels, seg, index, count)
     image = Image.fromarray((pixels.clip(0, 1) * 255 + 0.5).astype(np.uint8))
     draw = ImageDraw.Draw(image)
     line = max(1, round(min(image.size) * _LINE))
     letters = _font(max(_LEAST_LETTERS, round(min(image.size) * _LETTERS)))
-    for number, seg in enumerate(segs):
+    for number, seg in shown:
         colour = _COLOURS[number % len(_COLOURS)]
         _outline(draw, seg.crop_region, colour, line)
         _outline(draw, seg.bbox, colour, 3 * line)
         place = (max(seg.bbox[0], 0) + 4 * line, max(seg.bbox[1], 0) + 4 * line)
         draw.text(place, f"{number + 1} {seg.label}", fill=colour, font=letters, stroke_width=line, stroke_fill=0)
     return image
+
+
+def _is_shown(seg: SEG, index: int) -> bool:
+    region = seg.crop_region
+    return not isinstance(region, CropPath) or bool(region.alpha[index] > 0)
+
+
+def _in_frame(seg: SEG, index: int) -> SEG:
+    """Return a segment that moves as it is in one frame: its box goes along with its crop region."""
+    region = region_at(seg.crop_region, index)
+    across, down = region[0] - seg.crop_region[0], region[1] - seg.crop_region[1]
+    x1, y1, x2, y2 = seg.bbox
+    return seg._replace(crop_region=region, bbox=(x1 + across, y1 + down, x2 + across, y2 + down))
 
 
 def _tint(pixels: NDArray[np.float32], seg: SEG, index: int, count: int) -> None:

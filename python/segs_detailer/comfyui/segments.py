@@ -6,11 +6,16 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.masks import masks_to_segs
+from segs_detailer.masks import mask_stack, masks_to_segs
+from segs_detailer.ops import fill_holes
 from segs_detailer.segs import check_segs, scale_match
+from segs_detailer.tracks import CropSettings, Track, tracks_from_masks, tracks_to_segs
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from segs_detailer.segs import SEG, SEGS, Box
@@ -54,8 +59,30 @@ def mask_to_segs(
     drop_size: int,
     contour_fill: bool,
     label: str = "A",
+    crop: str = "fixed",
 ) -> tuple[SEGS]:
-    """Make a SEG of each object in the masks, see `segs_detailer.masks_to_segs`."""
+    """Make a SEG of each object in the masks.
+
+    Parameters
+    ----------
+    masks, combined, crop_factor, bbox_fill, drop_size, contour_fill, label
+        See `segs_detailer.masks_to_segs`.
+    crop : str
+        "fixed": an object's crop holds its whole way. "follow": it moves with the object, as far as there is a mask for
+        each frame; objects that touch in one frame and not in another are told apart, and one that is gone for more
+        than twelve frames comes back as another.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Another `crop`.
+    """
+    settings = CropSettings(crop=crop, crop_factor=crop_factor, ramp=0, max_gap=0)  # type: ignore[arg-type]  # checked
+    if settings.crop == "follow":
+        stack = mask_stack(masks)
+        if len(stack) > 1:
+            tracks = _tracks(stack, combined, bbox_fill, drop_size, contour_fill, label)
+            return (tracks_to_segs(tracks, (stack.shape[1], stack.shape[2]), len(stack), settings),)
     return (
         masks_to_segs(
             masks,
@@ -67,6 +94,28 @@ def mask_to_segs(
             label=label,
         ),
     )
+
+
+def _tracks(
+    stack: NDArray[Any], combined: bool, bbox_fill: bool, drop_size: int, contour_fill: bool, label: str
+) -> list[Track]:
+    """Follow the objects of a stack of masks through time."""
+    frames = (_outlined(mask) if contour_fill else _levels(mask) for mask in stack)
+    # As without a crop that follows, the size does not count where all is one subject.
+    tracks = tracks_from_masks(frames, combined=combined, label=label, drop_size=0 if combined else drop_size)
+    if not bbox_fill:
+        return tracks
+    return [
+        Track(track.id, track.label, track.frames, track.boxes, track.confidence, shot=track.shot) for track in tracks
+    ]
+
+
+def _outlined(mask: NDArray[Any]) -> NDArray[np.uint8]:
+    return fill_holes(mask > 0) * np.uint8(255)
+
+
+def _levels(mask: NDArray[Any]) -> NDArray[Any]:
+    return mask.astype(np.float32).clip(0, 1) if mask.dtype.kind == "f" else mask
 
 
 def match_scale(segs: SEGS, image_frames: Tensor) -> tuple[SEGS]:

@@ -73,6 +73,12 @@ def detail_frames(
     scheduler_func: SchedulerFunc | None = None,
     prompts: Prompts | None = None,
     batch_segments: int = 1,
+    grow: int = 0,
+    noise_mask_grow: int = 0,
+    colour_match: float = 0.0,
+    vae_correction: bool = False,
+    noise: Literal["per-frame", "fixed", "shared"] = "per-frame",
+    noise_start: int | None = None,
     in_place: bool = False,
     progress: bool | Observer = False,
 ) -> DetailResult:
@@ -127,6 +133,20 @@ def detail_frames(
         Most segments that are sampled together, where neighbours have one working size and their crop regions do not
         overlap. Fewer, larger steps keep a GPU busier and take more of its memory; the result is the same but for
         rounding. Segments under a hook, a ControlNet or a prompt of their own are sampled alone.
+    grow : int
+        Pixels of the frame by which the edges of the paste's mask are moved outwards before `feather` softens them;
+        negative ones go inwards.
+    noise_mask_grow : int
+        The same for the noise mask, before `noise_mask_feather`.
+    colour_match : float
+        How far the repainted crops are brought to the colours of the frame along the mask's edge, in [0, 1].
+    vae_correction : bool
+        Take back what encoding and decoding alone change, where nothing is repainted; it takes one more decoding.
+    noise : {"per-frame", "fixed", "shared"}
+        Whether each frame has noise of its own, all have one, or half of it (by variance) is common to all.
+    noise_start : int or None
+        Index of the first frame in its track, where the clip is a piece of one: pieces then have the same noise in the
+        same frame.
     in_place : bool
         Paste into `frames`, a tensor or a writable array, instead of one copy.
     progress : bool or callable
@@ -171,6 +191,12 @@ def detail_frames(
         noise_mask_feather=noise_mask_feather,
         scheduler_func=scheduler_func,
         batch_segments=batch_segments,
+        grow=grow,
+        noise_mask_grow=noise_mask_grow,
+        colour_match=colour_match,
+        vae_correction=vae_correction,
+        noise=noise,
+        noise_start=noise_start,
     )
     tensor, owned = _to_tensor(frames, in_place=in_place)
     check_frames("frames", tensor)

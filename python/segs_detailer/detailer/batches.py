@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from segs_detailer.crop_path import CropPath
 from segs_detailer.detailer.crops import is_inside
 from segs_detailer.detailer.segment import working_size
 from segs_detailer.sampling.protocol import of_one_clip
@@ -12,6 +15,7 @@ from segs_detailer.sampling.samplers import SAMPLERS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from segs_detailer.detailer.segment import Run
@@ -84,5 +88,13 @@ def _kind(index: int, seg: SEG, frames: Tensor, run: Run) -> tuple[tuple[int, in
 
 
 def _overlap(one: SEG, other: SEG) -> bool:
-    a, b = one.crop_region, other.crop_region
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+    """Whether the crop regions share a pixel in any frame; places between pixels count as the pixels around them."""
+    a, b = _regions(one), _regions(other)
+    return bool(((a[:, :2] < b[:, 2:]) & (b[:, :2] < a[:, 2:])).all(axis=1).any())
+
+
+def _regions(seg: SEG) -> NDArray[np.float64]:
+    region = seg.crop_region
+    if not isinstance(region, CropPath):
+        return np.array([region], np.float64)
+    return np.concatenate([np.floor(region.regions[:, :2]), np.ceil(region.regions[:, 2:])], axis=1)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from segs_detailer._interop import convert
-from segs_detailer.detailer.crops import to_dtype
+from segs_detailer.detailer.crops import cut_stack, to_dtype
 from segs_detailer.detailer.plan import reflect_frames
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.ops import crop_frames, resize_frames
+from segs_detailer.ops import resize_frames
 from segs_detailer.sampling.diffusers.control import ControlHint, with_control
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class _Chained:
 
         Parameters
         ----------
-        crop_region : (int, int, int, int)
-            `(x1, y1, x2, y2)` in pixels of the frames.
+        crop_region : (int, int, int, int) or CropPath
+            `(x1, y1, x2, y2)` in pixels of the frames, or one for each of them.
         frames_shape : (int, int, int)
             Number, height and width of the frames.
         """
@@ -211,7 +211,7 @@ class ControlNetWrapper(_Chained):
             raise InvalidArgumentError("control_image", f"1 or {count} frames", f"{len(stack)} frames")
         if list(stack.shape[1:3]) != size:
             stack = resize_frames(stack, (size[0], size[1]))
-        cut: Tensor = resize_frames(crop_frames(stack, region), (image.shape[1], image.shape[2]))
+        cut: Tensor = resize_frames(cut_stack(stack, region), (image.shape[1], image.shape[2]))
         # Crops may have been lengthened to what the model takes.
         return cut if len(cut) in (1, len(image)) else cut[reflect_frames(len(cut), len(image))]
 

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from segs_detailer._interop import FRAME_DTYPES, check_dtype, convert, kind_of
+from segs_detailer.crop_path import CropPath, part_of_frames, place_of
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.ops import crop_frames
 from segs_detailer.segs import check_segs, mask_frames, scale_match
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from segs_detailer.detailer.hooks import HookCalls
-    from segs_detailer.segs import SEG, SEGS
+    from segs_detailer.segs import SEG, SEGS, Box
 
-__all__ = ["brought_stack", "change_region", "check_frames", "crop_stack", "is_inside", "prepare_segs", "to_dtype"]
+__all__ = [
+    "brought_stack",
+    "change_region",
+    "check_frames",
+    "check_paths",
+    "crop_stack",
+    "cut_stack",
+    "is_inside",
+    "prepare_segs",
+    "to_dtype",
+]
 
 
 def check_frames(argument: str, frames: object) -> Tensor:
@@ -57,6 +71,28 @@ def check_frames(argument: str, frames: object) -> Tensor:
     return frames
 
 
+def check_paths(segs: SEGS, count: int) -> None:
+    """Refuse crop regions that move through another number of frames.
+
+    Parameters
+    ----------
+    segs : SEGS
+        Checked segments.
+    count : int
+        Number of frames.
+
+    Raises
+    ------
+    InvalidArgumentError
+        A path of another length.
+    """
+    for index, seg in enumerate(segs[1]):
+        region = seg.crop_region
+        if isinstance(region, CropPath) and region.frames != count:
+            argument = f"segs[1][{index}].crop_region"
+            raise InvalidArgumentError(argument, f"a path through {count} frames", f"one through {region.frames}")
+
+
 def prepare_segs(segs: object, frames: Tensor) -> SEGS:
     """Segments in the size of the frames, with usable crop stacks.
 
@@ -75,10 +111,12 @@ def prepare_segs(segs: object, frames: Tensor) -> SEGS:
     Raises
     ------
     InvalidArgumentError, InvalidTypeError
-        A segment cannot be used, has NaN in its mask, or brings a number of crops that is neither 1 nor B.
+        A segment cannot be used, has NaN in its mask, brings a number of crops that is neither 1 nor B, or moves
+        through another number of frames.
     """
     checked = check_segs(segs)
     count = frames.shape[0]
+    check_paths(checked, count)
     for index, seg in enumerate(checked[1]):
         # NaN is what does not equal itself. Found here, before a model has worked on the segments before this one.
         if seg.cropped_mask is not None and bool((seg.cropped_mask != seg.cropped_mask).any()):
@@ -113,8 +151,29 @@ def crop_stack(frames: Tensor, seg: SEG) -> Tensor:
     if seg.cropped_image is not None:
         return brought_stack(seg, frames)[..., :3].contiguous()
     # Cropped in the frames' own dtype: only the crops are ever held as float32.
-    crops = crop_frames(frames, seg.crop_region)
+    crops = crop_frames(frames, place_of(seg.crop_region))
     return to_dtype(crops[..., :3].contiguous(), torch.float32)
+
+
+def cut_stack(frames: Tensor, region: Sequence[int]) -> Tensor:
+    """Cut a region out of pictures of which one may stand for all frames.
+
+    Parameters
+    ----------
+    frames : Tensor
+        `(1 or B, H, W, C)`.
+    region : (int, int, int, int) or CropPath
+        A region of all frames, or a path through B.
+
+    Returns
+    -------
+    Tensor
+        `(1 or B, h, w, C)`; B for a path.
+    """
+    if isinstance(region, CropPath) and len(frames) == 1:
+        frames = frames.expand(region.frames, -1, -1, -1)
+    cut: Tensor = crop_frames(frames, place_of(region))
+    return cut
 
 
 def brought_stack(seg: SEG, frames: Tensor) -> Tensor:
@@ -152,7 +211,8 @@ def change_region(seg: SEG, hook: HookCalls, frames: Tensor) -> SEG:
     -------
     SEG
         The same segment, or one with mask and crops cut to the new region: outside the old one the mask is 0 and
-        crops repeat their edge.
+        crops repeat their edge. A region that moves is shown to the hook as it is in one frame; how the hook moves its
+        edges there counts for all frames.
     """
     region = (seg.crop_region[0], seg.crop_region[1], seg.crop_region[2], seg.crop_region[3])
     changed = hook.crop_region((frames.shape[1], frames.shape[2]), seg.bbox, region)
@@ -166,11 +226,20 @@ def change_region(seg: SEG, hook: HookCalls, frames: Tensor) -> SEG:
         mask = crop_frames(masks[..., None], moved, fill=0.0)[..., 0].cpu().numpy()
     if image is not None:
         image = crop_frames(brought_stack(seg, frames).contiguous(), moved).cpu().numpy()
-    return seg._replace(crop_region=changed, cropped_mask=mask, cropped_image=image)
+    return seg._replace(crop_region=_moved(seg.crop_region, moved), cropped_mask=mask, cropped_image=image)
+
+
+def _moved(region: Box, inner: Box) -> Box:
+    """Return the region, or path, that a region within it makes."""
+    if isinstance(region, CropPath):
+        corners = np.concatenate([region.regions[:, :2], region.regions[:, :2]], axis=1)
+        return CropPath(corners + np.array(inner, np.float64), region.alpha)
+    x1, y1 = region[:2]
+    return (x1 + inner[0], y1 + inner[1], x1 + inner[2], y1 + inner[3])
 
 
 def is_inside(seg: SEG, frames: Tensor) -> bool:
-    """Whether any pixel of a segment's region lies in the frames.
+    """Whether any pixel of a segment's region lies in the frames, and is shown in any of them.
 
     Parameters
     ----------
@@ -184,8 +253,7 @@ def is_inside(seg: SEG, frames: Tensor) -> bool:
     bool
         False as well for a region without pixels.
     """
-    x1, y1, x2, y2 = seg.crop_region
-    return max(x1, 0) < min(x2, frames.shape[2]) and max(y1, 0) < min(y2, frames.shape[1])
+    return bool(part_of_frames(seg.crop_region, (frames.shape[1], frames.shape[2])).any())
 
 
 def to_dtype(crops: Any, dtype: torch.dtype) -> Tensor:

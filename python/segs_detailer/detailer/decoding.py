@@ -139,7 +139,9 @@ class CropTexture:
         return (self.latents > 0) & (now >= _KEPT * self.latents)
 
 
-def decode_crops(sampler: Sampler, hook: HookCalls, latent: Latent, texture: CropTexture) -> Tensor | Fault:
+def decode_crops(
+    sampler: Sampler, hook: HookCalls, latent: Latent, texture: CropTexture, correction: Tensor | None = None
+) -> Tensor | Fault:
     """Decode a segment's latents; with the VAE in float32 where something is wrong with the first result.
 
     Parameters
@@ -152,6 +154,8 @@ def decode_crops(sampler: Sampler, hook: HookCalls, latent: Latent, texture: Cro
         `{"samples": latents, ...}` from the sampler.
     texture : CropTexture
         What the crops were before.
+    correction : Tensor or None
+        `(F, H, W, 3)` that is added to what was decoded, before the hook sees it.
 
     Returns
     -------
@@ -174,6 +178,8 @@ def decode_crops(sampler: Sampler, hook: HookCalls, latent: Latent, texture: Cro
         fault = texture.fault(crops, latents)
     if fault is not None:
         return Fault(f"{fault}, in full precision too")
+    if correction is not None:
+        crops = (crops + correction[: texture.count].to(crops)).clamp_(0, 1)
     if not hook.defines("post_decode"):
         return crops
     crops = hook.decoded(crops)

@@ -57,6 +57,8 @@ class DetailerHook:
     def post_crop_region(self, w: int, h: int, item_bbox: Any, crop_region: Any) -> Any:  # noqa: ARG002
         """Change a crop region; the mask is cut anew, without any part outside the old region.
 
+        A region that moves is shown as it is in one frame; how its edges are moved there counts for all frames.
+
         Parameters
         ----------
         w, h : int

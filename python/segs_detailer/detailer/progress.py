@@ -34,8 +34,8 @@ class Progress:
     stage : str
         `"crop"`, `"encode"`, `"sample"`, `"decode"` or `"paste"`.
     step, steps : int
-        Steps of the stage that are done, and in all. A stage begins with step 0; sampling reports every step, the other
-        stages only their beginning.
+        Steps of the stage that are done, and in all. A stage begins with step 0 of 1; sampling reports every step, the
+        pasting of long clips the frames that are done now and then, the other stages only their beginning.
     x0 : Tensor or None
         While sampling: what the model now predicts as the result, as latents of its own.
     shown_by : callable or None

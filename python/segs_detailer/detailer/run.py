@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -89,8 +90,11 @@ def detail_and_paste(
             cnet_images.extend(result.cnet_images)
             if result.crops is None:
                 continue
-            _progress(chosen, index, run).at("paste")
-            canvas.paste(result.crops, paste_mask(result.seg, frames, run.settings.feather), result.seg.crop_region)
+            progress = _progress(chosen, index, run)
+            progress.at("paste")
+            mask = paste_mask(result.seg, frames, run.settings.feather, run.settings.grow)
+            between = None if run.observer is None else partial(progress.at, "paste", steps=len(frames))
+            canvas.paste(result.crops, mask, result.seg.crop_region, between=between)
             canvas.replace(run.hook.pasted(canvas.frames))
     if in_place and canvas.frames is not frames:
         # A hook put its own tensor in place of the caller's.

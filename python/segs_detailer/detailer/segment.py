@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from segs_detailer.crop_path import CropPath, part_of_frames
 from segs_detailer.detailer.conditioning import crop_conditioning
 from segs_detailer.detailer.crops import change_region, crop_stack, is_inside
 from segs_detailer.detailer.decoding import CropTexture, Fault, decode_crops
+from segs_detailer.detailer.pasting import grown_masks, paste_mask
 from segs_detailer.detailer.plan import WorkingSize, fit_size, plan_size, reflect_frames
+from segs_detailer.detailer.seams import match_colours, round_trip_error
 from segs_detailer.detailer.settings import check_names
 from segs_detailer.ops import feather_mask, resize_frames, resize_masks
 from segs_detailer.sampling.latent_preview import DeferredPreview
@@ -94,7 +97,8 @@ class _OpenSegment:
     """A segment whose crops are encoded and not yet repainted.
 
     `order` are the crops' indices with the padding that the model asks for; `pixels`, `latents` and `mask` are the
-    crops at working size, their latents, and where noise goes (None for everywhere), all with that padding.
+    crops at working size, their latents, and where noise goes (None for everywhere), all with that padding;
+    `correction` is what the VAE lost of them.
     """
 
     seg: SEG
@@ -106,6 +110,7 @@ class _OpenSegment:
     latents: Tensor
     mask: Tensor | None
     texture: CropTexture
+    correction: Tensor | None
 
     def sampled(self) -> _OpenSegment:
         """Let go of the crops, which nobody needs any more: decoding needs the memory."""
@@ -200,7 +205,10 @@ def _begin(frames: Tensor, seg: SEG, run: Run, progress: SegmentProgress) -> _Op
     count, height, width = crops.shape[:3]
     if count == 0 or not is_inside(seg, frames):
         if count:
-            _warn(seg, progress, "its crop region holds no pixel of the frames")
+            hidden = isinstance(seg.crop_region, CropPath) and not seg.crop_region.alpha.any()
+            _warn(
+                seg, progress, "it is shown in no frame" if hidden else "its crop region holds no pixel of the frames"
+            )
         return DetailedSegment(_with_crops(seg, crops), None, [])
 
     sampler = run.models.base.sampler
@@ -215,7 +223,9 @@ def _begin(frames: Tensor, seg: SEG, run: Run, progress: SegmentProgress) -> _Op
     latents = sampler.encode(pixels)
     mask = _noise_mask(seg, order, count, pixels, run.settings)
     texture = CropTexture.of(pixels, latents, mask, count)
-    return _OpenSegment(seg, progress, (height, width), count, order, pixels, latents, mask, texture)
+    correction = round_trip_error(sampler, pixels, latents, mask) if run.settings.vae_correction else None
+    size = (height, width)
+    return _OpenSegment(seg, progress, size, count, order, pixels, latents, mask, texture, correction)
 
 
 def _finish(
@@ -225,25 +235,46 @@ def _finish(
     seg, progress = segment.seg, segment.progress
     cnet_images = [_without_padding(image, len(segment.order), segment.count) for image in cnet_images]
     progress.at("decode")
-    decoded = decode_crops(run.models.base.sampler, run.hook, latent, segment.texture)
+    decoded = decode_crops(run.models.base.sampler, run.hook, latent, segment.texture, segment.correction)
     if isinstance(decoded, Fault):
         _warn(seg, progress, decoded.reason)
         return DetailedSegment(_with_crops(seg, crop_stack(frames, seg)), None, cnet_images)
     decoded = decoded.to(device=frames.device, dtype=torch.float32).contiguous()
     result = resize_frames(decoded, segment.size)
+    if run.settings.colour_match:
+        result = _matched(result, seg, frames, run.settings)
     return DetailedSegment(_with_crops(seg, result), result, cnet_images)
+
+
+def _matched(crops: Tensor, seg: SEG, frames: Tensor, settings: DetailerSettings) -> Tensor:
+    """Bring repainted crops to the colours of the frames around them."""
+    repainted = _repainted(seg, len(frames), crops, settings)
+    if repainted is None:
+        repainted = crops.new_ones((1, *crops.shape[1:3]))
+    pasted = paste_mask(seg, frames, 0, settings.grow)
+    around = crop_stack(frames, seg._replace(cropped_image=None))
+    shown = part_of_frames(seg.crop_region, (frames.shape[1], frames.shape[2]))
+    shown_frames = torch.from_numpy(shown).expand(len(frames))
+    return match_colours(crops, around, pasted, repainted, settings.colour_match, shown=shown_frames)
+
+
+def _repainted(seg: SEG, count: int, like: Tensor, settings: DetailerSettings) -> Tensor | None:
+    """Where noise goes, `(1 or B, h, w)` at the crops' size; None for everywhere."""
+    if seg.cropped_mask is None:
+        return None
+    x1, y1, x2, y2 = seg.crop_region
+    masks: Tensor = mask_frames(seg.cropped_mask, (y2 - y1, x2 - x1), count, like=like)
+    masks = grown_masks(masks, settings.noise_mask_grow)
+    return feather_mask(masks, settings.noise_mask_feather) if settings.noise_mask_feather else masks
 
 
 def _noise_mask(seg: SEG, order: list[int], count: int, pixels: Tensor, settings: DetailerSettings) -> Tensor | None:
     """Where noise goes, `(1 or B, H, W)` at working size; None for everywhere."""
     working = (pixels.shape[1], pixels.shape[2])
-    if seg.cropped_mask is None:
+    masks = _repainted(seg, count, pixels, settings)
+    if masks is None:
         # An inpainting checkpoint takes a mask in any case.
         return torch.ones((1, *working), device=pixels.device) if settings.inpaint_model else None
-    x1, y1, x2, y2 = seg.crop_region
-    masks: Tensor = mask_frames(seg.cropped_mask, (y2 - y1, x2 - x1), count, like=pixels)
-    if settings.noise_mask_feather:
-        masks = feather_mask(masks, settings.noise_mask_feather)
     masks = resize_masks(masks, working)
     return masks[order] if len(masks) > 1 and len(order) > count else masks
 
@@ -253,8 +284,8 @@ def _sample(segment: _OpenSegment, frames: Tensor, run: Run) -> tuple[Latent, li
     seg, pixels, mask = segment.seg, segment.pixels, segment.mask
     base, hook = run.models.base, run.hook
     frame_size = (frames.shape[1], frames.shape[2])
-    positive = crop_conditioning(base.positive, seg.crop_region, frame_size)
-    negative = crop_conditioning(base.negative, seg.crop_region, frame_size)
+    positive = crop_conditioning(base.positive, seg.crop_region, frame_size, segment.order)
+    negative = crop_conditioning(base.negative, seg.crop_region, frame_size, segment.order)
     model, positive, negative, cnet_images = _control(
         _bound(seg.control_net_wrapper, seg, frames), base.model, positive, negative, pixels, mask
     )
@@ -275,7 +306,7 @@ def _sample(segment: _OpenSegment, frames: Tensor, run: Run) -> tuple[Latent, li
         _job(pixels, positive, negative, settings),
         noise_mask=latent.get("noise_mask"),
         noise=noise,
-        refiner=_refiner(seg, frame_size, run),
+        refiner=_refiner(segment, frame_size, run),
         callback=None if run.observer is None else segment.progress.after_step,
     )
     return {**latent, "samples": sampler.sample(latent["samples"], job)}, cnet_images
@@ -292,7 +323,7 @@ def _sample_together(segments: Sequence[_OpenSegment], frames: Tensor, run: Run)
     for segment in segments:
         _begin_sampling(segment, base.sampler, run.settings)
     # None of it has masks, so that any region does.
-    refiner = _refiner(segments[0].seg, (frames.shape[1], frames.shape[2]), run)
+    refiner = _refiner(segments[0], (frames.shape[1], frames.shape[2]), run)
     job = replace(
         _job(torch.cat([segment.pixels for segment in segments]), base.positive, base.negative, run.settings),
         noise_mask=_joined_masks(segments),
@@ -322,6 +353,7 @@ def _job(pixels: Tensor, positive: Conditioning, negative: Conditioning, setting
         denoise=settings.denoise,
         differential=settings.noise_mask_feather > 0,
         inpaint_model=settings.inpaint_model,
+        frame_noise=settings.frame_noise,
         scheduler_func=settings.scheduler_func,
     )
 
@@ -335,7 +367,7 @@ def _bound(wrapper: Any, seg: SEG, frames: Tensor) -> Any:
     """Tell a control wrapper that asks for it (this package's own do) where the segment is."""
     if not hasattr(wrapper, "for_segment"):
         return wrapper
-    return wrapper.for_segment(tuple(seg.crop_region), (frames.shape[0], frames.shape[1], frames.shape[2]))
+    return wrapper.for_segment(seg.crop_region, (frames.shape[0], frames.shape[1], frames.shape[2]))
 
 
 def _control(
@@ -357,14 +389,15 @@ def _control(
     return model, positive, negative, cnet_images
 
 
-def _refiner(seg: SEG, frame_size: tuple[int, int], run: Run) -> RefinerStage | None:
+def _refiner(segment: _OpenSegment, frame_size: tuple[int, int], run: Run) -> RefinerStage | None:
+    region, order = segment.seg.crop_region, segment.order
     refiner, ratio = run.models.refiner, run.settings.refiner_ratio
     if refiner is None or ratio is None:
         return None
     return RefinerStage(
         sampler=refiner.sampler,
-        positive=crop_conditioning(refiner.positive, seg.crop_region, frame_size),
-        negative=crop_conditioning(refiner.negative, seg.crop_region, frame_size),
+        positive=crop_conditioning(refiner.positive, region, frame_size, order),
+        negative=crop_conditioning(refiner.negative, region, frame_size, order),
         ratio=ratio,
     )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown_name
 from segs_detailer.ops._checks import MAX_COORDINATE, shown
+from segs_detailer.sampling.frame_noise import FrameNoise
 from segs_detailer.sampling.samplers import SAMPLERS
 from segs_detailer.sampling.schedules import SCHEDULES
 
@@ -66,6 +67,22 @@ class DetailerSettings:
         `(model, sampler_name, steps) -> sigmas`, in place of `scheduler`.
     batch_segments : int
         Most segments that are sampled together, from 1: see `segs_detailer.detailer.batches`.
+    grow : int
+        Pixels of the frame by which the edges of the paste's mask are moved outwards before `feather` softens them;
+        negative ones go inwards.
+    noise_mask_grow : int
+        The same for the noise mask, before `noise_mask_feather`.
+    colour_match : float
+        How far the repainted crops are brought to the colours of the frame along the mask's edge, in [0, 1]: see
+        `segs_detailer.detailer.seams.colour`.
+    vae_correction : bool
+        What the VAE alone changes is taken back where nothing is repainted, for one more decoding: see
+        `segs_detailer.detailer.seams.round_trip`.
+    noise : {"per-frame", "fixed", "shared"}
+        How the noise of the frames hangs together: see `segs_detailer.sampling.frame_noise.FrameNoise`.
+    noise_start : int or None
+        Index of the first frame in its track, where the clip is a piece of one: pieces then have the same noise in the
+        same frame. None for a whole clip.
 
     Raises
     ------
@@ -90,6 +107,12 @@ class DetailerSettings:
     noise_mask_feather: int = 20
     scheduler_func: SchedulerFunc | None = None
     batch_segments: int = 1
+    grow: int = 0
+    noise_mask_grow: int = 0
+    colour_match: float = 0.0
+    vae_correction: bool = False
+    noise: Literal["per-frame", "fixed", "shared"] = "per-frame"
+    noise_start: int | None = None
 
     def __post_init__(self) -> None:
         # The dataclass is frozen: values are normalised here, and never after.
@@ -107,12 +130,24 @@ class DetailerSettings:
         put("inpaint_model", _flag("inpaint_model", self.inpaint_model))
         put("batch_segments", integer("batch_segments", self.batch_segments, least=1))
         put("noise_mask_feather", integer("noise_mask_feather", self.noise_mask_feather, least=0, most=MAX_COORDINATE))
-        for name in ("sampler_name", "scheduler"):
+        for name in ("grow", "noise_mask_grow"):
+            put(name, integer(name, getattr(self, name), least=-MAX_RESOLUTION, most=MAX_RESOLUTION))
+        put("colour_match", number("colour_match", self.colour_match, least=0, most=1))
+        put("vae_correction", _flag("vae_correction", self.vae_correction))
+        if self.noise_start is not None:
+            put("noise_start", integer("noise_start", self.noise_start, least=0))
+        for name in ("sampler_name", "scheduler", "noise"):
             value = getattr(self, name)
             if not isinstance(value, str):
                 raise InvalidTypeError(name, "a str", type(value).__name__)
         if self.scheduler_func is not None and not callable(self.scheduler_func):
             raise InvalidTypeError("scheduler_func", "a callable or None", type(self.scheduler_func).__name__)
+        _ = self.frame_noise  # refuses another kind
+
+    @property
+    def frame_noise(self) -> FrameNoise:
+        """How the noise of the frames hangs together."""
+        return FrameNoise(self.noise, self.noise_start)
 
 
 def check_names(settings: DetailerSettings, sampler: Sampler) -> None:

@@ -1,36 +1,32 @@
-"""Faces through a clip, as SEGS: one SEG for each subject of each shot."""
+"""Faces through a clip: one track for each subject of each shot, and as SEGS."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidArgumentError
-from ..masks import make_crop_region
-from ..segs import SEG, SEGS
-from ..tracks import Chain, Detection, associate, suppress
+from ..tracks import SHAPES, Chain, CropSettings, Detection, Shape, Track, suppress, tracks_to_segs
 from .cascade import FaceCascade
-from .opencv import import_cv2
+from .gathering import gather_tracks
 from .shots import ShotDetector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["FaceSettings", "detect_faces", "find_face_tracks", "tracks_to_segs"]
+    from ..segs import SEGS
+
+__all__ = ["FaceSettings", "detect_faces", "find_face_tracks"]
 
 # Between full searches, faces are only looked for near where they were.
 _SEARCH_EVERY = 5
 # The first search of a shot looks for profiles to both sides, later ones to one side in turn, to save time.
 _PROFILES = ("left", "right")
-# The cascades' boxes run from the brows to the lips: the mask takes in the whole face.
-_MASK_WIDTH = 1.15
-_MASK_HEIGHT = 1.35
-_SUBPIXEL_BITS = 4
 # Faces of a shorter life in a long shot are mistakes of the detector.
 _LEAST_DETECTIONS = 6
 # Mean weight of a track's detections: real faces have 4 to 10, patterns that look like one up to 2.8.
@@ -50,7 +46,7 @@ class FaceSettings:
     max_gap : int
         Frames without a detection that are bridged.
     crop_factor : float
-        Size of the crop region, in sizes of the face's whole way through the shot.
+        Size of the crop region, in sizes of the face (of its whole way through the shot, where the crop is fixed).
     drop_size : int
         Faces with a side of at most this many pixels are dropped.
     shape : {"ellipse", "box"}
@@ -67,7 +63,7 @@ class FaceSettings:
     max_gap: int = 12
     crop_factor: float = 3.0
     drop_size: int = 10
-    shape: Literal["ellipse", "box"] = "ellipse"
+    shape: Shape = "ellipse"
 
     def __post_init__(self) -> None:
         if self.min_size is not None and not self.min_size >= 8:
@@ -78,8 +74,8 @@ class FaceSettings:
             raise InvalidArgumentError("max_gap", "0 or more frames", repr(self.max_gap))
         if not self.crop_factor >= 1:
             raise InvalidArgumentError("crop_factor", "1 or more", repr(self.crop_factor))
-        if self.shape not in ("ellipse", "box"):
-            raise InvalidArgumentError("shape", '"ellipse" or "box"', repr(self.shape))
+        if self.shape not in SHAPES:
+            raise InvalidArgumentError("shape", "'ellipse' or 'box'", repr(self.shape))
 
 
 def find_face_tracks(
@@ -88,7 +84,7 @@ def find_face_tracks(
     settings: FaceSettings | None = None,
     *,
     progress: Callable[[int], None] | None = None,
-) -> list[Chain]:
+) -> list[Track]:
     """Find faces frame by frame and put them together to tracks, which end at cuts.
 
     Parameters
@@ -104,8 +100,8 @@ def find_face_tracks(
 
     Returns
     -------
-    list of Chain
-        Those that last, in the order of their first frames.
+    list of Track
+        Those that last, in the order of their first frames; ids count from 1. Boxes are the detector's own.
     """
     settings = settings or FaceSettings()
     cascade = FaceCascade(frame_size, settings.min_size or min(frame_size) / 16)
@@ -126,101 +122,46 @@ def find_face_tracks(
         detections.append(found)
         if progress is not None:
             progress(index + 1)
-    tracks = associate(detections, shots, max_gap=settings.max_gap)
-    return [track for track in tracks if _lasts(track, settings)]
-
-
-def _lasts(track: Chain, settings: FaceSettings) -> bool:
-    """Whether a track is no mistake: full searches must confirm it, as following finds again what was wrong before."""
-    start, stop = track.shot
-    first, end = track.span
-    searches = sum((frame - start) % _SEARCH_EVERY == 0 for frame in range(first, end))
-    if not any(detection.source == "frontal" for detection in track.detections):
-        searches = (searches + 1) // 2
-    strong = sum(detection.strong for detection in track.detections)
-    least = min(_LEAST_DETECTIONS, math.ceil((stop - start) / 2))
-    is_confirmed = strong >= settings.min_share * searches
-    return (
-        len(track.frames) >= least
-        and track.share >= settings.min_share
-        and track.score >= _LEAST_SCORE
-        and is_confirmed
+    return gather_tracks(
+        detections,
+        shots,
+        partial(_lasts, settings=settings),
+        max_gap=settings.max_gap,
+        drop_size=settings.drop_size,
+        shape=settings.shape,
     )
 
 
-def tracks_to_segs(
-    tracks: Iterable[Chain], frame_size: tuple[int, int], frame_count: int, settings: FaceSettings | None = None
-) -> SEGS:
-    """One SEG for each track: the union of its boxes, and one mask per frame, empty where the subject is absent.
-
-    Parameters
-    ----------
-    tracks : iterable of Chain
-        Subjects.
-    frame_size : tuple of int
-        `(H, W)`.
-    frame_count : int
-        Frames of the clip.
-    settings : FaceSettings or None
-        Crop factor, shape of the masks and smallest size.
-
-    Returns
-    -------
-    SEGS
-        `cropped_mask` is `(frame_count, h, w)` uint8, 0 to 255.
-    """
-    settings = settings or FaceSettings()
-    segs = []
-    for track in tracks:
-        span = track.extended_span(settings.max_gap)
-        boxes = track.boxes(span)
-        bbox = _union(boxes, frame_size)
-        if min(bbox[2] - bbox[0], bbox[3] - bbox[1]) <= settings.drop_size:
-            continue
-        region = make_crop_region(frame_size, bbox, settings.crop_factor)
-        masks = _masks(boxes, span, region, frame_count, settings.shape)
-        segs.append(SEG(None, masks, track.score, region, bbox, track.label, None))
-    return frame_size, segs
-
-
-def _union(boxes: NDArray[np.float64], frame_size: tuple[int, int]) -> tuple[int, int, int, int]:
-    height, width = frame_size
-    x1, y1 = np.floor(boxes[:, :2].min(axis=0)).astype(int)
-    x2, y2 = np.ceil(boxes[:, 2:].max(axis=0)).astype(int)
-    return max(0, int(x1)), max(0, int(y1)), min(width, int(x2)), min(height, int(y2))
-
-
-def _masks(
-    boxes: NDArray[np.float64], span: tuple[int, int], region: tuple[int, int, int, int], count: int, shape: str
-) -> NDArray[np.uint8]:
-    cv2 = import_cv2()
-    x1, y1, x2, y2 = region
-    masks = np.zeros((count, y2 - y1, x2 - x1), np.uint8)
-    unit = 1 << _SUBPIXEL_BITS
-    for frame, box in zip(range(*span), boxes, strict=True):
-        centre = ((box[0] + box[2]) / 2 - x1, (box[1] + box[3]) / 2 - y1)
-        half = ((box[2] - box[0]) / 2, (box[3] - box[1]) / 2)
-        if shape == "box":
-            corners = [(centre[0] - half[0], centre[1] - half[1]), (centre[0] + half[0], centre[1] + half[1])]
-            (left, top), (right, bottom) = [(max(0, round(x)), max(0, round(y))) for x, y in corners]
-            masks[frame, top:bottom, left:right] = 255
-            continue
-        middle = (round((centre[0] - 0.5) * unit), round((centre[1] - 0.5) * unit))
-        axes = (round(half[0] * _MASK_WIDTH * unit), round(half[1] * _MASK_HEIGHT * unit))
-        cv2.ellipse(masks[frame], middle, axes, 0, 0, 360, 255, cv2.FILLED, cv2.LINE_AA, _SUBPIXEL_BITS)
-    return masks
+def _lasts(chain: Chain, settings: FaceSettings) -> bool:
+    """Whether a chain is no mistake: full searches must confirm it, as following finds again what was wrong before."""
+    start, stop = chain.shot
+    first, end = chain.span
+    searches = sum((frame - start) % _SEARCH_EVERY == 0 for frame in range(first, end))
+    if not any(detection.source == "frontal" for detection in chain.detections):
+        searches = (searches + 1) // 2
+    strong = sum(detection.strong for detection in chain.detections)
+    least = min(_LEAST_DETECTIONS, math.ceil((stop - start) / 2))
+    is_confirmed = strong >= settings.min_share * searches
+    return (
+        len(chain.frames) >= least
+        and chain.share >= settings.min_share
+        and chain.score >= _LEAST_SCORE
+        and is_confirmed
+    )
 
 
 def detect_faces(
     frames: NDArray[np.float32],
     settings: FaceSettings | None = None,
     *,
+    crop: CropSettings | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> SEGS:
     """Find the faces of a clip: one SEG for each subject of each shot.
 
-    A subject is followed by overlap from frame to frame, gaps are bridged, what is detected in too few frames is
-    dropped, and a cut ends it. Its masks are empty in the frames where it is absent, so that nothing is pasted there.
+    A subject is followed by overlap and motion from frame to frame, gaps are bridged, what is detected in too few
+    frames is dropped, and a cut ends it. Its masks are empty in the frames where it is absent, so that nothing is
+    pasted there, and the paste comes and goes in steps where it enters and leaves.
 
     Parameters
     ----------
@@ -228,13 +169,15 @@ def detect_faces(
         `(B, H, W, 3)` float32 in [0, 1].
     settings : FaceSettings or None
         How.
+    crop : CropSettings or None
+        How crops are laid. None is a fixed one, with the `crop_factor` and `max_gap` of `settings`.
     progress : callable or None
         Called with the number of frames done. It may raise to cancel.
 
     Returns
     -------
     SEGS
-        `((H, W), [SEG, ...])`, maybe without any SEG.
+        `((H, W), [SEG, ...])`, maybe without any SEG; see `segs_detailer.tracks.tracks_to_segs`.
 
     Raises
     ------
@@ -247,5 +190,7 @@ def detect_faces(
         raise InvalidArgumentError("frames", "an array of shape (B, H, W, 3)", str(frames.shape))
     size = (int(frames.shape[1]), int(frames.shape[2]))
     colours = (frame[..., :3] for frame in frames)
+    settings = settings or FaceSettings()
     tracks = find_face_tracks(colours, size, settings, progress=progress)
-    return tracks_to_segs(tracks, size, len(frames), settings)
+    crop = crop or CropSettings(crop="fixed", crop_factor=settings.crop_factor, max_gap=settings.max_gap)
+    return tracks_to_segs(tracks, size, len(frames), crop)

@@ -1,12 +1,23 @@
-"""The one place that imports OpenCV for detection."""
+"""The one place that imports OpenCV for detection, and pictures as it orders them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..errors import MissingDependencyError
 
-__all__ = ["import_cv2"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["bgr_bytes", "import_cv2"]
+
+
+def bgr_bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Blue, green and red in 8 bits, of RGB `(H, W, 3)` float32 in [0, 1]."""
+    rounded = (pixels[..., ::-1] * np.float32(255) + np.float32(0.5)).clip(0, 255)
+    return np.ascontiguousarray(rounded.astype(np.uint8))
 
 
 def import_cv2() -> Any:

@@ -13,12 +13,21 @@ from ..errors import MissingDependencyError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["NoiseSampler", "brownian_noise", "free_noise", "gaussian_noise", "seeded_noise"]
+__all__ = [
+    "SEEDS",
+    "NoiseSampler",
+    "brownian_noise",
+    "free_noise",
+    "free_noise_order",
+    "gaussian_noise",
+    "seeded_noise",
+]
 
 NoiseSampler: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
 """`(sigma, sigma_next) -> noise` of standard deviation 1 for the step between two noise levels."""
 
-_SEEDS = 2**64
+SEEDS = 2**64
+"""Number of seeds that a generator tells apart."""
 
 
 def seeded_noise(like: Tensor, seed: int) -> Tensor:
@@ -36,7 +45,7 @@ def seeded_noise(like: Tensor, seed: int) -> Tensor:
     Tensor
         Normal noise, drawn on the CPU in float32.
     """
-    generator = torch.Generator("cpu").manual_seed(seed % _SEEDS)
+    generator = torch.Generator("cpu").manual_seed(seed % SEEDS)
     return torch.randn(like.shape, generator=generator, dtype=torch.float32).to(like.device, like.dtype)
 
 
@@ -62,10 +71,28 @@ def free_noise(noise: Tensor, length: int, overlap: int, seed: int) -> Tensor:
     Tensor
         Noise of the same shape; `noise` itself where it is no longer than a window.
     """
-    frames, hop = len(noise), length - overlap
-    if frames <= length:
+    if len(noise) <= length:
         return noise
-    generator = torch.Generator("cpu").manual_seed(seed % _SEEDS)
+    return noise[free_noise_order(len(noise), length, overlap, seed)]
+
+
+def free_noise_order(frames: int, length: int, overlap: int, seed: int) -> list[int]:
+    """Whose noise each frame of a long clip repeats, see `free_noise`.
+
+    Parameters
+    ----------
+    frames : int
+        Frames of the clip.
+    length, overlap, seed : int
+        See `free_noise`.
+
+    Returns
+    -------
+    list of int
+        One for each frame: frames of the first window. Longer clips begin with the list of shorter ones.
+    """
+    hop = length - overlap
+    generator = torch.Generator("cpu").manual_seed(seed % SEEDS)
     order = list(range(length))
     while len(order) < frames:
         start = len(order) - length
@@ -74,12 +101,12 @@ def free_noise(noise: Tensor, length: int, overlap: int, seed: int) -> Tensor:
     sources: list[int] = []
     for place, frame in enumerate(order[:frames]):
         sources.append(frame if place < length else sources[frame])
-    return noise[sources]
+    return sources
 
 
 def gaussian_noise(like: Tensor, seed: int) -> NoiseSampler:
     """Fresh noise for each step, from a generator of that seed on the latents' own device, as ComfyUI draws it."""
-    generator = torch.Generator(like.device).manual_seed(seed % _SEEDS)
+    generator = torch.Generator(like.device).manual_seed(seed % SEEDS)
 
     def noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:  # noqa: ARG001 - white noise has no time
         return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
@@ -112,7 +139,7 @@ def brownian_noise(like: Tensor, seed: int, sigma_min: Tensor, sigma_max: Tensor
         raise MissingDependencyError("torchsde", "diffusers") from error
     device = torch.device("cpu") if on_cpu else like.device
     zero = torch.zeros(like.shape, dtype=like.dtype, device=device)
-    tree: Any = BrownianTree(sigma_min.cpu(), zero, sigma_max.cpu(), entropy=seed % _SEEDS)
+    tree: Any = BrownianTree(sigma_min.cpu(), zero, sigma_max.cpu(), entropy=seed % SEEDS)
 
     def noise(sigma: Tensor, sigma_next: Tensor) -> Tensor:
         low, high = torch.minimum(sigma, sigma_next), torch.maximum(sigma, sigma_next)

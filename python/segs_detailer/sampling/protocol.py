@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+from .frame_noise import FrameNoise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,6 +116,8 @@ class SampleJob:
         The model is an inpainting checkpoint and gets the mask and the masked pixels' latents.
     noise : Tensor or None
         Start noise of the latents' shape with standard deviation 1, in place of the seed's.
+    frame_noise : FrameNoise
+        How the noise of the frames hangs together: the start's, where `noise` does not give it, and that of the steps.
     scheduler_func : SchedulerFunc or None
         Replaces `scheduler`.
     refiner : RefinerStage or None
@@ -138,6 +142,7 @@ class SampleJob:
     differential: bool = False
     inpaint_model: bool = False
     noise: Tensor | None = None
+    frame_noise: FrameNoise = field(default_factory=FrameNoise)
     scheduler_func: SchedulerFunc | None = None
     refiner: RefinerStage | None = None
     callback: StepCallback | None = None

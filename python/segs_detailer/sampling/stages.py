@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor
 from ..errors import InvalidArgumentError
 from .denoise_mask import DifferentialThreshold, MaskedDenoiser
 from .denoiser import Denoiser
-from .noise import NoiseSampler, brownian_noise, gaussian_noise, seeded_noise
+from .frame_noise import FrameNoise, clip_noise, step_noise
+from .noise import NoiseSampler, brownian_noise, gaussian_noise
 from .samplers import SamplerSpec, sampler_named
 from .schedules import sigmas_for
 
@@ -71,7 +72,8 @@ class Stage:
 class Run:
     """The settings of one run; the names, `clips` too, mean what they mean in `SampleJob`.
 
-    `mask` is `(1 or F, 1, h, w)` at the latents' size; `refiner_ratio` counts where a refiner is given.
+    `mask` is `(1 or F, 1, h, w)` at the latents' size; `refiner_ratio` counts where a refiner is given; `frame_axis` is
+    the latents' axis of frames, in which `frame_noise` counts.
     """
 
     sampler_name: str
@@ -81,6 +83,8 @@ class Run:
     mask: Tensor | None = None
     differential: bool = False
     noise: Tensor | None = None
+    frame_noise: FrameNoise = field(default_factory=FrameNoise)
+    frame_axis: int = 0
     refiner_ratio: float = 0.0
     options: SamplingOptions = SamplingOptions()
     callback: StepCallback | None = None
@@ -217,7 +221,7 @@ def _segment(sigmas: Tensor, start: int, end: int, *, leftover: bool = False) ->
 
 def _start_noise(source: Tensor, run: Run) -> Tensor:
     if run.noise is None:
-        return _for_all(seeded_noise(_first_clip(source, run), run.seed), run)
+        return _seeded(source, run, run.seed)
     if run.noise.shape != source.shape:
         raise InvalidArgumentError("noise", f"shape {tuple(source.shape)}", f"shape {tuple(run.noise.shape)}")
     return run.noise.to(source.device, source.dtype)
@@ -245,16 +249,21 @@ def _pinned_noise(source: Tensor, run: Run, spec: SamplerSpec, start: Tensor) ->
     """Noise that the model sees outside the mask: the start's, unless the sampler's seed for it is another."""
     if not spec.pinned_seed_offset:
         return start
-    return _for_all(seeded_noise(_first_clip(source, run), run.seed + spec.pinned_seed_offset), run)
+    return _seeded(source, run, run.seed + spec.pinned_seed_offset)
+
+
+def _seeded(source: Tensor, run: Run, seed: int) -> Tensor:
+    return _for_all(clip_noise(_first_clip(source, run), seed, run.frame_noise, axis=run.frame_axis), run)
 
 
 def _noise_between_steps(spec: SamplerSpec, source: Tensor, run: Run, total: Tensor, segment: Tensor) -> NoiseSampler:
-    like = _first_clip(source, run)
-    if spec.noise == "gaussian":
-        one = gaussian_noise(like, run.seed)
-    else:
+    def made(like: Tensor, seed: int) -> NoiseSampler:
+        if spec.noise == "gaussian":
+            return gaussian_noise(like, seed)
         span = segment if "segment" in spec.noise else total
-        one = brownian_noise(like, run.seed, span[span > 0].min(), span.max(), on_cpu="device" not in spec.noise)
+        return brownian_noise(like, seed, span[span > 0].min(), span.max(), on_cpu="device" not in spec.noise)
+
+    one = step_noise(made, _first_clip(source, run), run.seed, run.frame_noise, axis=run.frame_axis)
     return lambda sigma, sigma_next: _for_all(one(sigma, sigma_next), run)
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..crop_path import CropPath
 from ..errors import InvalidArgumentError, InvalidTypeError, MediaError, MissingDependencyError
 from ..ops._checks import shown
 from ..tracks import Mask, Track
-from .fields import dict_of, list_of, text_of, whole_of
+from .fields import dict_of, list_of, shape_of, shot_of, text_of, whole_of
 from .new_files import new_file
 from .segments import Segments, check_frame_size
 
@@ -31,7 +32,7 @@ __all__ = ["read_npz", "read_safetensors", "write_npz", "write_safetensors"]
 _FORMAT = "segs-detailer segments"
 _VERSION = 1
 _HEADER = "header"
-# Array: dtype and columns; None is one dimension. All but the last three have a row for each sighting.
+# Array: dtype and columns; None is one dimension. The first four have a row for each sighting.
 _ARRAYS: dict[str, tuple[str, int | None]] = {
     "frames": ("int64", None),
     "boxes": ("float64", 4),
@@ -41,6 +42,8 @@ _ARRAYS: dict[str, tuple[str, int | None]] = {
     "mask_soft": ("uint8", None),
     "mask_data": ("uint8", None),
 }
+# Crops that move, frame after frame and track after track; files of earlier versions have none.
+_PATHS: dict[str, tuple[str, int | None]] = {"path_regions": ("float64", 4), "path_alpha": ("float32", None)}
 _NO_MASK = -1
 
 
@@ -140,10 +143,14 @@ def _packed(segments: Segments) -> tuple[str, dict[str, NDArray[Any]]]:
                 "frames": len(track.frames),
                 "crop_region": track.crop_region,
                 "bbox": track.bbox,
+                "shot": track.shot,
+                "shape": track.shape,
+                "path_frames": track.crop_region.frames if isinstance(track.crop_region, CropPath) else 0,
             }
             for track in tracks
         ],
     }
+    paths = [track.crop_region for track in tracks if isinstance(track.crop_region, CropPath)]
     return json.dumps(header), {
         "frames": np.concatenate([np.empty(0, np.int64), *(track.frames for track in tracks)]),
         "boxes": np.concatenate([np.empty((0, 4)), *(track.boxes for track in tracks)]),
@@ -152,6 +159,8 @@ def _packed(segments: Segments) -> tuple[str, dict[str, NDArray[Any]]]:
         "mask_places": np.array([mask.place for mask in masks], np.int64).reshape(-1, 4),
         "mask_soft": np.array([mask.soft for mask in masks], np.uint8),
         "mask_data": np.concatenate([np.empty(0, np.uint8), *(mask.data for mask in masks)]),
+        "path_regions": np.concatenate([np.empty((0, 4)), *(path.regions for path in paths)]),
+        "path_alpha": np.concatenate([np.empty(0, np.float32), *(path.alpha for path in paths)]),
     }
 
 
@@ -167,6 +176,7 @@ def _unpacked(header: bytes, arrays: dict[str, NDArray[Any]]) -> Segments:
     masks = _masks(arrays, size)
     if len(index) != rows or (rows and not (int(index.min()) >= _NO_MASK and int(index.max()) < len(masks))):
         raise InvalidArgumentError("mask_index", f"{rows} numbers from -1 to {len(masks) - 1}", shown(index.tolist()))
+    paths = _crop_paths(entries, arrays)
     tracks = []
     start = 0
     for number, (entry, count) in enumerate(zip(entries, counts, strict=True)):
@@ -181,11 +191,29 @@ def _unpacked(header: bytes, arrays: dict[str, NDArray[Any]]) -> Segments:
                 arrays["boxes"][own],
                 arrays["confidence"][own],
                 [None if i == _NO_MASK else masks[i] for i in index[own].tolist()],
-                _region(entry.get("crop_region"), f"{place}.crop_region", least=1),
+                paths[number] or _region(entry.get("crop_region"), f"{place}.crop_region", least=1),
                 _region(entry.get("bbox"), f"{place}.bbox", least=0),
+                shot_of(entry.get("shot"), f"{place}.shot"),
+                shape_of(entry.get("shape"), f"{place}.shape"),
             )
         )
     return Segments(size, whole_of(fields.get("frame_count"), "frame_count"), tuple(tracks))
+
+
+def _crop_paths(entries: list[dict[str, Any]], arrays: dict[str, NDArray[Any]]) -> list[CropPath | None]:
+    """Return the crop of each track that moves."""
+    counts = [whole_of(entry.get("path_frames", 0), f"tracks[{i}].path_frames") for i, entry in enumerate(entries)]
+    if not any(counts):
+        return [None] * len(entries)
+    for name, (dtype, columns) in _PATHS.items():
+        _check_array(arrays, name, dtype, columns, sum(counts))
+    paths: list[CropPath | None] = []
+    start = 0
+    for count in counts:
+        own = slice(start, start + count)
+        start += count
+        paths.append(CropPath(arrays["path_regions"][own], arrays["path_alpha"][own]) if count else None)
+    return paths
 
 
 def _header(text: bytes) -> dict[str, Any]:

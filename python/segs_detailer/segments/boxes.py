@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidArgumentError
-from .fields import box_of, dict_of, list_of, number_of, text_of, whole_of
+from .fields import box_of, dict_of, list_of, number_of, shape_of, shot_of, text_of, whole_of
 from .new_files import new_file, write_json
 from .segments import Segments, check_frame_size
 from .sightings import Sighting, frames_needed, gather
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ..tracks import Shape
 
 __all__ = ["is_boxes", "parse_boxes", "parse_table", "write_boxes", "write_table"]
 
@@ -155,15 +158,19 @@ def parse_boxes(content: Any, *, size: tuple[int, int] | None, frame_count: int 
     if "frames" in fields:
         frame_count = whole_of(fields["frames"], "frames")
     sightings = []
+    traits: dict[int, tuple[tuple[int, int] | None, Shape]] = {}
     for index, value in enumerate(list_of(fields.get("tracks"), "tracks")):
         place = f"tracks[{index}]"
         track = dict_of(value, place)
         own = {key: track[key] for key in ("id", "label") if track.get(key) is not None}
-        own.setdefault("id", index + 1)
+        own["id"] = whole_of(own.get("id", index + 1), f"{place}.id")
+        traits[own["id"]] = shot_of(track.get("shot"), f"{place}.shot"), shape_of(track.get("shape"), f"{place}.shape")
         for row, item in enumerate(list_of(track.get("boxes"), f"{place}.boxes")):
             entry = dict_of(item, f"{place}.boxes[{row}]")
             sightings.append(_sighting({**_renamed(entry), **own}, f"{place}.boxes[{row}]."))
-    return _segments(sightings, size, frame_count, unknown)
+    found = _segments(sightings, size, frame_count, unknown)
+    tracks = [replace(track, shot=traits[track.id][0], shape=traits[track.id][1]) for track in found.tracks]
+    return replace(found, tracks=tuple(tracks))
 
 
 def _sighting(fields: dict[str, Any], prefix: str) -> Sighting:
@@ -214,12 +221,14 @@ def write_table(path: Path, segments: Segments) -> None:
 
 
 def write_boxes(path: Path, segments: Segments) -> None:
-    """Write size, number of frames, and the boxes of each track as JSON."""
+    """Write size, number of frames, and the boxes of each track, with its shot and shape if known, as JSON."""
     height, width = segments.frame_size
     tracks = [
         {
             "id": track.id,
             "label": track.label,
+            **({} if track.shot is None else {"shot": track.shot}),
+            **({} if track.shape == "box" else {"shape": track.shape}),
             "boxes": [
                 {"frame": frame, "box": [_short(value) for value in box], "confidence": confidence}
                 for frame, box, confidence in zip(

@@ -7,8 +7,9 @@ from typing import Any
 
 from ..errors import InvalidArgumentError, InvalidTypeError
 from ..ops._checks import shown
+from ..tracks import SHAPES, Shape
 
-__all__ = ["box_of", "dict_of", "list_of", "number_of", "text_of", "whole_of"]
+__all__ = ["box_of", "dict_of", "list_of", "number_of", "shape_of", "shot_of", "text_of", "whole_of"]
 
 
 def dict_of(value: Any, place: str, expected: str = "an object") -> dict[str, Any]:
@@ -53,6 +54,26 @@ def text_of(value: Any, place: str) -> str:
     if not isinstance(value, str):
         raise InvalidTypeError(place, "text", shown(value))
     return value
+
+
+def shot_of(value: Any, place: str) -> tuple[int, int] | None:
+    """Return `(first frame, frame after the last)` of a shot; None where the file does not say."""
+    if value is None:
+        return None
+    items = list_of(value, place, "[first frame, frame after the last]")
+    if len(items) != 2:
+        raise InvalidArgumentError(place, "[first frame, frame after the last]", f"{len(items)} values")
+    return whole_of(items[0], place), whole_of(items[1], place)
+
+
+def shape_of(value: Any, place: str) -> Shape:
+    """Return what is shown of a subject without mask; its box where the file does not say."""
+    for shape in SHAPES:
+        if value == shape:
+            return shape
+    if value is None:
+        return "box"
+    raise InvalidArgumentError(place, " or ".join(map(repr, SHAPES)), shown(value))
 
 
 def box_of(values: Any, place: str, *, with_size: bool = False) -> tuple[float, float, float, float]:

@@ -65,8 +65,10 @@ def _read_table(path: Path, size: Size, frame_count: int | None) -> Segments:
     return parse_table(read_text(path), size=size, frame_count=frame_count)
 
 
-_COCO_LOSES = "soft edges of masks (levels from 128 on count), crop regions, tracks that are in no frame"
-_MASKS_LOSE = "confidence, crop regions, boxes (they become the extents of the masks)"
+_COCO_LOSES = (
+    "soft edges of masks (levels from 128 on count), crop regions, shots and shapes, tracks that are in no frame"
+)
+_MASKS_LOSE = "confidence, crop regions, shots and shapes, boxes (they become the extents of the masks)"
 
 _ALL = (
     Format("npz", ".npz", "", lambda path, *_: read_npz(path), write_npz),
@@ -78,7 +80,7 @@ _ALL = (
     Format(
         "csv",
         ".csv",
-        "masks, crop regions, tracks that are in no frame, the size of the frames and their number",
+        "masks, crop regions, shots and shapes, tracks that are in no frame, the size of the frames and their number",
         _read_table,
         write_table,
     ),

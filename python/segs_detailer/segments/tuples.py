@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from .._interop import is_tensor
+from ..crop_path import CropPath
 from ..errors import InvalidArgumentError, InvalidTypeError
 from ..masks import make_crop_region
 from ..ops._checks import shown, whole_number
 from ..segs import COMBINE_LEVEL, SEG, SEGS, Box, check_segs
-from ..tracks import Mask, Track
+from ..tracks import CropSettings, Mask, Track, track_masks
 from .segments import Segments
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ __all__ = ["from_segs", "mask_pixels", "pixel_box", "to_segs"]
 def to_segs(segments: Segments, *, crop_factor: float = 3.0, dtype: Literal["uint8", "float32"] = "uint8") -> SEGS:
     """Make one SEG of each track, with a mask for each frame.
 
-    Where a track has a box and no mask, the mask is full in the box; where it is not seen, it is empty. A track
-    that is nowhere in the frame is left out.
+    Where a track has a box and no mask, the mask shows the track's shape there, softened at its edges by what it
+    covers of each pixel; where it is not seen, it is empty. A track that is nowhere in the frame is left out.
 
     Parameters
     ----------
@@ -33,7 +35,8 @@ def to_segs(segments: Segments, *, crop_factor: float = 3.0, dtype: Literal["uin
         The tracks.
     crop_factor : float
         Size of the crop region, in sizes of the box around the track on its whole way. A track that was made from a
-        SEG keeps that one's crop region.
+        SEG keeps that one's crop region, also one that moves. For crops that follow their tracks, and gaps that are
+        bridged, see `segs_detailer.tracks.tracks_to_segs`.
     dtype : str
         Of the masks: `"uint8"`, 255 is all, a quarter of the memory; `"float32"` in [0, 1], as other nodes expect it.
 
@@ -102,17 +105,15 @@ def pixel_box(box: Any, size: tuple[int, int]) -> Box | None:
 
 
 def _stack(track: Track, segments: Segments, region: Box) -> NDArray[np.uint8]:
-    x1, y1, x2, y2 = region
-    stack = np.zeros((segments.frame_count, y2 - y1, x2 - x1), np.uint8)
-    for frame, box, mask in zip(track.frames, track.boxes, track.masks, strict=True):
-        if mask is not None:
-            mask.paint(stack[frame], (x1, y1))
-            continue
-        place = pixel_box(box, segments.frame_size)
-        if place is not None:
-            left, top, right, bottom = (max(v - o, 0) for v, o in zip(place, (x1, y1, x1, y1), strict=True))
-            stack[frame, top:bottom, left:right] = 255
-    return stack
+    count = segments.frame_count
+    if count == 0:
+        return np.zeros((0, region[3] - region[1], region[2] - region[0]), np.uint8)
+    if isinstance(region, CropPath) and region.frames != count:
+        expected = f"a path of {count} frames, as the segments have"
+        raise InvalidArgumentError(f"track {track.id}: crop_region", expected, f"one of {region.frames}")
+    path = region if isinstance(region, CropPath) else CropPath(np.tile(region, (count, 1)))
+    exact = CropSettings(smoothing=0.0, max_gap=0)
+    return track_masks(replace(track, shot=None), path, 0, count, segments.frame_size, exact)
 
 
 def from_segs(segs: SEGS, *, frame_count: int | None = None) -> Segments:
@@ -139,6 +140,7 @@ def from_segs(segs: SEGS, *, frame_count: int | None = None) -> Segments:
     """
     size, items = check_segs(segs)
     lengths = {len(item.cropped_mask) for item in items if getattr(item.cropped_mask, "ndim", 2) == 3} - {1}
+    lengths |= {item.crop_region.frames for item in items if isinstance(item.crop_region, CropPath)}
     if frame_count is None:
         if len(lengths) > 1:
             raise InvalidArgumentError("segs", "stacks of masks of one length", f"{sorted(lengths)}: give frame_count")
@@ -155,7 +157,16 @@ def _track(seg: SEG, index: int, size: tuple[int, int], count: int) -> Track:
         raise InvalidTypeError(f"{name}.label", "text", shown(seg.label))
     confidence = _confidence(seg.confidence, f"{name}.confidence")
     stack = _mask_stack(seg, count)
-    masks = [_placed(pixels, seg.crop_region, size, f"{name}.cropped_mask") for pixels in stack]
+    region = seg.crop_region
+    if isinstance(region, CropPath):
+        if region.frames != count:
+            raise InvalidArgumentError(f"{name}.crop_region", f"a path of {count} frames", f"one of {region.frames}")
+        stack = np.broadcast_to(stack, (count, *stack.shape[1:]))
+        masks = [
+            _placed_between(*place, size, f"{name}.cropped_mask") for place in zip(stack, region.regions, strict=True)
+        ]
+    else:
+        masks = [_placed(pixels, region, size, f"{name}.cropped_mask") for pixels in stack]
     if len(masks) == 1:
         frames, boxes, masks = range(count), [seg.bbox] * count, masks * count
     else:
@@ -198,6 +209,21 @@ def _placed(pixels: NDArray[Any], region: Box, size: tuple[int, int], name: str)
     if inside.dtype.kind == "f":
         inside = np.clip(inside, 0.0, 1.0)
     return Mask.from_pixels(inside, (left, top), argument=name)
+
+
+def _placed_between(pixels: NDArray[Any], place: NDArray[np.float64], size: tuple[int, int], name: str) -> Mask:
+    """Make a mask of what lies in the frame at a place that may be between pixels: interpolated linearly there."""
+    corner = np.floor(place[:2])
+    x, y = (place[:2] - corner).astype(np.float32)
+    left, top = corner.astype(int).tolist()
+    height, width = pixels.shape
+    if x or y:
+        scale = np.float32(1 / 255 if pixels.dtype == np.uint8 else 1)
+        wide = np.pad(pixels.astype(np.float32) * scale, 1)
+        rows = y * wide[:-1] + (1 - y) * wide[1:]
+        pixels = x * rows[:, :-1] + (1 - x) * rows[:, 1:]
+        height, width = height + 1, width + 1
+    return _placed(pixels, (left, top, left + width, top + height), size, name)
 
 
 def _confidence(value: Any, name: str) -> float:

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import combinations
+from statistics import median
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from .assignment import assign
+from .track import Track
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from .mask import Mask
+    from .track import Shape
 
-__all__ = ["Box", "Chain", "Detection", "associate", "overlap", "suppress"]
+__all__ = ["Associator", "Box", "Chain", "Detection", "associate", "overlap", "suppress"]
 
 Box: TypeAlias = tuple[float, float, float, float]
 """`(x1, y1, x2, y2)` in pixels of the frame, not rounded."""
 
-# A subject that was missed for some frames may have moved: by this share of its size, at most.
-_REACH = 0.5
+# Detections from which a track's speed is told, and from how many on it is trusted.
+_SPEED_DETECTIONS = 6
+_SPEED_FRAMES = 12
+_KNOWN_SPEED = 4
+# Without overlap, a subject may be this far from where it is expected, in its sizes: at first, when nothing is known of
+# its speed; later less, and more with each frame that it was missed and with its unsteadiness (in deviations).
+_FIRST_REACH = 1.75
+_REACH = 0.6
+_REACH_PER_FRAME = 0.1
+_DEVIATIONS = 2.0
+_MOST_REACH = 1.5
 _SIZE_CHANGE = 1.6
+# An overlap with the place where it was last counts half, if there is none with where it should be; nearness hardly.
+_LAST_PLACE = 0.5
+_NEARNESS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +57,8 @@ class Detection:
         Which part of the detector found it.
     strong : bool
         Found by a search of the whole frame, not by looking near a place where a subject was known to be.
+    mask : Mask or None
+        Its shape, where that is known.
     """
 
     box: Box
@@ -46,6 +66,7 @@ class Detection:
     label: str = "face"
     source: str = ""
     strong: bool = True
+    mask: Mask | None = None
 
 
 @dataclass(slots=True)
@@ -90,35 +111,61 @@ class Chain:
         self.frames.append(frame)
         self.detections.append(detection)
 
-    def extended_span(self, reach: int) -> tuple[int, int]:
-        """Span, stretched to the shot's ends where those are within `reach` frames: detectors start late."""
-        first, end = self.span
-        start, stop = self.shot
-        return (start if first - start <= reach else first), (stop if stop - end <= reach else end)
+    def expected(self, frame: int) -> Box:
+        """Box in a later frame, of the last one's size, if the last detections' motion goes on at steady speed."""
+        x1, y1, x2, y2 = self.detections[-1].box
+        (x, y), _ = self._motion(frame)
+        half_width, half_height = 0.5 * (x2 - x1), 0.5 * (y2 - y1)
+        return x - half_width, y - half_height, x + half_width, y + half_height
 
-    def boxes(self, span: tuple[int, int], *, smoothing: float = 2.0) -> NDArray[np.float64]:
-        """Box of every frame of a span, `(n, 4)`.
+    def uncertainty(self, frame: int) -> float:
+        """Say how sure that is: a standard deviation in pixels, from how unsteadily the last detections moved."""
+        return self._motion(frame)[1]
 
-        Gaps are bridged linearly, the ends are held, and jitter is smoothed with a Gaussian of `smoothing` frames,
-        which has no lag.
+    def _motion(self, frame: int) -> tuple[tuple[float, float], float]:
+        """Return the middle to expect in a frame and its uncertainty: Theil and Sen's line through the last detections.
+
+        A line of medians, as one wrong detection must not throw the next right one out.
         """
-        first, end = self.span
-        frames = np.arange(first, end)
-        known = np.array([detection.box for detection in self.detections])
-        boxes = np.stack([np.interp(frames, self.frames, column) for column in known.T], axis=1)
-        if smoothing > 0 and len(boxes) > 2:
-            boxes = _smoothed(boxes, smoothing)
-        places = np.clip(np.arange(*span), first, end - 1) - first
-        return boxes[places]
+        recent = self.detections[-_SPEED_DETECTIONS:]
+        times = [
+            float(number - frame)
+            for number in self.frames[-_SPEED_DETECTIONS:]
+            if self.frames[-1] - number <= _SPEED_FRAMES
+        ]
+        boxes = [detection.box for detection in recent[-len(times) :]]
+        (x, x_error) = _line_at_zero(times, [0.5 * (box[0] + box[2]) for box in boxes])
+        (y, y_error) = _line_at_zero(times, [0.5 * (box[1] + box[3]) for box in boxes])
+        return (x, y), math.hypot(x_error, y_error)
+
+    def track(self, number: int, *, shape: Shape = "box") -> Track:
+        """Return the track with a number as its id, which holds the detections as they are."""
+        return Track(
+            number,
+            self.label,
+            self.frames,
+            [detection.box for detection in self.detections],
+            [detection.score for detection in self.detections],
+            [detection.mask for detection in self.detections],
+            shot=self.shot,
+            shape=shape,
+        )
 
 
-def _smoothed(boxes: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Gaussian over time. Beyond the ends motion goes on as it was there, so that a steady motion stays what it is."""
-    radius = int(np.ceil(3 * width))
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / width) ** 2)
-    padded = np.pad(boxes, ((radius, radius), (0, 0)), mode="reflect", reflect_type="odd")
-    smooth = [np.convolve(column, weights / weights.sum(), mode="valid") for column in padded.T]
-    return np.stack(smooth, axis=1)
+def _line_at_zero(times: list[float], values: list[float]) -> tuple[float, float]:
+    """Value at time 0 of a line through some values before, and its standard deviation."""
+    count = len(times)
+    slopes = [(b - a) / (v - u) for (u, a), (v, b) in combinations(zip(times, values, strict=True), 2)]
+    mean = sum(times) / count
+    spread = sum((time - mean) ** 2 for time in times)
+    # One more frame squared: two or three detections say little about speed.
+    slope = median(slopes) * spread / (spread + 1.0) if slopes else 0.0
+    now = [value - slope * time for time, value in zip(times, values, strict=True)]
+    middle = median(now)
+    if count < 3:
+        return now[-1], 0.0
+    deviation = sum(abs(value - middle) for value in now) / (count - 2)
+    return middle, deviation * math.sqrt(1 / count + mean**2 / (spread + 1.0))
 
 
 def overlap(a: Box, b: Box) -> float:
@@ -140,19 +187,102 @@ def suppress(detections: Sequence[Detection], *, most: float = 0.3) -> list[Dete
     return kept
 
 
-def _affinity(track: Chain, detection: Detection) -> float:
-    """How well a detection continues a track: their overlap, or a little where it is near and of like size."""
-    last = track.detections[-1].box
-    shared = overlap(last, detection.box)
-    if shared > 0:
+def _affinity(chain: Chain, expected: Box, detection: Detection, frame: int, min_overlap: float) -> float:
+    """How well a detection continues a chain, 0 to 1; 0 where it does not."""
+    if chain.label != detection.label:
+        return 0.0
+    shared = overlap(expected, detection.box)
+    if shared >= min_overlap:
         return shared
-    size = max(last[2] - last[0], last[3] - last[1])
-    new_size = max(detection.box[2] - detection.box[0], detection.box[3] - detection.box[1])
-    centre = [(a + b) / 2 for a, b in zip(last[:2], last[2:], strict=True)]
-    new_centre = [(a + b) / 2 for a, b in zip(detection.box[:2], detection.box[2:], strict=True)]
-    distance = float(np.hypot(centre[0] - new_centre[0], centre[1] - new_centre[1]))
-    alike = max(size, new_size) <= _SIZE_CHANGE * min(size, new_size)
-    return 0.01 if alike and distance <= (1 + _REACH) * size else 0.0
+    last = chain.detections[-1].box
+    shared = overlap(last, detection.box)
+    if shared >= min_overlap:
+        return _LAST_PLACE * shared
+    size, new_size = _side(last), _side(detection.box)
+    if max(size, new_size) > _SIZE_CHANGE * min(size, new_size):
+        return 0.0
+    reach = _FIRST_REACH
+    if len(chain.frames) >= _KNOWN_SPEED:
+        unsteady = _DEVIATIONS * chain.uncertainty(frame) / max(size, 1e-9)
+        reach = min(_REACH + _REACH_PER_FRAME * (frame - chain.frames[-1]) + unsteady, _MOST_REACH)
+    distance = min(_distance(expected, detection.box), _distance(last, detection.box)) / max(size, 1e-9)
+    return _NEARNESS * (1 - 0.9 * distance / reach) if distance <= reach else 0.0
+
+
+def _side(box: Box) -> float:
+    return max(box[2] - box[0], box[3] - box[1])
+
+
+def _distance(a: Box, b: Box) -> float:
+    return 0.5 * math.hypot(a[0] + a[2] - b[0] - b[2], a[1] + a[3] - b[1] - b[3])
+
+
+class Associator:
+    """Puts detections together to chains while frames pass by.
+
+    By overlap with where each subject should be if its motion goes on, else with where it was, else by nearness; of all
+    ways to pair a frame's detections with the chains it takes the best in total. Cuts end chains.
+
+    Parameters
+    ----------
+    max_gap : int
+        A chain goes on after at most this many frames without a detection.
+    min_overlap : float
+        Least intersection over union that counts as such.
+    """
+
+    def __init__(self, max_gap: int, min_overlap: float = 0.15) -> None:
+        self._max_gap = max_gap
+        self._min_overlap = min_overlap
+        self._frame = 0
+        self._shot_start = 0
+        self._of_shot: list[Chain] = []
+        self._active: list[Chain] = []
+        self._chains: list[Chain] = []
+
+    @property
+    def active(self) -> list[Chain]:
+        """Chains that may go on in the next frame."""
+        return [chain for chain in self._active if self._frame - chain.frames[-1] <= self._max_gap + 1]
+
+    @property
+    def frame(self) -> int:
+        """Number of the next frame."""
+        return self._frame
+
+    def add(self, detections: Sequence[Detection], *, begins_shot: bool = False) -> None:
+        """Take what was detected in the next frame."""
+        if begins_shot:
+            self._end_shot()
+        self._active = self.active
+        expected = [chain.expected(self._frame) for chain in self._active]
+        scores = np.array(
+            [
+                [_affinity(chain, box, detection, self._frame, self._min_overlap) for detection in detections]
+                for chain, box in zip(self._active, expected, strict=True)
+            ]
+        ).reshape(len(self._active), len(detections))
+        pairs = {column: row for row, column in assign(scores)}
+        for place, detection in enumerate(detections):
+            if place in pairs:
+                chain = self._active[pairs[place]]
+            else:
+                chain = Chain(detection.label, (self._shot_start, self._frame + 1))
+                self._active.append(chain)
+                self._of_shot.append(chain)
+                self._chains.append(chain)
+            chain.add(self._frame, detection)
+        self._frame += 1
+
+    def finish(self) -> list[Chain]:
+        """Return the chains in the order of their first frames."""
+        self._end_shot()
+        return self._chains
+
+    def _end_shot(self) -> None:
+        for chain in self._of_shot:
+            chain.shot = (self._shot_start, self._frame)
+        self._of_shot, self._active, self._shot_start = [], [], self._frame
 
 
 def associate(
@@ -162,7 +292,7 @@ def associate(
     max_gap: int,
     min_overlap: float = 0.15,
 ) -> list[Chain]:
-    """Put the detections of all frames together to tracks: the best overlapping pairs first, never across a cut.
+    """Put the detections of all frames together to chains, see `Associator`; never across a cut.
 
     Parameters
     ----------
@@ -171,44 +301,18 @@ def associate(
     shots : sequence of int
         First frame of each shot, ascending, beginning with 0.
     max_gap : int
-        A track goes on after at most this many frames without a detection.
+        A chain goes on after at most this many frames without a detection.
     min_overlap : float
-        Least intersection over union of a detection and the track's last box, if that is of the frame before. After a
-        gap, a box close by is enough.
+        Least intersection over union of a detection and the box that is expected, or the last one, that counts as
+        overlap. Without it, a box of like size close by is enough.
 
     Returns
     -------
     list of Chain
         In the order of their first frames.
     """
-    count = len(detections)
-    bounds = [*shots, count] if shots else [0, count]
-    done: list[Chain] = []
-    for start, stop in pairwise(bounds):
-        active: list[Chain] = []
-        for frame in range(start, stop):
-            active = [track for track in active if frame - track.frames[-1] <= max_gap + 1]
-            pairs = sorted(
-                (
-                    (-_affinity(track, detection), t, d)
-                    for t, track in enumerate(active)
-                    for d, detection in enumerate(detections[frame])
-                    if track.label == detection.label
-                )
-            )
-            used_tracks: set[int] = set()
-            used: set[int] = set()
-            for negative, t, d in pairs:
-                is_next = frame - active[t].frames[-1] == 1
-                if t in used_tracks or d in used or -negative < (min_overlap if is_next else 0.005):
-                    continue
-                active[t].add(frame, detections[frame][d])
-                used_tracks.add(t)
-                used.add(d)
-            for d, detection in enumerate(detections[frame]):
-                if d not in used:
-                    track = Chain(label=detection.label, shot=(start, stop))
-                    track.add(frame, detection)
-                    active.append(track)
-                    done.append(track)
-    return done
+    associator = Associator(max_gap, min_overlap)
+    begins = set(shots) - {0}
+    for frame, found in enumerate(detections):
+        associator.add(found, begins_shot=frame in begins)
+    return associator.finish()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from ..segs import Box
     from .mask import Mask
 
-__all__ = ["MAX_FRAMES", "Track"]
+__all__ = ["MAX_FRAMES", "SHAPES", "Shape", "Track"]
 
 MAX_FRAMES = 1 << 22
 """Longest clip, in frames: two days at 24 per second."""
+
+Shape: TypeAlias = Literal["box", "ellipse"]
+"""What a subject looks like in a frame that has no mask: its box, or an ellipse about the box of a face."""
+
+SHAPES: tuple[Shape, ...] = ("box", "ellipse")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,9 +44,16 @@ class Track:
     confidence : array_like
         `(n,)`; one number for all of them.
     masks : sequence
-        `n` times a `Mask` or None, which stands for the whole box. None for all of them.
+        `n` times a `Mask` or None, which stands for `shape`. None for all of them.
     crop_region, bbox : (int, int, int, int) or None
-        `(x1, y1, x2, y2)` of the SEG that it was made from; SEGS made of it have the same.
+        `(x1, y1, x2, y2)` of the SEG that it was made from; SEGS made of it have the same. The region may be a
+        `CropPath`.
+    shot : (int, int) or None
+        First frame of its shot, and the frame after the last: whoever looked for the subject saw it begin or end
+        there, and nothing is ever pasted beyond. None is not known.
+    shape : {"box", "ellipse"}
+        What is shown of it in frames without mask. The ellipse is that of a head whose face, from brows to lips, is in
+        the box.
 
     Raises
     ------
@@ -57,6 +69,8 @@ class Track:
     masks: tuple[Mask | None, ...]
     crop_region: Box | None = None
     bbox: Box | None = None
+    shot: tuple[int, int] | None = None
+    shape: Shape = "box"
 
     def __init__(
         self,
@@ -68,6 +82,8 @@ class Track:
         masks: Any = None,
         crop_region: Box | None = None,
         bbox: Box | None = None,
+        shot: tuple[int, int] | None = None,
+        shape: Shape = "box",
     ) -> None:
         name = f"track {shown(id)}"
         whole_number("id", id, minimum=0)
@@ -87,9 +103,12 @@ class Track:
         shapes = (None,) * count if masks is None else tuple(masks)
         if len(shapes) != count:
             raise InvalidArgumentError(f"{name}: masks", f"one for each of {count} frames", f"{len(shapes)}")
+        if shape not in SHAPES:
+            raise InvalidArgumentError(f"{name}: shape", " or ".join(map(repr, SHAPES)), shown(shape))
+        bounds = _checked_shot(shot, places, f"{name}: shot")
         for array in (places, corners, scores):
             array.setflags(write=False)
-        values = (int(id), label, places, corners, scores, shapes, crop_region, bbox)
+        values = (int(id), label, places, corners, scores, shapes, crop_region, bbox, bounds, shape)
         for field, value in zip(Track.__slots__, values, strict=True):
             object.__setattr__(self, field, value)
 
@@ -113,7 +132,8 @@ class Track:
         if not isinstance(other, Track):
             return NotImplemented
         return (
-            (self.id, self.label, self.crop_region, self.bbox) == (other.id, other.label, other.crop_region, other.bbox)
+            (self.id, self.label, self.crop_region, self.bbox, self.shot, self.shape)
+            == (other.id, other.label, other.crop_region, other.bbox, other.shot, other.shape)
             and np.array_equal(self.frames, other.frames)
             and np.array_equal(self.boxes, other.boxes)
             and np.array_equal(self.confidence, other.confidence)
@@ -122,6 +142,21 @@ class Track:
 
     def __hash__(self) -> int:
         return hash((self.id, self.label, self.frames.tobytes()))
+
+
+def _checked_shot(shot: Any, frames: NDArray[np.int64], name: str) -> tuple[int, int] | None:
+    if shot is None:
+        return None
+    try:
+        start, stop = shot
+    except (TypeError, ValueError):
+        raise InvalidTypeError(name, "(first frame, frame after the last)", shown(shot)) from None
+    start = whole_number(name, start, minimum=0)
+    stop = whole_number(name, stop, minimum=start + 1)
+    if len(frames) and not (start <= frames[0] and frames[-1] < stop):
+        expected = f"one that holds the frames from {frames[0]} to {frames[-1]}"
+        raise InvalidArgumentError(name, expected, f"({start}, {stop})")
+    return start, stop
 
 
 def _frame_numbers(frames: Any, name: str) -> NDArray[np.int64]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from fractions import Fraction
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ..errors import MediaError
 from .clip import ClipInfo, Picture
 from .container_reader import import_av
-from .image_files import CopyPixels, to_bytes
+from .image_files import IMAGE_ERRORS, CopyPixels, to_bytes
 from .partial import PartialFile
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def is_animation(path: Path) -> bool:
     try:
         with Image.open(path) as image:
             return image.format == "GIF" or bool(getattr(image, "is_animated", False))
-    except (OSError, SyntaxError, UnidentifiedImageError):
+    except IMAGE_ERRORS:
         return False
 
 
@@ -82,7 +83,7 @@ class AnimationSource:
                 image.seek(index)
                 image.load()
                 yield image
-        except (OSError, SyntaxError, EOFError) as error:
+        except IMAGE_ERRORS as error:
             raise MediaError(f"{self._path}: damaged after frame {image.tell()}: save it again") from error
 
     @property
@@ -104,7 +105,7 @@ class AnimationSource:
 class AnimationSink:
     """Writes a GIF with one palette for the whole clip, so that colours do not flicker.
 
-    Frames are held as 8-bit RGB until the end, when the palette can be chosen.
+    The palette can be chosen only at the end: until then frames lie as 8-bit RGB in an unnamed file beside the output.
 
     Parameters
     ----------
@@ -118,42 +119,72 @@ class AnimationSink:
         self._path = path
         self._info = info
         self._partial = PartialFile(path)
-        self._pixels: list[NDArray[np.uint8]] = []
-        self._alphas: list[NDArray[np.uint8] | None] = []
+        self._size = info.size
+        self._has_alpha: list[bool] = []
         self._times: list[int] = []
+        self._sample: list[NDArray[np.uint8]] = []
+        height, width = info.size
+        # Every so many pixels are looked at for the palette.
+        self._step = max(1, info.frames * height * width // _PALETTE_PIXELS)
+        self._next = 0
 
     def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[np.uint8] | None = None) -> None:
         """Take one frame; see `Sink.write`."""
-        self._pixels.append(to_bytes(pixels))
-        self._alphas.append(alpha)
+        rgb = to_bytes(pixels)
+        self._size = (rgb.shape[0], rgb.shape[1])
+        flat = rgb.reshape(-1, 3)
+        self._sample.append(flat[self._next :: self._step].copy())
+        self._next = (self._next - len(flat)) % self._step
+        try:
+            self._waiting.write(rgb.data)
+            if alpha is not None:
+                self._waiting.write(np.ascontiguousarray(alpha).data)
+        except OSError as failure:
+            raise self._failed(failure) from failure
+        self._has_alpha.append(alpha is not None)
         # The last entry is the end of the clip so far.
         self._times[-1:] = [start, end]
 
+    def _failed(self, failure: Exception) -> MediaError:
+        return MediaError(f"{self._path}: cannot be written ({failure}): choose another place")
+
+    def _frames(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8] | None]]:
+        """Pixels `(H, W, 3)` and alpha `(H, W)` of the frames that wait."""
+        height, width = self._size
+        self._waiting.seek(0)
+        for has_alpha in self._has_alpha:
+            pixels = np.frombuffer(self._waiting.read(height * width * 3), np.uint8).reshape(height, width, 3)
+            alpha = np.frombuffer(self._waiting.read(height * width), np.uint8) if has_alpha else None
+            yield pixels, None if alpha is None else alpha.reshape(height, width)
+
     def __enter__(self) -> AnimationSink:
+        self._waiting: IO[bytes] = tempfile.TemporaryFile(dir=self._path.parent)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            self._partial.discard()
-            return
-        av = import_av()
-        try:
-            with self._partial:
-                self._encode()
-        except (av.FFmpegError, OSError) as failure:
-            raise MediaError(f"{self._path}: cannot be written ({failure}): choose another place") from failure
+        with self._waiting:
+            if kind is not None:
+                self._partial.discard()
+                return
+            av = import_av()
+            try:
+                with self._partial:
+                    self._encode()
+            except MediaError:
+                raise
+            except (av.FFmpegError, OSError) as failure:
+                raise self._failed(failure) from failure
 
     def _palette(self) -> Image.Image:
         """Median-cut palette of a regular sample of all pixels; the last entry is left for transparency."""
-        step = max(1, sum(frame.shape[0] * frame.shape[1] for frame in self._pixels) // _PALETTE_PIXELS)
-        sample = np.concatenate([frame.reshape(-1, 3)[::step] for frame in self._pixels])
+        sample = np.concatenate(self._sample)
         return Image.fromarray(sample[None]).quantize(_TRANSPARENT_INDEX, method=Image.Quantize.MEDIANCUT)
 
     def _encode(self) -> None:
         av = import_av()
-        if not self._pixels:
+        if not self._has_alpha:
             raise MediaError(f"{self._path}: there are no frames to write")
         palette = self._palette()
         colours = np.zeros((256, 4), np.uint8)
@@ -163,13 +194,13 @@ class AnimationSink:
         colours[:_TRANSPARENT_INDEX, 0] = 255
         ticks = [round(time * self._info.time_base / _GIF_CLOCK) for time in self._times]
         options = {"loop": "0", "final_delay": str(max(1, ticks[-1] - ticks[-2]))}
-        with av.open(str(self._partial.path), "w", format="gif", container_options=options) as container:
+        with av.open(f"file:{self._partial.path}", "w", format="gif", container_options=options) as container:
             stream = container.add_stream("gif", rate=Fraction(100))
-            height, width = self._pixels[0].shape[:2]
+            height, width = self._size
             stream.codec_context.height, stream.codec_context.width = height, width
             stream.codec_context.pix_fmt = "pal8"
             stream.codec_context.time_base = _GIF_CLOCK
-            for pixels, alpha, tick in zip(self._pixels, self._alphas, ticks, strict=False):
+            for (pixels, alpha), tick in zip(self._frames(), ticks, strict=False):
                 frame = av.VideoFrame.from_ndarray((self._indices(pixels, alpha, palette), colours), format="pal8")
                 frame.pts, frame.time_base = tick, _GIF_CLOCK
                 container.mux(stream.encode(frame))

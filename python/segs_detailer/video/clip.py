@@ -56,8 +56,8 @@ class ClipInfo:
         Bits per sample.
     sample_aspect_ratio : Fraction
         Width of a pixel divided by its height.
-    audio_streams : int
-        Number of audio streams in the file.
+    audio_streams, subtitle_streams : int
+        Number of such streams in the file.
     names : tuple of str
         File name of each image, for `kind` "images".
     first_number : int
@@ -77,6 +77,7 @@ class ClipInfo:
     bits: int = 8
     sample_aspect_ratio: Fraction = Fraction(1)
     audio_streams: int = 0
+    subtitle_streams: int = 0
     names: tuple[str, ...] = ()
     first_number: int = 1
 
@@ -98,8 +99,9 @@ class ClipInfo:
         parts = [f"{width}x{height}", count + (rate if self.frames > 1 else "")]
         if self.codec:
             parts.append(f"{self.codec} {self.pix_fmt}")
-        if self.audio_streams:
-            parts.append("1 audio stream" if self.audio_streams == 1 else f"{self.audio_streams} audio streams")
+        for kind, number in (("audio", self.audio_streams), ("subtitle", self.subtitle_streams)):
+            if number:
+                parts.append(f"1 {kind} stream" if number == 1 else f"{number} {kind} streams")
         return ", ".join(parts)
 
 

@@ -92,6 +92,22 @@ def _float_planes(frame: VideoFrame) -> list[NDArray[np.float32]]:
     return planes
 
 
+def _samples_alone(frame: VideoFrame) -> VideoFrame:
+    """Copy of a frame that says nothing of its samples: libswscale heeds some of that since PyAV 17.
+
+    Decoders of H.264 and HEVC say where chroma samples lie; the frames that go to an encoder cannot, and chroma would
+    move by half a pixel each time a clip is read and written. PyAV 17.0 converts transfers and primaries too.
+    """
+    import av
+
+    copy = av.VideoFrame(frame.width, frame.height, frame.format.name)
+    for source, target in zip(frame.planes, copy.planes, strict=True):
+        rows, place = (np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size) for plane in (source, target))  # type: ignore[call-overload]
+        length = min(source.line_size, target.line_size)
+        place[: source.height, :length] = rows[: source.height, :length]
+    return copy
+
+
 def _is_byte_rgb(pixel_format: VideoFormat) -> bool:
     return bool(pixel_format.is_rgb) and sample_bits(pixel_format) == 8
 
@@ -133,7 +149,7 @@ class FrameToRgb:
             source["src_colorspace"] = self._tags.conversion_matrix(frame.height)
             source["dst_colorspace"] = _SWS_BT601
             source["src_color_range"] = _RANGE_FULL if full else _RANGE_LIMITED
-        rgb = self._reformat(frame, format=_FLOAT_FORMAT, interpolation=_TO_RGB, **source)
+        rgb = self._reformat(_samples_alone(frame), format=_FLOAT_FORMAT, interpolation=_TO_RGB, **source)
         scale = np.float32(1.0 / _white_level(frame.format, full_range=full))
         for channel, plane in zip(_PLANE_CHANNELS, _float_planes(rgb), strict=True):
             np.multiply(plane, scale, out=out[..., channel])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 from ..errors import MediaError, MissingDependencyError
 from .clip import DEFAULT_RATE, ClipInfo, Picture
 from .colour import ColourTags, FrameToRgb, sample_bits
+from .transparency import alpha_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +31,8 @@ _TRUNCATION_SHARE = 0.05
 # Time stamps of containers such as Matroska are rounded to milliseconds.
 _TIMESTAMP_ROUNDING = Fraction(1, 1000)
 _LIBAV_MICROSECONDS = 1_000_000
+# Playlists may name addresses in the net; a clip is read from this machine alone.
+_ONLY_FILES = {"protocol_whitelist": "file"}
 
 
 def import_av() -> Any:
@@ -64,10 +68,12 @@ def open_input(path: Path) -> InputContainer:
     av = import_av()
     if not path.exists():
         raise MediaError(f"{path}: no such file")
+    if not path.is_file():
+        raise MediaError(f"{path}: is not a file")
     if path.stat().st_size == 0:
         raise MediaError(f"{path}: the file is empty")
     try:
-        container: InputContainer = av.open(str(path), "r")
+        container: InputContainer = av.open(f"file:{path}", "r", options=_ONLY_FILES)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise read_error(path, getattr(error, "strerror", None) or error) from error
     return container
@@ -111,7 +117,9 @@ def _scan(path: Path) -> _Scan:
         except av.FFmpegError as error:
             raise read_error(path, error.strerror or error) from error
         promised = (container.duration or 0) / _LIBAV_MICROSECONDS
-        offset = max(container.start_time or 0, 0) / _LIBAV_MICROSECONDS
+        # Matroska's duration counts from 0, that of others from the first packet.
+        starts_at_zero = "matroska" in container.format.name
+        offset = 0 if starts_at_zero else max(container.start_time or 0, 0) / _LIBAV_MICROSECONDS
         if promised + offset - seconds > max(_TRUNCATION_SECONDS, _TRUNCATION_SHARE * promised):
             raise _truncated(path)
         return _Scan(times=_frame_times(starts, stream, last_duration), seconds=seconds)
@@ -196,6 +204,7 @@ class ContainerSource:
                 bits=sample_bits(first.format),
                 sample_aspect_ratio=1 / aspect if sideways else aspect,
                 audio_streams=len(container.streams.audio),
+                subtitle_streams=len(container.streams.subtitles),
             )
 
     @property
@@ -204,8 +213,9 @@ class ContainerSource:
         return self._info
 
     def pictures(self) -> Iterator[Picture]:
-        """Decode the video stream from its start."""
+        """Decode the video stream from its start; warns at the end where the decoder had to guess."""
         convert = FrameToRgb(self._info.colour)
+        damaged: list[int] = []
         with open_input(self._path) as container:
             stream = _video_stream(container, self._path)
             for index, frame in enumerate(self._decode(container, stream)):
@@ -213,9 +223,17 @@ class ContainerSource:
                     raise MediaError(
                         f"{self._path}: frame {index} has another size than the first: convert the file to one size"
                     )
+                if frame.is_corrupt:
+                    damaged.append(index)
                 fallback = self._info.times[min(index, self._info.frames)]
                 start = frame.pts if frame.pts is not None else fallback
-                yield Picture(_Filler(frame, convert, self._quarter_turns), start)
+                alpha = alpha_of(frame)
+                if alpha is not None and self._quarter_turns:
+                    alpha = np.ascontiguousarray(np.rot90(alpha, self._quarter_turns))
+                yield Picture(_Filler(frame, convert, self._quarter_turns), start, alpha)
+        if damaged:
+            count = "1 frame is" if len(damaged) == 1 else f"{len(damaged)} frames are"
+            warnings.warn(f"{self._path}: {count} damaged, the first is frame {damaged[0]}", stacklevel=2)
 
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
         """Frames in order. Packets before the first frame may be undecodable: a cut at no key frame leaves such."""

@@ -1,27 +1,28 @@
-"""Writing video files through PyAV, with the sound of the clip they were made from."""
+"""Writing video files through PyAV, with all that goes along with the picture in the clip they were made from."""
 
 from __future__ import annotations
 
 import contextlib
+import warnings
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import InvalidArgumentError, MediaError
-from .colour import RgbToFrame
-from .container_reader import import_av, open_input
+from .colour import RgbToFrame, sample_bits
+from .companions import Companions
+from .container_reader import import_av
 from .partial import PartialFile
+from .transparency import has_alpha, set_alpha
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
     import numpy as np
-    from av.audio.stream import AudioStream
     from av.codec import Codec
-    from av.container import InputContainer, OutputContainer
-    from av.packet import Packet
+    from av.container import OutputContainer
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
@@ -74,8 +75,6 @@ _QUANTISER_ENCODERS = ("mpeg4", "mjpeg", "mpeg2video", "mpeg1video", "msmpeg4", 
 # MPEG-4 part 2 stores the denominator of its time base in 16 bits.
 _MPEG4_CLOCK = 65_535
 _HEVC_APPLE_TAG = "hvc1"
-_CONTAINER_METADATA = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "creation_time"}
-_LIBAV_MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +183,27 @@ def _choose_pix_fmt(settings: EncoderSettings, info: ClipInfo, encoder: Codec) -
             preferred = ["yuv420p10le", "yuv422p10le", "yuv444p10le", *preferred]
         if VideoFormat(source).is_rgb:
             preferred = ["rgb24", "gbrp10le" if info.bits > 8 else "gbrp", "bgr0", *preferred]
-        wanted = next(name for name in preferred if name in offered)
+        possible = [name for name in preferred if name in offered]
+        wanted = _alike(source, possible) or possible[0]
     if info.kind != "video" and _has_odd_side(info) and "yuv444p" in offered:
         # Only full chroma can show an odd size in every player.
         return "yuv444p"
     return wanted
+
+
+def _alike(source: str, possible: list[str]) -> str | None:
+    """First format with the chroma and the transparency of a YUV one, and 10 bits or more where that has them."""
+    from av.video.format import VideoFormat
+
+    def kind(pixel_format: VideoFormat) -> tuple[object, ...]:
+        chroma = pixel_format.chroma_width(64), pixel_format.chroma_height(64)
+        return pixel_format.is_rgb, len(pixel_format.components), chroma
+
+    wanted = VideoFormat(source)
+    least = min(10, sample_bits(wanted))
+    formats = [VideoFormat(name) for name in possible] if not wanted.is_rgb else []
+    alike = [each for each in formats if kind(each) == kind(wanted) and sample_bits(each) >= least]
+    return min(alike, key=sample_bits).name if alike else None
 
 
 def _has_odd_side(info: ClipInfo) -> bool:
@@ -203,11 +218,12 @@ class ContainerSink:
     path : Path
         The file; its suffix says the format.
     info : ClipInfo
-        The clip that the frames come from: size, times, codec, pixel format, colour and sound are taken from it.
+        The clip that the frames come from: size, times, codec, pixel format and colour are taken from it, and
+        subtitles, chapters, attachments and metadata of its file are copied, see `Companions`.
     settings : EncoderSettings
         How to encode.
     keep_audio : bool
-        Copy the audio streams of `info.path`, packet by packet.
+        Copy the audio streams of `info.path` too, packet by packet.
 
     Raises
     ------
@@ -219,7 +235,8 @@ class ContainerSink:
         self._path = path
         self._info = info
         self._partial = PartialFile(path)
-        self._source: InputContainer | None = None
+        self._companions: Companions | None = None
+        self._lost_alpha = False
         self._container: OutputContainer | None = None
         with contextlib.ExitStack() as undo:
             # Whatever stops it, Ctrl-C too, nothing half-made remains.
@@ -232,14 +249,13 @@ class ContainerSink:
         try:
             faststart = {"movflags": "+faststart"} if self._path.suffix.lower() in (".mp4", ".m4v", ".mov") else {}
             self._container = av.open(
-                str(self._partial.path), "w", format=_format_name(self._path) or None, container_options=faststart
+                f"file:{self._partial.path}", "w", format=_format_name(self._path) or None, container_options=faststart
             )
             self._stream = self._add_video(self._container, settings)
-            self._audio: Iterator[Packet[Any]] = iter(())
-            self._pending: Packet[Any] | None = None
-            self._shift = Fraction(0)
             if self._info.kind == "video":
-                self._open_source(self._container, keep_audio=keep_audio)
+                self._companions = Companions(
+                    self._info.path, self._container, self._stream, self._path, keep_audio=keep_audio
+                )
             self._container.start_encoding()
         except (MediaError, InvalidArgumentError):
             raise
@@ -309,66 +325,34 @@ class ContainerSink:
             options["crf"] = f"{crf:g}"
         return {**options, **settings.options}
 
-    def _open_source(self, container: OutputContainer, *, keep_audio: bool) -> None:
-        """Copy metadata and audio streams. File time starts at 0 in the output: transport streams start anywhere."""
-        source = open_input(self._info.path)
-        self._source = source
-        self._shift = Fraction(max(source.start_time or 0, 0), _LIBAV_MICROSECONDS)
-        container.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _CONTAINER_METADATA})
-        streams = list(source.streams.audio) if keep_audio else []
-        if not streams:
-            return
-        copies: dict[int, AudioStream] = {}
-        for stream in streams:
-            codec = stream.codec_context.codec.canonical_name
-            if container.supported_codecs and codec not in container.supported_codecs:
-                raise MediaError(
-                    f"{self._path}: a {self._path.suffix} file cannot hold the clip's {codec} sound: "
-                    "choose .mkv, or drop it with --no-audio"
-                )
-            copies[stream.index] = container.add_stream_from_template(stream)
-        self._audio = self._audio_packets(source, streams, copies)
-        self._pending = next(self._audio, None)
-
-    def _audio_packets(
-        self, source: InputContainer, streams: list[AudioStream], copies: dict[int, AudioStream]
-    ) -> Iterator[Packet[Any]]:
-        for packet in source.demux(*streams):
-            if packet.dts is None:
-                continue
-            shift = round(self._shift / packet.time_base)
-            packet.dts -= shift
-            if packet.pts is not None:
-                packet.pts -= shift
-            packet.stream = copies[packet.stream_index]
-            yield packet
-
     def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[np.uint8] | None = None) -> None:
-        """Encode one frame; see `Sink.write`. Transparency is not kept by video files."""
-        del end, alpha
+        """Encode one frame; see `Sink.write`. Transparency is kept by pixel formats that have it."""
+        del end
         av = import_av()
-        seconds = start * self._info.time_base - self._shift
+        seconds = start * self._info.time_base - (self._companions.shift if self._companions is not None else 0)
         frame = self._convert(pixels)
+        if alpha is not None:
+            self._set_alpha(frame, alpha)
         frame.pts = round(seconds / self._clock)
         frame.time_base = self._clock
         try:
-            self._mux_audio(seconds)
+            if self._companions is not None:
+                self._companions.send(seconds)
             self._mux(self._stream.encode(frame))
         except av.FFmpegError as error:
             raise self._write_error(error) from error
 
+    def _set_alpha(self, frame: VideoFrame, alpha: NDArray[np.uint8]) -> None:
+        if has_alpha(frame.format):
+            set_alpha(frame, alpha)
+        elif not self._lost_alpha:
+            self._lost_alpha = True
+            name = frame.format.name
+            warnings.warn(f"{self._path}: transparency is left out, which {name} video does not have", stacklevel=3)
+
     def _mux(self, packets: Any) -> None:
         if self._container is not None:
             self._container.mux(packets)
-
-    def _mux_audio(self, until: Fraction | None) -> None:
-        """Pass on the sound up to a time, so that sound and picture lie side by side in the file."""
-        while self._pending is not None:
-            packet = self._pending
-            if until is not None and (packet.dts or 0) * packet.time_base > until:
-                return
-            self._mux(packet)
-            self._pending = next(self._audio, None)
 
     def __enter__(self) -> ContainerSink:
         return self
@@ -384,7 +368,8 @@ class ContainerSink:
             undo.callback(self._abort)
             try:
                 self._mux(self._stream.encode(None))
-                self._mux_audio(None)
+                if self._companions is not None:
+                    self._companions.send(None)
                 self._close()
                 self._partial.commit()
             except (av.FFmpegError, OSError) as failure:
@@ -392,11 +377,9 @@ class ContainerSink:
             undo.pop_all()
 
     def _close(self) -> None:
-        if self._source is not None:
-            self._audio = iter(())
-            self._pending = None
-            self._source.close()
-            self._source = None
+        if self._companions is not None:
+            companions, self._companions = self._companions, None
+            companions.close()
         if self._container is not None:
             container, self._container = self._container, None
             container.close()

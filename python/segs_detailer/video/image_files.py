@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from ..errors import MediaError, MissingDependencyError
 from .clip import DEFAULT_RATE, ClipInfo, Picture
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "IMAGE_ERRORS",
     "IMAGE_SUFFIXES",
     "CopyPixels",
     "ImageFiles",
@@ -32,6 +35,20 @@ __all__ = [
     "load_image",
     "to_bytes",
 ]
+
+IMAGE_ERRORS = (
+    OSError,
+    SyntaxError,
+    EOFError,
+    ValueError,
+    IndexError,
+    KeyError,
+    TypeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises about files that are damaged or no images."""
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 """Image files that are read and written, by suffix."""
@@ -137,6 +154,8 @@ def load_image(path: Path) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
     try:
         with Image.open(path) as opened:
             if _is_deep(opened):
+                # OpenCV writes its own words to the terminal about a damaged file.
+                opened.verify()
                 return _load_deep(path), None
             image = ImageOps.exif_transpose(opened)
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
@@ -144,10 +163,12 @@ def load_image(path: Path) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
                 alpha = np.ascontiguousarray(rgba[..., 3])
                 return np.ascontiguousarray(rgba[..., :3]), alpha if int(alpha.min()) < 255 else None
             return np.asarray(image.convert("RGB")), None
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        if isinstance(error, MediaError):
-            raise
+    except MediaError:
+        raise
+    except IMAGE_ERRORS as error:
         reason = "it is empty" if path.stat().st_size == 0 else "not an image, or damaged"
+        if isinstance(error, Image.DecompressionBombError):
+            reason = "it claims to have more pixels than are safe to open"
         raise MediaError(f"{path}: cannot be read ({reason})") from error
 
 

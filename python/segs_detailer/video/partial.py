@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from abc import ABC, abstractmethod
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from ..errors import MediaError
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["PartialFile", "PartialFolder", "check_writable"]
+__all__ = ["PartialFile", "PartialFolder", "check_writable", "is_running"]
 
 
 def check_writable(folder: Path) -> None:
@@ -29,6 +29,29 @@ def check_writable(folder: Path) -> None:
         raise MediaError(f"{folder}: no such folder to write to: create it first")
     if not os.access(folder, os.W_OK):
         raise MediaError(f"{folder}: this folder may not be written to: choose another")
+
+
+def is_running(number: str) -> bool:
+    """Whether a process of this machine has this number; where that cannot be told, it may."""
+    if os.name != "posix" or not number.isdigit():
+        return True
+    try:
+        # Signal 0 only asks.
+        os.kill(int(number), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _remove_left_over(folder: Path, prefix: str, suffix: str) -> None:
+    """Remove what runs to the same place left when they were killed: nobody else ever will."""
+    for path in folder.iterdir():
+        number = path.name[len(prefix) : len(path.name) - len(suffix)]
+        if path.name.startswith(prefix) and path.name.endswith(suffix) and not is_running(number):
+            with suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 class _Partial(ABC):
@@ -71,7 +94,9 @@ class PartialFile(_Partial):
             raise MediaError(f"{target}: is a folder: name a file in it")
         check_writable(target.parent)
         self._target = target
-        self.path = target.with_name(f".{target.stem}.partial-{os.getpid()}{target.suffix}")
+        prefix = f".{target.stem}.partial-"
+        _remove_left_over(target.parent, prefix, target.suffix)
+        self.path = target.with_name(f"{prefix}{os.getpid()}{target.suffix}")
 
     def commit(self) -> None:
         """Give the file its name, over any older one."""
@@ -96,7 +121,9 @@ class PartialFolder(_Partial):
             raise MediaError(f"{target}: is a file: name a folder")
         check_writable(target if target.is_dir() else target.parent)
         self._target = target
-        self.path = target.parent / f".{target.name}.partial-{os.getpid()}"
+        prefix = f".{target.name}.partial-"
+        _remove_left_over(target.parent, prefix, "")
+        self.path = target.parent / f"{prefix}{os.getpid()}"
         self.path.mkdir(exist_ok=True)
 
     def commit(self) -> None:

@@ -50,7 +50,8 @@ def open_clip(path: str | Path, *, rate: Fraction | None = None) -> Source:
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if path.is_dir() or is_pattern(path) or (not path.exists() and any(c in path.name for c in "*?[")):
+    is_several = path.is_dir() or (not path.exists() and (is_pattern(path) or any(c in path.name for c in "*?[")))
+    if is_several:
         return ImageSource(path, rate)
     if not path.exists():
         raise MediaError(f"{path}: no such file")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
 import comfy.cldm.cldm
 import comfy.controlnet
+import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
 import comfy.sd
@@ -19,6 +21,8 @@ import torch
 from segs_detailer.comfyui.classic import class_of
 from segs_detailer.comfyui.nodes import NODES
 from segs_detailer.masks import boxes_to_segs
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 # The unet of Stable Diffusion 1.5 with few channels and two levels.
 UNET = {
@@ -64,7 +68,13 @@ def tiny_model(seed, inpaint=False):
     with torch.inference_mode(False):
         model = config.get_model({}, device=torch.device("cpu"))
         fill(model.diffusion_model, seed)
-    return comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
+    return patcher_of(model)
+
+
+def patcher_of(model):
+    """As ComfyUI's loaders make it."""
+    management = comfy.model_management
+    return comfy.model_patcher.ModelPatcher(model, management.get_torch_device(), management.unet_offload_device())
 
 
 def fill(network, seed):
@@ -102,7 +112,7 @@ def tiny_vae():
     network = PatchVAE()
     vae = comfy.sd.VAE(sd=comfy.taesd.taesd.TAESD(latent_channels=4).state_dict())
     vae.first_stage_model = network.eval()
-    vae.patcher = comfy.model_patcher.ModelPatcher(network, vae.device, torch.device("cpu"))
+    vae.patcher = comfy.model_patcher.ModelPatcher(network, vae.device, comfy.model_management.vae_offload_device())
     return vae
 
 
@@ -113,7 +123,7 @@ def tiny_video_model(seed):
     with torch.inference_mode(False):
         model = config.get_model({}, device=torch.device("cpu"))
         fill(model.diffusion_model, seed)
-    return comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
+    return patcher_of(model)
 
 
 class PatchClipVAE(torch.nn.Module):
@@ -141,7 +151,7 @@ def tiny_clip_vae():
     vae = tiny_vae()
     network = PatchClipVAE()
     vae.first_stage_model = network.eval()
-    vae.patcher = comfy.model_patcher.ModelPatcher(network, vae.device, torch.device("cpu"))
+    vae.patcher = comfy.model_patcher.ModelPatcher(network, vae.device, comfy.model_management.vae_offload_device())
     vae.latent_dim, vae.latent_channels = 3, 16
     vae.upscale_ratio = (lambda latents: max(0, latents * FRAMES_PER_LATENT - 3), 8, 8)
     vae.downscale_ratio = (lambda frames: max(0, (frames + 3) // FRAMES_PER_LATENT), 8, 8)
@@ -204,6 +214,26 @@ class TinyVideoModel:
         return model, "no text encoder", tiny_clip_vae(), [[positive, {}]], [[negative, {}]]
 
 
+class TinySchedule:
+    """Gives noise levels that fall steeply."""
+
+    RETURN_TYPES = ("SCHEDULER_FUNC",)
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {}}
+
+    def run(self):
+        def schedule(model, sampler_name, steps):
+            levels = model.get_model_object("model_sampling")
+            falling = torch.linspace(float(levels.sigma_max) ** 0.2, float(levels.sigma_min) ** 0.2, steps) ** 5
+            return torch.cat([falling, torch.zeros(1)])
+
+        return (schedule,)
+
+
 class TinyControlNet:
     RETURN_TYPES = ("CONTROL_NET",)
     FUNCTION = "run"
@@ -221,7 +251,7 @@ class TinyControlNet:
                 **settings, hint_channels=3, num_heads=8, operations=comfy.ops.manual_cast
             )
             fill(network, seed)
-        return (comfy.controlnet.ControlNet(network, load_device=torch.device("cpu")),)
+        return (comfy.controlnet.ControlNet(network, load_device=comfy.model_management.get_torch_device()),)
 
 
 class TinyDetector:
@@ -246,6 +276,56 @@ class TinyDetector:
         if self.calls == 2:
             return image.shape[1:3], []
         return boxes_to_segs(image.shape[1:3], [(x, 20, x + 32, 52)], label="square", confidence=0.8)
+
+
+class DrawnFaces:
+    """A drawn face, the same shrunk and made noisy, and its mask: what the trained checkpoint knows."""
+
+    RETURN_TYPES = ("IMAGE", "IMAGE", "MASK")
+    RETURN_NAMES = ("degraded", "truth", "mask")
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {"seed": ("INT", {"default": 1_000_006})}}
+
+    def run(self, seed):
+        from fixture.moving_faces import degrade, draw_clip
+
+        rng = np.random.default_rng(seed)
+        truth = draw_clip(rng, 8, (80, 96))
+        y, x = np.mgrid[:80, :96].astype(np.float32)
+        mask = (((x - 47.5) / 28) ** 2 + ((y - 39.5) / 31) ** 2 < 1).astype(np.float32)
+        degraded = degrade(rng, truth, factor=2, noise=0.06)
+        return torch.from_numpy(degraded), torch.from_numpy(truth), torch.from_numpy(mask)[None].repeat(8, 1, 1)
+
+
+class TrainedPipe:
+    """The tests' trained AnimateDiff checkpoint, in diffusers' layout."""
+
+    RETURN_TYPES = ("BASIC_PIPE",)
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {}}
+
+    def run(self):
+        from segs_detailer import BasicPipe
+
+        folder = Path(__file__).resolve().parents[2] / "fixture" / "model"
+        with torch.inference_mode(False):
+            pipe = BasicPipe.from_pretrained(
+                folder,
+                motion_adapter=folder / "motion_adapter",
+                prompt="a face",
+                negative_prompt="blurry",
+                device="cpu",
+                torch_dtype="float32",
+            )
+        return (pipe,)
 
 
 class TinyClip:
@@ -295,8 +375,11 @@ NODE_CLASS_MAPPINGS = {
     "TinyModel": TinyModel,
     "TinyVideoModel": TinyVideoModel,
     "TinyControlNet": TinyControlNet,
+    "TinySchedule": TinySchedule,
     "TinyDetector": TinyDetector,
     "TinyClip": TinyClip,
+    "DrawnFaces": DrawnFaces,
+    "TrainedPipe": TrainedPipe,
     "Keep": Keep,
     # The classic form of the same nodes, beside the one that this ComfyUI chose.
     **{f"Classic{node.id}": class_of(node) for node in NODES},

@@ -120,13 +120,16 @@ def resize_image(image: Tensor, w: int, h: int) -> Tensor:
     resized = torch.empty((image.shape[0], h, w, _COLOURS))
     levels = torch.empty((1, *image.shape[1:]))
     source = torch.empty(levels.shape, dtype=torch.uint8)
+    # Pillow rounds to 8 bits after each axis: whole nodes stay within two levels of theirs only where both round alike.
+    between = torch.empty((1, image.shape[1], w, _COLOURS), dtype=torch.uint8)
     target = torch.empty((1, *resized.shape[1:]), dtype=torch.uint8)
     # Frame by frame, so that what lies between stays in the caches.
     for frame, result in zip(image, resized, strict=True):
         torch.mul(frame, _BYTE, out=levels[0])
         # Bits are cut off, not rounded: that is what darkens the pictures by half a level, here as there.
         source.copy_(levels.clamp_(0.0, _BYTE))
-        resize_frames(source, (h, w), out=target)
+        resize_frames(source, (image.shape[1], w), out=between)
+        resize_frames(between, (h, w), out=target)
         torch.div(target[0], _BYTE, out=result)
     return resized
 

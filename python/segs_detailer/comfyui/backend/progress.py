@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.detailer.progress import Progress
 
-__all__ = ["NodeProgress"]
+__all__ = ["NodeProgress", "PasteProgress"]
 
 _PREVIEW_FORMAT = "JPEG"
 
@@ -48,3 +48,15 @@ class NodeProgress:
         if self._previewer is None or x0 is None:
             return None
         return self._previewer.decode_latent_to_preview_image(_PREVIEW_FORMAT, x0)
+
+
+class PasteProgress:
+    """Moves the bar of a node that pastes, over the frames of all segments; cancelling ends it at the next report."""
+
+    def __init__(self) -> None:
+        self._bar = comfy.utils.ProgressBar(1)
+
+    def __call__(self, done: int, total: int) -> None:
+        """Report, or raise ComfyUI's `InterruptProcessingException`."""
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        self._bar.update_absolute(done, max(total, 1))

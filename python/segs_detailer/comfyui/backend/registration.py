@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from segs_detailer.sampling import resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from segs_detailer.detailer.progress import Observer
     from segs_detailer.sampling.protocol import Sampler
 
-__all__ = ["node_progress", "register"]
+__all__ = ["node_progress", "paste_progress", "register"]
 
 
 def register() -> None:
@@ -38,6 +40,22 @@ def node_progress(basic_pipe: object) -> Observer | None:
 
     model = basic_pipe[0] if isinstance(basic_pipe, (tuple, list)) and basic_pipe else None
     return NodeProgress(model if _is_comfy_model(model) else None)
+
+
+def paste_progress() -> Callable[[int, int], None] | None:
+    """Give who reports a paste to ComfyUI.
+
+    Returns
+    -------
+    callable or None
+        Takes the frames that are done and their number; moves the node's bar, and stops where the user cancelled. None
+        where no ComfyUI runs.
+    """
+    if "comfy.model_management" not in sys.modules:
+        return None
+    from segs_detailer.comfyui.backend.progress import PasteProgress
+
+    return PasteProgress()
 
 
 def _is_comfy_model(model: object) -> bool:

@@ -13,12 +13,14 @@ from segs_detailer.comfyui.backend.differential import threshold_for, with_thres
 from segs_detailer.comfyui.backend.stages import StagedRun
 from segs_detailer.comfyui.backend.vae import GraphVAE
 from segs_detailer.errors import InvalidArgumentError, ModelError
+from segs_detailer.sampling.frame_noise import clip_noise
 from segs_detailer.sampling.stages import total_steps
 from segs_detailer.sampling.wan.sampler import clip_mask
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from segs_detailer.sampling.frame_noise import FrameNoise
     from segs_detailer.sampling.protocol import Conditioning, Geometry, RefinerStage, SampleJob
 
 __all__ = ["ComfySampler"]
@@ -109,7 +111,9 @@ class ComfySampler:
             schedule=schedule,
             steps=len(sigmas) - 1,
             source=source,
-            noise=_noise(source, job),
+            noise=self._noise(source, job),
+            frame_noise=self._frame_noise(source, job),
+            frame_axis=_frame_axis(source),
             mask=self._mask(job, source),
         )
         positive, negative = self._conditioning(job, source)
@@ -125,6 +129,21 @@ class ComfySampler:
             result = run.stage(model, refiner.positive, refiner.negative, sigmas[split:])
         # Models of clips take even single pictures with an axis for time.
         return result.reshape(latents.shape).to(latents)
+
+    def _frame_noise(self, source: Tensor, job: SampleJob) -> FrameNoise:
+        rule = job.frame_noise
+        return rule if source.ndim == 4 else rule.for_latents(self._vae.frames_per_latent)
+
+    def _noise(self, source: Tensor, job: SampleJob) -> Tensor:
+        if job.noise is not None:
+            if job.noise.shape != source.shape:
+                raise InvalidArgumentError("noise", f"shape {tuple(source.shape)}", f"shape {tuple(job.noise.shape)}")
+            return job.noise
+        if job.frame_noise.is_plain:
+            noise: Tensor = comfy.sample.prepare_noise(source, job.seed)
+            return noise
+        # A graph's latents are on the CPU, as noise is.
+        return clip_noise(source, job.seed, self._frame_noise(source, job), axis=_frame_axis(source))
 
     def _mask(self, job: SampleJob, source: Tensor) -> Tensor | None:
         if job.noise_mask is None or source.ndim == 4:
@@ -171,13 +190,9 @@ def _last_steps(schedule: Tensor, start: int, end: int) -> Tensor:
     return sigmas
 
 
-def _noise(source: Tensor, job: SampleJob) -> Tensor:
-    if job.noise is None:
-        noise: Tensor = comfy.sample.prepare_noise(source, job.seed)
-        return noise
-    if job.noise.shape != source.shape:
-        raise InvalidArgumentError("noise", f"shape {tuple(source.shape)}", f"shape {tuple(job.noise.shape)}")
-    return job.noise
+def _frame_axis(source: Tensor) -> int:
+    """Latents of clips have an axis for time."""
+    return 0 if source.ndim == 4 else 2
 
 
 def _refiner_model(base: Any, refiner: RefinerStage) -> Any:

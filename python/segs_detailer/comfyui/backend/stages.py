@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ import comfy.utils
 import torch
 
 from segs_detailer.errors import ModelError
+from segs_detailer.sampling.frame_noise import FrameNoise, step_noise
+from segs_detailer.sampling.noise import gaussian_noise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +25,11 @@ __all__ = ["StagedRun"]
 
 # Their Brownian path belongs to the whole schedule, so that the noise does not depend on where a run starts in it.
 _BROWNIAN = ("dpmpp_sde", "dpmpp_2m_sde", "dpmpp_3m_sde")
+# One more, whose path ComfyUI lays through the run alone: it is ours only where frames share noise.
+_BROWNIAN_OF_RUN = ("dpmpp_2m_sde_heun",)
 _ON_DEVICE = "_gpu"
+# How functions name what gives them the noise between steps.
+_NOISE_OPTION = "noise_sampler"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,6 +53,11 @@ class StagedRun:
         Noise of their shape with standard deviation 1.
     mask : Tensor or None
         Where the run repaints, as ComfyUI takes noise masks.
+    frame_noise : FrameNoise
+        How the noise between steps hangs together over the frames; it counts for samplers whose function takes a
+        `noise_sampler`, as those of ComfyUI do that add noise.
+    frame_axis : int
+        The latents' axis of frames.
     """
 
     job: SampleJob
@@ -54,6 +66,8 @@ class StagedRun:
     source: Tensor
     noise: Tensor
     mask: Tensor | None
+    frame_noise: FrameNoise = field(default_factory=FrameNoise)
+    frame_axis: int = 0
     _x: Tensor | None = field(default=None, init=False)
     _x0: Tensor | None = field(default=None, init=False)
     _done: int = field(default=0, init=False)
@@ -121,8 +135,9 @@ class StagedRun:
             return sampler
 
         def run(model: Any, x: Tensor, sigmas: Tensor, extra_args: Any = None, **options: Any) -> Tensor:
-            if name.removesuffix(_ON_DEVICE) in _BROWNIAN:
-                options["noise_sampler"] = self._brownian(x, on_cpu=not name.endswith(_ON_DEVICE))
+            noise = self._noise_between_steps(function, x)
+            if noise is not None:
+                options[_NOISE_OPTION] = noise
             if self._x is not None:
                 # The first stage has used the noise of the run's seed.
                 x, extra_args = self._x.to(x), {**(extra_args or {}), "seed": (self.job.seed + 1) % 2**64}
@@ -131,10 +146,26 @@ class StagedRun:
 
         return comfy.samplers.KSAMPLER(run, sampler.extra_options, sampler.inpaint_options)
 
-    def _brownian(self, x: Tensor, *, on_cpu: bool) -> Any:
+    def _noise_between_steps(self, function: Any, x: Tensor) -> Any:
+        """Return what gives the noise between steps where it is not what the function itself draws."""
+        name = self.job.sampler_name
+        plain = self.frame_noise.is_plain
+        brownian = _BROWNIAN if plain else _BROWNIAN + _BROWNIAN_OF_RUN
+        if name.removesuffix(_ON_DEVICE) in brownian:
+            on_cpu = not name.endswith(_ON_DEVICE)
+            return self._over_frames(lambda like, seed: self._brownian(like, seed, on_cpu=on_cpu), x, self.job.seed)
+        if plain or _NOISE_OPTION not in inspect.signature(function).parameters:
+            return None
+        # The first stage has used the noise of the run's seed.
+        return self._over_frames(gaussian_noise, x, self.job.seed + (self._x is not None))
+
+    def _over_frames(self, make: Any, x: Tensor, seed: int) -> Any:
+        return step_noise(make, x, seed, self.frame_noise, axis=self.frame_axis)
+
+    def _brownian(self, like: Tensor, seed: int, *, on_cpu: bool) -> Any:
         levels = self.schedule
         return comfy.k_diffusion.sampling.BrownianTreeNoiseSampler(
-            x, levels[levels > 0].min(), levels.max(), seed=self.job.seed, cpu=on_cpu
+            like, levels[levels > 0].min(), levels.max(), seed=seed, cpu=on_cpu
         )
 
 

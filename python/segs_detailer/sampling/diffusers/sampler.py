@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ...errors import InvalidArgumentError, InvalidTypeError
 from ..denoise_mask import latent_mask
-from ..noise import free_noise, seeded_noise
+from ..frame_noise import clip_noise
+from ..noise import free_noise_order
 from ..protocol import Conditioning, Geometry, SampleJob, of_one_clip
 from ..samplers import sampler_named
 from ..stages import Run, Stage, run_stages, total_sigmas, total_steps
@@ -101,6 +102,7 @@ class DiffusersSampler:
             mask=mask,
             differential=job.differential,
             noise=self._start_noise(source, job),
+            frame_noise=job.frame_noise,
             refiner_ratio=ratio,
             options=self.model.options,
             callback=job.callback,
@@ -121,8 +123,12 @@ class DiffusersSampler:
         windows = self.model.windows
         if job.noise is not None or not windows.free_noise or windows.length is None or not self.model.is_motion:
             return job.noise
-        noise = seeded_noise(source[: len(source) // job.clips], job.seed)
-        return free_noise(noise, windows.length, windows.overlap, job.seed).repeat(job.clips, 1, 1, 1)
+        one = source[: len(source) // job.clips]
+        first = job.frame_noise.start or 0
+        order = None
+        if first + len(one) > windows.length:
+            order = free_noise_order(first + len(one), windows.length, windows.overlap, job.seed)[first:]
+        return clip_noise(one, job.seed, job.frame_noise, order=order).repeat(job.clips, 1, 1, 1)
 
     def release(self) -> None:
         """Let go of the accelerator's memory after a run, where the pipeline was told to offload its parts."""

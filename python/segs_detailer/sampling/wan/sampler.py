@@ -108,6 +108,8 @@ class WanSampler:
             mask=mask,
             differential=job.differential,
             noise=job.noise,
+            frame_noise=job.frame_noise.for_latents(self.vae.frames_per_latent),
+            frame_axis=2,
             refiner_ratio=ratio,
             options=self.model.options,
             callback=job.callback,

@@ -1,0 +1,264 @@
+"""`segs-detailer batch`: many clips, on this machine or on many."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..errors import InvalidArgumentError, MediaError
+from .arguments import add_command, count
+from .run_options import add_run_options, count_from_0
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..batch import Entry, Outcome, Task
+
+__all__ = ["EXIT_FAILED", "add_batch", "batch"]
+
+EXIT_FAILED = 1
+"""Exit code where a clip has failed."""
+
+_EPILOG = """examples:
+  segs-detailer batch clips/ -o detailed/ --model ./sd15 --motion-adapter ./animatediff --prompt "a woman"
+      all clips of a folder, one after the other
+  segs-detailer batch clips.txt -o detailed/ --devices cuda:0,cuda:1
+      the clips of a list, on two GPUs
+  segs-detailer batch clips/ -o detailed/ --engine ray --address auto --cache /shared/cache
+      on a Ray cluster, the pieces of long clips as tasks of their own
+
+A list names one clip a line, with options of its own behind it, which come before those of the command:
+  first.mp4
+  second.mp4 --prompt "an old man" --seed 7 -o elsewhere/second.mov
+
+Outputs that are there are skipped: the same command again does what is left.
+exit codes: 0 all clips are done, 1 some have failed, 2 an option or the list cannot be used.
+"""
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return value
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def add_batch(commands: Any) -> None:
+    """Add the command to a parser.
+
+    Parameters
+    ----------
+    commands : argparse subparsers action
+        Where the commands are.
+    """
+    parser = add_command(commands, "batch", "detail many clips, on one machine or on many", _EPILOG)
+    parser.add_argument("clips", metavar="LIST|FOLDER", help="a folder of clips, or a text file that names one a line")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="FOLDER",
+        help="where the outputs go, by the names of their clips; it is made where it is missing",
+    )
+    group = parser.add_argument_group("batch")
+    group.add_argument(
+        "--engine",
+        choices=["local", "ray"],
+        default="local",
+        help="processes of this machine, or a Ray cluster (default: local)",
+    )
+    group.add_argument(
+        "--workers",
+        type=count,
+        metavar="N",
+        help="tasks at once, each with its own models and --max-ram (default: 1, or one for each of --devices; with "
+        "ray as many as the cluster has room for)",
+    )
+    group.add_argument(
+        "--retries",
+        type=count_from_0,
+        default=1,
+        metavar="N",
+        help="begin a task anew up to N times whose worker died (default: 1)",
+    )
+    group.add_argument(
+        "--devices", type=_names, metavar="A,B", help="local: a worker for each of these, such as cuda:0,cuda:1"
+    )
+    group.add_argument("--overwrite", action="store_true", help="do clips again whose outputs are there")
+    group.add_argument("--report", metavar="FILE", help="also write the summary as JSON")
+    cluster = parser.add_argument_group("ray", "Clips, outputs and cache need the same names on all machines.")
+    cluster.add_argument("--address", metavar="HOST:PORT", help="cluster to use: auto, ... (default: start one here)")
+    cluster.add_argument("--cpus-per-task", type=_number, metavar="N", help="processors of a task (default: 1)")
+    cluster.add_argument("--gpus-per-task", type=_number, metavar="N", help="GPUs of a task (default: 1, if any)")
+    cluster.add_argument("--whole-clips", action="store_true", help="never make pieces of a clip tasks of their own")
+    add_run_options(parser)
+
+
+def batch(args: argparse.Namespace) -> None:
+    """Run the command.
+
+    Parameters
+    ----------
+    args : Namespace
+        The options.
+
+    Raises
+    ------
+    SegsDetailerError, OSError
+        The list or an option cannot be used; nothing was begun.
+    SystemExit
+        With `EXIT_FAILED`, where a clip has failed.
+    """
+    from ..batch import Outcome, read_folder, read_list
+    from .batch_view import BatchView, describe_outcomes, outcomes_to_json
+
+    started = time.perf_counter()
+    _check_engine(args)
+    source = Path(args.clips)
+    entries = read_folder(source) if source.is_dir() else read_list(source)
+    tasks = [_task(entry, args) for entry in entries]
+    _check_outputs(tasks, entries)
+    left = [task for task in tasks if args.overwrite or args.redo or not _is_finished(task)]
+    view = BatchView(left, skipped=len(tasks) - len(left), quiet=args.quiet)
+    try:
+        done = {outcome.task.output: outcome for outcome in _run(args, left, view)} if left else {}
+    finally:
+        view.close()
+    outcomes = [done.get(task.output) or Outcome(task, "skipped", text="it is there") for task in tasks]
+    seconds = time.perf_counter() - started
+    if args.report:
+        _write_report(Path(args.report), outcomes_to_json(outcomes, seconds))
+    if not args.quiet:
+        print("\n".join(describe_outcomes(outcomes, seconds)))
+    if any(outcome.status == "failed" for outcome in outcomes):
+        raise SystemExit(EXIT_FAILED)
+
+
+def _run(args: argparse.Namespace, tasks: Sequence[Task], view: Any) -> list[Outcome]:
+    from ..batch import RayOptions, run_local, run_ray
+    from .batch_work import RunWork
+
+    if args.engine == "local":
+        workers = args.workers or len(args.devices or ()) or 1
+        return run_local(tasks, RunWork(args.devices or ()), view, workers=workers, retries=args.retries)
+    # A cluster of other machines sees a cache only where its user says so.
+    split = not args.whole_clips and (args.address is None or args.cache is not None)
+    options = RayOptions(args.address, args.workers, args.cpus_per_task, args.gpus_per_task, args.retries, split)
+    return run_ray(tasks, RunWork(), view, options)
+
+
+def _check_engine(args: argparse.Namespace) -> None:
+    """Refuse options that would have no effect."""
+    others = {"ray": ("devices",), "local": ("address", "cpus_per_task", "gpus_per_task", "whole_clips")}
+    for name in others[args.engine]:
+        if getattr(args, name):
+            other = "local" if args.engine == "ray" else "ray"
+            raise InvalidArgumentError("--" + name.replace("_", "-"), f"--engine {other}", f"--engine {args.engine}")
+    if args.devices and args.workers and args.workers < len(args.devices):
+        raise InvalidArgumentError("--workers", f"at least {len(args.devices)}, as --devices", f"{args.workers}")
+
+
+class _LineParser(argparse.ArgumentParser):
+    """Says which line is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        raise MediaError(f"{self.prog}: {message}")
+
+
+def _task(entry: Entry, args: argparse.Namespace) -> Task:
+    """Put the options of one clip together: its own come before those of the command, boxes and LoRAs add up."""
+    from ..batch import Task
+
+    parser = _LineParser(prog=entry.place, add_help=False)
+    parser.add_argument("-o", "--output")
+    parser.add_argument("--compare", metavar="FILE")
+    add_run_options(parser)
+    options = argparse.Namespace(**{**vars(args), "clip": entry.clip, "output": None, "compare": None})
+    options = parser.parse_args(list(entry.options), options)
+    options.output = options.output or _default_output(entry.clip, args.output)
+    options.quiet = True
+    options.threads = options.threads or _threads(args)
+    for name in _OF_BATCH:
+        delattr(options, name)
+    return Task(entry.clip, options.output, options)
+
+
+_OF_BATCH = (
+    "command",
+    "clips",
+    "engine",
+    "workers",
+    "retries",
+    "devices",
+    "overwrite",
+    "report",
+    "address",
+    "cpus_per_task",
+    "gpus_per_task",
+    "whole_clips",
+)
+"""Options that a single clip does not have."""
+
+
+def _threads(args: argparse.Namespace) -> int | None:
+    """Share the processors of this machine among its workers."""
+    workers = args.workers or len(args.devices or ()) or 1
+    return max(1, (os.cpu_count() or 1) // workers) if args.engine == "local" and workers > 1 else None
+
+
+def _default_output(clip: str, folder: str) -> str:
+    """Return the clip's name in the folder of outputs; images become a folder of images."""
+    path = Path(clip)
+    if path.is_dir():
+        return f"{Path(folder) / path.resolve().name}/"
+    if any(mark in path.name for mark in "%*?["):
+        return f"{Path(folder) / (path.resolve().parent.name or 'images')}/"
+    return str(Path(folder) / path.name)
+
+
+def _check_outputs(tasks: Sequence[Task], entries: Sequence[Entry]) -> None:
+    """Refuse two clips of one output, and an output that is an input."""
+    places: dict[Path, str] = {}
+    for task, entry in zip(tasks, entries, strict=True):
+        output = Path(task.output).resolve()
+        if output == Path(task.name).resolve():
+            raise MediaError(f"{entry.place}: its output would be the clip itself: name another folder with -o")
+        if output in places:
+            raise MediaError(f"{entry.place}: has the output of {places[output]}, {task.output}: name another with -o")
+        places[output] = entry.place
+
+
+def _is_finished(task: Task) -> bool:
+    """Whether the output is there, and no older than its clip: it appears when it is complete."""
+    output, clip = Path(task.output), Path(task.name)
+    if "%" in output.name:
+        folder = output.parent
+        return folder.is_dir() and any(folder.glob(_wildcard(output.name)))
+    if output.is_dir():
+        return any(not file.name.startswith(".") for file in output.iterdir())
+    if not output.exists():
+        return False
+    return not clip.is_file() or output.stat().st_mtime_ns >= clip.stat().st_mtime_ns
+
+
+def _wildcard(name: str) -> str:
+    start, _, rest = name.partition("%")
+    return f"{start}*{rest.partition('d')[2]}"
+
+
+def _write_report(path: Path, content: dict[str, Any]) -> None:
+    from ..video.partial import PartialFile
+
+    with PartialFile(path) as place:
+        place.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,170 @@
+"""Everything that the options of a run say about one clip, checked before any of its frames is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..detailer.prompts import check_prompts, load_prompts
+from ..errors import InvalidArgumentError, SegsDetailerError
+from ..streaming import (
+    Cache,
+    ClipRun,
+    Detailing,
+    MaskFilter,
+    ModelTraits,
+    PlanSettings,
+    Redo,
+    RunSettings,
+    StreamSizes,
+    check_memory,
+)
+from ..streaming.cache import default_folder, digest_of_files
+from ..streaming.memory import encoder_threads
+from ..video import EncoderSettings, open_clip
+from .models import Loader, load_pipes, models_identity
+from .selecting import TrackChooser
+from .threads import limit_threads
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..video import ClipInfo
+    from .stages import Stages
+
+__all__ = ["ClipJob", "clip_digest", "encoder_settings", "open_cache", "plan_settings"]
+
+
+class ClipJob:
+    """One clip and what is to be done with it.
+
+    Parameters
+    ----------
+    args : Namespace
+        The options of `run`.
+    stages : Stages
+        Is told of the models that are loaded.
+    load : callable
+        Loads them.
+
+    Raises
+    ------
+    SegsDetailerError, OSError
+        Something cannot be done.
+    """
+
+    def __init__(self, args: argparse.Namespace, stages: Stages, load: Loader = load_pipes) -> None:
+        limit_threads(args.threads)
+        self._args = args
+        self.source = open_clip(args.clip, rate=args.fps)
+        self._chooser = TrackChooser(args, self.source.info)
+        self._redo = _redo(args)
+        self._plan = plan_settings(args)
+        self._prompts = load_prompts(args.prompts) if args.prompts else {}
+        self.pipe: Any
+        self.pipe, self._options = load(args, stages)
+        self._streams = _streams(args, self.source.info)
+        traits = ModelTraits.of(self.pipe, self._options.get("refiner_pipe"))
+        check_memory(args.max_ram, self.source.info, traits, self._streams)
+
+    @property
+    def info(self) -> ClipInfo:
+        """The clip."""
+        return self.source.info
+
+    def begin(self, cache: Cache, stages: Stages) -> ClipRun:
+        """Find the tracks and plan the run.
+
+        Parameters
+        ----------
+        cache : Cache
+            Where results are kept.
+        stages : Stages
+            Is told how far this is.
+
+        Raises
+        ------
+        SegsDetailerError, OSError
+            There is nothing to detail, or something cannot be done.
+        """
+        clip = clip_digest(self.info) if cache.keeps else ""
+        chosen = self._chooser.choose(self.source, clip, cache, stages)
+        settings = RunSettings(
+            detailing=Detailing(self.pipe, self._options, self._prompts),
+            plan=self._plan,
+            models=models_identity(self._args),
+            source=clip,
+            redo=self._redo,
+            streams=self._streams,
+        )
+        run = ClipRun(self.source, chosen, settings, cache)
+        if not run.plan.tracks:
+            raise SegsDetailerError(self._chooser.nothing_found())
+        check_prompts(self._prompts, [plan.seg for plan in run.plan.tracks])
+        wrong = [index + 1 for index in self._redo.tracks if index >= len(run.plan.tracks)]
+        if wrong:
+            raise InvalidArgumentError("--redo", f"a track from 1 to {len(run.plan.tracks)}", f"{wrong[0]}")
+        return run
+
+
+def plan_settings(args: argparse.Namespace) -> PlanSettings:
+    """Return what the plan of a clip depends on."""
+    return PlanSettings(
+        guide_size=args.guide_size,
+        guide_size_for=args.guide_size_for,
+        max_size=args.max_size,
+        batch_segments=getattr(args, "batch_segments", 1),
+        max_ram=getattr(args, "max_ram", 1 << 62),
+        masks=MaskFilter(median=args.mask_median, dilate=args.mask_dilate),
+    )
+
+
+def open_cache(args: argparse.Namespace) -> Cache:
+    """Open the folder of results that the options name."""
+    if args.no_cache:
+        if args.cache or args.redo:
+            option = "--cache" if args.cache else "--redo"
+            raise InvalidArgumentError(option, "a cache: leave out --no-cache", "--no-cache")
+        return Cache(None)
+    return Cache(Path(args.cache) if args.cache else default_folder())
+
+
+def clip_digest(info: ClipInfo) -> str:
+    """Return a digest of all that a clip holds."""
+    if info.kind != "images":
+        return digest_of_files([info.path])
+    folder = info.path if info.path.is_dir() else info.path.parent
+    return digest_of_files(folder / name for name in info.names)
+
+
+def _redo(args: argparse.Namespace) -> Redo:
+    given = args.redo or ()
+    tracks = tuple(first - 1 for first, last in given if last is None)
+    return Redo(tracks, tuple((first, last + 1) for first, last in given if last is not None))
+
+
+def encoder_settings(args: argparse.Namespace, info: ClipInfo) -> EncoderSettings:
+    """Return how the output is encoded; each thread of an encoder holds frames, so that there are not too many."""
+    threads = args.threads or min(os.cpu_count() or 1, encoder_threads(info.size[0] * info.size[1]))
+    return EncoderSettings(codec=args.codec, crf=args.crf, pix_fmt=args.pix_fmt, threads=threads)
+
+
+def _streams(args: argparse.Namespace, info: ClipInfo) -> StreamSizes:
+    """Count what flows through the outputs; a GIF is held until its palette can be chosen."""
+    compares = bool(args.compare) and Path(args.compare).suffix.lower() in (
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".mkv",
+        ".webm",
+        ".avi",
+    )
+    gifs = [Path(path).suffix.lower() == ".gif" for path in (args.output, args.compare or "")]
+    return StreamSizes(
+        pixels=info.size[0] * info.size[1],
+        sample_bytes=2 if info.bits > 8 else 1,
+        outputs=3 if compares else 1,
+        held=info.frames * (gifs[0] + 2 * gifs[1]),
+        threads=args.threads,
+    )

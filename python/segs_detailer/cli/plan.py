@@ -1,0 +1,239 @@
+"""`segs-detailer plan`: what `run` would do, without sampling."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .arguments import add_command
+from .report import table
+from .run_options import INPUT_HELP, add_run_options
+from .stages import Stages
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..streaming import ClipPlan, TrackPlan
+    from .job import ClipJob
+
+__all__ = ["add_plan", "plan"]
+
+_FORMAT = 1
+
+_EPILOG = """examples:
+  segs-detailer plan clip.mp4
+      tracks, crops, pieces, memory, and what to think of before a run
+  segs-detailer plan clip.mp4 -o overlay.mp4 --crop fixed
+      the same for fixed crops, and a video with boxes, crops and masks drawn in
+  segs-detailer plan clip.mp4 --model ./sd15 --motion-adapter ./animatediff --max-ram 8G --json plan.json
+      with the sizes and windows of a model, for scripts
+
+It takes every option of `run`; subjects that it finds are kept in the cache, where `run` takes them from.
+"""
+
+
+def add_plan(commands: Any) -> None:
+    """Add the command to a parser.
+
+    Parameters
+    ----------
+    commands : argparse subparsers action
+        Where the commands are.
+    """
+    parser = add_command(commands, "plan", "show what a run would do, without sampling", _EPILOG)
+    parser.add_argument("clip", metavar="CLIP", help=INPUT_HELP)
+    parser.add_argument(
+        "-o", "--output", metavar="VIDEO", help="also write the clip with boxes, crops and masks drawn in"
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the plan as JSON; - writes it instead of the table")
+    add_run_options(parser)
+
+
+def plan(args: argparse.Namespace) -> None:
+    """Run the command.
+
+    Parameters
+    ----------
+    args : Namespace
+        The options.
+
+    Raises
+    ------
+    SegsDetailerError, OSError
+        Something cannot be done, in which case `run` could not do it either; nothing was written.
+    """
+    from ..video import EncoderSettings, open_output
+    from .job import ClipJob, open_cache
+    from .overlay import write_overlay
+
+    to_output = args.json == "-"
+    stages = Stages(quiet=args.quiet or to_output)
+    # The run that is planned writes a clip like the one that it reads.
+    job = ClipJob(argparse.Namespace(**{**vars(args), "output": args.clip, "compare": None}), stages)
+    warnings: list[str] = []
+    with ExitStack() as outputs:
+        sink = None
+        if args.output:
+            encoder = EncoderSettings(codec=args.codec, crf=args.crf, pix_fmt=args.pix_fmt, threads=args.threads or 0)
+            sink = outputs.enter_context(
+                open_output(args.output, job.info, settings=encoder, keep_audio=not args.no_audio)
+            )
+        cache = outputs.enter_context(open_cache(args))
+        clip_run = job.begin(cache, stages)
+        found = clip_run.plan
+        done = len(found.pieces) - sum(len(group) for group in clip_run.missing)
+        if sink is not None:
+            with stages.stage("draw") as advance:
+                count = write_overlay(job.source, found, sink, advance)
+            if count != found.info.frames:
+                warnings.append(f"{count} frames could be decoded, where the file promises {found.info.frames}")
+    warnings = [*found.warnings, *warnings]
+    if args.json:
+        _write_json(args.json, plan_to_json(found, job, done, warnings))
+    if args.output:
+        stages.say(f"wrote {args.output}: boxes, crops and masks")
+    for line in describe_plan(found, job, done, warnings, args.max_ram):
+        stages.say(line)
+
+
+def describe_plan(found: ClipPlan, job: ClipJob, done: int, warnings: Sequence[str], limit: int) -> list[str]:
+    """Return the table of tracks, and what a run takes.
+
+    Parameters
+    ----------
+    found : ClipPlan
+        The plan.
+    job : ClipJob
+        The clip and its models.
+    done : int
+        Pieces whose results are in the cache.
+    warnings : sequence of str
+        What a user should know.
+    limit : int
+        Bytes of memory that the run may take.
+    """
+    rows = [["", "label", "frames", "seen in", "crop", "worked on at", "scale", "pieces", "windows"]]
+    for track in found.tracks:
+        height, width = track.path.size
+        moves = bool((track.path.regions != track.path.regions[0]).any())
+        first, end = track.span
+        longest = max((piece.frames for piece in track.pieces), default=0)
+        rows.append(
+            [
+                str(track.index + 1),
+                track.label,
+                f"{first}-{end - 1}",
+                f"{_seen(track)} of {end - first}",
+                f"{width}x{height}" + (" follows" if moves else " fixed"),
+                f"{track.size[1]}x{track.size[0]}",
+                f"x{track.scale:.2f}",
+                f"{len(track.pieces)} of up to {longest} frames",
+                str(_windows(track, job) or "-"),
+            ]
+        )
+    memory = found.memory
+    parts = [
+        f"{_bytes(value)} {name}"
+        for name, value in (
+            ("for the program", memory.program),
+            ("for models", memory.models),
+            ("for decoding and encoding", memory.streams),
+            ("for sampling", memory.sampling),
+        )
+        if value
+    ]
+    frames = sum(piece.frames for piece in found.pieces)
+    sampling = f"  sampling: {len(found.pieces)} pieces, {frames} crops"
+    return [
+        f"{found.info.path}: {found.info.describe()}",
+        *table(rows),
+        sampling + (f"; {done} pieces are in the cache" if done else ""),
+        f"  memory: {_bytes(memory.total)} of {_bytes(limit)} ({', '.join(parts)})",
+        f"  disk, beside the output: {_bytes(found.disk.crops)} for crops, {_bytes(found.disk.results)} for results",
+        *(f"warning: {text}" for text in warnings),
+    ]
+
+
+def plan_to_json(found: ClipPlan, job: ClipJob, done: int, warnings: Sequence[str]) -> dict[str, Any]:
+    """Return the plan as plain lists, dictionaries, numbers and texts.
+
+    Parameters
+    ----------
+    found : ClipPlan
+        The plan.
+    job : ClipJob
+        The clip and its models.
+    done : int
+        Pieces whose results are in the cache.
+    warnings : sequence of str
+        What a user should know.
+    """
+    info, memory = found.info, found.memory
+    tracks = [
+        {
+            "number": track.index + 1,
+            "label": track.label,
+            "frames": list(track.span),
+            "seen": _seen(track),
+            "box": list(track.bbox),
+            "crop": {"width": track.path.size[1], "height": track.path.size[0], "kind": track.crop.crop},
+            "working_size": {"width": track.size[1], "height": track.size[0]},
+            "scale": round(track.scale, 4),
+            "windows": _windows(track, job),
+            "pieces": [
+                {"start": piece.start, "stop": piece.stop, "low": piece.low, "high": piece.high}
+                for piece in track.pieces
+            ],
+        }
+        for track in found.tracks
+    ]
+    parts = {name: getattr(memory, name) for name in ("program", "models", "streams", "sampling", "total")}
+    return {
+        "format": _FORMAT,
+        "clip": str(info.path),
+        "size": {"width": info.size[1], "height": info.size[0]},
+        "frames": info.frames,
+        "tracks": tracks,
+        "pieces_in_cache": done,
+        "memory": parts,
+        "disk": {"crops": found.disk.crops, "results": found.disk.results},
+        "warnings": list(warnings),
+    }
+
+
+def _seen(track: TrackPlan) -> int:
+    """Count the frames of the track's span in which it was found."""
+    first, end = track.span
+    frames = track.track.frames
+    return int(((frames >= first) & (frames < end)).sum())
+
+
+def _windows(track: TrackPlan, job: ClipJob) -> int | None:
+    """Count the context windows of a motion model over all pieces; None for models without."""
+    windows = getattr(job.pipe[0], "windows", None)
+    if windows is None or windows.length is None:
+        return None
+    length, overlap = int(windows.length), int(windows.overlap)
+    step = max(1, length - overlap)
+    return sum(max(1, -(-(piece.frames - overlap) // step)) for piece in track.pieces)
+
+
+def _bytes(count: int) -> str:
+    if count >= 10**9:
+        return f"{count / 1e9:.1f} GB"
+    return f"{count / 1e6:.0f} MB"
+
+
+def _write_json(path: str, content: dict[str, Any]) -> None:
+    from ..video.partial import PartialFile
+
+    text = json.dumps(content, indent=2) + "\n"
+    if path == "-":
+        sys.stdout.write(text)
+        return
+    with PartialFile(Path(path)) as place:
+        place.write_text(text, encoding="utf-8")

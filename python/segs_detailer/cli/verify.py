@@ -1,0 +1,217 @@
+"""`segs-detailer verify`: what a run did to a clip, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .arguments import add_command
+from .run_options import add_segment_options, count_from_0
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..tracks import Track
+    from ..verify import Report, Subject
+    from ..video import Source
+    from .stages import Stages
+
+__all__ = ["EXIT_FAULTS", "add_verify", "verify"]
+
+EXIT_FAULTS = 1
+"""Exit code where something is wrong with the clip."""
+
+_EPILOG = """examples:
+  segs-detailer verify clip.mp4 out.mp4
+      what changed, where, and how steadily
+  segs-detailer verify clip.mp4 out.mp4 --detect face
+      the same of each face; whatever changed beside the faces is a fault
+  segs-detailer verify clip.mp4 out.mp4 --segs tracks.npz
+      the same of the tracks of a file
+  segs-detailer verify clip.mp4 out.mp4 --mask masks/%04d.png --json report.json -q || echo "look at it"
+      for scripts
+
+exit codes: 0 nothing is wrong, 1 something is, 2 a file cannot be read or an option cannot be used.
+docs/verify.md says what each fault means and how it is found.
+"""
+
+
+def add_verify(commands: Any) -> None:
+    """Add the command to a parser.
+
+    Parameters
+    ----------
+    commands : argparse subparsers action
+        Where the commands are.
+    """
+    parser = add_command(commands, "verify", "check a detailed clip against its input", _EPILOG)
+    parser.add_argument("input", metavar="IN", help="the clip that was detailed")
+    parser.add_argument("output", metavar="OUT", help="the clip that came out")
+    add_segment_options(parser)
+    limits = parser.add_argument_group("what is a fault")
+    limits.add_argument(
+        "--margin",
+        type=count_from_0,
+        default=16,
+        metavar="PX",
+        help="what may change around the masks: --grow and --feather of the run, and an encoder's block (default: 16)",
+    )
+    limits.add_argument(
+        "--max-flicker",
+        type=float,
+        default=1.5,
+        metavar="X",
+        help="flicker in the masks, in that of the input (default: 1.5)",
+    )
+    limits.add_argument(
+        "--max-pop",
+        type=float,
+        default=0.5,
+        metavar="S",
+        help="share of a change that may come or go from one frame to the next, above 0 to 1 (default: 0.5)",
+    )
+    limits.add_argument(
+        "--max-gap",
+        type=count_from_0,
+        metavar="N",
+        help="frames without the subject that were bridged, as in `run` (default: as there)",
+    )
+    limits.add_argument("--no-audio", action="store_true", help="OUT need not have the sound of IN")
+    other = parser.add_argument_group("other")
+    other.add_argument("--json", metavar="FILE", help="also write everything as JSON; - writes it instead of the table")
+    other.add_argument("-q", "--quiet", action="store_true", help="show nothing but errors")
+
+
+def verify(args: argparse.Namespace) -> None:
+    """Run the command.
+
+    Parameters
+    ----------
+    args : Namespace
+        The options.
+
+    Raises
+    ------
+    SegsDetailerError, OSError
+        A file cannot be read, an option cannot be used.
+    SystemExit
+        With `EXIT_FAULTS`, where something is wrong with the clip.
+    """
+    from ..verify import VerifySettings, verify_clips
+    from ..video import open_clip
+    from .stages import Stages
+
+    to_output = args.json == "-"
+    stages = Stages(quiet=args.quiet or to_output)
+    settings = VerifySettings(args.margin, args.max_flicker, args.max_pop)
+    source, result = open_clip(args.input), open_clip(args.output)
+    subjects = _subjects(args, source, stages)
+    with stages.stage("compare") as advance:
+        report = verify_clips(
+            source,
+            result,
+            segments=subjects,
+            settings=settings,
+            expect_audio=not args.no_audio,
+            progress=advance,
+        )
+    if args.json:
+        _write_json(args.json, report)
+    for line in describe(report):
+        stages.say(line)
+    if not report.passed:
+        raise SystemExit(EXIT_FAULTS)
+
+
+def _subjects(args: argparse.Namespace, source: Source, stages: Stages) -> list[Subject] | None:
+    """Find the subjects as `run` finds them; None where nothing was named."""
+    from ..streaming import Cache
+    from ..verify import chosen_subjects
+    from .options import build_parser
+    from .selecting import TrackChooser
+
+    if args.detect is None and args.mask is None and args.segs is None and not args.bbox:
+        return None
+    options = build_parser().parse_args(["run", args.input, "-o", args.output])
+    vars(options).update({name: value for name, value in vars(args).items() if hasattr(options, name)})
+    info = source.info
+    with Cache(None) as cache:
+        chosen = TrackChooser(options, info).choose(source, "", cache, stages)
+    tracks = [(_numbered(item.track, place), item.crop) for place, item in enumerate(chosen, start=1)]
+    return chosen_subjects(tracks, info.size, info.frames)
+
+
+def _numbered(track: Track, number: int) -> Track:
+    """Return a track with the number that `run` tells its user."""
+    from ..tracks import Track
+
+    return Track(
+        number,
+        track.label,
+        track.frames,
+        track.boxes,
+        track.confidence,
+        track.masks,
+        shot=track.shot,
+        shape=track.shape,
+    )
+
+
+def _write_json(path: str, report: Report) -> None:
+    from ..video.partial import PartialFile
+
+    text = json.dumps(report.to_json(), indent=2, allow_nan=False) + "\n"
+    if path == "-":
+        sys.stdout.write(text)
+        return
+    with PartialFile(Path(path)) as place:
+        place.write_text(text, encoding="utf-8")
+
+
+def describe(report: Report) -> list[str]:
+    """Return the table, and a line for each fault.
+
+    Parameters
+    ----------
+    report : Report
+        What was found.
+    """
+    lines = [f"{report.after}: {report.frames} frames compared with {report.before}"]
+    around = report.surroundings
+    if around is not None:
+        where = "outside the masks" if around.masked else "whole picture"
+        same = "not one bit differs" if around.psnr is None else f"{around.psnr:.1f} dB"
+        shift = ", ".join(f"{value:+.1f}" for value in around.shift)
+        lines.append(f"  {where}: {same}, colours {shift}, {around.changed:.2%} changed beyond the encoder")
+        if not around.masked and around.worst_box is not None:
+            box = ",".join(str(value) for value in around.worst_box)
+            lines.append(f"  most changed: frame {around.worst_frame}, at {box}")
+    lines += _table(report)
+    lines += [f"  fault: {finding.kind}: {finding.text}" for finding in report.findings]
+    lines.append("nothing is wrong" if report.passed else f"{len(report.findings)} faults")
+    return lines
+
+
+def _table(report: Report) -> list[str]:
+    if not report.subjects:
+        return []
+    rows = [["", "label", "frames", "change", "flicker in", "flicker out", "detail", "flicker"]]
+    for item in report.subjects:
+        numbers = (item.flicker_before, item.flicker_after, item.detail, item.flicker)
+        before, after, detail, flicker = ("-" if value is None else f"{value:.2f}" for value in numbers)
+        rows.append(
+            [
+                str(item.id or ""),
+                item.label,
+                f"{item.first}-{item.last}",
+                f"{item.strength:.1f}",
+                before,
+                after,
+                detail if detail == "-" else f"x{detail}",
+                flicker if flicker == "-" else f"x{flicker}",
+            ]
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,156 @@
+"""What the folder in `custom_nodes` holds. The Comfy Registry takes a folder of the same files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from string import Template
+
+import segs_detailer
+
+__all__ = ["ACCELERATED", "FOLDER", "LIST", "MARK", "PAGES", "UNKNOWN_VERSION", "folder_files"]
+
+FOLDER = "segs-detailer"
+"""Name of the folder, and of the pack in the registry."""
+MARK = "# Written by segs-detailer."
+"""First line of the files by which the folder is known to be ours before it is overwritten or removed."""
+LIST = "written.txt"
+"""File that lists all others, as later versions may write others."""
+_WEB = "web"
+PAGES = f"{_WEB}/docs"
+"""ComfyUI shows these pages beside its nodes."""
+ACCELERATED = "ACCELERATE_IMPACT = True"
+"""Line of a folder that accelerates an installed Impact Pack."""
+UNKNOWN_VERSION = "0.0.0"
+
+# ComfyUI lists what lies here among its templates.
+_EXAMPLES = "example_workflows"
+_LICENSE = "LICENSE"
+_EXAMPLE_FILES = (".json", ".jpg")
+_ICON = "docs/images/icon.svg"
+
+_INIT = Template(
+    f'''{MARK}
+"""Nodes that re-detail chosen regions of video frames. The code is in the package segs_detailer."""
+
+try:
+    from segs_detailer.comfyui.extension import accelerates_impact, has_schemas
+except ImportError as error:
+    import sys
+
+    raise ImportError(
+        f"segs-detailer cannot be imported ({{error}}). Install it for the Python that runs ComfyUI: "
+        f"{{sys.executable}} -m pip install 'segs-detailer[video]'"
+    ) from error
+
+WEB_DIRECTORY = "{_WEB}"
+ACCELERATE_IMPACT = $accelerate
+
+if accelerates_impact(ACCELERATE_IMPACT):
+    from segs_detailer.comfyui.acceleration.start import start
+
+    start()
+
+if has_schemas():
+    from segs_detailer.comfyui.schema import comfy_entrypoint
+
+    __all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]
+else:
+    from segs_detailer.comfyui.classic import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+
+    __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]
+'''
+)
+
+_PYPROJECT = Template(
+    f"""{MARK}
+[project]
+name = "{FOLDER}"
+description = "Re-details chosen regions (faces, hands, any mask) of video frames with the graph's own models."
+version = "$version"
+license = $license
+requires-python = ">=3.10"
+dependencies = ["$requirement"]
+classifiers = ["Operating System :: OS Independent"]
+$urls
+[tool.comfy]
+PublisherId = $publisher
+DisplayName = "SEGS Detailer"
+Icon = $icon
+"""
+)
+
+
+def folder_files(*, accelerate_impact: bool = False, repository: str = "", publisher: str = FOLDER) -> dict[str, bytes]:
+    """Give what the folder holds.
+
+    Parameters
+    ----------
+    accelerate_impact : bool
+        Let this package's kernels work in the place of an installed Impact Pack's image functions.
+    repository : str
+        Address of the source code; of the installed package's own metadata where it is empty.
+    publisher : str
+        Id of who publishes it in the registry.
+
+    Returns
+    -------
+    dict
+        Contents by the files' names, with `/` between folders.
+    """
+    from segs_detailer.comfyui.help_pages import help_pages
+
+    version = _version()
+    requirement = f"{FOLDER}[video]" + ("" if version is None else f"=={version}")
+    terms = _license()
+    repository = (repository or _repository()).rstrip("/")
+    texts = {
+        "__init__.py": _INIT.substitute(accelerate=accelerate_impact),
+        "requirements.txt": f"{requirement}\n",
+        "pyproject.toml": _PYPROJECT.substitute(
+            version=version or UNKNOWN_VERSION,
+            requirement=requirement,
+            license='{ text = "Apache-2.0" }' if terms is None else f'{{ file = "{_LICENSE}" }}',
+            urls=f"\n[project.urls]\nRepository = {json.dumps(repository)}\n" if repository else "",
+            publisher=json.dumps(publisher),
+            icon=json.dumps(f"{repository}/raw/HEAD/{_ICON}" if repository else ""),
+        ),
+        **({} if terms is None else {_LICENSE: terms}),
+        **{f"{PAGES}/{name}.md": page for name, page in help_pages().items()},
+    }
+    files = {name: text.encode() for name, text in texts.items()}
+    examples = sorted(Path(__file__).with_name(_EXAMPLES).iterdir())
+    files |= {f"{_EXAMPLES}/{file.name}": file.read_bytes() for file in examples if file.suffix in _EXAMPLE_FILES}
+    return {**files, LIST: "\n".join([MARK, *sorted([*files, LIST]), ""]).encode()}
+
+
+def _version() -> str | None:
+    """Return the package's version; None where it was not installed as a package."""
+    version = segs_detailer.__version__
+    return version if version[:1].isdigit() and "unknown" not in version else None
+
+
+def _repository() -> str:
+    """Return the address of the source code, as the installed package knows it."""
+    from importlib import metadata
+
+    try:
+        addresses = metadata.metadata(FOLDER).get_all("Project-URL") or []
+    except metadata.PackageNotFoundError:
+        return ""
+    named = [address.partition(", ") for address in addresses]
+    return next((url for name, _, url in named if name.lower() == "repository"), "")
+
+
+def _license() -> str | None:
+    """Return the licence's text: the installed package's, or the checkout's."""
+    from importlib import metadata
+
+    try:
+        text = metadata.distribution(FOLDER).read_text(f"licenses/{_LICENSE}")
+    except metadata.PackageNotFoundError:
+        text = None
+    checkout = Path(segs_detailer.__file__).parents[2] / _LICENSE
+    if text is None and (checkout.parent / "pyproject.toml").is_file() and checkout.is_file():
+        text = checkout.read_text(encoding="utf-8")
+    return text

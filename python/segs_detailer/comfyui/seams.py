@@ -1,0 +1,67 @@
+"""Settings of seams and noise as one value of a graph, so that the detailing nodes stay as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from segs_detailer.detailer.settings import DetailerSettings
+from segs_detailer.errors import InvalidTypeError
+from segs_detailer.sampling.frame_noise import NOISES
+
+__all__ = ["NOISES", "SEAMS", "Seams", "make_seams", "seam_settings"]
+
+SEAMS = "SEGS_DETAILER_SEAMS"
+"""Type of the sockets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seams:
+    """What `segs_detailer.detailer.DetailerSettings` says of seams and noise; names and meanings are the same."""
+
+    grow: int = 0
+    noise_mask_grow: int = 0
+    colour_match: float = 0.0
+    vae_correction: bool = False
+    noise: str = "per-frame"
+
+    def __post_init__(self) -> None:
+        DetailerSettings(**self.settings())  # refuses values that cannot be used
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def make_seams(grow: int, noise_mask_grow: int, colour_match: float, vae_correction: bool, noise: str) -> tuple[Seams]:
+    """Bind the settings.
+
+    Raises
+    ------
+    InvalidArgumentError, InvalidTypeError
+        A value that cannot be used.
+    """
+    return (
+        Seams(
+            grow=grow,
+            noise_mask_grow=noise_mask_grow,
+            colour_match=colour_match,
+            vae_correction=vae_correction,
+            noise=noise,
+        ),
+    )
+
+
+def seam_settings(seams: object) -> Seams:
+    """Return what an optional socket holds; where nothing is connected, seams as they come.
+
+    Raises
+    ------
+    InvalidTypeError
+        It is something else.
+    """
+    if seams is None:
+        return Seams()
+    if not isinstance(seams, Seams):
+        raise InvalidTypeError("seams_opt", "what Seams and Noise for Video gives", type(seams).__name__)
+    return seams

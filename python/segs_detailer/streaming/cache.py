@@ -1,0 +1,209 @@
+"""What a run has found out already, kept on disk: tracks, and the crops that were sampled.
+
+Entries are files under names made of a digest of everything that they depend on. They are read where they are complete
+and never changed, so several processes may share a folder. The oldest go when there are too many.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import MediaError
+from ..video.partial import is_running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["Cache", "default_folder", "digest", "digest_of_files"]
+
+FORMAT = 1
+"""Changed whenever the entries of older versions must not be used any more."""
+
+_READ = 1 << 22
+_DIGEST_BYTES = 16
+_FOLDER_VARIABLE = "SEGS_DETAILER_CACHE"
+_LIMIT_VARIABLE = "SEGS_DETAILER_CACHE_GB"
+_LIMIT_GB = 20.0
+_STALE_SECONDS = 7 * 24 * 3600
+
+
+def default_folder() -> Path:
+    """Return the folder that `SEGS_DETAILER_CACHE` names, or that of the user's caches."""
+    named = os.environ.get(_FOLDER_VARIABLE)
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(base) if base else Path.home() / ".cache") / "segs-detailer"
+
+
+def digest(*parts: Any) -> str:
+    """Return a digest of arrays, bytes and whatever JSON can hold."""
+    state = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            state.update(f"{part.dtype.str}{part.shape}".encode())
+            state.update(np.ascontiguousarray(part).tobytes())
+        elif isinstance(part, bytes):
+            state.update(b"%d:" % len(part))
+            state.update(part)
+        else:
+            state.update(json.dumps(part, sort_keys=True, default=str).encode())
+        state.update(b"\0")
+    return state.hexdigest()
+
+
+def digest_of_files(files: Iterable[Path]) -> str:
+    """Return a digest of the content of files, in their order.
+
+    Raises
+    ------
+    MediaError
+        One cannot be read.
+    """
+    state = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    for path in files:
+        for block in _blocks(path):
+            state.update(block)
+        state.update(b"\0")
+    return state.hexdigest()
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_READ):
+                yield block
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+class Cache:
+    """A folder of results, or a temporary one that goes with the run.
+
+    Use it as a context manager: what is needed for the run alone is removed when it is left.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Where results are kept; None keeps nothing.
+    limit : int or None
+        Bytes that the folder may take; None is `SEGS_DETAILER_CACHE_GB`, else 20 GB. What a run needs itself stays.
+
+    Raises
+    ------
+    MediaError
+        The folder cannot be made or written to.
+    """
+
+    def __init__(self, folder: Path | None, *, limit: int | None = None) -> None:
+        self._limit = _limit() if limit is None else limit
+        self._used: set[Path] = set()
+        self.keeps = folder is not None
+        try:
+            if folder is None:
+                self.folder = Path(tempfile.mkdtemp(prefix="segs-detailer-"))
+            else:
+                self.folder = folder
+                self.folder.mkdir(parents=True, exist_ok=True)
+            self._remove_left_over()
+            name = f"crops-{socket.gethostname()}-{os.getpid()}-"
+            self.crops = Path(tempfile.mkdtemp(prefix=name, dir=self.folder))
+        except OSError as error:
+            reason = error.strerror or error
+            raise MediaError(f"{folder}: cannot be used as a cache ({reason}): choose another with --cache") from error
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.crops, ignore_errors=True)
+        if self.keeps:
+            self.prune()
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def entry(self, kind: str, content: str, settings: str, suffix: str) -> Path:
+        """Name the file of a result. It is not removed as long as this object lives.
+
+        Parameters
+        ----------
+        kind : str
+            What it is: a folder of its own.
+        content, settings : str
+            Digests of what it was made from, and of how.
+        suffix : str
+            Of the file.
+        """
+        path = self.folder / kind / content / f"{settings}{suffix}"
+        self._used.add(path)
+        return path
+
+    def latest(self, kind: str, content: str, suffix: str) -> Path | None:
+        """Find the result of some content that was last used, however it was made; None where there is none."""
+        with contextlib.suppress(OSError):
+            files = [path for path in (self.folder / kind / content).iterdir() if path.suffix == suffix]
+            found = [path for path in files if not path.name.startswith(".")]
+            if found:
+                newest = max(found, key=lambda path: path.stat().st_mtime_ns)
+                self._used.add(newest)
+                return newest
+        return None
+
+    def touch(self, path: Path) -> None:
+        """Note that an entry was used: the longest unused go first."""
+        with contextlib.suppress(OSError):
+            os.utime(path)
+
+    def prune(self) -> None:
+        """Remove the longest unused results until the rest is within the limit."""
+        entries = []
+        for path in self._entries():
+            with contextlib.suppress(OSError):
+                state = path.stat()
+                entries.append((state.st_mtime_ns, state.st_size, path))
+        total = sum(size for _, size, _ in entries)
+        for _, size, path in sorted(entries, key=lambda entry: entry[0]):
+            if total <= self._limit:
+                return
+            if path in self._used:
+                continue
+            with contextlib.suppress(OSError):
+                path.unlink()
+                total -= size
+                path.parent.rmdir()
+
+    def _entries(self) -> Iterator[Path]:
+        for kind in self.folder.iterdir():
+            if kind.is_dir() and not kind.name.startswith("crops-"):
+                yield from (path for path in kind.glob("*/*") if path.is_file())
+
+    def _remove_left_over(self) -> None:
+        """Remove the crops of runs that were killed."""
+        own = f"crops-{socket.gethostname()}-"
+        for folder in self.folder.glob("crops-*"):
+            with contextlib.suppress(OSError):
+                is_old = time.time() - folder.stat().st_mtime > _STALE_SECONDS
+                if is_old or (folder.name.startswith(own) and not is_running(folder.name[len(own) :].split("-")[0])):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _limit() -> int:
+    text = os.environ.get(_LIMIT_VARIABLE, "")
+    try:
+        gigabytes = float(text) if text else _LIMIT_GB
+    except ValueError:
+        gigabytes = -1.0
+    if not gigabytes >= 0:
+        raise MediaError(f"{_LIMIT_VARIABLE}: expected a number of gigabytes, got {text!r}")
+    return int(gigabytes * 10**9)

@@ -1,0 +1,149 @@
+"""Checking files: both clips are decoded side by side, and never held."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import MediaError
+from ..segments import Segments
+from ..video import open_clip
+from ..video.reading import iter_frames
+from .frames import FrameChecker
+from .report import Finding, Report
+from .settings import VerifySettings
+from .subjects import Subject, subjects_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from fractions import Fraction
+
+    from ..video import ClipInfo, ReadProgress, Source
+
+__all__ = ["verify_clips"]
+
+# Time stamps are rounded by containers, and animations know hundredths of a second.
+_TIME_ROUNDING = 0.011
+
+
+def verify_clips(
+    before: str | Path | Source,
+    after: str | Path | Source,
+    *,
+    segments: Segments | Sequence[Subject] | None = None,
+    settings: VerifySettings | None = None,
+    rate: Fraction | None = None,
+    expect_audio: bool = True,
+    progress: ReadProgress | None = None,
+) -> Report:
+    """Compare a detailed clip with its input.
+
+    Parameters
+    ----------
+    before, after : str, Path or Source
+        The input and the output.
+    segments : Segments or sequence of Subject or None
+        What was to be changed: of as many frames as the clip, or of one that serves for all; of another size they are
+        scaled. None reports the area that changed.
+    settings : VerifySettings or None
+        What counts as a fault.
+    rate : Fraction or None
+        Frames per second of image files, which do not say; None is 24.
+    expect_audio : bool
+        Whether the output should have the input's sound.
+    progress : callable or None
+        Called after each frame with `(frames done, frames expected)`.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    MediaError
+        A clip cannot be read; segments of another number of frames.
+    MissingDependencyError
+        PyAV or OpenCV is not installed.
+    """
+    settings = settings or VerifySettings()
+    source, result = _opened(before, rate), _opened(after, rate)
+    old, new = source.info, result.info
+    names = (str(old.path), str(new.path))
+    findings = _header_findings(old, new, expect_audio=expect_audio)
+    if old.size != new.size:
+        return Report(*names, 0, tuple(findings))
+    checker = FrameChecker(old.size, _subjects(segments, old, settings), settings)
+    counts = _compare(source, result, checker, progress)
+    if counts[0] != counts[1]:
+        findings.append(Finding("count", f"holds {counts[1]} frames for the input's {counts[0]}"))
+    return checker.report(*names, findings)
+
+
+def _subjects(
+    segments: Segments | Sequence[Subject] | None, info: ClipInfo, settings: VerifySettings
+) -> Sequence[Subject] | None:
+    if not isinstance(segments, Segments):
+        return segments
+    if segments.frame_count not in (1, info.frames):
+        raise MediaError(
+            f"segments: hold {segments.frame_count} frames for {info.frames} frames: give them for one frame, "
+            "or for each"
+        )
+    return subjects_of(segments, info.size, info.frames, max_gap=settings.max_gap)
+
+
+def _opened(clip: str | Path | Source, rate: Fraction | None) -> Source:
+    return open_clip(clip, rate=rate) if isinstance(clip, (str, Path)) else clip
+
+
+def _compare(before: Source, after: Source, checker: FrameChecker, progress: ReadProgress | None) -> tuple[int, int]:
+    """Compare what both have, and return how many frames each has."""
+    count = before.info.frames
+    old, new = iter_frames(before), iter_frames(after)
+    done = [0, 0]
+    for first in old:
+        done[0] += 1
+        second = next(new, None)
+        if second is None:
+            break
+        done[1] += 1
+        checker.add(np.ascontiguousarray(first), np.ascontiguousarray(second))
+        if progress is not None:
+            progress(done[1], max(count, done[1]))
+    return done[0] + _rest(old), done[1] + _rest(new)
+
+
+def _rest(frames: Iterator[object]) -> int:
+    return sum(1 for _ in frames)
+
+
+def _header_findings(before: ClipInfo, after: ClipInfo, *, expect_audio: bool) -> list[Finding]:
+    findings = []
+    if before.size != after.size:
+        sizes = [f"{width}x{height}" for height, width in (before.size, after.size)]
+        findings.append(Finding("size", f"is of {sizes[1]} pixels, the input of {sizes[0]}"))
+    if before.kind != "images" and after.kind != "images" and before.frames == after.frames:
+        findings += _time_findings(before, after)
+    if expect_audio and after.kind == "video" and after.audio_streams < before.audio_streams:
+        findings.append(Finding("sound", f"has {after.audio_streams} audio streams, the input {before.audio_streams}"))
+    return findings
+
+
+def _time_findings(before: ClipInfo, after: ClipInfo) -> list[Finding]:
+    starts = [_seconds(info) for info in (before, after)]
+    off = np.abs(starts[1] - starts[0])
+    # Rounding adds up where each frame's duration is rounded.
+    allowed = np.maximum(_TIME_ROUNDING, 0.5 * float(np.diff(starts[0]).min()))
+    if not (off > allowed).any():
+        return []
+    frame = int(off.argmax())
+    text = f"shows frame {frame} at {starts[1][frame]:.3f} s, the input at {starts[0][frame]:.3f} s"
+    return [Finding("times", text, frames=(frame,))]
+
+
+def _seconds(info: ClipInfo) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return when each frame starts and the last one ends, in seconds from the first."""
+    times = np.array([time - info.times[0] for time in info.times], np.float64)
+    return times * float(info.time_base)

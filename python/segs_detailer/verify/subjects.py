@@ -1,0 +1,157 @@
+"""Where each subject is in each frame: the masks that a run makes of its track."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..tracks import CropSettings, Track, crop_path, is_in_frame, track_masks
+from ..tracks.rescaling import rescaled_track
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from ..segments import Segments
+    from ..segs import Box
+
+__all__ = ["Area", "Subject", "chosen_subjects", "subjects_of"]
+
+# Masks are made for so many frames at once.
+_WINDOW = 16
+# Masks are cut to somewhat more than the subject.
+_CROP_FACTOR = 1.25
+# Levels from which on a pixel of a mask counts: soft edges are pasted too, but say little.
+_HALF = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Pixels of one frame.
+
+    Parameters
+    ----------
+    place : Box
+        `(x1, y1, x2, y2)` in the frame, half open, never empty.
+    inside : ndarray
+        `(h, w)` bool.
+    """
+
+    place: Box
+    inside: NDArray[np.bool_]
+
+    def pixels(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return its pixels of a picture `(H, W, ...)`: `(n, ...)`."""
+        x1, y1, x2, y2 = self.place
+        return picture[y1:y2, x1:x2][self.inside]
+
+
+class Subject:
+    """One subject, in the frames of a clip. Frames are best asked for in their order.
+
+    Parameters
+    ----------
+    track : Track
+        Where it is, in frames of the clip's size; in at least one of them.
+    size : (int, int)
+        Height and width of the clip's frames.
+    frame_count : int
+        Length of the clip.
+    crop : CropSettings or None
+        How the run followed it: gaps, smoothing.
+
+    Raises
+    ------
+    InvalidArgumentError
+        The track is nowhere in the frame.
+    """
+
+    def __init__(self, track: Track, size: tuple[int, int], frame_count: int, crop: CropSettings | None = None) -> None:
+        self.id = track.id
+        self.label = track.label
+        self._size = size
+        self._count = frame_count
+        self._crop = replace(
+            crop or CropSettings(), crop="follow", crop_factor=_CROP_FACTOR, aspect=None, ramp=0, subpixel=False
+        )
+        # The crop of its own that a track may bring shows more than is needed.
+        self._track = Track(
+            track.id,
+            track.label,
+            track.frames,
+            track.boxes,
+            track.confidence,
+            track.masks,
+            shot=track.shot,
+            shape=track.shape,
+        )
+        self._path = crop_path(self._track, size, frame_count, replace(self._crop, size_gate=None))
+        shown = np.flatnonzero(self._path.alpha)
+        self.span = (int(shown[0]), int(shown[-1]) + 1) if len(shown) else (0, 0)
+        self._start = 0
+        self._masks: NDArray[np.uint8] = np.empty((0, *self._path.size), np.uint8)
+
+    def area(self, frame: int) -> Area | None:
+        """Return its pixels in a frame; None where it is not there."""
+        if not 0 <= frame < self._count or self._path.alpha[frame] == 0:
+            return None
+        if not self._start <= frame < self._start + len(self._masks):
+            stop = min(frame + _WINDOW, self._count)
+            self._masks = track_masks(self._track, self._path, frame, stop, self._size, self._crop)
+            self._start = frame
+        # Whole pixels: the path is not laid between them.
+        x1, y1, x2, y2 = (int(value) for value in self._path.regions[frame])
+        left, top = max(x1, 0), max(y1, 0)
+        right, bottom = min(x2, self._size[1]), min(y2, self._size[0])
+        if left >= right or top >= bottom:
+            return None
+        inside = self._masks[frame - self._start, top - y1 : bottom - y1, left - x1 : right - x1] >= _HALF
+        return Area((left, top, right, bottom), inside) if inside.any() else None
+
+
+def subjects_of(segments: Segments, size: tuple[int, int], frame_count: int, *, max_gap: int = 12) -> list[Subject]:
+    """Fit the tracks of a file to a clip.
+
+    Parameters
+    ----------
+    segments : Segments
+        The tracks, of `frame_count` frames or of one that serves for all.
+    size : (int, int)
+        Height and width of the clip's frames.
+    frame_count : int
+        Its length.
+    max_gap : int
+        Frames without a sighting that are bridged.
+    """
+    still = segments.frame_count == 1 and frame_count > 1
+    tracks = [rescaled_track(track, segments.frame_size, size) for track in segments.tracks if len(track.frames)]
+    if still:
+        tracks = [_for_all(track, frame_count) for track in tracks]
+    return chosen_subjects(((track, CropSettings(max_gap=max_gap)) for track in tracks), size, frame_count)
+
+
+def chosen_subjects(
+    chosen: Iterable[tuple[Track, CropSettings]], size: tuple[int, int], frame_count: int
+) -> list[Subject]:
+    """Make subjects of tracks in the clip's size; those that are nowhere in the frame are left out.
+
+    Parameters
+    ----------
+    chosen : iterable of (Track, CropSettings)
+        The tracks, and how the run followed them.
+    size : (int, int)
+        Height and width of the clip's frames.
+    frame_count : int
+        Its length.
+    """
+    return [Subject(track, size, frame_count, crop) for track, crop in chosen if is_in_frame(track, size, frame_count)]
+
+
+def _for_all(track: Track, count: int) -> Track:
+    box, mask = track.boxes[0], track.masks[0]
+    return Track(
+        track.id, track.label, range(count), [box] * count, track.confidence[0], [mask] * count, shape=track.shape
+    )

@@ -1,0 +1,281 @@
+"""Many clips on one machine: what is done, skipped, begun again, and said."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from batch_works import PlainWork, Recorder
+from segs_detailer.batch import Entry, Task, read_folder, read_list, run_local
+from segs_detailer.batch.tasks import remove_left_over
+from segs_detailer.cli.main import main
+from segs_detailer.errors import MediaError
+from segs_detailer.video import open_clip, read_clip
+
+QUICK = ["--guide-size", "96", "--max-size", "160", "--steps", "2", "--crop-factor", "1.5", "--bbox", "20,20,50,50"]
+
+
+def tasks_of(folder, *payloads):
+    return [
+        Task(
+            f"clip{number}",
+            str(folder / f"clip{number}.txt"),
+            {"folder": str(folder), "name": f"clip{number}", **payload},
+        )
+        for number, payload in enumerate(payloads)
+    ]
+
+
+def pids(folder, step):
+    return (folder / f"{step}.begun").read_text().split()
+
+
+# The engine
+
+
+def test_workers_live_on_from_task_to_task(tmp_path):
+    view = Recorder()
+    outcomes = run_local(tasks_of(tmp_path, {}, {}, {}), PlainWork(), view)
+    assert [(item.status, item.tries, item.text) for item in outcomes] == [
+        ("done", 1, f"clip{number} by worker 0") for number in range(3)
+    ]
+    assert len({pids(tmp_path, f"clip{number}.finish")[0] for number in range(3)}) == 1
+    assert ("told", 1, "finish", 2, 2) in view.events
+    assert [event for event in view.events if event[0] == "ended"] == [("ended", n, "done") for n in range(3)]
+
+
+def test_two_workers_work_at_once(tmp_path):
+    tasks = tasks_of(tmp_path, {"wait": 1.0}, {"wait": 1.0})
+    outcomes = run_local(tasks, PlainWork(), Recorder(), workers=2)
+    assert {item.text[-1] for item in outcomes} == {"0", "1"}
+    assert pids(tmp_path, "clip0.finish") != pids(tmp_path, "clip1.finish")
+
+
+def test_a_worker_that_is_killed_costs_its_task_one_try(tmp_path):
+    view = Recorder()
+    outcomes = run_local(tasks_of(tmp_path, {"die_once": ["finish"]}, {}), PlainWork(), view, retries=1)
+    assert [(item.status, item.tries) for item in outcomes] == [("done", 2), ("done", 1)]
+    assert view.warnings() == [(0, "its worker was killed by SIGKILL; it is begun again")]
+    first, second = pids(tmp_path, "clip0.finish")
+    assert first != second
+    assert not list(tmp_path.glob(".*partial*"))
+
+
+def test_a_task_that_kills_every_worker_is_given_up_and_leaves_nothing(tmp_path):
+    outcomes = run_local(tasks_of(tmp_path, {"die": ["finish"]}, {}), PlainWork(), Recorder(), retries=2)
+    assert [(item.status, item.tries) for item in outcomes] == [("failed", 3), ("done", 1)]
+    assert outcomes[0].text == "its worker was killed by SIGKILL"
+    assert not list(tmp_path.glob(".*partial*"))
+
+
+def test_errors_are_told_in_one_line_and_not_tried_again(tmp_path):
+    payloads = {"fail": ["finish"]}, {"raise": ["finish"]}, {"warn": ["finish"]}
+    view = Recorder()
+    outcomes = run_local(tasks_of(tmp_path, *payloads), PlainWork(), view, retries=3)
+    assert [(item.status, item.tries) for item in outcomes] == [("failed", 1), ("failed", 1), ("done", 1)]
+    assert outcomes[0].text == "clip0: cannot be done"
+    assert outcomes[1].text == "ValueError: a bug"
+    assert view.warnings() == [(2, "look at this")]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="numbers of processes")
+def test_only_what_dead_processes_left_of_an_output_is_removed(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    gone = [f".a.partial-{dead.pid}.mp4", f".v1.5.partial-{dead.pid}", f".images.partial-{dead.pid}"]
+    kept = [f".a.partial-{os.getpid()}.mp4", f".a.partial-{dead.pid}.mov", f".b.partial-{dead.pid}.mp4"]
+    for name in (*gone, *kept):
+        (tmp_path / name).touch()
+    for output in ("a.mp4", "v1.5/", "images/f_%04d.png", "none/x.mp4"):
+        remove_left_over(f"{tmp_path}/{output}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+
+
+# Lists and folders
+
+
+def test_a_list_names_clips_and_their_options(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text("# all\na.mp4\n\n'b c.mp4' --prompt \"an old man\" --seed 3  # old\n")
+    assert read_list(path) == [
+        Entry("a.mp4", (), f"{path}, line 2"),
+        Entry("b c.mp4", ("--prompt", "an old man", "--seed", "3"), f"{path}, line 4"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "names no clip"),
+        ("'a.mp4\n", "line 1: No closing quotation"),
+        ("--seed 3 a.mp4\n", "line 1: expected a clip"),
+        (b"\xff\xfe\x00\x80", "not a text"),
+    ],
+)
+def test_lists_that_cannot_be_used_are_refused(tmp_path, text, said):
+    path = tmp_path / "list.txt"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(MediaError, match=said):
+        read_list(path)
+    with pytest.raises(MediaError, match="No such file"):
+        read_list(tmp_path / "none.txt")
+
+
+def test_a_folder_gives_its_clips_by_name(tmp_path):
+    for name in ("b.MP4", "a.mkv", ".hidden.mp4", "notes.txt"):
+        (tmp_path / name).write_text("")
+    assert [Path(entry.clip).name for entry in read_folder(tmp_path)] == ["a.mkv", "b.MP4"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MediaError, match="holds no clip"):
+        read_folder(tmp_path / "empty")
+
+
+# The command
+
+
+@pytest.fixture
+def clips(tmp_path):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    y, x = np.mgrid[:72, :96]
+    for number, name in enumerate(("one.gif", "two.gif")):
+        wave = [127 + 60 * np.sin((x + index + 9 * number) / 5) * np.cos(y / 6) for index in range(4)]
+        pictures = [Image.fromarray(np.repeat(frame[..., None], 3, axis=2).astype(np.uint8)) for frame in wave]
+        pictures[0].save(folder / name, save_all=True, append_images=pictures[1:], duration=40)
+    return folder
+
+
+def run(*args):
+    return main([str(arg) for arg in args])
+
+
+def test_a_folder_is_done_and_done_again_only_where_something_is_missing(tmp_path, clips, capsys):
+    command = ("batch", clips, "-o", tmp_path / "out", "--cache", tmp_path / "cache", *QUICK)
+    assert run(*command, "--report", tmp_path / "report.json") == 0
+    out = capsys.readouterr().out
+    assert "[1/2]" in out
+    assert "2 clips: 2 done, in" in out
+    names = ("one.gif", "two.gif")
+    for name in names:
+        before, after = read_clip(clips / name).frames, read_clip(tmp_path / "out" / name).frames
+        assert before.shape == after.shape
+        assert not np.array_equal(before[:, 20:50, 20:50], after[:, 20:50, 20:50])
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [(item["status"], item["tries"]) for item in report["clips"]] == [("done", 1)] * 2
+    stamps = [(tmp_path / "out" / name).stat().st_mtime_ns for name in names]
+    (tmp_path / "out" / "two.gif").unlink()
+    assert run(*command) == 0
+    assert "2 clips: 1 done, 1 skipped, in" in capsys.readouterr().out
+    assert (tmp_path / "out" / "one.gif").stat().st_mtime_ns == stamps[0]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == list(names)
+
+
+def test_an_input_that_is_newer_and_overwrite_are_done_again(tmp_path, clips, capsys):
+    command = ("batch", clips, "-o", tmp_path / "out", "--cache", tmp_path / "cache", *QUICK, "-q")
+    assert run(*command) == 0
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    later = max(stamps.values()) + 1
+    os.utime(clips / "one.gif", ns=(later, later))
+    assert run(*command) == 0
+    again = {path.name for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp}
+    assert again == {"one.gif"}
+    assert capsys.readouterr().out == ""
+    assert run(*command, "--overwrite") == 0
+    assert all(path.stat().st_mtime_ns != stamp for path, stamp in stamps.items())
+
+
+def test_options_of_a_line_come_before_those_of_the_command(tmp_path, clips):
+    (tmp_path / "list.txt").write_text(
+        f"{clips}/one.gif -o {tmp_path}/plain/\n{clips}/one.gif -o {tmp_path}/strong/ --feather 0 --bbox 60,5,90,30\n"
+    )
+    command = ("batch", tmp_path / "list.txt", "-o", tmp_path / "out", "--cache", tmp_path / "cache", *QUICK)
+    assert run(*command, "--feather", "3") == 0
+    source = read_clip(clips / "one.gif").frames
+    plain, strong = (read_clip(tmp_path / name).frames != source for name in ("plain", "strong"))
+    # The boxes of the command and of the line add up.
+    assert plain[:, 20:50, 20:50].any()
+    assert not plain[:, :, 60:].any()
+    assert strong[:, 20:50, 20:50].any()
+    assert strong[:, 5:30, 60:90].any()
+
+
+def test_a_clip_that_cannot_be_read_does_not_stop_the_others(tmp_path, clips, capsys):
+    (clips / "bad.mp4").write_text("nothing")
+    code = run("batch", clips, "-o", tmp_path / "out", "--cache", tmp_path / "cache", *QUICK)
+    captured = capsys.readouterr()
+    assert code == 1
+    assert "bad.mp4: cannot be read as a video" in captured.err
+    assert "3 clips: 2 done, 1 failed, in" in captured.out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.gif", "two.gif"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{clips}/one.gif --no-such", "line 1: unrecognized arguments: --no-such"),
+        ("{clips}/one.gif --steps x", "line 1: argument --steps"),
+        ("{clips}/one.gif\n{clips}/one.gif --seed 2", "line 2: has the output of"),
+        ("{clips}/one.gif -o {clips}/one.gif", "its output would be the clip itself"),
+    ],
+)
+def test_a_list_with_a_fault_is_refused_before_anything_is_begun(tmp_path, clips, capsys, line, said):
+    (tmp_path / "list.txt").write_text(line.format(clips=clips))
+    assert run("batch", tmp_path / "list.txt", "-o", tmp_path / "out", *QUICK) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "args",
+    [("--engine", "ray", "--devices", "cpu"), ("--address", "auto"), ("--devices", "cpu,cpu", "--workers", "1")],
+)
+def test_options_of_another_engine_are_refused(tmp_path, clips, capsys, args):
+    assert run("batch", clips, "-o", tmp_path / "out", *args) == 2
+    assert "expected" in capsys.readouterr().err
+
+
+def test_images_become_folders_of_images(tmp_path, clips):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for index, frame in enumerate(read_clip(clips / "one.gif").frames):
+        Image.fromarray((frame * 255 + 0.5).astype(np.uint8)).save(folder / f"{index:03d}.png")
+    (tmp_path / "list.txt").write_text(f"{folder}\n")
+    command = ("batch", tmp_path / "list.txt", "-o", tmp_path / "out", "--cache", tmp_path / "cache", *QUICK, "-q")
+    assert run(*command) == 0
+    assert open_clip(tmp_path / "out" / "frames").info.frames == 4
+    stamp = (tmp_path / "out" / "frames" / "000.png").stat().st_mtime_ns
+    assert run(*command) == 0
+    assert (tmp_path / "out" / "frames" / "000.png").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_batch_that_is_stopped_leaves_no_worker_and_no_half_file(tmp_path):
+    code = (
+        "import sys; from batch_works import PlainWork, Recorder; from segs_detailer.batch import Task, run_local\n"
+        "if __name__ == '__main__':\n"
+        f"    task = Task('a', '{tmp_path}/a.txt', {{'folder': '{tmp_path}', 'name': 'a', 'wait': 60}})\n"
+        "    run_local([task], PlainWork(), Recorder())\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
+    process = subprocess.Popen([sys.executable, str(script)], env=environment, stderr=subprocess.PIPE)
+    begun = tmp_path / "a.finish.begun"
+    deadline = time.monotonic() + 60
+    while not (begun.exists() and begun.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    worker = int(begun.read_text())
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)

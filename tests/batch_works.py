@@ -1,0 +1,78 @@
+"""Work for the engines of batches that fails, dies or sleeps as its payload says. Other processes import it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import warnings
+from pathlib import Path
+
+from segs_detailer.errors import MediaError
+
+__all__ = ["PlainWork", "Recorder"]
+
+
+class PlainWork:
+    """Writes a file for each step that it does.
+
+    A payload is a dictionary: `folder`, `name`, `parts`, and what happens in a step: `die` and `fail` hold names of
+    steps, `die_once` those that a worker dies of the first time.
+    """
+
+    def split(self, payload, tell):
+        self._do(payload, "split", tell)
+        return tuple((number,) for number in range(payload.get("parts", 0)))
+
+    def sample(self, payload, part, tell):
+        self._do(payload, f"part{part[0]}", tell)
+
+    def finish(self, payload, slot, tell):
+        self._do(payload, "finish", tell)
+        return f"{payload['name']} by worker {slot}"
+
+    def _do(self, payload, step, tell):
+        folder, name = Path(payload["folder"]), payload["name"]
+        begun = folder / f"{name}.{step}.begun"
+        is_first = not begun.exists()
+        with begun.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        tell(step, 0, 2)
+        if step == "finish":
+            (folder / f".{name}.partial-{os.getpid()}.txt").write_text("half")
+        if step in payload.get("die", ()) or (step in payload.get("die_once", ()) and is_first):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if step in payload.get("fail", ()):
+            raise MediaError(f"{name}: cannot\nbe done")
+        if step in payload.get("raise", ()):
+            raise ValueError("a bug")
+        if step in payload.get("warn", ()):
+            warnings.warn("look at this", stacklevel=2)
+        deadline = time.monotonic() + payload.get("wait", 0)
+        while time.monotonic() < deadline:
+            time.sleep(0.05)
+        tell(step, 2, 2)
+        if step == "finish":
+            (folder / f".{name}.partial-{os.getpid()}.txt").replace(folder / f"{name}.txt")
+
+
+class Recorder:
+    """Keeps what an engine tells."""
+
+    def __init__(self):
+        self.events = []
+
+    def began(self, index):
+        self.events.append(("began", index))
+
+    def told(self, index, stage, done, total):
+        self.events.append(("told", index, stage, done, total))
+
+    def warned(self, index, text):
+        self.events.append(("warned", index, text))
+
+    def ended(self, index, outcome):
+        self.events.append(("ended", index, outcome.status))
+
+    def warnings(self):
+        return [event[1:] for event in self.events if event[0] == "warned"]
