@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
+from .._native import cpu_has_avx512
 from ..errors import InvalidArgumentError, MediaError
 from .colour import RgbToFrame, sample_bits
 from .companions import Companions
@@ -60,6 +61,9 @@ _CRF_RANGE = {
     "libsvtav1": 63,
     "libaom-av1": 63,
 }
+# With AVX-512, the look-ahead of x264 (core 165 and before) reads memory that was never set where a row of macroblocks is no
+# multiple of its vectors: the same frames give other files from one time to the next.
+_X264_WITHOUT_AVX512 = "asm=AVX2"
 _ENCODER_OPTIONS: dict[str, dict[str, str]] = {
     "libx264": {"preset": "fast"},
     "libx264rgb": {"preset": "fast"},
@@ -323,6 +327,8 @@ class ContainerSink:
             crf = _DEFAULT_CRF.get(encoder)
         if crf is not None:
             options["crf"] = f"{crf:g}"
+        if encoder in ("libx264", "libx264rgb") and cpu_has_avx512():
+            options["x264-params"] = _X264_WITHOUT_AVX512
         return {**options, **settings.options}
 
     def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[np.uint8] | None = None) -> None:

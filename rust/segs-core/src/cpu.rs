@@ -51,6 +51,18 @@ pub(crate) fn best() -> Level {
     Level::Baseline
 }
 
+/// Whether the CPU has AVX-512. No kernel uses it; encoders of others do.
+pub fn has_avx512() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        std::arch::is_x86_feature_detected!("avx512f")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
 /// Compiles the body, an `#[inline(always)]` function, once per [`Level`] and picks one at each call.
 ///
 /// `multiversion! { fn blend(a: &mut [f32], b: &[f32]) = blend_body; }`; generic parameters go in brackets:

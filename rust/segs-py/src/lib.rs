@@ -28,5 +28,5 @@ mod _native {
     #[pymodule_export]
     use crate::resize::{resize_frames, resize_masks};
     #[pymodule_export]
-    use crate::threads::{cpu_level, get_num_threads, set_cpu_level, set_num_threads};
+    use crate::threads::{cpu_has_avx512, cpu_level, get_num_threads, set_cpu_level, set_num_threads};
 }

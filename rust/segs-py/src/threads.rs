@@ -27,6 +27,12 @@ pub(crate) fn cpu_level() -> &'static str {
     }
 }
 
+/// Whether the CPU has AVX-512, which no kernel uses.
+#[pyfunction]
+pub(crate) fn cpu_has_avx512() -> bool {
+    cpu::has_avx512()
+}
+
 /// Uses an instruction set, or the best one that the CPU has if it lacks that.
 #[pyfunction]
 pub(crate) fn set_cpu_level(level: &str) -> PyResult<()> {
