@@ -61,8 +61,8 @@ _CRF_RANGE = {
     "libsvtav1": 63,
     "libaom-av1": 63,
 }
-# With AVX-512, the look-ahead of x264 (core 165 and before) reads memory that was never set where a row of macroblocks is no
-# multiple of its vectors: the same frames give other files from one time to the next.
+# With AVX-512, the look-ahead of x264 (core 165 and before) reads memory that was never set where a row of macroblocks
+# is no multiple of its vectors: the same frames give other files from one time to the next.
 _X264_WITHOUT_AVX512 = "asm=AVX2"
 _ENCODER_OPTIONS: dict[str, dict[str, str]] = {
     "libx264": {"preset": "fast"},
