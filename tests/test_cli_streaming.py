@@ -181,6 +181,15 @@ def test_a_detector_that_cannot_be_is_one_line(clip, capsys):
     assert "none.onnx: no such file" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("default:nothing is kept")
+def test_without_a_place_for_the_cache_a_run_keeps_nothing_and_says_so(clip, monkeypatch, capsys):
+    monkeypatch.setenv("SEGS_DETAILER_CACHE", str(clip / "00.png"))
+    assert run(clip, "--bbox", "30,16,46,32") == 0
+    assert "warning: nothing is kept: " in capsys.readouterr().err
+    assert run(clip, "--bbox", "30,16,46,32", "--redo", "1") == 2
+    assert "cannot be used as a cache" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "size"), [("4", 4 * 10**9), ("0.5", 5 * 10**8), ("900M", 9 * 10**8), ("2GB", 2 * 10**9), ("1GiB", 1 << 30)]
 )

@@ -249,6 +249,16 @@ def test_sampling_and_writing_apart_give_what_a_run_gives(clip, tmp_path):
     assert apart.changed().any(axis=(1, 2, 3)).all()
 
 
+def test_groups_in_any_order_when_few_crops_may_wait(clip, tmp_path, monkeypatch):
+    for module in ("run", "cropping"):
+        monkeypatch.setattr(f"segs_detailer.streaming.{module}.CROPS_AHEAD", 1)
+    with Cache(tmp_path) as cache:
+        run = begin(clip, cache, track((20, 14, 35, 29)), track((4, 4, 14, 14), 2), plan={"max_ram": cap(32)})
+        assert len(run.missing) == 6
+        run.sample(reversed(run.missing))
+        assert run.missing == ()
+
+
 class Clips:
     """A sampler of clips, which paints each crop in one colour, and sees how they come."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..detailer.prompts import check_prompts, load_prompts
-from ..errors import InvalidArgumentError, SegsDetailerError
+from ..errors import InvalidArgumentError, MediaError, SegsDetailerError
 from ..streaming import (
     Cache,
     ClipRun,
@@ -127,7 +128,15 @@ def open_cache(args: argparse.Namespace) -> Cache:
             option = "--cache" if args.cache else "--redo"
             raise InvalidArgumentError(option, "a cache: leave out --no-cache", "--no-cache")
         return Cache(None)
-    return Cache(Path(args.cache) if args.cache else default_folder())
+    if args.cache:
+        return Cache(Path(args.cache))
+    try:
+        return Cache(default_folder())
+    except (MediaError, RuntimeError) as error:  # RuntimeError: there is no home
+        if args.redo:
+            raise
+        warnings.warn(f"nothing is kept: {error}", stacklevel=2)
+        return Cache(None)
 
 
 def clip_digest(info: ClipInfo) -> str:

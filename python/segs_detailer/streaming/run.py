@@ -168,7 +168,7 @@ class ClipRun:
         Parameters
         ----------
         groups : iterable of sequence of Piece
-            Pieces of the plan that are sampled together, in the order of its groups; None is all that is missing.
+            Pieces of the plan that are sampled together; None is all that is missing.
         progress : callable or None
             See `RunProgress`.
         """
@@ -275,7 +275,8 @@ class ClipRun:
         self, groups: Sequence[Sequence[Piece]], files: dict[Piece, PixelFile], work: Work, progress: RunProgress
     ) -> None:
         count = _StepCounter(sum(len(group) for group in groups), progress)
-        for group in groups:
+        # In the order in which their crops are there: the crop pass waits while too many of them lie about.
+        for group in sorted(groups, key=lambda group: max(piece.high for piece in group)):
             work.wait_for_crops(max(piece.high for piece in group))
             crops = [files[piece].read(0, piece.frames) for piece in group]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,9 @@ class PixelFile:
         MediaError
             As for `append`.
         """
-        partial = replace(self, path=self.path.with_name(f".{self.path.name}.partial-{os.getpid()}"))
+        partial = replace(
+            self, path=self.path.with_name(f".{self.path.name}.partial-{os.getpid()}-{threading.get_ident()}")
+        )
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             partial.path.unlink(missing_ok=True)
