@@ -160,7 +160,7 @@ def encoder_settings(args: argparse.Namespace, info: ClipInfo) -> EncoderSetting
 
 
 def _streams(args: argparse.Namespace, info: ClipInfo) -> StreamSizes:
-    """Count what flows through the outputs; a GIF is held until its palette can be chosen."""
+    """Count what flows through the outputs."""
     compares = bool(args.compare) and Path(args.compare).suffix.lower() in (
         ".mp4",
         ".m4v",
@@ -169,11 +169,9 @@ def _streams(args: argparse.Namespace, info: ClipInfo) -> StreamSizes:
         ".webm",
         ".avi",
     )
-    gifs = [Path(path).suffix.lower() == ".gif" for path in (args.output, args.compare or "")]
     return StreamSizes(
         pixels=info.size[0] * info.size[1],
         sample_bytes=2 if info.bits > 8 else 1,
         outputs=3 if compares else 1,
-        held=info.frames * (gifs[0] + 2 * gifs[1]),
         threads=args.threads,
     )

@@ -63,8 +63,6 @@ class StreamSizes:
         Bytes of a sample: 1, or 2 for more than 8 bits.
     outputs : int
         Frames of this size in all outputs together: 1, or 3 with a video of before and after side by side.
-    held : int
-        Frames that are kept to the end, by outputs that need all of them at once.
     threads : int or None
         Threads of each encoder; None is `encoder_threads`.
     """
@@ -72,7 +70,6 @@ class StreamSizes:
     pixels: int
     sample_bytes: int = 1
     outputs: int = 1
-    held: int = 0
     threads: int | None = None
 
     @property
@@ -84,7 +81,7 @@ class StreamSizes:
         # Two decoders, each with the frame as it is converted and as numbers; the frame that is pasted into; and what
         # each output makes of it.
         floats = (2 * 2 + 1 + 2 * self.outputs) * _FLOAT_RGB * self.pixels
-        return coded + floats + 3 * self.pixels * self.held
+        return coded + floats
 
 
 def encoder_threads(pixels: int) -> int:
