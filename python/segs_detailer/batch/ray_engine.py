@@ -234,8 +234,6 @@ class _Batch:
             self._fail(job, result)
 
     def _lost(self, job: _Job, reason: str) -> None:
-        if job.step == "finish":
-            remove_left_over(self.tasks[job.clip].output)
         self.lost[job] = self.lost.get(job, 0) + 1
         if self.clips[job.clip].failed or self.lost[job] > self.options.retries:
             self._fail(job, reason)
@@ -280,6 +278,8 @@ class _Batch:
 
     def _close(self, index: int, *, well: bool, text: str) -> None:
         clip = self.clips[index]
+        if _Job(index, "finish") in self.lost:
+            remove_left_over(self.tasks[index].output)
         taken = time.perf_counter() - clip.started
         self.outcomes[index] = Outcome(self.tasks[index], "done" if well else "failed", taken, clip.tries, text)
         self.view.ended(index, self.outcomes[index])

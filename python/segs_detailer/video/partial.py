@@ -6,12 +6,12 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import MediaError
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
 __all__ = ["PartialFile", "PartialFolder", "check_writable", "is_running"]
@@ -42,7 +42,17 @@ def is_running(number: str) -> bool:
         return False
     except OSError:
         return True
-    return True
+    return not _has_ended(number)
+
+
+def _has_ended(number: str) -> bool:
+    """Whether a process is over, and only its parent has not asked yet how it ended."""
+    try:
+        text = Path("/proc", number, "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    # The state follows the name, which may hold anything.
+    return text.rpartition(")")[2].split()[:1] in (["Z"], ["X"])
 
 
 def _remove_left_over(folder: Path, prefix: str, suffix: str) -> None:
