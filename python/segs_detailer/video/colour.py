@@ -2,7 +2,8 @@
 
 The conversion is libswscale's, through planar 32-bit float RGB: bicubic chroma one way and area averaging the other
 bring an 8-bit 4:2:0 frame back almost unchanged (mean error 0.001 of a luma step, 0.01 of a chroma step), which 8-bit
-RGB between the two cannot. Samples of more than 8 bits keep their precision.
+RGB between the two cannot. Samples of more than 8 bits keep their precision. Only full range is written here, stretched
+from limited range in 16 bits, where libswscale is exact.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from av.video.format import VideoFormat
     from av.video.frame import VideoFrame
+    from av.video.plane import VideoPlane
     from numpy.typing import NDArray
 
 __all__ = ["ColourTags", "FrameToRgb", "RgbToFrame", "sample_bits"]
@@ -35,6 +37,10 @@ _TO_RGB = 0x4 | 0x40000 | 0x2000
 _FROM_RGB = 0x20 | 0x40000 | 0x4000
 # Untagged video is BT.709 from this height on, as players assume.
 _HD_HEIGHT = 720
+# White of 8 bits, and of limited range of any depth, in libswscale's float RGB; see `_white_level`.
+_LIMITED_WHITE = 255 * 256 / 65535
+# Luma samples per chroma sample, across and down.
+_CHROMA_LAYOUTS = {(1, 1): "444", (2, 1): "422", (2, 2): "420"}
 # PyAV's planar order of gbrp formats.
 _PLANE_CHANNELS = (1, 2, 0)
 _FLOAT_FORMAT = "gbrpf32le"
@@ -79,8 +85,8 @@ def _white_level(pixel_format: VideoFormat, *, full_range: bool) -> float:
     bits = sample_bits(pixel_format)
     if bits >= 32:
         return 1.0
-    if bits < 8 or not (full_range or pixel_format.is_rgb):
-        bits = 8
+    if bits <= 8 or not (full_range or pixel_format.is_rgb):
+        return _LIMITED_WHITE
     return float(((1 << bits) - 1) << (16 - bits)) / 65535.0
 
 
@@ -123,6 +129,32 @@ def _reformatter() -> Callable[..., VideoFrame]:
     # PyAV is threaded here from version 17 on, and knows the argument since.
     options: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
     return partial(VideoReformatter().reformat, **options)
+
+
+def _planar_format(pixel_format: VideoFormat) -> tuple[str, str]:
+    """Layout of chroma ("420"), and a format of one plane per component that `pixel_format` is, or is repacked from."""
+    name, bits = pixel_format.name, sample_bits(pixel_format)
+    if len(pixel_format.components) == 1:
+        return "444", name
+    step = (16 // pixel_format.chroma_width(16), 16 // pixel_format.chroma_height(16))
+    chroma = _CHROMA_LAYOUTS.get(step, "444")
+    planar = f"yuv{chroma}p" + (f"{bits}le" if bits > 8 else "")
+    return chroma, name if name == planar.replace("yuv", "yuvj") else planar
+
+
+def _stretch(limited: VideoPlane, full: VideoPlane, bits: int, *, is_chroma: bool) -> None:
+    """Write samples of limited range in 16 bits as samples of full range, nearest first (ITU-T H.273, 8.3)."""
+    source = np.frombuffer(limited, np.uint16).reshape(-1, limited.line_size // 2)  # type: ignore[call-overload]
+    target = np.frombuffer(full, np.uint8 if bits == 8 else np.uint16)  # type: ignore[call-overload]
+    target = target.reshape(full.height, -1)[:, : full.width]
+    top = (1 << bits) - 1
+    span, low = (224 * 256, 128 * 256) if is_chroma else (219 * 256, 16 * 256)
+    values = source[: full.height, : full.width].astype(np.float32)
+    values *= np.float32(top / span)
+    # Half a step, so that the cast rounds.
+    values += np.float32((1 << (bits - 1) if is_chroma else 0) + 0.5 - low * top / span)
+    np.clip(values, 0, top, out=values)
+    target[...] = values
 
 
 class FrameToRgb:
@@ -176,34 +208,64 @@ class RgbToFrame:
 
     def __call__(self, pixels: NDArray[np.float32]) -> VideoFrame:
         """Frame of `pixels` `(H, W, 3)` float32; values outside [0, 1] are clipped."""
+        name = self._format.name
+        if self._format.is_rgb or name == "pal8":
+            return self._rgb_frame(pixels)
+        if self._tags.is_full_range(name) or name.startswith("gray"):
+            frame = self._full_range_frame(pixels)
+        else:
+            frame = self._limited_frame(pixels, name)
+        frame.colorspace = self._tags.matrix
+        frame.color_range = self._tags.range or (_RANGE_FULL if name.startswith("yuvj") else 0)
+        return frame
+
+    def _rgb_frame(self, pixels: NDArray[np.float32]) -> VideoFrame:
+        import av
+
+        if sample_bits(self._format) > 8:
+            white = _white_level(self._format, full_range=True)
+            return self._reformat(self._float_frame(pixels, white), format=self._format.name, interpolation=_FROM_RGB)
+        bytes_rgb = np.clip(pixels * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
+        rgb = av.VideoFrame.from_ndarray(bytes_rgb, format="rgb24")
+        return self._reformat(rgb, format=self._format.name, interpolation=_FROM_RGB)
+
+    def _limited_frame(self, pixels: NDArray[np.float32], name: str) -> VideoFrame:
+        rgb = self._float_frame(pixels, _LIMITED_WHITE)
+        matrix = self._tags.conversion_matrix(pixels.shape[0])
+        return self._reformat(
+            rgb,
+            format=name,
+            interpolation=_FROM_RGB,
+            src_colorspace=_SWS_BT601,
+            dst_colorspace=matrix,
+            dst_color_range=_RANGE_LIMITED,
+        )
+
+    def _full_range_frame(self, pixels: NDArray[np.float32]) -> VideoFrame:
+        """Limited range in 16 bits, stretched here.
+
+        What libswscale itself writes as full range is half a step of chroma too low in 8 bits, and up to three steps
+        of luma too high in 10: a clip would change its colours each time that it is read and written.
+        """
         import av
 
         name = self._format.name
-        full = self._tags.is_full_range(name) or name.startswith("gray")
-        if sample_bits(self._format) <= 8 and (full or self._format.is_rgb or name == "pal8"):
-            # From float RGB, libswscale writes 8-bit full-range grey with chroma 127: one step too low.
-            bytes_rgb = np.clip(pixels * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
-            rgb = av.VideoFrame.from_ndarray(bytes_rgb, format="rgb24")
-        else:
-            rgb = self._float_frame(pixels, white=np.float32(_white_level(self._format, full_range=full)))
-        target: dict[str, Any] = {}
-        if not self._format.is_rgb:
-            target["src_colorspace"] = _SWS_BT601
-            target["dst_colorspace"] = self._tags.conversion_matrix(pixels.shape[0])
-            target["dst_color_range"] = _RANGE_FULL if full else _RANGE_LIMITED
-        frame = self._reformat(rgb, format=name, interpolation=_FROM_RGB, **target)
-        if not self._format.is_rgb:
-            frame.colorspace = self._tags.matrix
-            frame.color_range = self._tags.range or (_RANGE_FULL if name.startswith("yuvj") else 0)
-        return frame
+        chroma, planar = _planar_format(self._format)
+        limited = self._limited_frame(pixels, f"yuv{chroma}p16le")
+        frame = av.VideoFrame(limited.width, limited.height, planar)
+        for index, target in enumerate(frame.planes):
+            _stretch(limited.planes[index], target, sample_bits(frame.format), is_chroma=index > 0)
+        if planar == name:
+            return frame
+        return self._reformat(frame, format=name, src_color_range=_RANGE_FULL, dst_color_range=_RANGE_FULL)
 
     @staticmethod
-    def _float_frame(pixels: NDArray[np.float32], white: np.float32) -> VideoFrame:
+    def _float_frame(pixels: NDArray[np.float32], white: float) -> VideoFrame:
         import av
 
         height, width = pixels.shape[:2]
         rgb = av.VideoFrame(width, height, _FLOAT_FORMAT)
         for channel, plane in zip(_PLANE_CHANNELS, _float_planes(rgb), strict=True):
-            np.multiply(pixels[..., channel], white, out=plane)
-            np.clip(plane, 0, white, out=plane)
+            np.multiply(pixels[..., channel], np.float32(white), out=plane)
+            np.clip(plane, 0, np.float32(white), out=plane)
         return rgb
