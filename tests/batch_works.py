@@ -8,9 +8,10 @@ import time
 import warnings
 from pathlib import Path
 
+from segs_detailer.batch import Task
 from segs_detailer.errors import MediaError
 
-__all__ = ["PlainWork", "Recorder"]
+__all__ = ["PlainWork", "Recorder", "pids", "tasks_of"]
 
 
 class PlainWork:
@@ -76,3 +77,17 @@ class Recorder:
 
     def warnings(self):
         return [event[1:] for event in self.events if event[0] == "warned"]
+
+
+def tasks_of(folder, *payloads):
+    """Return tasks "clip0", "clip1", ... of `PlainWork`, with their files in a folder."""
+    tasks = []
+    for number, payload in enumerate(payloads):
+        name = f"clip{number}"
+        tasks.append(Task(name, str(folder / f"{name}.txt"), {"folder": str(folder), "name": name, **payload}))
+    return tasks
+
+
+def pids(folder, step):
+    """Return the processes that began a step, such as "clip0.finish", in their order."""
+    return (folder / f"{step}.begun").read_text().split()

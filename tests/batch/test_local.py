@@ -14,29 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from batch_works import PlainWork, Recorder
-from segs_detailer.batch import Entry, Task, read_folder, read_list, run_local
+from batch_works import PlainWork, Recorder, pids, tasks_of
+from segs_detailer.batch import Entry, read_folder, read_list, run_local
 from segs_detailer.batch.tasks import remove_left_over
 from segs_detailer.cli.main import main
 from segs_detailer.errors import MediaError
 from segs_detailer.video import open_clip, read_clip
 
 QUICK = ["--guide-size", "96", "--max-size", "160", "--steps", "2", "--crop-factor", "1.5", "--bbox", "20,20,50,50"]
-
-
-def tasks_of(folder, *payloads):
-    return [
-        Task(
-            f"clip{number}",
-            str(folder / f"clip{number}.txt"),
-            {"folder": str(folder), "name": f"clip{number}", **payload},
-        )
-        for number, payload in enumerate(payloads)
-    ]
-
-
-def pids(folder, step):
-    return (folder / f"{step}.begun").read_text().split()
 
 
 # The engine
@@ -236,11 +221,24 @@ def test_a_list_with_a_fault_is_refused_before_anything_is_begun(tmp_path, clips
 
 @pytest.mark.parametrize(
     "args",
-    [("--engine", "ray", "--devices", "cpu"), ("--address", "auto"), ("--devices", "cpu,cpu", "--workers", "1")],
+    [
+        ("--engine", "ray", "--devices", "cpu"),
+        ("--address", "auto"),
+        ("--cpus-per-task", "0"),
+        ("--whole-clips",),
+        ("--devices", "cpu,cpu", "--workers", "1"),
+    ],
 )
 def test_options_of_another_engine_are_refused(tmp_path, clips, capsys, args):
     assert run("batch", clips, "-o", tmp_path / "out", *args) == 2
     assert "expected" in capsys.readouterr().err
+
+
+def test_devices_without_a_name_are_refused(tmp_path, clips, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run("batch", clips, "-o", tmp_path / "out", "--devices", " , ")
+    assert ended.value.code == 2
+    assert "--devices: ' , ' holds no name" in capsys.readouterr().err
 
 
 def test_images_become_folders_of_images(tmp_path, clips):

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 import segs_detailer.batch.ray_engine
-from batch_works import PlainWork, Recorder
-from segs_detailer.batch import RayOptions, Task, run_ray
+from batch_works import PlainWork, Recorder, pids, tasks_of
+from segs_detailer.batch import RayOptions, run_ray
 from segs_detailer.batch.ray_engine import import_ray
 from segs_detailer.cli.main import main
 from segs_detailer.errors import MediaError, MissingDependencyError
@@ -53,21 +53,6 @@ def cluster():
     ray.shutdown()
 
 
-def tasks_of(folder, *payloads):
-    return [
-        Task(
-            f"clip{number}",
-            str(folder / f"clip{number}.txt"),
-            {"folder": str(folder), "name": f"clip{number}", **payload},
-        )
-        for number, payload in enumerate(payloads)
-    ]
-
-
-def times_begun(folder, step):
-    return len((folder / f"{step}.begun").read_text().split())
-
-
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingDependencyError, match=r"segs-detailer\[ray\]"):
@@ -89,9 +74,7 @@ def test_clips_and_their_parts_are_tasks(cluster, tmp_path):
     view = Recorder()
     outcomes = run_ray(tasks_of(tmp_path, {"parts": 3}, {}), PlainWork(), view)
     assert [(item.status, item.tries) for item in outcomes] == [("done", 5), ("done", 2)]
-    assert [times_begun(tmp_path, f"clip0.{step}") for step in ("split", "part0", "part1", "part2", "finish")] == [
-        1
-    ] * 5
+    assert [len(pids(tmp_path, f"clip0.{step}")) for step in ("split", "part0", "part1", "part2", "finish")] == [1] * 5
     finished = (tmp_path / "clip0.finish.begun").stat().st_mtime_ns
     assert all((tmp_path / f"clip0.part{n}.begun").stat().st_mtime_ns < finished for n in range(3))
     assert ("told", 0, "parts", 3, 3) in view.events
@@ -110,7 +93,7 @@ def test_a_worker_that_dies_costs_its_task_and_nothing_else(cluster, tmp_path):
     tasks = tasks_of(tmp_path, {"parts": 3, "die_once": ["part1", "finish"]}, {"parts": 2})
     outcomes = run_ray(tasks, PlainWork(), view)
     assert [(item.status, item.tries) for item in outcomes] == [("done", 7), ("done", 4)]
-    assert [times_begun(tmp_path, f"clip0.part{n}") for n in range(3)] == [1, 2, 1]
+    assert [len(pids(tmp_path, f"clip0.part{n}")) for n in range(3)] == [1, 2, 1]
     assert view.warnings() == [(0, "its worker died; it is begun again")] * 2
     assert not list(tmp_path.glob(".*partial*"))
 
@@ -126,7 +109,7 @@ def test_what_fails_and_what_kills_every_worker_fails_its_clip_alone(cluster, tm
     assert outcomes[1].text == "clip1: cannot be done"
     assert outcomes[2].text == "ValueError: a bug"
     assert (2, "look at this") in view.warnings()
-    assert times_begun(tmp_path, "clip0.part1") == 2
+    assert len(pids(tmp_path, "clip0.part1")) == 2
     assert not (tmp_path / "clip0.finish.begun").exists()
 
 

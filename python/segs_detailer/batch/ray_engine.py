@@ -189,11 +189,11 @@ class _Batch:
                 self._tell()
                 for reference in ended:
                     self._end(self.running.pop(reference), reference)
-        except BaseException:
+        finally:
+            # None is left unless something went wrong here, or the user stopped it.
             for reference in self.running:
-                with contextlib.suppress(Exception):
+                with contextlib.suppress(ray.exceptions.RayError):
                     ray.cancel(reference)
-            raise
         return [self.outcomes[index] for index in range(len(self.tasks))]
 
     def _gpus(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-__all__ = ["add_command", "count"]
+__all__ = ["add_command", "count", "names"]
 
 
 def add_command(commands: Any, name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
@@ -33,3 +33,11 @@ def count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read names between commas, at least one: a `type` of arguments."""
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} holds no name: A,B,...")
+    return found

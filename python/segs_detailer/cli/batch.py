@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import InvalidArgumentError, MediaError
-from .arguments import add_command, count
+from .arguments import add_command, count, names
 from .run_options import add_run_options, count_from_0
 
 if TYPE_CHECKING:
@@ -48,10 +48,6 @@ def _number(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
     return value
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def add_batch(commands: Any) -> None:
@@ -93,7 +89,7 @@ def add_batch(commands: Any) -> None:
         help="begin a task anew up to N times whose worker died (default: 1)",
     )
     group.add_argument(
-        "--devices", type=_names, metavar="A,B", help="local: a worker for each of these, such as cuda:0,cuda:1"
+        "--devices", type=names, metavar="A,B", help="local: a worker for each of these, such as cuda:0,cuda:1"
     )
     group.add_argument("--overwrite", action="store_true", help="do clips again whose outputs are there")
     group.add_argument("--report", metavar="FILE", help="also write the summary as JSON")
@@ -162,7 +158,8 @@ def _check_engine(args: argparse.Namespace) -> None:
     """Refuse options that would have no effect."""
     others = {"ray": ("devices",), "local": ("address", "cpus_per_task", "gpus_per_task", "whole_clips")}
     for name in others[args.engine]:
-        if getattr(args, name):
+        given = getattr(args, name)
+        if given is not None and given is not False:
             other = "local" if args.engine == "ray" else "ray"
             raise InvalidArgumentError("--" + name.replace("_", "-"), f"--engine {other}", f"--engine {args.engine}")
     if args.devices and args.workers and args.workers < len(args.devices):

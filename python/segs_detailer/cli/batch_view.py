@@ -106,7 +106,7 @@ def _shown(stages: dict[str, tuple[int, int]]) -> str:
 
 
 def describe_outcomes(outcomes: Sequence[Outcome], seconds: float) -> list[str]:
-    """Return the summary: a table where something failed or was begun again, and a line of counts.
+    """Return the summary: a table of the clips, and a line of counts.
 
     Parameters
     ----------

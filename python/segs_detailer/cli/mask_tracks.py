@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -144,14 +144,14 @@ def _followed(source: Source, info: ClipInfo, options: MaskOptions) -> list[Trac
         tracker.add(levels)
     tracks = [rescaled_track(_filled(track, options), source.info.size, info.size) for track in tracker.finish()]
     # The clip's cuts are not known here: nothing says that a track was looked for beyond its masks.
-    return [Track(track.id, track.label, track.frames, track.boxes, track.confidence, track.masks) for track in tracks]
+    return [replace(track, shot=None) for track in tracks]
 
 
 def _filled(track: Track, options: MaskOptions) -> Track:
     if not (options.bbox_fill or options.contour_fill):
         return track
-    masks = [None if mask is None else _filled_mask(mask, whole_box=options.bbox_fill) for mask in track.masks]
-    return Track(track.id, track.label, track.frames, track.boxes, track.confidence, masks)
+    masks = (None if mask is None else _filled_mask(mask, whole_box=options.bbox_fill) for mask in track.masks)
+    return replace(track, masks=tuple(masks))
 
 
 def _filled_mask(mask: Mask, *, whole_box: bool) -> Mask:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from fractions import Fraction
 
-from .arguments import count
+from .arguments import count, names
 
 __all__ = ["INPUT_HELP", "add_clip_options", "add_run_options", "add_segment_options", "count_from_0"]
 
@@ -44,13 +44,6 @@ def count_from_0(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
     return int(text)
-
-
-def _labels(text: str) -> tuple[str, ...]:
-    labels = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not labels:
-        raise argparse.ArgumentTypeError(f"{text!r} names no label: A,B,...")
-    return labels
 
 
 def _aspect(text: str) -> float:
@@ -128,7 +121,7 @@ def add_segment_options(parser: argparse.ArgumentParser) -> None:
         help="find subjects and follow them through each shot: face, or a detector's model: .onnx (YuNet, YOLO), .pt",
     )
     group.add_argument(
-        "--detect-labels", type=_labels, metavar="A,B", help="what of all that the detector knows (default: everything)"
+        "--detect-labels", type=names, metavar="A,B", help="what of all that the detector knows (default: everything)"
     )
     group.add_argument(
         "--detect-confidence", type=float, metavar="S", help="least score, 0 to 1 (default: the detector's own)"

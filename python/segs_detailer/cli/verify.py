@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ from .run_options import add_segment_options, count_from_0
 if TYPE_CHECKING:
     import argparse
 
-    from ..tracks import Track
     from ..verify import Report, Subject
     from ..video import Source
     from .stages import Stages
@@ -139,24 +139,9 @@ def _subjects(args: argparse.Namespace, source: Source, stages: Stages) -> list[
     info = source.info
     with Cache(None) as cache:
         chosen = TrackChooser(options, info).choose(source, "", cache, stages)
-    tracks = [(_numbered(item.track, place), item.crop) for place, item in enumerate(chosen, start=1)]
+    # The numbers that `run` tells its user.
+    tracks = [(replace(item.track, id=place), item.crop) for place, item in enumerate(chosen, start=1)]
     return chosen_subjects(tracks, info.size, info.frames)
-
-
-def _numbered(track: Track, number: int) -> Track:
-    """Return a track with the number that `run` tells its user."""
-    from ..tracks import Track
-
-    return Track(
-        number,
-        track.label,
-        track.frames,
-        track.boxes,
-        track.confidence,
-        track.masks,
-        shot=track.shot,
-        shape=track.shape,
-    )
 
 
 def _write_json(path: str, report: Report) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,9 +106,7 @@ def _tracks(
     tracks = tracks_from_masks(frames, combined=combined, label=label, drop_size=0 if combined else drop_size)
     if not bbox_fill:
         return tracks
-    return [
-        Track(track.id, track.label, track.frames, track.boxes, track.confidence, shot=track.shot) for track in tracks
-    ]
+    return [replace(track, masks=(None,) * len(track.frames)) for track in tracks]
 
 
 def _outlined(mask: NDArray[Any]) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +11,10 @@ from .. import _native
 from ..crop_path import CropPath
 from ..ops import resize_masks
 from .mask import Mask
-from .track import Track
 
 if TYPE_CHECKING:
     from ..segs import Box
+    from .track import Track
 
 __all__ = ["rescaled_track"]
 
@@ -39,17 +40,14 @@ def rescaled_track(track: Track, size: tuple[int, int], new_size: tuple[int, int
     factors = np.array([new_size[1] / size[1], new_size[0] / size[0]] * 2)
     masks = [None if mask is None else _rescaled_mask(mask, size, new_size) for mask in track.masks]
     region = track.crop_region
-    return Track(
-        track.id,
-        track.label,
-        track.frames,
-        track.boxes * factors,
-        track.confidence,
-        masks,
-        region.scaled(size, new_size) if isinstance(region, CropPath) else _rescaled_box(region, size, new_size),
-        _rescaled_box(track.bbox, size, new_size),
-        track.shot,
-        track.shape,
+    return replace(
+        track,
+        boxes=track.boxes * factors,
+        masks=tuple(masks),
+        crop_region=region.scaled(size, new_size)
+        if isinstance(region, CropPath)
+        else _rescaled_box(region, size, new_size),
+        bbox=_rescaled_box(track.bbox, size, new_size),
     )
 
 

@@ -78,16 +78,7 @@ class Subject:
             crop or CropSettings(), crop="follow", crop_factor=_CROP_FACTOR, aspect=None, ramp=0, subpixel=False
         )
         # The crop of its own that a track may bring shows more than is needed.
-        self._track = Track(
-            track.id,
-            track.label,
-            track.frames,
-            track.boxes,
-            track.confidence,
-            track.masks,
-            shot=track.shot,
-            shape=track.shape,
-        )
+        self._track = replace(track, crop_region=None, bbox=None)
         self._path = crop_path(self._track, size, frame_count, replace(self._crop, size_gate=None))
         shown = np.flatnonzero(self._path.alpha)
         self.span = (int(shown[0]), int(shown[-1]) + 1) if len(shown) else (0, 0)
@@ -152,6 +143,11 @@ def chosen_subjects(
 
 def _for_all(track: Track, count: int) -> Track:
     box, mask = track.boxes[0], track.masks[0]
-    return Track(
-        track.id, track.label, range(count), [box] * count, track.confidence[0], [mask] * count, shape=track.shape
+    return replace(
+        track,
+        frames=np.arange(count),
+        boxes=np.tile(box, (count, 1)),
+        confidence=np.full(count, track.confidence[0]),
+        masks=(mask,) * count,
+        shot=None,
     )
