@@ -231,3 +231,29 @@ class TestValuesThatAreNotFinite:
         with pytest.warns(SegmentWarning, match=f"{FAMILY} \\(every frame\\), in full precision too"):
             image, _ = detailed(frames, NanThenFlat(brighter))
         assert image is frames
+
+    @pytest.mark.parametrize("inference", [False, True])
+    @pytest.mark.parametrize("in_place", [False, True])
+    def test_pixels_that_a_model_hands_through_are_looked_at_where_it_wrote_to_them(self, in_place, inference):
+        class OnPixels(FakeSampler):
+            def encode(self, frames):
+                return frames
+
+            def sample(self, latents, job):
+                return latents * 0.5
+
+            def decode(self, latents, *, full_precision=False):
+                if in_place:
+                    latents[1, 3, 4, 2] = float("nan")
+                return latents
+
+        frames = smooth_clip(FRAMES)
+        with torch.inference_mode(inference):
+            if in_place:
+                with pytest.warns(SegmentWarning, match=r"not finite \(frame 2 of 4\), in full precision too"):
+                    image, _ = detailed(frames, OnPixels())
+                assert image is frames
+            else:
+                image, _ = detailed(frames, OnPixels())
+                assert image.isfinite().all()
+                assert image is not frames

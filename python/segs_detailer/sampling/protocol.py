@@ -171,5 +171,8 @@ class Sampler(Protocol):
         ...
 
     def decode(self, latents: Tensor, *, full_precision: bool = False) -> Tensor:
-        """Frames `(B, H, W, 3)` float32 in [0, 1]; `full_precision` decodes in float32 whatever the model's dtype."""
+        """Frames `(B, H, W, 3)` float32 in [0, 1]; `full_precision` decodes in float32 whatever the model's dtype.
+
+        A model that works on pixels may return `latents` themselves, and must not have written to them.
+        """
         ...
