@@ -192,6 +192,14 @@ def test_compare_picture(tmp_path, clip):
     assert np.abs(rows[:half] - rows[-half:]).max() > 10
 
 
+def test_compare_is_another_file_than_the_output(tmp_path, clip, capsys):
+    output = tmp_path / "out.mp4"
+    same = tmp_path / "." / "out.mp4"
+    assert run("run", clip, "-o", output, "--bbox", "20,20,50,50", "--compare", same, *QUICK) == 2
+    assert "--compare: expected another file than the output" in capsys.readouterr().err
+    assert not output.exists()
+
+
 def test_compare_video_shows_both_side_by_side(tmp_path, clip):
     video = tmp_path / "compare.mkv"
     args = ["--compare", video, "--codec", "ffv1", "--pix-fmt", "bgr0"]

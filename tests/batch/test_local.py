@@ -210,6 +210,10 @@ def test_a_clip_that_cannot_be_read_does_not_stop_the_others(tmp_path, clips, ca
         ("{clips}/one.gif --steps x", "line 1: argument --steps"),
         ("{clips}/one.gif\n{clips}/one.gif --seed 2", "line 2: has the output of"),
         ("{clips}/one.gif -o {clips}/one.gif", "its output would be the clip itself"),
+        ("{clips}/one.gif -o {clips}/two.gif\n{clips}/two.gif", "line 1: its output would be the clip of"),
+        ("{clips}/one.gif --compare {clips}/one.gif", "its output would be the clip itself"),
+        ("{clips}/one.gif --compare a.gif\n{clips}/two.gif --compare a.gif", "line 2: has the output of"),
+        ("{clips}/%04d.png -o {clips}/", "its output would be the clip itself"),
     ],
 )
 def test_a_list_with_a_fault_is_refused_before_anything_is_begun(tmp_path, clips, capsys, line, said):
@@ -232,6 +236,25 @@ def test_a_list_with_a_fault_is_refused_before_anything_is_begun(tmp_path, clips
 def test_options_of_another_engine_are_refused(tmp_path, clips, capsys, args):
     assert run("batch", clips, "-o", tmp_path / "out", *args) == 2
     assert "expected" in capsys.readouterr().err
+
+
+def test_marks_in_a_files_own_name_are_no_wildcards(tmp_path, clips):
+    for name in ("one [1080p].gif", "100% real.gif"):
+        (clips / "one.gif").rename(clips / name)
+        (tmp_path / "list.txt").write_text(f'"{clips / name}"\n')
+        assert run("batch", tmp_path / "list.txt", "-o", tmp_path / "out", "--no-cache", *QUICK, "-q") == 0
+        assert open_clip(tmp_path / "out" / name).info.frames == 4
+        (clips / name).rename(clips / "one.gif")
+
+
+def test_a_line_that_asks_for_redo_is_not_skipped(tmp_path, clips, capsys):
+    (tmp_path / "list.txt").write_text(f"{clips}/one.gif\n")
+    command = ("batch", tmp_path / "list.txt", "-o", tmp_path / "out", "--cache", tmp_path / "cache", *QUICK)
+    assert run(*command) == 0
+    (tmp_path / "list.txt").write_text(f"{clips}/one.gif --redo 1\n")
+    capsys.readouterr()
+    assert run(*command) == 0
+    assert "1 done" in capsys.readouterr().out
 
 
 def test_devices_without_a_name_are_refused(tmp_path, clips, capsys):

@@ -23,6 +23,7 @@ from segs_detailer.detect import (
     YuNetDetector,
     open_detector,
 )
+from segs_detailer.detect.yolo import _providers
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MissingDependencyError, ModelError
 from segs_detailer.tracks import overlap
 from tiny_detectors import picture
@@ -346,7 +347,7 @@ def test_truncated_model(tmp_path):
         ({"confidence": 0}, "confidence: expected above 0, up to 1"),
         ({"confidence": 1.5}, "confidence"),
         ({"min_size": 0}, "min_size"),
-        ({"device": "tpu"}, "device: expected auto, cpu or cuda"),
+        ({"device": "tpu"}, "device: expected auto, cpu, cuda or cuda:1"),
     ],
 )
 def test_options_of_models_are_checked(tmp_path, options, message):
@@ -401,3 +402,30 @@ def test_package_that_is_missing_is_named(tmp_path, monkeypatch, package, name):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MissingDependencyError, match=rf"{package} is not installed: pip install 'segs-detailer\["):
         open_detector(tmp_path / name)
+
+
+class _Runtime:
+    def __init__(self, *offered):
+        self._offered = [f"{name}ExecutionProvider" for name in offered]
+
+    def get_available_providers(self):
+        return self._offered
+
+
+@pytest.mark.parametrize(
+    ("device", "providers"),
+    [
+        ("auto", ["CUDAExecutionProvider", "CPUExecutionProvider"]),
+        ("cpu", ["CPUExecutionProvider"]),
+        ("cuda", ["CUDAExecutionProvider", "CPUExecutionProvider"]),
+        ("cuda:1", [("CUDAExecutionProvider", {"device_id": 1}), "CPUExecutionProvider"]),
+    ],
+)
+def test_a_device_with_a_number_is_that_gpu(device, providers):
+    assert _providers(_Runtime("CUDA", "CPU"), device) == providers
+
+
+@pytest.mark.parametrize("device", ["cuda:", "cuda:x", "cpu:1", "mps", "cuda:0"])
+def test_devices_that_are_not_there_are_refused(device):
+    with pytest.raises(InvalidArgumentError, match="device"):
+        _providers(_Runtime("CPU"), device)

@@ -13,7 +13,7 @@ from segs_detailer.streaming.cache import default_folder, digest, digest_of_file
 
 
 def put(cache, content, settings, size, age):
-    path = cache.entry("crops", content, settings, ".pixels")
+    path = cache.entry("crops", digest(content), digest(settings), ".pixels")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bytes(size))
     os.utime(path, (1000 - age, 1000 - age))
@@ -25,7 +25,7 @@ def test_the_longest_unused_go_first_and_what_a_run_uses_stays(tmp_path):
         paths = [put(cache, f"c{age}", "s", 100, age) for age in (4, 3, 2, 1)]
     assert all(path.exists() for path in paths)
     with Cache(tmp_path / "cache", limit=250) as cache:
-        assert cache.entry("crops", "c3", "s", ".pixels") == paths[1]
+        assert cache.entry("crops", digest("c3"), digest("s"), ".pixels") == paths[1]
     assert [path.exists() for path in paths] == [False, True, False, True]
     assert not paths[0].parent.exists()
     with Cache(tmp_path / "cache", limit=150) as cache:
@@ -33,13 +33,48 @@ def test_the_longest_unused_go_first_and_what_a_run_uses_stays(tmp_path):
     assert [path.exists() for path in paths] == [False, True, False, False]
 
 
+def test_other_things_in_the_folder_are_never_removed(tmp_path):
+    others = [
+        tmp_path / "film" / "takes" / "a.mov",
+        tmp_path / "crops-faces" / "b.png",
+        tmp_path / "crops" / "c" / "d.npz",
+    ]
+    for other in others:
+        other.parent.mkdir(parents=True)
+        other.write_bytes(bytes(100))
+        os.utime(other, (0, 0))
+        os.utime(other.parent, (0, 0))
+    with Cache(tmp_path, limit=10) as cache:
+        entry = put(cache, "c", "s", 100, 5)
+    with Cache(tmp_path, limit=10):
+        pass
+    assert not entry.exists()
+    assert all(other.exists() for other in others)
+
+
+def test_a_folder_that_another_run_removes_meanwhile_is_no_fault(tmp_path, monkeypatch):
+    with Cache(tmp_path, limit=10) as cache:
+        gone = put(cache, "c", "s", 100, 5)
+    iterdir = type(tmp_path).iterdir
+
+    def vanishing(folder):
+        if folder == gone.parent:
+            raise FileNotFoundError(str(folder))
+        return iterdir(folder)
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", vanishing)
+    with Cache(tmp_path, limit=10):
+        pass
+    assert gone.exists()
+
+
 def test_the_last_result_of_some_content(tmp_path):
     with Cache(tmp_path) as cache:
         put(cache, "c", "old", 10, 9)
         newest = put(cache, "c", "new", 10, 1)
         put(cache, "d", "other", 10, 0)
-        assert cache.latest("crops", "c", ".pixels") == newest
-        assert cache.latest("crops", "e", ".pixels") is None
+        assert cache.latest("crops", digest("c"), ".pixels") == newest
+        assert cache.latest("crops", digest("e"), ".pixels") is None
 
 
 def test_crops_go_with_the_run_and_those_of_killed_runs_with_the_next(tmp_path):
@@ -51,7 +86,7 @@ def test_crops_go_with_the_run_and_those_of_killed_runs_with_the_next(tmp_path):
             assert other.crops != left
     assert not left.exists()
     # No process has this number.
-    dead = left.with_name(left.name.replace(f"-{os.getpid()}-", "-99999999-"))
+    dead = left.with_name(left.name.replace(f"@{os.getpid()}-", "@99999999-"))
     dead.mkdir()
     with Cache(tmp_path):
         assert not dead.exists()

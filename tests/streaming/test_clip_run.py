@@ -148,7 +148,7 @@ def test_a_run_that_is_killed_twice_ends_as_if_it_had_not_been(clip, tmp_path, m
     assert len(sampled) == pieces - 2
     assert frames_of(tmp_path / "parts") == frames_of(tmp_path / "whole")
     # What the killed runs had left is gone.
-    assert not list((tmp_path / "cache").glob("crops-*"))
+    assert not list((tmp_path / "cache").glob("segs-detailer-crops-*"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "other", "parts", "whole"]
 
 
@@ -162,7 +162,7 @@ def test_a_run_that_is_stopped_ends_its_threads_and_leaves_what_it_has_done(clip
     assert "Traceback" not in stopped.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
     assert len(list((tmp_path / "cache").glob("crops/*/*.pixels"))) == 1
-    assert not list((tmp_path / "cache").glob("crops-*"))
+    assert not list((tmp_path / "cache").glob("segs-detailer-crops-*"))
 
 
 def test_what_is_done_is_not_done_again(clip, tmp_path, sampled):

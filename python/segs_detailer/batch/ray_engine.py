@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import time
 from collections import deque
@@ -109,7 +110,7 @@ def _connect(ray: Any, options: RayOptions) -> None:
     try:
         ray.init(
             address=options.address,
-            num_cpus=None if options.address or options.workers is None else max(1, options.workers),
+            num_cpus=None if options.address or options.workers is None else _processors(options),
             include_dashboard=None if options.address else False,
             configure_logging=True,
             logging_level="error",
@@ -117,6 +118,11 @@ def _connect(ray: Any, options: RayOptions) -> None:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise MediaError(f"{options.address or 'ray'}: cannot be reached ({' '.join(str(error).split())})") from error
+
+
+def _processors(options: RayOptions) -> int:
+    """Count the processors of a cluster for so many workers at once."""
+    return max(1, math.ceil((options.workers or 1) * (1 if options.cpus is None else options.cpus)))
 
 
 def _check_answers(address: str) -> None:
@@ -180,7 +186,11 @@ class _Batch:
         self.remote = ray.remote(max_retries=0, **resources)(_do)
         self.board = ray.remote(num_cpus=0)(_Board).remote()
         work = ray.put(self.work)
-        most = self.options.workers or max(1, int(self._room(resources)))
+        room = self._room(resources)
+        if room < 1:
+            wanted = ", ".join(f"{value:g} {name.removeprefix('num_').upper()}" for name, value in resources.items())
+            raise MediaError(f"{self.options.address or 'ray'}: the cluster has no room for one task ({wanted})")
+        most = self.options.workers or int(room)
         try:
             while self.pending or self.running:
                 while self.pending and len(self.running) < most:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import InvalidArgumentError, MediaError
+from ..video.image_files import is_pattern
 from .arguments import add_command, count, names
 from .run_options import add_run_options, count_from_0
 
@@ -125,7 +126,7 @@ def batch(args: argparse.Namespace) -> None:
     entries = read_folder(source) if source.is_dir() else read_list(source)
     tasks = [_task(entry, args) for entry in entries]
     _check_outputs(tasks, entries)
-    left = [task for task in tasks if args.overwrite or args.redo or not _is_finished(task)]
+    left = [task for task in tasks if args.overwrite or task.payload.redo or not _is_finished(task)]
     view = BatchView(left, skipped=len(tasks) - len(left), quiet=args.quiet)
     try:
         done = {outcome.task.output: outcome for outcome in _run(args, left, view)} if left else {}
@@ -219,27 +220,42 @@ def _default_output(clip: str, folder: str) -> str:
     path = Path(clip)
     if path.is_dir():
         return f"{Path(folder) / path.resolve().name}/"
-    if any(mark in path.name for mark in "%*?["):
+    if _is_several(path):
         return f"{Path(folder) / (path.resolve().parent.name or 'images')}/"
     return str(Path(folder) / path.name)
 
 
+def _is_several(path: Path) -> bool:
+    """Whether a clip's name stands for several files of a folder, as `open_clip` reads it."""
+    return not path.exists() and (is_pattern(path) or any(mark in path.name for mark in "*?["))
+
+
+def _place(path: Path) -> Path:
+    """Return the file or folder that is read or written."""
+    return (path.parent if _is_several(path) or is_pattern(path) else path).resolve()
+
+
 def _check_outputs(tasks: Sequence[Task], entries: Sequence[Entry]) -> None:
-    """Refuse two clips of one output, and an output that is an input."""
+    """Refuse two clips of one output, and an output that is a clip of the list."""
+    clips = {_place(Path(entry.clip)): entry.place for entry in entries}
     places: dict[Path, str] = {}
     for task, entry in zip(tasks, entries, strict=True):
-        output = Path(task.output).resolve()
-        if output == Path(task.name).resolve():
-            raise MediaError(f"{entry.place}: its output would be the clip itself: name another folder with -o")
-        if output in places:
-            raise MediaError(f"{entry.place}: has the output of {places[output]}, {task.output}: name another with -o")
-        places[output] = entry.place
+        output, compare = Path(task.output), task.payload.compare
+        written = [output.resolve(), *([Path(compare).resolve()] if compare else [])]
+        for place in {*written, _place(output)} & clips.keys():
+            if clips[place] == entry.place:
+                raise MediaError(f"{entry.place}: its output would be the clip itself: name another folder with -o")
+            raise MediaError(f"{entry.place}: its output would be the clip of {clips[place]}: name another with -o")
+        for place in written:
+            if place in places:
+                raise MediaError(f"{entry.place}: has the output of {places[place]}, {place}: name another with -o")
+            places[place] = entry.place
 
 
 def _is_finished(task: Task) -> bool:
     """Whether the output is there, and no older than its clip: it appears when it is complete."""
     output, clip = Path(task.output), Path(task.name)
-    if "%" in output.name:
+    if is_pattern(output):
         folder = output.parent
         return folder.is_dir() and any(folder.glob(_wildcard(output.name)))
     if output.is_dir():

@@ -217,9 +217,7 @@ def _windows(track: TrackPlan, job: ClipJob) -> int | None:
     windows = getattr(job.pipe[0], "windows", None)
     if windows is None or windows.length is None:
         return None
-    length, overlap = int(windows.length), int(windows.overlap)
-    step = max(1, length - overlap)
-    return sum(max(1, -(-(piece.frames - overlap) // step)) for piece in track.pieces)
+    return sum(len(windows.windows(piece.frames, 0)) for piece in track.pieces)
 
 
 def _bytes(count: int) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import InvalidArgumentError
 from ..streaming import SinkTaker
 from ..video import open_output
 from .compare import Comparison
@@ -45,6 +47,8 @@ def run(args: argparse.Namespace, stages: Stages | None = None, load: Loader = l
         Something cannot be done; nothing was written.
     """
     stages = stages or Stages(quiet=args.quiet)
+    if args.compare and Path(args.compare).resolve() == Path(args.output).resolve():
+        raise InvalidArgumentError("--compare", "another file than the output", args.compare)
     job = ClipJob(args, stages, load)
     encoder = encoder_settings(args, job.info)
     comparison = Comparison(args.compare, job.info, threads=encoder.threads) if args.compare else None

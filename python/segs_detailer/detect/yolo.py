@@ -43,14 +43,16 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _providers(runtime: Any, device: str) -> list[str]:
-    if device not in ("auto", *_PROVIDERS):
-        raise InvalidArgumentError("device", "auto, cpu or cuda", repr(device))
+def _providers(runtime: Any, device: str) -> list[str | tuple[str, dict[str, int]]]:
+    kind, mark, number = device.partition(":")
+    if kind not in ("auto", *_PROVIDERS) or (mark and (kind != "cuda" or not number.isdigit())):
+        raise InvalidArgumentError("device", "auto, cpu, cuda or cuda:1", repr(device))
     offered = runtime.get_available_providers()
-    wanted = _PROVIDERS["cuda" if device == "auto" else device]
-    if device == "cuda" and wanted[0] not in offered:
+    wanted = _PROVIDERS["cuda" if kind == "auto" else kind]
+    if kind == "cuda" and wanted[0] not in offered:
         raise InvalidArgumentError("device", "cpu: this onnxruntime runs nowhere else", repr(device))
-    return [name for name in wanted if name in offered]
+    there = [name for name in wanted if name in offered]
+    return [(name, {"device_id": int(number)}) if mark and name == wanted[0] else name for name in there]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,8 @@ class YoloDetector:
         Least score.
     min_size : float or None
         Least length of a box's longer side, in pixels of the frame.
-    device : {"auto", "cpu", "cuda"}
-        Where it runs; "auto" is a GPU where ONNX Runtime has one.
+    device : str
+        Where it runs: "auto", "cpu", "cuda" or "cuda:1"; "auto" is a GPU where ONNX Runtime has one.
 
     Raises
     ------

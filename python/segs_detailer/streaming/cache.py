@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -36,6 +37,10 @@ _FOLDER_VARIABLE = "SEGS_DETAILER_CACHE"
 _LIMIT_VARIABLE = "SEGS_DETAILER_CACHE_GB"
 _LIMIT_GB = 20.0
 _STALE_SECONDS = 7 * 24 * 3600
+_CROPS = "segs-detailer-crops-"
+# What is removed is ours by its name: the folder may hold other things.
+_CONTENT = re.compile(f"[0-9a-f]{{{2 * _DIGEST_BYTES}}}")
+_ENTRY = re.compile(rf"\.?{_CONTENT.pattern}\.(npz|pixels)(\.partial-.*)?")
 
 
 def default_folder() -> Path:
@@ -117,7 +122,7 @@ class Cache:
                 self.folder = folder
                 self.folder.mkdir(parents=True, exist_ok=True)
             self._remove_left_over()
-            name = f"crops-{socket.gethostname()}-{os.getpid()}-"
+            name = f"{_CROPS}{socket.gethostname()}@{os.getpid()}-"
             self.crops = Path(tempfile.mkdtemp(prefix=name, dir=self.folder))
         except OSError as error:
             reason = error.strerror or error
@@ -184,18 +189,27 @@ class Cache:
                 path.parent.rmdir()
 
     def _entries(self) -> Iterator[Path]:
-        for kind in self.folder.iterdir():
-            if kind.is_dir() and not kind.name.startswith("crops-"):
-                yield from (path for path in kind.glob("*/*") if path.is_file())
+        for kind in _listed(self.folder):
+            for content in _listed(kind):
+                if _CONTENT.fullmatch(content.name):
+                    yield from (path for path in _listed(content) if _ENTRY.fullmatch(path.name))
 
     def _remove_left_over(self) -> None:
         """Remove the crops of runs that were killed."""
-        own = f"crops-{socket.gethostname()}-"
-        for folder in self.folder.glob("crops-*"):
+        own = f"{_CROPS}{socket.gethostname()}@"
+        for folder in self.folder.glob(f"{_CROPS}*"):
             with contextlib.suppress(OSError):
                 is_old = time.time() - folder.stat().st_mtime > _STALE_SECONDS
                 if is_old or (folder.name.startswith(own) and not is_running(folder.name[len(own) :].split("-")[0])):
                     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listed(folder: Path) -> list[Path]:
+    """List a folder; nothing where it is none, or another run has just removed it."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _limit() -> int:
