@@ -463,6 +463,32 @@ def test_sound_alone_is_no_clip(tmp_path):
         open_clip(path)
 
 
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("in/%04d.png", "in/%04d.png"), ("in/*.png", "in/"), ("in/0001.png", "in/"), ("in", "in/%04d.png")],
+)
+def test_images_are_never_written_over_those_that_are_read(tmp_path, source, target):
+    (tmp_path / "in").mkdir()
+    for index in range(1, 4):
+        Image.new("RGB", (8, 6), (index, 0, 0)).save(tmp_path / "in" / f"{index:04d}.png")
+    before = {path: path.read_bytes() for path in (tmp_path / "in").iterdir()}
+    info = open_clip(tmp_path / source).info
+    with pytest.raises(MediaError, match=r"of the input itself|is the input itself"):
+        open_output(f"{tmp_path}/{target}", info)
+    assert {path: path.read_bytes() for path in (tmp_path / "in").iterdir()} == before
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_two_frames_never_become_one_file(tmp_path):
+    (tmp_path / "in").mkdir()
+    for suffix in ("png", "jpg"):
+        Image.new("RGB", (8, 6)).save(tmp_path / "in" / f"f1.{suffix}")
+    info = open_clip(tmp_path / "in").info
+    with pytest.raises(MediaError, match=r"two frames would be written to f1\.png"):
+        open_output(f"{tmp_path}/out/", info)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.fixture
 def clip(tmp_path):
     return read_clip(make_video(tmp_path / "in.mp4", audio="aac"))

@@ -128,6 +128,15 @@ class TestResults:
         np.testing.assert_array_equal(seg.cropped_mask[0, :, 8:], mask[:24])
         assert not seg.cropped_mask[0, :, :8].any()
 
+    def test_without_a_mask_a_wider_region_is_not_repainted_beyond_the_old_one(self):
+        class Wider(DetailerHook):
+            def post_crop_region(self, w, h, item_bbox, crop_region):
+                return (0, 8, 40, 40)
+
+        _, (_, [seg]), _, _ = detail(Wider(), clip(), segment((8, 8, 40, 40), mask=None), guide_size=8)
+        assert seg.cropped_mask[..., 8:].all()
+        assert not seg.cropped_mask[..., :8].any()
+
     def test_post_crop_region_cuts_brought_crops(self):
         class Smaller(DetailerHook):
             def post_crop_region(self, w, h, item_bbox, crop_region):

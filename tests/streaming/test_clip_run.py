@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from segs_detailer.cli.main import main
+from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.sampling.pipe import BasicPipe
 from segs_detailer.streaming import (
     Cache,
@@ -66,7 +67,8 @@ def track(box, number=1, frames=range(COUNT)):
 def settings(**changes):
     plan = {"guide_size": 32, "max_size": 48, **changes.pop("plan", {})}
     detailing = changes.pop("detailing", Detailing(BasicPipe.preview(), {**OPTIONS, **changes.pop("options", {})}))
-    return RunSettings(detailing=detailing, plan=PlanSettings(**plan), source="clip", **changes)
+    changes = {"source": "clip", "models": "tiny", **changes}
+    return RunSettings(detailing=detailing, plan=PlanSettings(**plan), **changes)
 
 
 def begin(clip, cache, *tracks, **changes):
@@ -207,6 +209,24 @@ def test_one_track_or_a_range_of_frames_is_done_anew_and_the_rest_stays(clip, tm
         assert sampled == []
 
 
+def test_a_plan_is_not_what_the_last_run_has_shown(clip, tmp_path, sampled):
+    with Cache(tmp_path) as cache:
+        one = track((4, 4, 14, 14))
+        begin(clip, cache, one, options={"denoise": 0.3}).sample()
+        begin(clip, cache, one, options={"denoise": 0.9}).sample()
+        stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.pixels")}
+        begin(clip, cache, one, options={"denoise": 0.3})
+        assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.pixels")} == stamps
+
+
+@pytest.mark.parametrize("missing", [{"source": ""}, {"models": None}])
+def test_a_cache_that_is_kept_must_know_the_clip_and_the_models(clip, tmp_path, missing):
+    with Cache(tmp_path) as cache, pytest.raises(InvalidArgumentError, match="settings: expected source and models"):
+        begin(clip, cache, track((4, 4, 14, 14)), **missing)
+    with Cache(None) as cache:
+        assert begin(clip, cache, track((4, 4, 14, 14)), **missing).plan.tracks
+
+
 def test_redo_on_the_command_line(clip, tmp_path, sampled, capsys):
     command = ["run", str(clip), "-o", f"{tmp_path}/out/", "--bbox", "4,4,14,14", "--bbox", "40,20,50,30", *QUICK]
     assert main(command) == 0
@@ -218,6 +238,8 @@ def test_redo_on_the_command_line(clip, tmp_path, sampled, capsys):
     assert frames_of(tmp_path / "out") != first
     assert main([*command, "--redo", "3"]) == 2
     assert "--redo: expected a track from 1 to 2, got 3" in capsys.readouterr().err
+    assert main([*command, "--redo", "5000-6000"]) == 2
+    assert "--redo: expected frames in which something is repainted, got 5000-6000" in capsys.readouterr().err
     assert main([*command, "--redo", "1", "--no-cache"]) == 2
     assert "--redo: expected a cache: leave out --no-cache" in capsys.readouterr().err
     assert main(command) == 0

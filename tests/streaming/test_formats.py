@@ -137,7 +137,10 @@ def test_what_comes_back_unchanged_leaves_every_frame_as_it_was(tmp_path, subpix
             seen.append(float(np.abs(frame.after - frame.before).max()))
 
     settings = RunSettings(
-        detailing=Detailing(Mirror(), {"guide_size": 8, "steps": 1}), plan=PlanSettings(guide_size=8)
+        detailing=Detailing(Mirror(), {"guide_size": 8, "steps": 1}),
+        plan=PlanSettings(guide_size=8),
+        models="mirror",
+        source="in.mkv",
     )
     crop = CropSettings(crop_factor=1.5, subpixel=subpixel)
     with Cache(tmp_path / "cache") as cache:

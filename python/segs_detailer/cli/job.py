@@ -106,6 +106,11 @@ class ClipJob:
         wrong = [index + 1 for index in self._redo.tracks if index >= len(run.plan.tracks)]
         if wrong:
             raise InvalidArgumentError("--redo", f"a track from 1 to {len(run.plan.tracks)}", f"{wrong[0]}")
+        ranges = ((span, Redo(frames=(span,))) for span in self._redo.frames)
+        idle = [span for span, redo in ranges if not any(redo.names(piece) for piece in run.plan.pieces)]
+        if idle:
+            first, end = idle[0]
+            raise InvalidArgumentError("--redo", "frames in which something is repainted", f"{first}-{end - 1}")
         return run
 
 

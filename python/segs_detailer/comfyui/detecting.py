@@ -52,7 +52,7 @@ def find_faces(
     image_frames : Tensor
         `(B, H, W, 3 or 4)` float32 in [0, 1].
     min_size : int
-        Smallest face in pixels; below 8 a sixteenth of the frame's shorter side.
+        Smallest face in pixels; at least 8, or 0 for a sixteenth of the frame's shorter side.
     min_share, max_gap, crop_factor, drop_size, mask_shape
         See `segs_detailer.detect.FaceSettings`.
     crop : str

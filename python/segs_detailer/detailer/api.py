@@ -201,8 +201,8 @@ def detail_frames(
     tensor, owned = _to_tensor(frames, in_place=in_place)
     check_frames("frames", tensor)
     models = Models.of(pipe, refiner_pipe, names=("pipe", "refiner_pipe"))
-    own = None if prompts is None else SegmentPrompts.of(prompts, models)
     with models.in_use(), observer_for(progress) as observer:
+        own = None if prompts is None else SegmentPrompts.of(prompts, models)
         run = Run(models, settings, HookCalls(detailer_hook), observer, own)
         detailed, new_segs, cnet_images = detail_and_paste(tensor, segs, run, in_place=owned)
     return DetailResult(_like_input(detailed, frames), new_segs, cnet_images)

@@ -221,9 +221,8 @@ def change_region(seg: SEG, hook: HookCalls, frames: Tensor) -> SEG:
     x1, y1, x2, y2 = region
     moved = (changed[0] - x1, changed[1] - y1, changed[2] - x1, changed[3] - y1)
     mask, image = seg.cropped_mask, seg.cropped_image
-    if mask is not None:
-        masks: Tensor = mask_frames(mask, (y2 - y1, x2 - x1), frames.shape[0], like=frames)
-        mask = crop_frames(masks[..., None], moved, fill=0.0)[..., 0].cpu().numpy()
+    masks: Tensor = mask_frames(mask, (y2 - y1, x2 - x1), frames.shape[0], like=frames)
+    mask = crop_frames(masks[..., None], moved, fill=0.0)[..., 0].cpu().numpy()
     if image is not None:
         image = crop_frames(brought_stack(seg, frames).contiguous(), moved).cpu().numpy()
     return seg._replace(crop_region=_moved(seg.crop_region, moved), cropped_mask=mask, cropped_image=image)

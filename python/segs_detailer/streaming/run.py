@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MediaError
+from ..errors import InvalidArgumentError, MediaError
 from .compositing import Compositor
 from .cropping import CROPS_AHEAD, crop_clip
 from .keys import content_key, settings_key, track_digest
@@ -115,12 +115,15 @@ class ClipRun:
     Raises
     ------
     InvalidArgumentError
-        The memory limit cannot be kept.
+        The memory limit cannot be kept; the cache is kept, and the settings do not say which clip and models it is for.
     MediaError
         The disk has no room.
     """
 
     def __init__(self, source: Source, chosen: Sequence[ChosenTrack], settings: RunSettings, cache: Cache) -> None:
+        if cache.keeps and (not settings.source or settings.models is None):
+            # Else the results of another clip or model would be taken for this one's.
+            raise InvalidArgumentError("settings", "source and models, as the cache is kept", "none of one or both")
         self._source = source
         self._settings = settings
         self._cache = cache
@@ -203,9 +206,6 @@ class ClipRun:
                 latest = self._cache.latest(_RESULTS, content, _SUFFIX)
                 last = None if latest is None else replace(file, path=latest)
                 file = last if last is not None and last.is_complete else file
-            if file.is_complete:
-                # Others that share the folder must see that it is in use; and it is what the last run has shown.
-                self._cache.touch(file.path)
             yield piece, file
         self._anew = {piece for piece in self._plan.pieces if redo.names(piece)}
 
@@ -215,6 +215,10 @@ class ClipRun:
     def _work(self, groups: Sequence[Sequence[Piece]], takers: list[FrameTaker] | None, progress: RunProgress) -> None:
         """Crop and write in threads of their own, sample in this one, and end all of them together."""
         sampled = {piece for group in groups for piece in group}
+        for piece, file in self._results.items():
+            if piece not in sampled and file.is_complete:
+                # Others that share the folder must see that it is in use; and it is what the last run has shown.
+                self._cache.touch(file.path)
         work = Work(piece for piece in self._plan.pieces if piece not in sampled)
         files = {piece: self._crops_of(piece) for piece in sampled}
         self._check_disk(files)

@@ -277,19 +277,35 @@ class ImageSink:
         self._pattern = path.name if is_file else None
         self._info = info
         self._index = 0
-        self._folder = PartialFolder(path.parent if is_file else path)
+        folder = path.parent if is_file else path
+        self._check_names(folder)
+        self._folder = PartialFolder(folder)
 
-    def _name(self) -> str:
+    def _check_names(self, folder: Path) -> None:
+        """Refuse to write two frames to one file, and to write over the frames that are read."""
+        names = [self._name(index) for index in range(self._info.frames)]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise MediaError(
+                f"{folder}: two frames would be written to {twice}: name the files, such as frame_%05d.png"
+            )
+        read = self._info.path if self._info.path.is_dir() else self._info.path.parent
+        if self._info.kind == "images" and folder.is_dir() and read.resolve() == folder.resolve():
+            over = set(names) & set(self._info.names)
+            if over:
+                raise MediaError(f"{folder / min(over)}: is an image of the input itself: choose another output")
+
+    def _name(self, index: int) -> str:
         if self._pattern is not None:
-            return self._pattern % (self._info.first_number + self._index) if "%" in self._pattern else self._pattern
+            return self._pattern % (self._info.first_number + index) if "%" in self._pattern else self._pattern
         if self._info.names:
-            return Path(self._info.names[self._index]).stem + ".png"
-        return f"frame_{self._index + 1:05d}.png"
+            return Path(self._info.names[index]).stem + ".png"
+        return f"frame_{index + 1:05d}.png"
 
     def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[np.uint8] | None = None) -> None:
         """Write one file; see `Sink.write`."""
         del start, end
-        file = self._folder.path / self._name()
+        file = self._folder.path / self._name(self._index)
         self._index += 1
         suffix = file.suffix.lower()
         try:
