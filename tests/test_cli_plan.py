@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from segs_detailer.cli.main import main
+from segs_detailer.cli.plan import _windows
+from segs_detailer.sampling.diffusers.windows import ContextWindows
 from segs_detailer.segments import Segments, write_segments
 from segs_detailer.tracks import Track
 from segs_detailer.video import open_clip, read_clip
@@ -119,3 +122,12 @@ def test_what_run_refuses_plan_refuses(tmp_path, clip, capsys):
     assert "max_ram" in capsys.readouterr().err.replace("--max-ram", "max_ram")
     assert run("plan", clip, "--bbox", "10,10,50,50", "-o", clip) == 2
     assert "is the input itself" in capsys.readouterr().err
+
+
+def test_windows_are_counted_as_they_are_sampled():
+    windows = ContextWindows(length=16, overlap=4, stride=3)
+    track = SimpleNamespace(pieces=[SimpleNamespace(frames=64), SimpleNamespace(frames=16)])
+    job = SimpleNamespace(pipe=(SimpleNamespace(windows=windows),))
+    assert _windows(track, job) == len(windows.windows(64, 0)) + 1 > 6
+    job.pipe[0].windows = None
+    assert _windows(track, job) is None

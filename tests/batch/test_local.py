@@ -214,6 +214,7 @@ def test_a_clip_that_cannot_be_read_does_not_stop_the_others(tmp_path, clips, ca
         ("{clips}/one.gif --compare {clips}/one.gif", "its output would be the clip itself"),
         ("{clips}/one.gif --compare a.gif\n{clips}/two.gif --compare a.gif", "line 2: has the output of"),
         ("{clips}/%04d.png -o {clips}/", "its output would be the clip itself"),
+        ("{clips}/one.gif -o {clips}/%04d.png\n{clips}/%04d.png", "line 1: its output would be in the clip of"),
     ],
 )
 def test_a_list_with_a_fault_is_refused_before_anything_is_begun(tmp_path, clips, capsys, line, said):

@@ -88,6 +88,12 @@ def test_whole_clips_are_one_task_each(cluster, tmp_path):
 
 
 @needs_ray
+def test_a_task_that_never_finds_room_is_refused(cluster, tmp_path):
+    with pytest.raises(MediaError, match=r"no room for one task \(64 CPUS, 0 GPUS\)"):
+        run_ray(tasks_of(tmp_path, {}), PlainWork(), Recorder(), RayOptions(cpus=64))
+
+
+@needs_ray
 def test_a_worker_that_dies_costs_its_task_and_nothing_else(cluster, tmp_path):
     view = Recorder()
     tasks = tasks_of(tmp_path, {"parts": 3, "die_once": ["part1", "finish"]}, {"parts": 2})

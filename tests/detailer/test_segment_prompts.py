@@ -110,3 +110,13 @@ def test_samplers_are_told_that_the_run_is_over():
         run(None, sampler)
     assert sampler.released == 1
     assert torch.equal(FRAMES, clip())
+
+    class Full:
+        def encode(self, prompt):
+            raise RuntimeError("no memory")
+
+    sampler = Releasing()
+    pipe = (sampler, Full(), None, [["all", {}]], [["bad", {}]])
+    with pytest.raises(RuntimeError, match="no memory"):
+        detail_frames(FRAMES, three(), pipe, prompts={"hand": "five fingers"}, guide_size=24, steps=1)
+    assert sampler.released == 1

@@ -560,3 +560,15 @@ def test_sizes_that_cannot_be(tmp_path, size, frames):
     write_segments(tmp_path / "a.csv", one())
     with pytest.raises(InvalidArgumentError, match="expected a whole number from 1"):
         read_segments(tmp_path / "a.csv", size=size, frame_count=frames)
+
+
+def test_an_archive_with_a_password_is_one_line(tmp_path):
+    path = tmp_path / "locked.npz"
+    np.savez(path, boxes=np.zeros((1, 4)))
+    data = bytearray(path.read_bytes())
+    # Bit 0 of the flags, in the header of the file and in the directory, says that it is encrypted.
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(signature) + offset] |= 1
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match=r"locked\.npz: expected a NumPy archive of segments"):
+        read_segments(path)

@@ -93,6 +93,16 @@ def test_every_grey_gets_the_nearest_code(name):
         assert abs(int(plane[0]) - top * float(level)) <= max(0.6, top / 65535 * 3)
 
 
+def test_greys_of_another_byte_order_are_repacked():
+    name = "gray12be"
+    pixels = np.full((16, 16, 3), np.linspace(0.1, 0.9, 16, dtype=np.float32)[:, None, None])
+    frame, back = RgbToFrame(ColourTags(), name)(pixels), np.zeros_like(pixels)
+    FrameToRgb(ColourTags())(frame, back)
+
+    assert frame.format.name == name
+    np.testing.assert_allclose(back, pixels, atol=0.002)
+
+
 @pytest.mark.parametrize(("name", "tags"), CASES, ids=case_id)
 def test_a_frame_keeps_its_codes(name, tags):
     to_frame, to_rgb, bits = RgbToFrame(tags, name), FrameToRgb(tags), sample_bits(VideoFormat(name))

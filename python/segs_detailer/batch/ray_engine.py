@@ -187,10 +187,11 @@ class _Batch:
         self.board = ray.remote(num_cpus=0)(_Board).remote()
         work = ray.put(self.work)
         room = self._room(resources)
-        if room < 1:
+        # A cluster that was there before may grow.
+        if room < 1 and self.options.address is None:
             wanted = ", ".join(f"{value:g} {name.removeprefix('num_').upper()}" for name, value in resources.items())
-            raise MediaError(f"{self.options.address or 'ray'}: the cluster has no room for one task ({wanted})")
-        most = self.options.workers or int(room)
+            raise MediaError(f"ray: this machine has no room for one task ({wanted})")
+        most = self.options.workers or max(1, int(room))
         try:
             while self.pending or self.running:
                 while self.pending and len(self.running) < most:

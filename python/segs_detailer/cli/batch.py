@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import InvalidArgumentError, MediaError
-from ..video.image_files import is_pattern
+from ..video.image_files import is_pattern, names_several
 from .arguments import add_command, count, names
 from .run_options import add_run_options, count_from_0
 
@@ -220,32 +220,29 @@ def _default_output(clip: str, folder: str) -> str:
     path = Path(clip)
     if path.is_dir():
         return f"{Path(folder) / path.resolve().name}/"
-    if _is_several(path):
+    if names_several(path):
         return f"{Path(folder) / (path.resolve().parent.name or 'images')}/"
     return str(Path(folder) / path.name)
 
 
-def _is_several(path: Path) -> bool:
-    """Whether a clip's name stands for several files of a folder, as `open_clip` reads it."""
-    return not path.exists() and (is_pattern(path) or any(mark in path.name for mark in "*?["))
-
-
-def _place(path: Path) -> Path:
-    """Return the file or folder that is read or written."""
-    return (path.parent if _is_several(path) or is_pattern(path) else path).resolve()
+def _read_place(clip: Path) -> Path:
+    """Return the file or folder that is read."""
+    return (clip.parent if names_several(clip) else clip).resolve()
 
 
 def _check_outputs(tasks: Sequence[Task], entries: Sequence[Entry]) -> None:
     """Refuse two clips of one output, and an output that is a clip of the list."""
-    clips = {_place(Path(entry.clip)): entry.place for entry in entries}
+    clips = {_read_place(Path(entry.clip)): entry.place for entry in entries}
     places: dict[Path, str] = {}
     for task, entry in zip(tasks, entries, strict=True):
         output, compare = Path(task.output), task.payload.compare
         written = [output.resolve(), *([Path(compare).resolve()] if compare else [])]
-        for place in {*written, _place(output)} & clips.keys():
-            if clips[place] == entry.place:
-                raise MediaError(f"{entry.place}: its output would be the clip itself: name another folder with -o")
-            raise MediaError(f"{entry.place}: its output would be the clip of {clips[place]}: name another with -o")
+        for place in clips.keys() & written:
+            whose = "itself" if clips[place] == entry.place else f"of {clips[place]}"
+            raise MediaError(f"{entry.place}: its output would be the clip {whose}: name another with -o")
+        folder = output.parent.resolve()
+        if is_pattern(output) and clips.get(folder, entry.place) != entry.place:
+            raise MediaError(f"{entry.place}: its output would be in the clip of {clips[folder]}: name another with -o")
         for place in written:
             if place in places:
                 raise MediaError(f"{entry.place}: has the output of {places[place]}, {place}: name another with -o")

@@ -76,11 +76,11 @@ def read_npz(path: Path) -> Segments:
     if not path.exists():
         raise MediaError(f"{path}: no such file")
     try:
-        # Damaged archives raise any of these; NotImplementedError is what zipfile says of unknown compressions.
+        # Damaged archives raise any of these; RuntimeError is what zipfile says of passwords and unknown compressions.
         with path.open("rb") as file:
             archive = np.load(file, allow_pickle=False)
             arrays = {name: archive[name] for name in getattr(archive, "files", ())}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         reason = "it holds Python objects, which may run code" if "pickle" in str(error) else "damaged, or another file"
         raise MediaError(f"{path}: expected a NumPy archive of segments, got what cannot be read ({reason})") from error
     except MemoryError as error:

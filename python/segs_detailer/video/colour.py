@@ -135,7 +135,7 @@ def _planar_format(pixel_format: VideoFormat) -> tuple[str, str]:
     """Layout of chroma ("420"), and a format of one plane per component that `pixel_format` is, or is repacked from."""
     name, bits = pixel_format.name, sample_bits(pixel_format)
     if len(pixel_format.components) == 1:
-        return "444", name
+        return "444", "gray" if bits <= 8 else f"gray{bits}le"
     step = (16 // pixel_format.chroma_width(16), 16 // pixel_format.chroma_height(16))
     chroma = _CHROMA_LAYOUTS.get(step, "444")
     planar = f"yuv{chroma}p" + (f"{bits}le" if bits > 8 else "")

@@ -33,6 +33,7 @@ __all__ = [
     "find_images",
     "is_pattern",
     "load_image",
+    "names_several",
     "to_bytes",
 ]
 
@@ -65,6 +66,11 @@ _PNG_LEVEL = 3
 def is_pattern(path: Path) -> bool:
     """Whether the name holds a number as in `%04d`."""
     return _NUMBER.search(path.name) is not None
+
+
+def names_several(path: Path) -> bool:
+    """Whether a name of no file stands for several: numbered ones, or a wildcard."""
+    return not path.exists() and (is_pattern(path) or bool(_WILDCARDS & set(path.name)))
 
 
 def _natural_key(path: Path) -> list[tuple[int, int, str]]:

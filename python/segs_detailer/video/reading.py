@@ -12,7 +12,7 @@ from ..errors import MediaError
 from .animation import AnimationSource, is_animation
 from .clip import Clip, ClipInfo, ReadProgress, Source
 from .container_reader import ContainerSource
-from .image_files import IMAGE_SUFFIXES, ImageSource, is_pattern
+from .image_files import IMAGE_SUFFIXES, ImageSource, names_several
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +50,7 @@ def open_clip(path: str | Path, *, rate: Fraction | None = None) -> Source:
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    is_several = path.is_dir() or (not path.exists() and (is_pattern(path) or any(c in path.name for c in "*?[")))
-    if is_several:
+    if path.is_dir() or names_several(path):
         return ImageSource(path, rate)
     if not path.exists():
         raise MediaError(f"{path}: no such file")
