@@ -77,9 +77,9 @@ def test_they_do_something(tmp_path, clip, model, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--offload", "model"], "offload: expected a GPU to offload from"),
-        (["--vae-tile", "10"], "vae_tile: expected a multiple of 32"),
-        (["--attention-slicing", "9"], "attention_slicing: expected at most 2"),
+        (["--offload", "model"], "--offload: expected a GPU to offload from"),
+        (["--vae-tile", "10"], "--vae-tile: expected a multiple of 32"),
+        (["--attention-slicing", "9"], "--attention-slicing: expected at most 2"),
     ],
 )
 def test_what_the_model_cannot_do_is_one_line(tmp_path, clip, model, arguments, message, capsys):

@@ -176,7 +176,7 @@ def test_a_detector_finds_what_is_detailed_and_is_not_asked_again(clip, runs, mo
 
 def test_a_detector_that_cannot_be_is_one_line(clip, capsys):
     assert run(clip, "--detect", "hands") == 2
-    assert "detector: expected face or a model file" in capsys.readouterr().err
+    assert "--detect: expected face or a model file" in capsys.readouterr().err
     assert run(clip, "--detect", "none.onnx") == 2
     assert "none.onnx: no such file" in capsys.readouterr().err
 
@@ -229,11 +229,11 @@ def test_other_values_are_refused(clip, options, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--crop-factor", "0.5"], "crop_factor: expected a number from 1"),
-        (["--smoothing", "-1"], "smoothing: expected a number from 0"),
-        (["--size-gate", "0"], "size_gate: expected a number from 1"),
-        (["--colour-match", "2"], "colour_match"),
-        (["--mask-dilate", "5000"], "dilate: expected 0 to 1000"),
+        (["--crop-factor", "0.5"], "--crop-factor: expected a number from 1"),
+        (["--smoothing", "-1"], "--smoothing: expected a number from 0"),
+        (["--size-gate", "0"], "--size-gate: expected a number from 1"),
+        (["--colour-match", "2"], "--colour-match: expected"),
+        (["--mask-dilate", "5000"], "--mask-dilate: expected 0 to 1000"),
         (["--cache", "in/00.png"], "cannot be used as a cache"),
     ],
 )

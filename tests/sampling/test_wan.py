@@ -371,7 +371,7 @@ def test_the_command_line_repaints_a_clip(tmp_path, folder, capfd):
     capfd.readouterr()
     for more, message in (
         (["--motion-adapter", "x"], "motion_adapter: expected None for Wan, which needs no motion module, got 'x'"),
-        (["--sampler-name", "lcm"], "sampler_name: expected one of euler, ddim, heun"),
+        (["--sampler-name", "lcm"], "--sampler-name: expected one of euler, ddim, heun"),
         (["--inpaint-model"], "inpaint_model: expected False for Wan"),
     ):
         assert main([*arguments, *more]) != 0

@@ -183,8 +183,9 @@ def _serve(connection: Connection, work: ClipWork, slot: int) -> None:
     try:
         while True:
             payload = connection.recv()
+            line.begin()
             with warnings.catch_warnings():
-                warnings.showwarning = lambda message, *_, **__: line.send("warning", str(message))
+                warnings.showwarning = line.warn
                 well, text = attempt(lambda: work.finish(payload, slot, line.tell))  # noqa: B023 - called at once
             line.send("end", well, text)
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
@@ -204,11 +205,25 @@ class _Line:
         self._connection = connection
         self._lock = threading.Lock()
         self._told: dict[str, float] = {}
+        self._warned: set[str] = set()
 
     def send(self, *message: Any) -> None:
         """Send a message."""
         with self._lock:
             self._connection.send(message)
+
+    def begin(self) -> None:
+        """Begin a task."""
+        self._told.clear()
+        self._warned.clear()
+
+    def warn(self, message: Warning | str, *place: Any, **more: Any) -> None:
+        """Send a warning, once for each task: a clip is read more than once."""
+        del place, more
+        text = str(message)
+        if text not in self._warned:
+            self._warned.add(text)
+            self.send("warning", text)
 
     def tell(self, stage: str, done: int, total: int) -> None:
         """Send how far a stage is, not too often."""

@@ -3,12 +3,119 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import difflib
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
 
-__all__ = ["add_command", "count", "names"]
+from ..errors import InvalidArgumentError, InvalidTypeError
+from ..video.local_path import local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "EXIT_CODES",
+    "CommandParser",
+    "add_command",
+    "check_paths",
+    "count",
+    "names",
+    "names_of_options",
+    "option_of",
+]
+
+EXIT_CODES = (
+    "exit codes: 0 done, 2 an option or a file cannot be used, 128 and the number of a signal that stopped it "
+    "(130 for Ctrl-C)"
+)
+"""Exit codes of most commands, for their help."""
+
+_POSITIONALS = ("command", "action", "clip", "clips", "input", "path")
+
+_PATHS = (
+    "cache",
+    "clip",
+    "clips",
+    "compare",
+    "detect",
+    "input",
+    "json",
+    "mask",
+    "model_config",
+    "output",
+    "path",
+    "prompts",
+    "report",
+    "segs",
+)
+"""Arguments that name files and folders."""
+
+_OTHER_NAMES = {
+    "boxes": "bbox",
+    "chunk": "vae_chunk",
+    "compile_unet": "compile",
+    "confidence": "detect_confidence",
+    "config": "model_config",
+    "detector": "detect",
+    "dilate": "mask_dilate",
+    "frame_count": "frames",
+    "guidance_batch": "no_guidance_batch",
+    "labels": "detect_labels",
+    "length": "context_length",
+    "median": "mask_median",
+    "min_size": "min_face",
+    "order": "context_order",
+    "overlap": "context_overlap",
+    "pipe": "model",
+    "refiner_pipe": "refiner_model",
+    "shape": "face_mask",
+    "stride": "context_stride",
+    "torch_dtype": "dtype",
+    "weights": "context_weights",
+}
+"""Arguments in Python whose options have another name."""
 
 
-def add_command(commands: Any, name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
+class CommandParser(argparse.ArgumentParser):
+    """Says what is wrong in one line, like every other error of this program, and takes no option for another.
+
+    Parameters
+    ----------
+    options : dict
+        As of `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+        # No option begins with a digit: -5,10,80,80 is the value of the one before it.
+        self._negative_number_matcher = re.compile(r"-\.?\d")
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with a line that names the help."""
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse arguments; what is not known ends the command here, where its options are known."""
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}{self._near(rest)}")
+        return found, rest
+
+    def _near(self, words: list[str]) -> str:
+        """Name the options that were meant, as far as that can be told."""
+        known = list(self._option_string_actions)
+        near: list[str] = []
+        for name in (word.partition("=")[0] for word in words if word.startswith("--")):
+            near += [option for option in known if option.startswith(name)] or difflib.get_close_matches(
+                name, known, n=1
+            )
+        return f": did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
+
+
+def add_command(
+    commands: Any, name: str, summary: str, epilog: str, exit_codes: str = EXIT_CODES
+) -> argparse.ArgumentParser:
     """Add a command to a parser.
 
     Parameters
@@ -17,15 +124,55 @@ def add_command(commands: Any, name: str, summary: str, epilog: str) -> argparse
         Where the commands are.
     name, summary, epilog : str
         What it is called, what it does, and what its help ends with.
+    exit_codes : str
+        What its exit codes mean.
     """
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
-        epilog=epilog,
+        epilog=f"{epilog.rstrip()}\n\n{exit_codes}\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     return parser
+
+
+def check_paths(args: argparse.Namespace) -> None:
+    """Refuse URLs where files are named.
+
+    Raises
+    ------
+    MediaError
+        One is named.
+    """
+    for name in _PATHS:
+        path = getattr(args, name, None)
+        if path:
+            local_path(path)
+
+
+def option_of(argument: str) -> str:
+    """Return the option of an argument in Python, by its name in the parsed arguments."""
+    return "--" + argument.replace("_", "-")
+
+
+@contextmanager
+def names_of_options(args: argparse.Namespace) -> Iterator[None]:
+    """Let errors about arguments name the options that a user has typed.
+
+    Parameters
+    ----------
+    args : Namespace
+        The options that there are.
+    """
+    try:
+        yield
+    except (InvalidArgumentError, InvalidTypeError) as error:
+        name, rest = re.fullmatch(r"(\w*)(.*)", error.argument, re.DOTALL).groups()  # type: ignore[union-attr]
+        name = name if hasattr(args, name) else _OTHER_NAMES.get(name, "")
+        if not name or name in _POSITIONALS or not hasattr(args, name):
+            raise
+        raise type(error)(option_of(name) + rest, error.expected, error.got) from error
 
 
 def count(text: str) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import InvalidArgumentError, MediaError
 from ..video.image_files import is_pattern, names_several
-from .arguments import add_command, count, names
+from .arguments import EXIT_CODES, CommandParser, add_command, check_paths, count, names
 from .run_options import add_run_options, count_from_0
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ A list names one clip a line, with options of its own behind it, which come befo
   second.mp4 --prompt "an old man" --seed 7 -o elsewhere/second.mov
 
 Outputs that are there are skipped: the same command again does what is left.
-exit codes: 0 all clips are done, 1 some have failed, 2 an option or the list cannot be used.
 """
+
+_EXIT_CODES = EXIT_CODES.replace("0 done", "0 all clips are done, 1 some have failed").replace("a file", "the list")
 
 
 def _number(text: str) -> float:
@@ -59,7 +60,7 @@ def add_batch(commands: Any) -> None:
     commands : argparse subparsers action
         Where the commands are.
     """
-    parser = add_command(commands, "batch", "detail many clips, on one machine or on many", _EPILOG)
+    parser = add_command(commands, "batch", "detail many clips, on one machine or on many", _EPILOG, _EXIT_CODES)
     parser.add_argument("clips", metavar="LIST|FOLDER", help="a folder of clips, or a text file that names one a line")
     parser.add_argument(
         "-o",
@@ -156,18 +157,18 @@ def _run(args: argparse.Namespace, tasks: Sequence[Task], view: Any) -> list[Out
 
 
 def _check_engine(args: argparse.Namespace) -> None:
-    """Refuse options that would have no effect."""
-    others = {"ray": ("devices",), "local": ("address", "cpus_per_task", "gpus_per_task", "whole_clips")}
-    for name in others[args.engine]:
-        given = getattr(args, name)
-        if given is not None and given is not False:
-            other = "local" if args.engine == "ray" else "ray"
-            raise InvalidArgumentError("--" + name.replace("_", "-"), f"--engine {other}", f"--engine {args.engine}")
+    """Refuse devices that have no such name, and fewer workers than devices."""
+    if args.devices:
+        from ..sampling.diffusers.device import named_device
+
+        for name in args.devices:
+            if name != "auto":
+                named_device(name, argument="devices")
     if args.devices and args.workers and args.workers < len(args.devices):
-        raise InvalidArgumentError("--workers", f"at least {len(args.devices)}, as --devices", f"{args.workers}")
+        raise InvalidArgumentError("workers", f"at least {len(args.devices)}, as --devices", f"{args.workers}")
 
 
-class _LineParser(argparse.ArgumentParser):
+class _LineParser(CommandParser):
     """Says which line is wrong."""
 
     def error(self, message: str) -> NoReturn:
@@ -177,6 +178,7 @@ class _LineParser(argparse.ArgumentParser):
 def _task(entry: Entry, args: argparse.Namespace) -> Task:
     """Put the options of one clip together: its own come before those of the command, boxes and LoRAs add up."""
     from ..batch import Task
+    from .effects import check_effects
 
     parser = _LineParser(prog=entry.place, add_help=False)
     parser.add_argument("-o", "--output")
@@ -187,6 +189,13 @@ def _task(entry: Entry, args: argparse.Namespace) -> Task:
     options.output = options.output or _default_output(entry.clip, args.output)
     options.quiet = True
     options.threads = options.threads or _threads(args)
+    try:
+        check_paths(options)
+        check_effects(options)
+    except (InvalidArgumentError, MediaError) as error:
+        if not entry.options:
+            raise
+        raise MediaError(f"{entry.place}: {error}") from error
     for name in _OF_BATCH:
         delattr(options, name)
     return Task(entry.clip, options.output, options)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .arguments import names_of_options
 from .job import ClipJob, open_cache
 from .models import load_pipes
 from .run import run, run_stages
@@ -46,7 +47,7 @@ class RunWork:
         # What is to be done anew is so for each task that asks.
         if payload.no_cache or payload.redo:
             return ()
-        with _clip_run(payload, _ToldStages(tell)) as clip_run:
+        with names_of_options(payload), _clip_run(payload, _ToldStages(tell)) as clip_run:
             missing = {piece for group in clip_run.missing for piece in group}
             numbers = [number for number, group in enumerate(clip_run.plan.groups) if missing & set(group)]
             return tuple((number,) for number in numbers) if len(numbers) > 1 else ()
@@ -54,7 +55,7 @@ class RunWork:
     def sample(self, payload: argparse.Namespace, part: Part, tell: Tell) -> None:
         """Sample groups of pieces to the cache."""
         stages = _ToldStages(tell)
-        with _clip_run(payload, stages) as clip_run:
+        with names_of_options(payload), _clip_run(payload, stages) as clip_run:
             wanted = {piece for number in part for piece in clip_run.plan.groups[number]}
             groups = [group for group in clip_run.missing if wanted & set(group)]
             with run_stages(stages) as progress, one_torch_thread(only_if=payload.model is None):
@@ -66,7 +67,8 @@ class RunWork:
             payload = argparse.Namespace(**{**vars(payload), "device": self._devices[slot % len(self._devices)]})
         Path(payload.output).parent.mkdir(parents=True, exist_ok=True)
         stages = _ToldStages(tell)
-        run(payload, stages, _load_once)
+        with names_of_options(payload):
+            run(payload, stages, _load_once)
         return stages.summary
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import CancelledError, SegsDetailerError
+from .arguments import check_paths, names_of_options
 from .options import build_parser
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = build_parser().parse_args(argv)
     try:
-        with _termination_as_exit(), _plain_warnings():
+        with _termination_as_exit(), _plain_warnings(), names_of_options(args):
             _command(args)
     except KeyboardInterrupt:
         _say("stopped; nothing was written")
@@ -64,6 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(args: argparse.Namespace) -> None:
+    check_paths(args)
+    if args.command in ("run", "plan", "preview", "verify"):
+        from .effects import check_effects
+
+        check_effects(args)
     if args.command == "run":
         from .run import run
 
@@ -124,10 +130,14 @@ def _termination_as_exit() -> Iterator[None]:
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
     """Show warnings as one line each, without the place in our code."""
+    said: set[str] = set()
 
     def show(message: Warning | str, *place: Any, **more: Any) -> None:
         del place, more
-        _say(f"warning: {message}")
+        # A clip is read more than once, and would say the same each time.
+        if str(message) not in said:
+            said.add(str(message))
+            _say(f"warning: {message}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ..detailer import detail_frames
-from ..errors import InvalidArgumentError
 from ..sampling.compute import ComputeOptions
+from ..sampling.diffusers.device import named_device
 from ..sampling.diffusers.windows import ContextWindows
 from ..sampling.pipe import BasicPipe
 from ..sampling.stages import SamplingOptions
+from .effects import is_single_file
+from .run_options import COMPUTE_OPTIONS, WINDOW_OPTIONS
 
 if TYPE_CHECKING:
     import argparse
@@ -24,29 +26,6 @@ __all__ = ["Loader", "load_pipes", "models_identity", "sampling_settings"]
 
 Loader: TypeAlias = "Callable[[argparse.Namespace, Stages], tuple[BasicPipe, dict[str, Any]]]"
 """What `load_pipes` does, or what does it once for several clips."""
-
-_COMPUTE = (
-    "vae_chunk",
-    "vae_tile",
-    "attention_slicing",
-    "offload",
-    "no_guidance_batch",
-    "frame_batch",
-    "channels_last",
-    "compile",
-)
-"""Options for memory and speed, by their names in the parsed arguments."""
-
-_WINDOWS = {
-    "context_length": "length",
-    "context_overlap": "overlap",
-    "context_stride": "stride",
-    "context_order": "order",
-    "context_weights": "weights",
-    "free_noise": "free_noise",
-    "min_frames": "min_frames",
-}
-"""Options for long and short clips, and what they are called in `ContextWindows`."""
 
 
 def sampling_settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -80,7 +59,7 @@ def models_identity(args: argparse.Namespace) -> dict[str, Any]:
     files = {name: _state(getattr(args, name)) for name in names}
     loras = [(_state(source), weight) for source, weight in args.lora or ()]
     texts = ("prompt", "negative_prompt", "refiner_prompt", "refiner_negative_prompt")
-    others = {name: getattr(args, name) for name in (*texts, "as_comfyui", "dtype", *_WINDOWS, *_COMPUTE)}
+    others = {name: getattr(args, name) for name in (*texts, "as_comfyui", "dtype", *WINDOW_OPTIONS, *COMPUTE_OPTIONS)}
     # Which of several GPUs makes no difference.
     return {**files, "lora": loras, "device": args.device.partition(":")[0], **others}
 
@@ -92,31 +71,6 @@ def _state(source: str | None) -> Any:
         return source
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     return [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-
-
-def _check_companions(args: argparse.Namespace) -> None:
-    """Refuse options that would have no effect."""
-    needs_model = {
-        "motion_adapter": args.motion_adapter,
-        "model_config": args.model_config,
-        "lora": args.lora,
-        "as_comfyui": args.as_comfyui,
-        "prompt": args.prompt,
-        "negative_prompt": args.negative_prompt,
-        "prompts": args.prompts,
-        "refiner_model": args.refiner_model,
-        "inpaint_model": args.inpaint_model,
-        **{name: getattr(args, name) for name in (*_WINDOWS, *_COMPUTE)},
-    }
-    for name, value in needs_model.items():
-        if value is not None and value is not False and value != "" and not args.model:
-            raise InvalidArgumentError("--" + name.replace("_", "-"), "a model for it: add --model", "none")
-    for name in ("refiner_motion_adapter", "refiner_prompt", "refiner_negative_prompt"):
-        if getattr(args, name) is not None and not args.refiner_model:
-            option = "--" + name.replace("_", "-")
-            raise InvalidArgumentError(option, "a model for it: add --refiner-model", "none")
-    if args.model_config and not _is_single_file(args.model):
-        raise InvalidArgumentError("--model-config", "a --model of one .safetensors file", args.model)
 
 
 def load_pipes(args: argparse.Namespace, stages: Stages) -> tuple[BasicPipe, dict[str, Any]]:
@@ -134,7 +88,8 @@ def load_pipes(args: argparse.Namespace, stages: Stages) -> tuple[BasicPipe, dic
     SegsDetailerError
         A model cannot be loaded, or a setting cannot be used.
     """
-    _check_companions(args)
+    if args.device != "auto":
+        named_device(args.device)
     settings = sampling_settings(args)
     if args.model is None:
         pipe = BasicPipe.preview()
@@ -172,13 +127,9 @@ def _load(args: argparse.Namespace, model: str, motion_adapter: str | None, prom
             offload=args.offload,
         ),
     }
-    if _is_single_file(model):
+    if is_single_file(model):
         return BasicPipe.from_single_file(model, config=args.model_config, **options)
     return BasicPipe.from_pretrained(model, **options)
-
-
-def _is_single_file(model: str | None) -> bool:
-    return model is not None and model.endswith(".safetensors")
 
 
 def _refiner_prompts(args: argparse.Namespace) -> tuple[str, str]:
@@ -189,7 +140,7 @@ def _refiner_prompts(args: argparse.Namespace) -> tuple[str, str]:
 
 def _windows(args: argparse.Namespace) -> ContextWindows | None:
     """Context windows as the options say; None, the model's own default, where none is given."""
-    given = {field: getattr(args, name) for name, field in _WINDOWS.items()}
+    given = {field: getattr(args, name) for name, field in WINDOW_OPTIONS.items()}
     given = {field: value for field, value in given.items() if value is not None and value is not False}
     if not given:
         return None

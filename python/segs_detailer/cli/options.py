@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-from .arguments import add_command, count
+from .arguments import EXIT_CODES, CommandParser, add_command, count
 from .batch import add_batch
 from .comfyui import add_comfyui
 from .convert import add_convert
@@ -31,13 +31,6 @@ _PREVIEW_EPILOG = """example:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, like every other error of this program."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
-
-
 class _Version(argparse.Action):
     """Looks the version up only when it is asked for."""
 
@@ -50,13 +43,14 @@ class _Version(argparse.Action):
 
 def build_parser() -> argparse.ArgumentParser:
     """Parser of the whole command line."""
-    parser = _Parser(
+    parser = CommandParser(
         prog="segs-detailer",
         description="Re-detail chosen regions of a clip: crop each frame around a subject, scale it up, repaint it, "
         "scale it back and paste it through a soft mask.",
+        epilog=EXIT_CODES,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=CommandParser)
     _add_run(commands)
     _add_preview(commands)
     add_plan(commands)
@@ -73,7 +67,7 @@ def _clip_command(commands: Any, name: str, summary: str, epilog: str) -> argpar
     return parser
 
 
-def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
+def _add_run(commands: argparse._SubParsersAction[CommandParser]) -> None:
     parser = _clip_command(commands, "run", "detail the subjects of a clip and write the result", _RUN_EPILOG)
     parser.add_argument(
         "-o",
@@ -91,7 +85,7 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     add_run_options(parser)
 
 
-def _add_preview(commands: argparse._SubParsersAction[_Parser]) -> None:
+def _add_preview(commands: argparse._SubParsersAction[CommandParser]) -> None:
     parser = _clip_command(
         commands, "preview", "write a contact sheet with boxes, crop regions and masks drawn in", _PREVIEW_EPILOG
     )

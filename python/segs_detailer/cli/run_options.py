@@ -7,10 +7,41 @@ from fractions import Fraction
 
 from .arguments import count, names
 
-__all__ = ["INPUT_HELP", "add_clip_options", "add_run_options", "add_segment_options", "count_from_0"]
+__all__ = [
+    "COMPUTE_OPTIONS",
+    "INPUT_HELP",
+    "WINDOW_OPTIONS",
+    "add_clip_options",
+    "add_run_options",
+    "add_segment_options",
+    "count_from_0",
+]
 
 INPUT_HELP = """clip to read: a video file, a GIF, a folder of images, a numbered name such as frame_%%04d.png,
 or a wildcard such as 'frames/*.png'"""
+
+COMPUTE_OPTIONS = (
+    "vae_chunk",
+    "vae_tile",
+    "attention_slicing",
+    "offload",
+    "no_guidance_batch",
+    "frame_batch",
+    "channels_last",
+    "compile",
+)
+"""Options for memory and speed, by their names in the parsed arguments."""
+
+WINDOW_OPTIONS = {
+    "context_length": "length",
+    "context_overlap": "overlap",
+    "context_stride": "stride",
+    "context_order": "order",
+    "context_weights": "weights",
+    "free_noise": "free_noise",
+    "min_frames": "min_frames",
+}
+"""Options for long and short clips, and what they are called in `ContextWindows`."""
 
 
 def _box(text: str) -> tuple[float, float, float, float]:

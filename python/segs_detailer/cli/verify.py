@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import add_command
+from .arguments import EXIT_CODES, add_command
 from .run_options import add_segment_options, count_from_0
 
 if TYPE_CHECKING:
@@ -33,9 +33,10 @@ _EPILOG = """examples:
   segs-detailer verify clip.mp4 out.mp4 --mask masks/%04d.png --json report.json -q || echo "look at it"
       for scripts
 
-exit codes: 0 nothing is wrong, 1 something is, 2 a file cannot be read or an option cannot be used.
 docs/verify.md says what each fault means and how it is found.
 """
+
+_EXIT_CODES = EXIT_CODES.replace("0 done", "0 nothing is wrong, 1 something is")
 
 
 def add_verify(commands: Any) -> None:
@@ -46,7 +47,7 @@ def add_verify(commands: Any) -> None:
     commands : argparse subparsers action
         Where the commands are.
     """
-    parser = add_command(commands, "verify", "check a detailed clip against its input", _EPILOG)
+    parser = add_command(commands, "verify", "check a detailed clip against its input", _EPILOG, _EXIT_CODES)
     parser.add_argument("input", metavar="IN", help="the clip that was detailed")
     parser.add_argument("output", metavar="OUT", help="the clip that came out")
     add_segment_options(parser)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import InvalidArgumentError, InvalidTypeError, MediaError, unknown_name
 from ..ops._checks import shown, whole_number
 from ..video.image_files import IMAGE_SUFFIXES, is_pattern
+from ..video.local_path import local_path
 from .archive import read_npz, read_safetensors, write_npz, write_safetensors
 from .boxes import is_boxes, parse_boxes, parse_table, write_boxes, write_table
 from .coco import is_coco, parse_coco, write_coco
@@ -19,6 +19,7 @@ from .segments import Segments, check_frame_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 __all__ = ["FORMATS", "Format", "format_to_write", "read_segments", "write_segments"]
 
@@ -144,7 +145,7 @@ def read_segments(
     InvalidArgumentError, InvalidTypeError
         `format`, `size` or `frame_count` cannot be used.
     """
-    path = Path(path)
+    path = local_path(path)
     size = None if size is None else check_frame_size("size", size)
     count = None if frame_count is None else whole_number("frame_count", frame_count, minimum=1)
     chosen = _format("format", format) if format is not None else FORMATS[_format_to_read(path)]
@@ -177,7 +178,7 @@ def write_segments(path: str | Path, segments: Segments, *, format: str | None =
     """
     if not isinstance(segments, Segments):
         raise InvalidTypeError("segments", "Segments (as_segments makes them of other objects)", shown(segments))
-    target = Path(path)
+    target = local_path(path)
     is_folder = str(path).endswith(("/", "\\"))
     chosen = _format("format", format) if format is not None else format_to_write(target, is_folder=is_folder)
     chosen.write(target, segments)

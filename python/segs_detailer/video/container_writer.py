@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -73,6 +74,8 @@ _ENCODER_OPTIONS: dict[str, dict[str, str]] = {
     "libsvtav1": {"preset": "8"},
     "libaom-av1": {"cpu-used": "6", "row-mt": "1"},
 }
+# libsvtav1 tells of itself on the terminal; errors alone, unless the user has set this variable of its own.
+_SVT_LOG, _SVT_ERRORS = "SVT_LOG", "1"
 # Quantiser range of the encoders that have no constant quality.
 _QUANTISER_RANGE = (1, 3)
 _QUANTISER_ENCODERS = ("mpeg4", "mjpeg", "mpeg2video", "mpeg1video", "msmpeg4", "flv")
@@ -153,7 +156,8 @@ def _choose_encoder(settings: EncoderSettings, info: ClipInfo, container: Output
     if settings.codec is not None:
         encoder = _find_encoder(settings.codec)
         if encoder is None:
-            known = ", ".join(sorted({n for names in _ENCODERS.values() for n in names} | {"ffv1", "mjpeg", "mpeg4"}))
+            usual = {name for names in _ENCODERS.values() for name in names} | {"ffv1", "mjpeg", "mpeg4"}
+            known = ", ".join(sorted(name for name in usual if _find_encoder(name) is not None))
             raise InvalidArgumentError("codec", f"a video encoder, such as {known}", repr(settings.codec))
         if supported and encoder.canonical_name not in supported:
             raise MediaError(
@@ -276,6 +280,8 @@ class ContainerSink:
         rgb_encoder = _find_encoder("libx264rgb")
         if encoder.name == "libx264" and self._info.codec == "h264" and self._info.pix_fmt == "gbrp" and rgb_encoder:
             encoder, pix_fmt = rgb_encoder, "rgb24"
+        if encoder.name == "libsvtav1":
+            os.environ.setdefault(_SVT_LOG, _SVT_ERRORS)
         stream = cast("VideoStream", container.add_stream(encoder.name, rate=self._info.rate))
         context = stream.codec_context
         context.height, context.width = self._info.size

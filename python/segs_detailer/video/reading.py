@@ -13,6 +13,7 @@ from .animation import AnimationSource, is_animation
 from .clip import Clip, ClipInfo, ReadProgress, Source
 from .container_reader import ContainerSource
 from .image_files import IMAGE_SUFFIXES, ImageSource, names_several
+from .local_path import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ def open_clip(path: str | Path, *, rate: Fraction | None = None) -> Source:
     MissingDependencyError
         It is a video and PyAV is not installed.
     """
-    path = Path(path)
+    path = local_path(path)
     suffix = path.suffix.lower()
     if path.is_dir() or names_several(path):
         return ImageSource(path, rate)

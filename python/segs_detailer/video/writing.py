@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import MediaError
 from .animation import AnimationSink
 from .container_writer import ContainerSink, EncoderSettings, can_write_container
 from .image_files import IMAGE_SUFFIXES, ImageSink, is_pattern
+from .local_path import local_path
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .clip import Clip, ClipInfo, ReadProgress, Sink
 
 __all__ = ["open_output", "write_clip", "write_frames"]
@@ -45,7 +47,7 @@ def open_output(
         The output cannot be made.
     """
     is_folder = str(path).endswith(("/", "\\"))
-    path = Path(path)
+    path = local_path(path)
     suffix = path.suffix.lower()
     if info.path.exists() and path.exists() and path.samefile(info.path):
         raise MediaError(f"{path}: is the input itself: choose another output")

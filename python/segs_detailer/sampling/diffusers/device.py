@@ -6,9 +6,30 @@ from typing import Any
 
 import torch
 
-from ...errors import ModelError
+from ...errors import InvalidArgumentError, ModelError
 
-__all__ = ["check_uniform", "execution_device"]
+__all__ = ["check_uniform", "execution_device", "named_device"]
+
+
+def named_device(device: str | torch.device, *, argument: str = "device") -> torch.device:
+    """Read the name of a device, whether this machine has it or not.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        The name.
+    argument : str
+        Where it stands, for the error.
+
+    Raises
+    ------
+    InvalidArgumentError
+        PyTorch knows no such name.
+    """
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise InvalidArgumentError(argument, "cpu, cuda, cuda:1, mps, ... or auto", repr(device)) from error
 
 
 def execution_device(module: Any) -> torch.device:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...errors import InvalidArgumentError, InvalidTypeError, ModelError
+from .device import named_device
 from .files import check_class, first_line, load_part, packages, read_config
 from .model import DiffusersModel
 from .text_encoder import TextEncoder
@@ -79,10 +80,7 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
     """Find the device that was named; `None` and "auto" mean CUDA where there is one, else the CPU."""
     if device is None or device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise InvalidArgumentError("device", "cpu, cuda, cuda:1, mps, ... or auto", repr(device)) from error
+    found = named_device(device)
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         expected = f"one of the {torch.cuda.device_count()} CUDA device(s) that PyTorch finds, or cpu"
         raise InvalidArgumentError("device", expected, str(found))

@@ -1,0 +1,184 @@
+"""Options that would have no effect are refused by name: one table says what each of them needs."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..errors import InvalidArgumentError
+from ..video.image_files import IMAGE_SUFFIXES, is_pattern, names_several
+from .arguments import CommandParser, option_of
+from .run_options import COMPUTE_OPTIONS, WINDOW_OPTIONS, add_run_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["RULES", "Rule", "check_effects", "is_single_file"]
+
+Options: TypeAlias = argparse.Namespace
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What some options need, to have an effect.
+
+    Parameters
+    ----------
+    options : tuple of str
+        Their names in the parsed arguments.
+    needs : str
+        What they need, for the message.
+    is_met : callable
+        Whether that is given.
+    instead : str
+        Name of the argument that stands in the way, for the message; none where something is missing.
+    """
+
+    options: tuple[str, ...]
+    needs: str
+    is_met: Callable[[Options], bool]
+    instead: str = ""
+
+
+def is_single_file(model: str | None) -> bool:
+    """Whether a model is one file, not a folder or the name of one on a hub."""
+    return model is not None and model.endswith(".safetensors")
+
+
+def _detects(args: Options) -> bool:
+    """Whether a detector is used: `verify` has none unless it is named."""
+    named = args.mask is not None or args.segs is not None or bool(args.bbox)
+    return args.detect is not None or not (named or args.command == "verify")
+
+
+def _reads_images(args: Options) -> bool:
+    clip = Path(args.clip)
+    return clip.is_dir() or names_several(clip) or clip.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _encodes(args: Options) -> bool:
+    """Whether the output is a video file; `plan` may write nothing, and plans a run."""
+    if args.command not in ("run", "batch", "plan") or args.output is None:
+        return True
+    path = Path(args.output)
+    is_folder = args.output.endswith(("/", "\\")) or path.is_dir() or not path.suffix
+    return not (is_folder or is_pattern(path) or path.suffix.lower() in (*IMAGE_SUFFIXES, ".gif"))
+
+
+def _on(engine: str) -> Callable[[Options], bool]:
+    return lambda args: args.engine == engine
+
+
+RULES = (
+    Rule(
+        (
+            "motion_adapter",
+            "model_config",
+            "lora",
+            "as_comfyui",
+            "prompt",
+            "negative_prompt",
+            "prompts",
+            "refiner_model",
+            "inpaint_model",
+            "dtype",
+            *WINDOW_OPTIONS,
+            *COMPUTE_OPTIONS,
+        ),
+        "a model for it: add --model",
+        lambda args: bool(args.model),
+    ),
+    Rule(
+        ("refiner_motion_adapter", "refiner_prompt", "refiner_negative_prompt", "refiner_ratio"),
+        "a model for it: add --refiner-model",
+        lambda args: bool(args.refiner_model),
+    ),
+    Rule(
+        ("model_config",),
+        "a --model of one .safetensors file",
+        lambda args: is_single_file(args.model),
+        "model",
+    ),
+    Rule(
+        ("combined", "bbox_fill", "contour_fill", "mask_labels"),
+        "a mask for it: add --mask",
+        lambda args: args.mask is not None,
+    ),
+    Rule(
+        ("detect_labels", "detect_confidence", "min_face", "min_share", "face_mask"),
+        "a detector for it: add --detect",
+        _detects,
+    ),
+    Rule(
+        ("drop_size",),
+        "what has to be found: add --mask or --detect",
+        lambda args: args.mask is not None or _detects(args),
+    ),
+    Rule(
+        ("max_gap",),
+        "what may be away for a while: add --mask, --segs or --detect",
+        lambda args: args.mask is not None or args.segs is not None or _detects(args),
+    ),
+    Rule(
+        ("subpixel",),
+        "a crop that moves: leave out --crop fixed",
+        lambda args: args.crop != "fixed",
+        "crop",
+    ),
+    Rule(
+        ("fps",),
+        "image files as clip, which have no times of their own",
+        _reads_images,
+        "clip",
+    ),
+    Rule(
+        ("codec", "crf", "pix_fmt", "no_audio"),
+        "a video file as output, such as .mp4",
+        _encodes,
+        "output",
+    ),
+    Rule(("devices",), "--engine local", _on("local"), "engine"),
+    Rule(("address", "cpus_per_task", "gpus_per_task", "whole_clips"), "--engine ray", _on("ray"), "engine"),
+)
+"""What options need. What a command does not have, or is left as it is, is passed over."""
+
+
+def check_effects(args: Options) -> None:
+    """Refuse options that would have no effect.
+
+    Parameters
+    ----------
+    args : Namespace
+        The options of a command on one clip.
+
+    Raises
+    ------
+    InvalidArgumentError
+        One was given that lacks what it needs.
+    """
+    for rule in RULES:
+        given = [name for name in rule.options if _is_given(args, name)]
+        if given and not rule.is_met(args):
+            raise InvalidArgumentError(option_of(given[0]), rule.needs, _shown(args, rule.instead))
+
+
+def _shown(args: Options, name: str) -> str:
+    if not name:
+        return "none"
+    value = getattr(args, name)
+    return str(value) if name in ("clip", "output") else f"{option_of(name)} {value}"
+
+
+def _is_given(args: Options, name: str) -> bool:
+    value: Any = getattr(args, name, None)
+    return value is not None and value is not False and value != getattr(_defaults(), name, None)
+
+
+@lru_cache(maxsize=1)
+def _defaults() -> Options:
+    parser = CommandParser(add_help=False)
+    add_run_options(parser)
+    return parser.parse_args([])

@@ -1,0 +1,36 @@
+"""Names of files and folders of this machine, told from URLs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ..errors import MediaError
+
+__all__ = ["local_path"]
+
+# Two letters at least: one is a drive of Windows.
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
+
+
+def local_path(path: str | Path) -> Path:
+    """Return the path of a name, before slashes of a URL are lost in it.
+
+    Parameters
+    ----------
+    path : str or Path
+        Name of a file or folder.
+
+    Raises
+    ------
+    MediaError
+        It is a URL.
+    """
+    found = _SCHEME.match(str(path))
+    if found is None or Path(path).exists():
+        return Path(path)
+    rest = str(path)[found.end() :]
+    if found[1].lower() == "file":
+        raise MediaError(f"file:///{rest}: is a URL: name the file itself, /{rest}")
+    url = f"{found[1]}://{rest}"
+    raise MediaError(f"{url}: is a URL, and only files of this machine are read and written: transfer it apart")
