@@ -16,7 +16,7 @@ LAYERS = [
     {"errors", "_native"},
     {"_interop"},
     {"ops"},
-    {"crop_path"},
+    {"crop_path", "mask_labels", "mask_levels"},
     {"segs"},
     {"masks", "sampling", "video"},
     {"tracks"},

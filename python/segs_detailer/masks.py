@@ -10,6 +10,8 @@ import numpy as np
 
 from segs_detailer._interop import Array, as_numpy, check_dtype, is_tensor, kind_of
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.mask_labels import check_labels, label_regions
+from segs_detailer.mask_levels import MASK_DTYPES, MaskLevels, MaskSurvey, warn_about_masks
 from segs_detailer.ops import connected_components, fill_holes, threshold
 from segs_detailer.ops._checks import MAX_COORDINATE, shown, whole_number
 from segs_detailer.segs import SEG, SEGS, Box
@@ -17,12 +19,10 @@ from segs_detailer.segs import SEG, SEGS, Box
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["boxes_to_segs", "make_crop_region", "mask_stack", "masks_to_segs"]
+__all__ = ["boxes_to_segs", "find_objects", "make_crop_region", "mask_stack", "masks_to_segs", "survey_masks"]
 
 # A pixel counts from 1/255 on, one step of an 8-bit mask; the kernel asks for values *above* its level.
 _LEVEL = float(np.nextafter(np.float32(1 / 255), np.float32(0)))
-
-_MASK_DTYPES = ("float32", "float16", "float64", "bfloat16", "uint8", "bool")
 
 
 def masks_to_segs(
@@ -34,6 +34,7 @@ def masks_to_segs(
     drop_size: int = 10,
     contour_fill: bool = False,
     label: str = "A",
+    labels: bool = False,
 ) -> SEGS:
     """Find the objects in a mask, or in a stack with one mask per frame, and make a SEG of each.
 
@@ -44,8 +45,9 @@ def masks_to_segs(
     Parameters
     ----------
     masks : ndarray or Tensor
-        `(h, w)` or `(B, h, w)`, also `(B, 1, h, w)` and `(B, h, w, 1)`: floats in [0, 1], uint8 or bool. A pixel counts
-        from 1/255 on. Tensors on a GPU are brought to the CPU.
+        `(h, w)` or `(B, h, w)`, also `(B, 1, h, w)` and `(B, h, w, 1)`: floats in [0, 1], uint8, uint16, int64 from 0
+        to 255, or bool. A pixel counts from 1/255 on; where no value in the stack is above 1 (floats: 1/255), 1 is on,
+        as in a bool mask. Tensors on a GPU are brought to the CPU.
     combined : bool
         Make one SEG of everything; `drop_size` does not apply then, as in Impact Pack.
     crop_factor : float
@@ -58,6 +60,9 @@ def masks_to_segs(
         The mask is 1 within the outline, of each frame's own object, instead of having the values of `masks`.
     label : str
         Label of all the SEGs.
+    labels : bool
+        The values are numbers of subjects, 0 for none, as segmentation models return them: one SEG for each number, in
+        rising order, whose mask is 1 where the number is. Integers only, and not with `combined`.
 
     Returns
     -------
@@ -68,25 +73,93 @@ def masks_to_segs(
     ------
     InvalidArgumentError, InvalidTypeError
         Arguments that cannot be used; NaN in a mask.
+
+    Warns
+    -----
+    UserWarning
+        Once, where no mask comes near white, the background is not black, or white is all around the frame: with what
+        to do. Black of 16 and white of 235, which is limited range, are taken as such.
     """
     stack = mask_stack(masks)
+    levels = None
+    if labels:
+        check_labels(stack, "masks")
+    else:
+        survey = survey_masks(stack)
+        levels = survey.levels
+        warn_about_masks(survey, "masks")
+    return find_objects(
+        stack,
+        levels,
+        combined=combined,
+        crop_factor=crop_factor,
+        bbox_fill=bbox_fill,
+        drop_size=drop_size,
+        contour_fill=contour_fill,
+        label=label,
+    )
+
+
+def survey_masks(stack: NDArray[Any]) -> MaskSurvey:
+    """Look at all masks of a stack `(B, h, w)`."""
+    survey = MaskSurvey()
+    for mask in stack:
+        survey.look(mask)
+    return survey
+
+
+def find_objects(
+    stack: NDArray[Any],
+    levels: MaskLevels | None,
+    *,
+    combined: bool,
+    crop_factor: float,
+    bbox_fill: bool,
+    drop_size: int,
+    contour_fill: bool,
+    label: str,
+) -> SEGS:
+    """Make SEGS of a stack of masks whose values are known to mean something.
+
+    Parameters
+    ----------
+    stack : ndarray
+        `(B, h, w)`, as `mask_stack` returns it.
+    levels : MaskLevels or None
+        What the values are; None for numbers of subjects.
+    combined, crop_factor, bbox_fill, drop_size, contour_fill, label
+        As for `masks_to_segs`, which says the rest.
+    """
     minimum = whole_number("drop_size", drop_size, minimum=0)
     _check_crop_factor(crop_factor)
+    if combined and levels is None:
+        raise InvalidArgumentError("labels", "False, as combined makes one subject of all", "True")
     size = (stack.shape[1], stack.shape[2])
     if len(stack) == 0:
         return size, []
-    objects = _objects(_union(stack), combined=combined, minimum=minimum)
+    if levels is None:
+        objects = _labeled(stack, minimum=minimum)
+    else:
+        objects = _objects(_union(stack, levels), combined=combined, minimum=minimum)
     segs = []
     for found in objects:
         crop_region = make_crop_region(size, found.bbox, crop_factor)
-        cropped = _cropped_masks(stack, found, crop_region, bbox_fill=bbox_fill, contour_fill=contour_fill)
+        cropped = _cropped_masks(stack, levels, found, crop_region, bbox_fill=bbox_fill, contour_fill=contour_fill)
         segs.append(SEG(None, cropped[0] if len(stack) == 1 else cropped, 1.0, crop_region, found.bbox, label))
     return size, segs
 
 
 class _Object(NamedTuple):
     bbox: Box
-    inside: NDArray[np.bool_]  # (h, w) of the box: which pixels belong to it
+    inside: NDArray[np.bool_] | None  # (h, w) of the box: which pixels belong to it; None for those of its number
+    number: int = 0
+
+    def own(self, mask: NDArray[Any], levels: MaskLevels | None) -> NDArray[np.float32]:
+        """Return the values of a mask `(h, w)` of the box that belong to it, as float32 in [0, 1]."""
+        if self.inside is None or levels is None:
+            numbered: NDArray[np.float32] = (mask == self.number).astype(np.float32)
+            return numbered
+        return np.where(self.inside, levels.unit(mask), np.float32(0))
 
 
 def mask_stack(masks: Any) -> NDArray[Any]:
@@ -95,7 +168,7 @@ def mask_stack(masks: Any) -> NDArray[Any]:
     Parameters
     ----------
     masks : ndarray or Tensor
-        `(h, w)`, `(B, h, w)`, `(B, 1, h, w)` or `(B, h, w, 1)`: floats, uint8 or bool.
+        `(h, w)`, `(B, h, w)`, `(B, 1, h, w)` or `(B, h, w, 1)`, of `MASK_DTYPES`.
 
     Returns
     -------
@@ -108,7 +181,7 @@ def mask_stack(masks: Any) -> NDArray[Any]:
         Another shape or dtype.
     """
     kind_of("masks", masks)
-    name = check_dtype("masks", masks, _MASK_DTYPES)
+    name = check_dtype("masks", masks, MASK_DTYPES)
     shape = tuple(masks.shape)
     if len(shape) == 4 and shape[1] == 1:
         masks = masks[:, 0]
@@ -125,20 +198,28 @@ def mask_stack(masks: Any) -> NDArray[Any]:
     return as_numpy(masks)
 
 
-def _values(masks: NDArray[Any]) -> NDArray[np.float32]:
-    """Return masks as float32 in [0, 1]."""
-    values = masks.astype(np.float32, copy=False)
-    return values / np.float32(255) if masks.dtype == np.uint8 else values.clip(0.0, 1.0)
-
-
-def _union(stack: NDArray[Any]) -> NDArray[np.uint8]:
+def _union(stack: NDArray[Any], levels: MaskLevels) -> NDArray[np.uint8]:
     """Write 1 where any mask of the stack counts."""
     union = np.zeros(stack.shape[1:], np.uint8)
     for index, mask in enumerate(stack):
         if mask.size and np.isnan(mask.max()):
             raise InvalidArgumentError("masks", "numbers", f"NaN in mask {index}")
-        union |= threshold(_values(mask), _LEVEL)
+        union |= threshold(levels.unit(mask), _LEVEL)
     return union
+
+
+def _labeled(stack: NDArray[Any], *, minimum: int) -> list[_Object]:
+    """Find the extent of each number over all masks."""
+    boxes: dict[int, Box] = {}
+    for mask in stack:
+        for number, (x1, y1, x2, y2), _ in label_regions(mask, "masks"):
+            left, top, right, bottom = boxes.get(number, (x1, y1, x2, y2))
+            boxes[number] = (min(x1, left), min(y1, top), max(x2, right), max(y2, bottom))
+    return [
+        _Object(box, None, number)
+        for number, box in sorted(boxes.items())
+        if box[2] - box[0] > minimum and box[3] - box[1] > minimum
+    ]
 
 
 def _objects(union: NDArray[np.uint8], *, combined: bool, minimum: int) -> list[_Object]:
@@ -158,7 +239,13 @@ def _objects(union: NDArray[np.uint8], *, combined: bool, minimum: int) -> list[
 
 
 def _cropped_masks(
-    stack: NDArray[Any], found: _Object, crop_region: Box, *, bbox_fill: bool, contour_fill: bool
+    stack: NDArray[Any],
+    levels: MaskLevels | None,
+    found: _Object,
+    crop_region: Box,
+    *,
+    bbox_fill: bool,
+    contour_fill: bool,
 ) -> NDArray[np.float32]:
     """Make the masks `(B, h, w)` of the crop region; outside the object's box they are 0."""
     cropped = np.zeros((len(stack), crop_region[3] - crop_region[1], crop_region[2] - crop_region[0]), np.float32)
@@ -170,7 +257,7 @@ def _cropped_masks(
     x1, y1, x2, y2 = found.bbox
     # One frame at a time: a stack of whole masks as float32 would be as large as the clip.
     for target, mask in zip(box, stack[:, y1:y2, x1:x2], strict=True):
-        own = np.where(found.inside, _values(mask), np.float32(0))
+        own = found.own(mask, levels)
         values = fill_holes(threshold(own, _LEVEL)) if contour_fill else own
         target[...] = values[_within(rows, y1), _within(columns, x1)]
     return cropped

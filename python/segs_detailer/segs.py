@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -11,13 +12,24 @@ from segs_detailer import _native
 from segs_detailer._interop import FRAME_DTYPES, Array, check_dtype, convert, dtype_name, is_tensor, kind_of
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.mask_levels import MASK_DTYPES, unit_masks
 from segs_detailer.ops import resize_frames, resize_masks
 from segs_detailer.ops._checks import MAX_COORDINATE, shown, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["SEG", "SEGS", "Box", "check_segs", "image_frames", "mask_frames", "scale_match"]
+__all__ = [
+    "SEG",
+    "SEGS",
+    "Box",
+    "check_segs",
+    "combined_masks",
+    "image_frames",
+    "mask_frames",
+    "scale_match",
+    "warn_about_counts",
+]
 
 Box: TypeAlias = tuple[int, int, int, int]
 """`(x1, y1, x2, y2)` in pixels of the full frame, `x2` and `y2` exclusive."""
@@ -32,8 +44,8 @@ class SEG(NamedTuple):
         Pixels of the crop region, `(B, h, w, C)` or `(1, h, w, C)` for all frames: floats in [0, 1], or uint8. None
         stands for the frames' own.
     cropped_mask : ndarray or Tensor or None
-        What is repainted of the crop region: `(h, w)` or `(B, h, w)`, floats in [0, 1], uint8 or bool. None stands for
-        all of it.
+        What is repainted of the crop region: `(h, w)` or `(B, h, w)`, floats in [0, 1], bool, or integers from 0 to 255
+        (uint16: to 65535), of which 0 and 1 alone are off and on. None stands for all of it.
     confidence : Any
         The detector's; handed on.
     crop_region : (int, int, int, int) or CropPath
@@ -63,9 +75,7 @@ SEGS: TypeAlias = tuple[tuple[int, int], list[SEG]]
 COMBINE_LEVEL = 0.1
 """Where masks of several frames become one, a pixel counts that passes this in any of them: Impact Pack's value."""
 
-_FLOAT_DTYPES = ("float32", "float16", "float64", "bfloat16")
-_IMAGE_DTYPES = (*_FLOAT_DTYPES, "uint8")
-_MASK_DTYPES = (*_FLOAT_DTYPES, "uint8", "bool")
+_IMAGE_DTYPES = ("float32", "float16", "float64", "bfloat16", "uint8")
 
 
 def check_segs(segs: Any, argument: str = "segs") -> SEGS:
@@ -176,7 +186,7 @@ def _check_mask(mask: Any, region: Box, name: str) -> Any:
     if mask is None:
         return None
     kind_of(name, mask)
-    check_dtype(name, mask, _MASK_DTYPES)
+    check_dtype(name, mask, MASK_DTYPES)
     size = (region[3] - region[1], region[2] - region[0])
     shape = tuple(mask.shape)
     if len(shape) in (2, 3) and shape[-2:] == size and shape[0] > 0:
@@ -262,12 +272,12 @@ def _matched(seg: SEG, crop_region: Box, bbox: Box) -> SEG:
     if image is not None and tuple(image.shape[1:3]) != size:
         image = resize_frames(image if dtype_name(image) in FRAME_DTYPES else _unit_floats(image), size)
     if mask is not None and tuple(mask.shape[-2:]) != size:
-        mask = resize_masks(_unit_floats(mask), size)
+        mask = resize_masks(unit_masks(mask), size)
     return seg._replace(cropped_image=image, cropped_mask=mask, crop_region=crop_region, bbox=bbox)
 
 
 def _unit_floats(array: Array) -> Any:
-    """Return float32 in [0, 1]: uint8 is divided by 255, the rest is cast. Float32 is returned as it is."""
+    """Return pixels as float32 in [0, 1]: uint8 is divided by 255, the rest is cast. Float32 is returned as it is."""
     name = dtype_name(array)
     if isinstance(array, np.ndarray):
         floats = array.astype(np.float32, copy=False)
@@ -282,7 +292,8 @@ def mask_frames(cropped_mask: Array | None, size: tuple[int, int], count: int, *
     Parameters
     ----------
     cropped_mask : ndarray or Tensor or None
-        `(h, w)` or `(N, h, w)`: floats, clamped to [0, 1]; uint8, divided by 255; bool. None stands for ones.
+        `(h, w)` or `(N, h, w)`: floats, clamped to [0, 1]; integers, divided by what is white (see `unit_masks`); bool.
+        None stands for ones.
     size : (int, int)
         Height and width that the mask must have: the crop region's.
     count : int
@@ -308,11 +319,53 @@ def mask_frames(cropped_mask: Array | None, size: tuple[int, int], count: int, *
         masks: Any = np.ones((1, height, width), np.float32)
     else:
         masks = _check_mask(cropped_mask, (0, 0, width, height), "cropped_mask")
-        masks = _clamped(_unit_floats(masks[None] if masks.ndim == 2 else masks), "cropped_mask")
-        if len(masks) not in (1, count):
-            passed = (masks > COMBINE_LEVEL).any(0)[None]
-            masks = passed.float() if is_tensor(passed) else passed.astype(np.float32)
+        masks = _clamped(unit_masks(masks[None] if masks.ndim == 2 else masks, "cropped_mask"), "cropped_mask")
+        masks = combined_masks(masks, count)
     return masks if like is None else convert(masks, like)
+
+
+def combined_masks(masks: Any, count: int) -> Any:
+    """Bring masks to a number that serves so many frames.
+
+    Parameters
+    ----------
+    masks : ndarray or Tensor
+        `(N, h, w)` float32 in [0, 1].
+    count : int
+        Number of frames.
+
+    Returns
+    -------
+    ndarray or Tensor
+        `masks` itself where N is 1 or `count`. Else one mask for all frames: 1 where any passes 0.1, which is Impact
+        Pack's rule; `warn_about_counts` is there to name it.
+    """
+    if len(masks) in (1, count):
+        return masks
+    passed = (masks > COMBINE_LEVEL).any(0)[None]
+    return passed.float() if is_tensor(passed) else passed.astype(np.float32)
+
+
+def warn_about_counts(segs: SEGS, count: int) -> None:
+    """Warn once where segments have masks of another number than the frames, which are combined.
+
+    Parameters
+    ----------
+    segs : SEGS
+        Checked by `check_segs`.
+    count : int
+        Number of frames.
+    """
+    numbers = [len(seg.cropped_mask) for seg in segs[1] if getattr(seg.cropped_mask, "ndim", 2) == 3]
+    others = [number for number in numbers if number not in (1, count)]
+    if others and count:
+        which = "a segment has" if len(others) == 1 else f"{len(others)} segments have"
+        held = " and ".join(map(str, sorted(set(others))))
+        warnings.warn(
+            f"{which} {held} masks for {count} frame{'' if count == 1 else 's'}: they become one for all of them, "
+            "which shows what any of them shows; give one mask, or one for each frame",
+            stacklevel=3,
+        )
 
 
 def _clamped(masks: Any, name: str) -> Any:

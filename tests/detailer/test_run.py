@@ -144,7 +144,9 @@ class TestWhatTheModelGets:
     def test_another_number_of_masks_is_combined(self):
         masks = np.zeros((2, 32, 32), np.float32)
         masks[0, :8], masks[1, 24:], masks[0, 12:16] = 0.2, 1, 0.05
-        _, _, sampler = detail(clip(), segment((8, 8, 40, 40), mask=masks), guide_size=8)
+        with pytest.warns(UserWarning, match=f"a segment has 2 masks for {len(clip())} frames") as caught:
+            _, _, sampler = detail(clip(), segment((8, 8, 40, 40), mask=masks), guide_size=8)
+        assert len(caught) == 1
         expected = np.zeros((1, 32, 32), np.float32)
         expected[:, :8], expected[:, 24:] = 1, 1
         np.testing.assert_array_equal(sampler.jobs[0].noise_mask.numpy(), expected)

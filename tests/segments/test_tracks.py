@@ -290,7 +290,8 @@ def test_stacks_of_another_length_are_combined_as_the_detailer_does():
     stack = np.zeros((3, 2, 2), np.float32)
     stack[1, 0, 0], stack[2, 0, 1] = 0.11, 0.09
     segs = ((9, 9), [SEG(None, stack, 1.0, (2, 2, 4, 4), (2, 2, 4, 4), "A")])
-    (found,) = from_segs(segs, frame_count=2).tracks
+    with pytest.warns(UserWarning, match="a segment has 3 masks for 2 frames"):
+        (found,) = from_segs(segs, frame_count=2).tracks
     assert found.masks == (Mask.filled((2, 2, 3, 3)),) * 2
 
 

@@ -15,7 +15,7 @@ from segs_detailer.comfyui.declaration import Shown
 from segs_detailer.crop_path import CropPath, region_at
 from segs_detailer.detailer.crops import check_frames, check_paths
 from segs_detailer.ops import crop_frames
-from segs_detailer.segs import mask_frames, scale_match
+from segs_detailer.segs import mask_frames, scale_match, warn_about_counts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,6 +55,7 @@ def preview_segments(image_frames: Tensor, segs: SEGS, max_images: int = 4) -> S
     matched = scale_match(segs, image_frames.shape)
     count = image_frames.shape[0]
     check_paths(matched, count)
+    warn_about_counts(matched, count)
     shown = min(max_images, count)
     places = [round((place + 0.5) * count / shown - 0.5) for place in range(shown)]
     pictures = [draw_segments(image_frames[place].cpu().numpy(), matched[1], place, count) for place in places]

@@ -7,13 +7,12 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.masks import mask_stack, masks_to_segs
+from segs_detailer.mask_levels import MaskLevels, warn_about_masks
+from segs_detailer.masks import find_objects, mask_stack, survey_masks
 from segs_detailer.ops import fill_holes
 from segs_detailer.segs import check_segs, scale_match
-from segs_detailer.tracks import CropSettings, Track, tracks_from_masks, tracks_to_segs
+from segs_detailer.tracks import CropSettings, MaskTracker, Track, tracks_to_segs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +29,9 @@ __all__ = [
     "order_segs",
     "to_basic_pipe",
 ]
+
+
+_LABELS = "make a mask of each"
 
 
 def to_basic_pipe(model: Any, clip: Any, vae: Any, positive: Any, negative: Any) -> tuple[tuple[Any, ...]]:
@@ -79,14 +81,16 @@ def mask_to_segs(
         Another `crop`.
     """
     settings = CropSettings(crop=crop, crop_factor=crop_factor, ramp=0, max_gap=0)  # type: ignore[arg-type]  # checked
-    if settings.crop == "follow":
-        stack = mask_stack(masks)
-        if len(stack) > 1:
-            tracks = _tracks(stack, combined, bbox_fill, drop_size, contour_fill, label)
-            return (tracks_to_segs(tracks, (stack.shape[1], stack.shape[2]), len(stack), settings),)
+    stack = mask_stack(masks)
+    survey = survey_masks(stack)
+    warn_about_masks(survey, "masks", _LABELS)
+    if settings.crop == "follow" and len(stack) > 1:
+        tracks = _tracks(stack, survey.levels, combined, bbox_fill, drop_size, contour_fill, label)
+        return (tracks_to_segs(tracks, (stack.shape[1], stack.shape[2]), len(stack), settings),)
     return (
-        masks_to_segs(
-            masks,
+        find_objects(
+            stack,
+            survey.levels,
             combined=combined,
             crop_factor=crop_factor,
             bbox_fill=bbox_fill,
@@ -98,23 +102,24 @@ def mask_to_segs(
 
 
 def _tracks(
-    stack: NDArray[Any], combined: bool, bbox_fill: bool, drop_size: int, contour_fill: bool, label: str
+    stack: NDArray[Any],
+    levels: MaskLevels,
+    combined: bool,
+    bbox_fill: bool,
+    drop_size: int,
+    contour_fill: bool,
+    label: str,
 ) -> list[Track]:
     """Follow the objects of a stack of masks through time."""
-    frames = (_outlined(mask) if contour_fill else _levels(mask) for mask in stack)
     # As without a crop that follows, the size does not count where all is one subject.
-    tracks = tracks_from_masks(frames, combined=combined, label=label, drop_size=0 if combined else drop_size)
+    tracker = MaskTracker(combined=combined, label=label, drop_size=0 if combined else drop_size, levels=MaskLevels())
+    for mask in stack:
+        shown = levels.levels(mask.clip(0, 1) if mask.dtype.kind == "f" else mask)
+        tracker.add(fill_holes(shown > 0) > 0 if contour_fill else shown)
+    tracks = tracker.finish()
     if not bbox_fill:
         return tracks
     return [replace(track, masks=(None,) * len(track.frames)) for track in tracks]
-
-
-def _outlined(mask: NDArray[Any]) -> NDArray[np.uint8]:
-    return fill_holes(mask > 0) * np.uint8(255)
-
-
-def _levels(mask: NDArray[Any]) -> NDArray[Any]:
-    return mask.astype(np.float32).clip(0, 1) if mask.dtype.kind == "f" else mask
 
 
 def match_scale(segs: SEGS, image_frames: Tensor) -> tuple[SEGS]:

@@ -12,7 +12,7 @@ from segs_detailer.crop_path import CropPath, place_of
 from segs_detailer.detailer.crops import brought_stack, check_frames, cut_stack, is_inside, prepare_segs, to_dtype
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.ops import dilate, erode, feather_mask, paste, paste_
-from segs_detailer.segs import mask_frames
+from segs_detailer.segs import mask_frames, warn_about_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -210,6 +210,7 @@ def paste_segs(
     """
     check_frames("image", frames)
     segs = prepare_segs(segs, frames)
+    warn_about_counts(segs, len(frames))
     reference = None if reference is None else _reference(reference, frames)
     canvas = Canvas(frames)
     report = _Report(progress, len(frames), len(segs[1]))

@@ -12,6 +12,7 @@ from segs_detailer.detailer.crops import check_frames, prepare_segs
 from segs_detailer.detailer.pasting import Canvas, paste_mask
 from segs_detailer.detailer.progress import SegmentProgress
 from segs_detailer.detailer.segment import detail_segment, detail_together
+from segs_detailer.segs import warn_about_counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,6 +107,7 @@ def _choose_segs(frames: Tensor, segs: object, run: Run) -> SEGS:
     prepared = prepare_segs(segs, frames)
     if run.hook.defines("post_detection"):
         prepared = prepare_segs(run.hook.segments(prepared), frames)
+    warn_about_counts(prepared, len(frames))
     if run.prompts is not None:
         run.prompts.check(prepared[1])
     return prepared

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from .._interop import is_tensor
 from ..errors import InvalidArgumentError, InvalidTypeError
+from ..mask_levels import MaskLevels, MaskSurvey, warn_about_masks
 from ..ops._checks import shown, whole_number
 from ..tracks import Mask
 from .outlines import fill
@@ -39,8 +41,8 @@ def as_segments(
     value : object
         `Segments`: returned as they are. SEGS of this package or of Impact Pack, see `from_segs`. An ultralytics
         `Results` or a list of them, a supervision `Detections` or a list of them: one for each frame. SAM 2's
-        `{frame: {object: mask}}`, masks `(h, w)` or `(1, h, w)`: bool, uint8, or floats in [0, 1]. Arrays may be
-        NumPy's or torch's, on any device.
+        `{frame: {object: mask}}`, masks `(h, w)` or `(1, h, w)`: bool, integers from 0 to 255, of which 0 and 1 alone
+        are off and on, or floats in [0, 1]. Arrays may be NumPy's or torch's, on any device.
     size : (int, int) or None
         Height and width of the frames, where the object does not say: detections without masks.
     frame_count : int or None
@@ -221,6 +223,7 @@ def _of_masks(frames: Mapping[Any, Any], size: tuple[int, int] | None, frame_cou
     """Return the tracks of SAM 2's `{frame: {object: mask}}`."""
     known = None if size is None else check_frame_size("size", size)
     sightings = []
+    levels = _surveyed(frames)
     for frame, objects in frames.items():
         number = whole_number(f"frame {shown(frame)}", frame, minimum=0)
         if not isinstance(objects, Mapping):
@@ -233,7 +236,7 @@ def _of_masks(frames: Mapping[Any, Any], size: tuple[int, int] | None, frame_cou
             if own != known:
                 raise InvalidArgumentError(place, f"shape {known} as given or as the first", f"shape {own}")
             track = whole_number(f"object {shown(name)}", name, minimum=0)
-            shape = Mask.from_pixels(pixels, argument=place)
+            shape = Mask.from_pixels(levels.levels(pixels, place), argument=place)
             sightings.append(Sighting(number, None, label, track, mask=shape, place=place))
     if known is None:
         raise InvalidArgumentError("size", "(height, width) of the frames, as there is no mask", "None")
@@ -241,6 +244,18 @@ def _of_masks(frames: Mapping[Any, Any], size: tuple[int, int] | None, frame_cou
     last = max((int(frame) for frame in frames), default=0) + 1
     count = max(last, frames_needed(tracks)) if frame_count is None else frame_count
     return Segments(known, count, tracks)
+
+
+def _surveyed(frames: Mapping[Any, Any]) -> MaskLevels:
+    """Return what the values mean, told over all masks of all frames."""
+    survey = MaskSurvey()
+    for objects in frames.values():
+        for mask in objects.values() if isinstance(objects, Mapping) else ():
+            if is_tensor(mask) or isinstance(mask, np.ndarray):
+                pixels = mask_pixels(mask)
+                survey.look(pixels.reshape(pixels.shape[-2:]) if math.prod(pixels.shape[:-2]) == 1 else pixels)
+    warn_about_masks(survey, "masks", "pass `mask == number` for each")
+    return survey.levels
 
 
 def _one_mask(mask: Any, place: str) -> NDArray[Any]:

@@ -11,9 +11,10 @@ import numpy as np
 from .._interop import is_tensor
 from ..crop_path import CropPath
 from ..errors import InvalidArgumentError, InvalidTypeError
+from ..mask_levels import unit_masks
 from ..masks import make_crop_region
 from ..ops._checks import shown, whole_number
-from ..segs import COMBINE_LEVEL, SEG, SEGS, Box, check_segs
+from ..segs import SEG, SEGS, Box, check_segs, combined_masks, warn_about_counts
 from ..tracks import CropSettings, Mask, Track, track_masks
 from .segments import Segments
 
@@ -147,6 +148,7 @@ def from_segs(segs: SEGS, *, frame_count: int | None = None) -> Segments:
         count = lengths.pop() if lengths else 1
     else:
         count = whole_number("frame_count", frame_count, minimum=1)
+    warn_about_counts((size, items), count)
     tracks = [_track(item, index, size, count) for index, item in enumerate(items)]
     return Segments(size, count, tuple(tracks))
 
@@ -156,7 +158,7 @@ def _track(seg: SEG, index: int, size: tuple[int, int], count: int) -> Track:
     if not isinstance(seg.label, str):
         raise InvalidTypeError(f"{name}.label", "text", shown(seg.label))
     confidence = _confidence(seg.confidence, f"{name}.confidence")
-    stack = _mask_stack(seg, count)
+    stack = _mask_stack(seg, count, f"{name}.cropped_mask")
     region = seg.crop_region
     if isinstance(region, CropPath):
         if region.frames != count:
@@ -176,18 +178,20 @@ def _track(seg: SEG, index: int, size: tuple[int, int], count: int) -> Track:
     return Track(index + 1, seg.label, list(frames), boxes, confidence, masks, seg.crop_region, seg.bbox)
 
 
-def _mask_stack(seg: SEG, count: int) -> NDArray[Any]:
-    """Return the masks of a SEG, `(1 or count, h, w)`; any other number of them is combined as the detailer does."""
+def _mask_stack(seg: SEG, count: int, name: str) -> NDArray[Any]:
+    """Return the masks of a SEG, `(1 or count, h, w)`, as floats, bool or bytes of which 255 is white."""
     if seg.cropped_mask is None:
         x1, y1, x2, y2 = seg.crop_region
         return np.ones((1, y2 - y1, x2 - x1), bool)
     mask = mask_pixels(seg.cropped_mask)
     stack = mask[None] if mask.ndim == 2 else mask
-    if len(stack) in (1, count):
-        return stack
-    level = COMBINE_LEVEL * 255 if stack.dtype == np.uint8 else COMBINE_LEVEL
-    combined: NDArray[np.bool_] = np.any(stack > level, axis=0, keepdims=True)
-    return combined
+    if len(stack) not in (1, count):
+        combined: NDArray[Any] = combined_masks(unit_masks(stack, name), count)
+        return combined
+    # What needs no floats takes a quarter of the memory.
+    is_plain = stack.dtype == np.bool_ or (stack.dtype == np.uint8 and stack.max(initial=0) > 1)
+    plain: NDArray[Any] = stack if is_plain else unit_masks(stack, name)
+    return plain
 
 
 def mask_pixels(mask: Any) -> NDArray[Any]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InvalidArgumentError, InvalidTypeError
+from ..mask_labels import label_regions
+from ..mask_levels import MaskLevels, MaskSurvey, warn_about_masks
 from ..ops import connected_components
 from ..ops._checks import shown, whole_number
 from .association import Associator, Chain, Detection
 from .mask import Mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -46,6 +50,12 @@ class MaskTracker:
         Subjects with a side of at most this many pixels, where they are largest, are dropped.
     max_gap : int
         A subject goes on after at most this many frames in which it is not seen; a combined one always.
+    labels : bool
+        The masks' values are numbers of subjects, 0 for none: what has one number is one subject of each shot, however
+        it moves, and `max_gap` does not count. Its track has the number as its id where there is one shot.
+    levels : MaskLevels or None
+        What the values mean, where that is known. None finds it out: where no value of all masks is above 1 (floats:
+        1/255), 1 is on; what is strange about them is a warning of `finish`.
 
     Raises
     ------
@@ -53,15 +63,31 @@ class MaskTracker:
         A value that cannot be used.
     """
 
-    def __init__(self, *, combined: bool = False, label: str = "mask", drop_size: int = 10, max_gap: int = 12) -> None:
+    def __init__(
+        self,
+        *,
+        combined: bool = False,
+        label: str = "mask",
+        drop_size: int = 10,
+        max_gap: int = 12,
+        labels: bool = False,
+        levels: MaskLevels | None = None,
+    ) -> None:
         if not isinstance(label, str):
             raise InvalidTypeError("label", "text", shown(label))
         self._drop_size = whole_number("drop_size", drop_size, minimum=0)
+        if labels and combined:
+            raise InvalidArgumentError("labels", "False, as combined makes one subject of all", "True")
         self._combined = combined
+        self._by_number = labels
+        self._levels = levels
+        self._survey = MaskSurvey()
+        self._frames_of_ones: set[int] = set()
         self._label = label
         self._associator = Associator(whole_number("max_gap", max_gap, minimum=0))
         self._size: tuple[int, ...] | None = None
-        self._combined_masks: list[tuple[int, Mask]] = []
+        # Frame, number of the subject, mask: of what is not told apart by where it is.
+        self._numbered: list[tuple[int, int, Mask]] = []
         self._shots: list[int] = [0]
 
     def add(self, mask: NDArray[Any], *, begins_shot: bool = False) -> None:
@@ -70,7 +96,8 @@ class MaskTracker:
         Parameters
         ----------
         mask : ndarray
-            `(H, W)`: bool, uint8, uint16 or floats in [0, 1]; what is not 0 counts.
+            `(H, W)`: bool, uint8, uint16, int64 from 0 to 255, or floats in [0, 1]; what is not 0 counts. With `labels`
+            uint8, uint16 or int64 with any numbers from 0.
         begins_shot : bool
             The frame is the first after a cut, which ends all tracks.
 
@@ -79,21 +106,37 @@ class MaskTracker:
         InvalidArgumentError, InvalidTypeError
             Another shape than the frame's before, or another dtype.
         """
-        whole = Mask.from_pixels(mask)
+        if mask.ndim != 2:
+            raise InvalidArgumentError("mask", "shape (h, w)", f"shape {mask.shape}")
+        frame = self._associator.frame
+        whole = None if self._by_number else Mask.from_pixels(self._read(mask, frame))
         if self._size is not None and mask.shape != self._size:
             raise InvalidArgumentError("mask", f"shape {self._size}, as before", f"shape {mask.shape}")
         self._size = mask.shape
-        frame = self._associator.frame
         if begins_shot and frame > 0:
             self._shots.append(frame)
         detections = []
-        if self._combined:
-            if not whole.empty:
-                self._combined_masks.append((frame, whole))
+        if whole is None:
+            for number, (x1, y1, _, _), inside in label_regions(mask):
+                self._numbered.append((frame, number, Mask.from_pixels(inside, (x1, y1))))
+        elif self._combined and not whole.empty:
+            self._numbered.append((frame, 0, whole))
         elif not whole.empty:
             chains = [] if begins_shot else self._associator.active
             detections = [self._detection(region) for region in self._regions(whole, chains)]
         self._associator.add(detections, begins_shot=begins_shot)
+
+    def _read(self, mask: NDArray[Any], frame: int) -> NDArray[np.uint8] | NDArray[np.bool_]:
+        """Return levels by what is known so far."""
+        if self._levels is not None:
+            return self._levels.levels(mask)
+        levels = MaskLevels().levels(mask)  # checks it
+        self._survey.look(mask)
+        so_far = self._survey.levels
+        if levels.dtype == np.bool_ or not so_far.on_off:
+            return levels
+        self._frames_of_ones.add(frame)
+        return MaskLevels(on_off=True).levels(mask)
 
     def _detection(self, mask: Mask) -> Detection:
         x1, y1, x2, y2 = mask.place
@@ -116,23 +159,42 @@ class MaskTracker:
         return regions
 
     def finish(self) -> list[Track]:
-        """Return the tracks in the order of their first frames; ids count from 1."""
+        """Return the tracks in the order of their first frames; ids count from 1, or are the numbers of `labels`."""
         chains = self._associator.finish()
-        if self._combined:
-            chains = self._combined_chains()
-        kept = [chain for chain in chains if self._is_kept(chain)]
-        return [chain.track(number) for number, chain in enumerate(kept, start=1)]
+        numbers: list[int] = []
+        if self._combined or self._by_number:
+            numbers, chains = self._numbered_chains()
+        kept = [place for place, chain in enumerate(chains) if self._is_kept(chain)]
+        is_known = self._by_number and len(set(numbers)) == len(numbers)
+        ids = [numbers[place] if is_known else count for count, place in enumerate(kept, start=1)]
+        tracks = [chains[place].track(number) for number, place in zip(ids, kept, strict=True)]
+        if self._levels is None and not self._by_number:
+            warn_about_masks(self._survey, "masks", stretched=False)
+        # What was taken for on, before there was a higher value.
+        return tracks if self._survey.levels.on_off else [self._dimmed(track) for track in tracks]
+
+    def _dimmed(self, track: Track) -> Track:
+        masks = [
+            Mask.from_pixels((mask.pixels() > 0).view(np.uint8), mask.place[:2])
+            if mask is not None and frame in self._frames_of_ones
+            else mask
+            for frame, mask in zip(track.frames.tolist(), track.masks, strict=True)
+        ]
+        return replace(track, masks=tuple(masks))
 
     def _is_kept(self, chain: Chain) -> bool:
         boxes = np.array([detection.box for detection in chain.detections])
         return float((boxes[:, 2:] - boxes[:, :2]).min(axis=1).max()) > self._drop_size
 
-    def _combined_chains(self) -> list[Chain]:
-        bounds = [*self._shots, self._associator.frame]
-        chains = [Chain(self._label, (start, stop)) for start, stop in pairwise(bounds)]
-        for frame, mask in self._combined_masks:
-            chains[int(np.searchsorted(self._shots, frame, side="right")) - 1].add(frame, self._detection(mask))
-        return [chain for chain in chains if chain.frames]
+    def _numbered_chains(self) -> tuple[list[int], list[Chain]]:
+        """Return one chain of each number and shot, and its number."""
+        shots = list(pairwise([*self._shots, self._associator.frame]))
+        chains: dict[tuple[int, int], Chain] = {}
+        for frame, number, mask in self._numbered:
+            shot = int(np.searchsorted(self._shots, frame, side="right")) - 1
+            chain = chains.setdefault((shot, number), Chain(self._label, shots[shot]))
+            chain.add(frame, self._detection(mask))
+        return [number for _, number in chains], list(chains.values())
 
 
 def _parted(region: Mask, chains: Sequence[Chain], frame: int) -> list[Mask]:
@@ -188,29 +250,45 @@ def tracks_from_masks(
     label: str = "mask",
     drop_size: int = 10,
     max_gap: int = 12,
+    labels: bool = False,
 ) -> list[Track]:
     """Make tracks of the masks of a clip, see `MaskTracker`.
 
     Parameters
     ----------
     masks : iterable of ndarray
-        `(H, W)` of each frame: bool, uint8, uint16 or floats in [0, 1]; looked at once, in order.
+        `(H, W)` of each frame, as for `MaskTracker`. A stack or a list is looked at before, so that black of 16 and
+        white of 235, which is limited range, are taken as such; other iterables are looked at once, in order.
     shots : sequence of int
         First frame of each shot; tracks end there.
-    combined, label, drop_size, max_gap
+    combined, label, drop_size, max_gap, labels
         As for `MaskTracker`.
 
     Returns
     -------
     list of Track
-        In the order of their first frames; ids count from 1.
+        In the order of their first frames; ids count from 1, or are the numbers of `labels`.
 
     Raises
     ------
     InvalidArgumentError, InvalidTypeError
         A mask or a value that cannot be used.
+
+    Warns
+    -----
+    UserWarning
+        Once, where the masks are strange: see `masks_to_segs`.
     """
-    tracker = MaskTracker(combined=combined, label=label, drop_size=drop_size, max_gap=max_gap)
+    levels = None
+    if not labels and isinstance(masks, (np.ndarray, Sequence)):
+        survey = MaskSurvey()
+        for mask in masks:
+            survey.look(mask)
+        levels = survey.levels
+        warn_about_masks(survey, "masks")
+    tracker = MaskTracker(
+        combined=combined, label=label, drop_size=drop_size, max_gap=max_gap, labels=labels, levels=levels
+    )
     begins = set(shots) - {0}
     for frame, mask in enumerate(masks):
         tracker.add(mask, begins_shot=frame in begins)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InvalidArgumentError, InvalidTypeError
+from ..mask_levels import HALF, MaskLevels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Mask"]
 
-HALF = 128
-"""Level from which on a pixel of a soft mask counts where only yes and no can be said."""
+_LEVELS = MaskLevels()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +52,8 @@ class Mask:
         ----------
         pixels : ndarray
             `(h, w)`: bool, uint8 (255 is all), uint16 (65535 is all) or floats in [0, 1], which are rounded to 8 bits.
+            Levels as they are: of a mask of bytes 0 and 1, which a single frame cannot tell from a faint one, give
+            `pixels != 0`.
         origin : (int, int)
             Column and row of the frame where its first pixel lies.
         argument : str
@@ -66,8 +68,11 @@ class Mask:
         """
         if pixels.ndim != 2:
             raise InvalidArgumentError(argument, "shape (h, w)", f"shape {pixels.shape}")
-        hard = pixels.dtype == np.bool_
-        levels = pixels.view(np.uint8) if hard else _levels(pixels, argument)
+        if pixels.dtype == np.int64:
+            raise InvalidTypeError(argument, "bool, uint8, uint16 or floats", "int64")
+        levels = _LEVELS.levels(pixels, argument)
+        hard = levels.dtype == np.bool_
+        levels = levels.view(np.uint8)
         if levels.size == 0:
             return cls((0, 0, 0, 0), False, np.empty(0, np.uint8))
         rows = np.flatnonzero(levels.max(axis=1))
@@ -157,22 +162,3 @@ class Mask:
 
     def __hash__(self) -> int:
         return hash((self.place, self.soft, self.data.tobytes()))
-
-
-def _levels(pixels: NDArray[Any], argument: str) -> NDArray[np.uint8]:
-    """Return the array as levels from 0 to 255."""
-    if pixels.dtype == np.uint8:
-        return pixels
-    if pixels.dtype == np.uint16:
-        return ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    if pixels.dtype.kind != "f":
-        raise InvalidTypeError(argument, "bool, uint8, uint16 or floats", str(pixels.dtype))
-    if pixels.size == 0:
-        return np.empty(pixels.shape, np.uint8)
-    low, high = float(pixels.min()), float(pixels.max())
-    # NaN fails every comparison.
-    if not (low >= 0.0 and high <= 1.0):
-        hint = " (of logits, pass `logits > 0`)"
-        raise InvalidArgumentError(argument, f"floats in [0, 1]{hint}", f"{low:g} to {high:g}")
-    levels: NDArray[np.uint8] = (pixels * pixels.dtype.type(255) + pixels.dtype.type(0.5)).astype(np.uint8)
-    return levels
