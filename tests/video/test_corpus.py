@@ -1,0 +1,620 @@
+"""One table: a file of every kind, and what must come out when it goes through.
+
+What a row does not name must be in the output as it was in the file: the time of each frame to the tick of the coarser
+clock, the distance of sound and picture, every picture upright and in its order, each packet of sound, streams,
+languages, flags, chapters, colors, HDR data, field order, transparency; and nothing is said. So a row holds only what
+differs.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import numpy as np
+import pytest
+
+import corpus
+from corpus import HAS_FFMPEG, MPEG2, MPEG4, PICTURE, SOUND, X264, File, ffmpeg, python, then, tone, video
+from file_facts import facts
+from segs_detailer.cli.main import main
+from segs_detailer.errors import MediaError
+from segs_detailer.video import ColourTags, EncoderSettings, read_clip, write_clip
+from video_files import Extras, make_rich, make_video
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(av.video.stream.VideoStream, "set_display_matrix"), reason="this PyAV cannot make such files"
+)
+
+BOX = ["--bbox", "20,20,80,80", "--guide-size", "64", "--max-size", "96", "-q"]
+ANY = object()
+"""Of a fact that is not looked at."""
+
+
+def steady(rate, frames):
+    """Times of a constant rate, in seconds from the first frame."""
+    return tuple(index / Fraction(rate) for index in range(frames))
+
+
+def milliseconds(*times):
+    return tuple(Fraction(time, 1000) for time in times)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One file, and what differs in its output.
+
+    Parameters
+    ----------
+    what : str
+        What is special about it.
+    file : File
+        How it is made.
+    to : str
+        Suffix of the output.
+    cli : bool
+        Through `run` instead of `read_clip` and `write_clip`; None takes both.
+    says : tuple of str
+        Patterns of the warnings: each of them once, and no other.
+    may_say : str
+        Pattern of warnings that may come or not.
+    refused : str
+        Pattern of the error that ends it.
+    times : tuple of Fraction
+        Seconds from the first frame, where those of the file are wrong.
+    frames : tuple of int
+        Fewest and most frames that may come out, where how much of a damaged file can be decoded is not known.
+    end : Fraction
+        Seconds from the first frame to the end of the last one.
+    gap : Fraction
+        Seconds from the first packet of sound to the first frame.
+    shown : callable
+        What players do with a stored picture.
+    but : dict
+        Facts of the output that differ from those of the file.
+    options, settings : tuple, dict
+        Of `run` and of the encoder.
+    """
+
+    what: str
+    file: File
+    to: str = ".mkv"
+    cli: bool | None = False
+    says: tuple[str, ...] = ()
+    may_say: str = ""
+    refused: str = ""
+    times: tuple[Fraction, ...] | None = None
+    frames: tuple[int, int] | None = None
+    end: Fraction | None = None
+    gap: Fraction | None = None
+    shown: object = None
+    but: dict = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+    settings: dict = field(default_factory=dict)
+
+    def __str__(self):
+        return f"{self.what} to {self.to}".replace(" ", "-")
+
+
+H264 = python("a.mp4", make_video, frames=12, size=corpus.SIZE, rate=Fraction(25))
+FILM = f"{video('24')} {SOUND} {X264} -c:a aac"
+CLIP = f"{PICTURE} {SOUND} {X264} -c:a aac"
+TRANSPORT = f"{PICTURE} {SOUND} {X264} -g 12 -c:a aac"
+
+RATES_AND_STARTS = [
+    Row("23.976 fps", ffmpeg(f"{video('24000/1001')} {SOUND} {X264} -c:a aac a.mp4"), ".mp4", True),
+    Row("59.94 fps", ffmpeg(f"{video('60000/1001')} {X264} a.mp4"), ".mkv"),
+    Row("120 fps", ffmpeg(f"{video('120', '0.5')} {X264} a.mp4"), ".mp4"),
+    Row("120 fps", ffmpeg(f"{video('120', '0.5')} {X264} a.mkv"), ".mkv"),
+    Row("1 fps", ffmpeg(f"{video('1', '4')} {X264} a.mp4"), ".mp4", end=Fraction(4)),
+    Row("uneven times", python("a.mp4", corpus.clip, times=(0, 40, 90, 200, 210, 450, 1000)), ".mp4"),
+    Row("uneven times", python("a.mkv", corpus.clip, times=(0, 40, 90, 200, 210, 450, 1000)), ".mkv", True),
+    Row("uneven times", python("a.mkv", corpus.clip, times=(0, 40, 90, 200, 210, 450, 1000)), ".mp4", True),
+    Row("uneven times", python("a.webm", corpus.clip, times=(0, 33, 66, 101, 400), codec="libvpx-vp9"), ".webm"),
+    Row(
+        "uneven times on a fine clock",
+        python("a.mp4", corpus.clip, times=(0, 3003, 6007, 9009, 15015, 90001), clock=Fraction(1, 90_000)),
+        ".mp4",
+    ),
+    Row("one frame", python("a.mp4", corpus.clip, times=(0,), last=40), ".mp4", end=Fraction(40, 1000)),
+    Row("one frame", python("a.mkv", corpus.clip, times=(0,), last=40), ".mp4", True),
+    Row("sound starts later", ffmpeg(f"{PICTURE} -itsoffset 0.3 {SOUND} {X264} -c:a aac a.mp4"), ".mp4", True),
+    Row("sound starts later", ffmpeg(f"{PICTURE} -itsoffset 0.3 {SOUND} {X264} -c:a aac a.mkv"), ".mp4"),
+    Row("sound starts earlier", ffmpeg(f"-itsoffset 0.3 {PICTURE} {SOUND} {X264} -c:a aac a.mp4"), ".mp4", None),
+    Row("sound is longer", ffmpeg(f"{PICTURE} {tone('2.5')} {X264} -c:a aac a.mp4"), ".mp4"),
+]
+
+CUTS_AND_STAMPS = [
+    Row(
+        "cut without a key frame: an edit list",
+        ffmpeg(f"{CLIP} full.mp4", "-ss 0.5 -i full.mp4 -c copy a.mp4"),
+        ".mp4",
+        True,
+        times=steady(25, 12),
+        gap=ANY,
+        but={"sound": ANY},
+    ),
+    Row("edit list that ends early", ffmpeg(f"{CLIP} full.mp4", "-i full.mp4 -t 0.44 -c copy a.mp4"), ".mp4"),
+    Row("B-frames without an edit list", ffmpeg(f"{CLIP} -use_editlist 0 a.mp4"), ".mp4"),
+    Row("B-frames with negative offsets", ffmpeg(f"{CLIP} -movflags negative_cts_offsets a.mov"), ".mov"),
+    Row("AVI with B-frames", ffmpeg(f"{PICTURE} {SOUND} {MPEG4} -bf 2 -c:a libmp3lame a.avi"), ".mp4", gap=ANY),
+    Row(
+        "AVI with dropped frames",
+        ffmpeg(f"{PICTURE} {SOUND} -vf select='not(between(n\\,8\\,12))' -vsync vfr {MPEG4} -c:a mp2 a.avi"),
+        ".mp4",
+        times=tuple(Fraction(i, 25) for i in range(25) if not 8 <= i <= 12),
+        but={"streams": ("mpeg4", "mp3")},
+    ),
+    Row(
+        "raw H.264", ffmpeg(f"{PICTURE} {X264} a.h264"), ".mp4", True, times=steady(25, 25), may_say=r"a\.h264: .*time"
+    ),
+    Row("raw MPEG-4", ffmpeg(f"{PICTURE} {MPEG4} -bf 2 -f m4v a.mpeg4"), ".mp4"),
+    Row("raw VP9", ffmpeg(f"{PICTURE} -c:v libvpx-vp9 -deadline realtime -crf 10 -b:v 0 a.ivf"), ".webm"),
+    Row(
+        "raw HEVC",
+        ffmpeg(f"{PICTURE} -c:v libx265 -preset ultrafast -x265-params log-level=error:crf=10 a.hevc"),
+        ".mp4",
+        times=steady(25, 25),
+        may_say=r"a\.hevc: .*time",
+    ),
+    Row("a gap of an hour", python("a.mkv", corpus.clip, times=(0, 40, 80, 3_600_000, 3_600_040)), ".mp4"),
+    Row(
+        "a gap of an hour on a fine clock",
+        python("a.mp4", corpus.clip, times=(0, 3600, 7200, 90_000 * 3600), clock=Fraction(1, 90_000)),
+        ".mp4",
+    ),
+    Row("fragments", ffmpeg(f"{CLIP} -movflags frag_keyframe+empty_moov -g 10 a.mp4"), ".mp4"),
+    Row(
+        "Ogg",
+        ffmpeg(f"{PICTURE} {SOUND} -c:v libtheora -q:v 9 -c:a libvorbis a.ogv"),
+        but={"streams": ("h264", "vorbis")},
+    ),
+    Row(
+        "MXF",
+        ffmpeg(f"{PICTURE} {SOUND} {MPEG2} -c:a pcm_s16le a.mxf"),
+        ".mov",
+        but={"streams": ("mpeg2video", "pcm_s16le", "data"), "languages": ANY, "flags": ANY},
+    ),
+]
+
+ADPCM = f"{PICTURE} {tone(rate=44_100)} {MPEG4} -c:a adpcm_ima_wav"
+STEREO = "-f lavfi -i sine=300:r=48000:d=1 -f lavfi -i sine=500:r=48000:d=1"
+UNKNOWN_SOUND = then(ffmpeg(f"{CLIP} a.mkv"), corpus.replaced(b"A_AAC", b"A_XYZ"))
+UNKNOWN_TEXT = then(
+    python("a.mkv", make_rich, extras=Extras(subtitles=(("subrip", "eng"),))),
+    corpus.replaced(b"S_TEXT/UTF8", b"S_TEXT/ABCD"),
+)
+
+SOUND_ROWS = [
+    *(
+        Row(codec, ffmpeg(f"{PICTURE} {SOUND} {X264} -c:a {encoder} a{source}"), to)
+        for codec, encoder, source, to in [
+            ("AC-3", "ac3", ".mp4", ".mp4"),
+            ("DTS", "dca -strict -2", ".mkv", ".mkv"),
+            ("DTS", "dca -strict -2", ".ts", ".mp4"),
+            ("MP3", "libmp3lame", ".mp4", ".mkv"),
+            ("FLAC", "flac", ".mkv", ".mp4"),
+            ("ALAC", "alac", ".mov", ".mp4"),
+            ("16-bit PCM", "pcm_s16le", ".mov", ".mkv"),
+            ("24-bit PCM", "pcm_s24le", ".mkv", ".mov"),
+            ("Opus", "libopus", ".mp4", ".mkv"),
+        ]
+    ),
+    Row("MP3", ffmpeg(f"{PICTURE} {SOUND} {MPEG4} -c:a libmp3lame a.avi"), ".avi"),
+    Row("ADPCM", ffmpeg(f"{ADPCM} a.avi"), ".webm", refused=r"\.webm.* adpcm_ima_wav"),
+    Row("PCM", ffmpeg(f"{PICTURE} {SOUND} {MPEG4} -c:a pcm_s16le a.avi"), ".avi"),
+    Row("AAC", ffmpeg(f"{CLIP} a.mp4"), ".webm", True, refused=r"\.webm.* aac .*choose \.mkv"),
+    Row(
+        "unknown subtitles",
+        UNKNOWN_TEXT,
+        ".mkv",
+        says=(r"left out.* subtitles",),
+        but={"streams": ("h264",), "languages": (), "flags": ()},
+    ),
+    Row(
+        "unknown subtitles",
+        UNKNOWN_TEXT,
+        ".mp4",
+        True,
+        says=(r"left out.* subtitles",),
+        but={"streams": ("h264",), "languages": (), "flags": ()},
+    ),
+]
+
+DAMAGE = [
+    Row(
+        "MP4 without its index",
+        then(ffmpeg(f"{CLIP} a.mp4"), corpus.cut(0.9)),
+        refused=r"a\.mp4: cannot be read as a video",
+    ),
+    Row("nothing but a header", then(ffmpeg(f"{CLIP} a.mkv"), corpus.cut(0.03)), refused=r"a\.mkv"),
+    Row("sound that ends early", then(ffmpeg(f"{PICTURE} {tone('0.4')} {X264} -c:a aac a.mp4"), name="a.mp4"), ".mp4"),
+    Row(
+        "noise in a picture",
+        then(ffmpeg(f"{PICTURE} {MPEG4} a.avi"), corpus.noise(0.5, 60)),
+        ".mp4",
+        None,
+        says=(r"a\.avi: 1 frame is damaged",),
+    ),
+    Row("zeros after MP4", then(H264, corpus.between(b"", bytes(5000))), ".mp4", True),
+    Row(
+        "junk after AVI",
+        then(ffmpeg(f"{PICTURE} {SOUND} {MPEG4} -c:a mp2 a.avi"), corpus.between(b"", b"junk" * 999)),
+        ".mp4",
+        but={"streams": ("mpeg4", "mp3")},
+    ),
+]
+
+
+def matrix(a, b, c, d):
+    """Display matrix of PyAV: 16.16 fixed-point numbers, 2.30 in the last column."""
+    one = 1 << 16
+    return [round(a * one), round(b * one), 0, round(c * one), round(d * one), 0, 0, 0, 1 << 30]
+
+
+def turned(times):
+    return lambda image: np.rot90(image, times)
+
+
+def mirrored(image):
+    return image[:, ::-1]
+
+
+COS, SIN = 0.866, 0.5
+ORIENTATIONS = [
+    *(
+        Row(what, python("a.mp4", corpus.clip, matrix=matrix(*numbers), aspect=aspect), to, cli, shown=shown, but=but)
+        for what, numbers, shown, to, cli, aspect, but in [
+            ("turned by a quarter to the right", (0, 1, -1, 0), turned(-1), ".mp4", None, None, {}),
+            ("turned by a half", (-1, 0, 0, -1), turned(2), ".mkv", True, None, {}),
+            ("turned by a quarter to the left", (0, -1, 1, 0), turned(1), ".mov", False, None, {}),
+            (
+                "turned, wide pixels",
+                (0, 1, -1, 0),
+                turned(-1),
+                ".mp4",
+                False,
+                Fraction(4, 3),
+                {"aspect": Fraction(3, 4)},
+            ),
+        ]
+    ),
+    Row("wide pixels", python("a.mp4", corpus.clip, aspect=Fraction(4, 3)), ".mkv"),
+    Row("narrow pixels", python("a.mkv", corpus.clip, aspect=Fraction(8, 9)), ".mp4", True),
+    Row("wide pixels in MPEG-2", ffmpeg(f"{PICTURE} -vf setsar=16/15 {MPEG2} a.mpg"), ".mp4"),
+]
+
+TFF = ColourTags(6, 1, 6, 6)
+INTERLACED = "interlaced"
+PICTURES = [
+    *(
+        Row(what, python(name, corpus.clip, codec=codec, pix_fmt=pix_fmt, tags=tags, options=options), to, cli)
+        for what, name, codec, pix_fmt, tags, options, to, cli in [
+            ("HLG", "a.mp4", "libx265", "yuv420p10le", ColourTags(9, 1, 9, 18), corpus.HEVC, ".mp4", True),
+            (
+                "BT.2020 in AV1",
+                "a.mkv",
+                "libsvtav1",
+                "yuv420p10le",
+                ColourTags(9, 1, 9, 14),
+                {"preset": "12"},
+                ".webm",
+                False,
+            ),
+            ("BT.709", "a.mp4", "libx264", "yuv420p", ColourTags(1, 1, 1, 1), {}, ".mov", False),
+            ("full range", "a.mp4", "libx264", "yuvj420p", ColourTags(1, 2, 1, 1), {}, ".mp4", True),
+            ("untagged", "a.mkv", "libx264", "yuv420p", ColourTags(), {}, ".mp4", False),
+            ("10 bits", "a.mkv", "libx264", "yuv420p10le", ColourTags(1, 1, 1, 1), {}, ".mp4", False),
+            ("12 bits", "a.mkv", "libx265", "yuv422p12le", ColourTags(1, 1, 1, 1), corpus.HEVC, ".mkv", False),
+            ("gray", "a.mp4", "libx264", "gray", ColourTags(), {}, ".mp4", False),
+            ("4:4:4", "a.mp4", "libx264", "yuv444p", ColourTags(1, 1, 1, 1), {}, ".mp4", False),
+            ("RGB in H.264", "a.mkv", "libx264rgb", "rgb24", ColourTags(), {}, ".mp4", True),
+            ("GBR in FFV1", "a.mkv", "ffv1", "gbrp10le", ColourTags(), {"crf": "0"}, ".mkv", False),
+        ]
+    ),
+    Row("Motion JPEG, full range", ffmpeg(f"{PICTURE} -c:v mjpeg -q:v 2 -pix_fmt yuvj422p a.avi"), ".avi"),
+    Row("Motion JPEG, full range", ffmpeg(f"{PICTURE} -c:v mjpeg -q:v 2 -pix_fmt yuvj422p a.mov"), ".mov"),
+    Row("odd size", ffmpeg(f"{video(size='97x81')} -c:v libvpx-vp9 -deadline realtime -crf 8 -b:v 0 a.webm"), ".webm"),
+    Row(
+        "odd size in 4:2:0 to H.264",
+        ffmpeg(f"{video(size='97x81')} -c:v ffv1 -pix_fmt yuv420p a.mkv"),
+        ".mp4",
+        None,
+        settings={"codec": "h264"},
+        options=("--codec", "h264"),
+        but={"streams": ("h264",)},
+    ),
+    Row("odd size, MPEG-4", ffmpeg(f"{video(size='97x81')} {MPEG4} a.avi"), ".mp4"),
+    Row(
+        "cropped by its header",
+        ffmpeg(f"{PICTURE} {X264} -bsf:v h264_metadata=crop_left=4:crop_right=4:crop_bottom=2 a.mp4"),
+        ".mp4",
+    ),
+    Row(
+        "another size in the middle",
+        ffmpeg(
+            f"{PICTURE} {X264} one.ts", f"{video(size='64x48')} {X264} two.ts", "-i concat:one.ts|two.ts -c copy a.ts"
+        ),
+        ".mp4",
+        True,
+        refused=r"a\.ts: frame 25 has another size",
+    ),
+]
+
+SEE_THROUGH = [
+    *(
+        Row(
+            what, python(name, corpus.clip, codec=codec, pix_fmt=pix_fmt, alpha=True, options=options), to, cli, but=but
+        )
+        for what, name, codec, pix_fmt, options, to, cli, but in [
+            ("transparent ProRes", "a.mov", "prores_ks", "yuva444p10le", {}, ".mov", True, {}),
+            ("QuickTime Animation", "a.mov", "qtrle", "argb", {}, ".mov", False, {}),
+            ("transparent FFV1", "a.mkv", "ffv1", "yuva420p", {}, ".mkv", True, {}),
+            ("transparent PNG in QuickTime", "a.mov", "png", "rgba", {}, ".mov", False, {}),
+        ]
+    ),
+    Row(
+        "transparent ProRes",
+        python("a.mov", corpus.clip, codec="prores_ks", pix_fmt="yuva444p10le", alpha=True),
+        ".mp4",
+        None,
+        says=("transparency is left out",),
+        but={"alpha": [], "streams": ("h264",)},
+    ),
+    Row("transparent GIF", python("a.gif", corpus.images, delays=(100, 100, 300), alpha=True), ".gif"),
+]
+
+SIX = (("subrip", "eng"), ("ass", "spa"))
+BESIDES = [
+    Row(
+        "time code track",
+        ffmpeg(f"{PICTURE} {SOUND} {X264} -timecode 01:00:00:00 -c:a aac a.mov"),
+        ".mov",
+        True,
+        may_say=r"left out.*(time ?code|data)",
+        but={"streams": ANY, "languages": ANY, "flags": ANY},
+    ),
+    Row("chapters, font, cover, texts", python("a.mkv", make_rich, extras=Extras(SIX, True, True, True)), ".mkv", None),
+    Row(
+        "chapters and a font",
+        python("a.mkv", make_rich, extras=Extras((), True, True)),
+        ".mp4",
+        True,
+        says=(r"left out of .*: 1 attachment$",),
+        but={"streams": ("h264", "data"), "languages": (), "flags": ()},
+    ),
+    Row(
+        "cover",
+        python("a.mp4", make_rich, extras=Extras(cover=True)),
+        ".webm",
+        True,
+        says=(r"left out of .*: a cover picture$",),
+        but={"streams": ("vp9",), "languages": (), "flags": ()},
+    ),
+    Row(
+        "MOV text",
+        python("a.mp4", make_rich, extras=Extras((("mov_text", "fra"),))),
+        ".mkv",
+        but={"streams": ("h264", "subrip")},
+    ),
+    Row(
+        "SubRip",
+        python("a.mkv", make_rich, extras=Extras((("subrip", "fra"),))),
+        ".mp4",
+        but={"streams": ("h264", "mov_text")},
+    ),
+    Row(
+        "ASS, forced",
+        python("a.mkv", make_rich, extras=Extras((("ass", "spa"),))),
+        ".mov",
+        may_say="forced",
+        but={"streams": ("h264", "mov_text"), "flags": ANY},
+    ),
+    Row("WebVTT", python("a.mkv", make_rich, extras=Extras((("webvtt", "fra"),))), ".mkv"),
+    Row("DVD subtitles", python("a.mkv", corpus.with_bitmaps, codec="dvd_subtitle"), ".mkv"),
+    Row(
+        "DVD subtitles",
+        python("a.mkv", corpus.with_bitmaps, codec="dvd_subtitle"),
+        ".webm",
+        True,
+        says=(r"left out of .* dvd_subtitle subtitles$",),
+        but={"streams": ("vp9",), "languages": (), "flags": ()},
+    ),
+    Row("DVB subtitles", python("a.ts", corpus.with_bitmaps, codec="dvb_subtitle"), ".mkv"),
+    Row("two eyes", ffmpeg(f"{PICTURE} {X264} -metadata:s:v stereo_mode=left_right a.mkv")),
+    Row("a title in other letters", ffmpeg(f"{CLIP} -metadata title='Ünïcode — 日本' a.mp4"), ".mkv"),
+    Row(
+        "a name with line break and colon",
+        File(
+            "a\n:b %03d [1].mkv",
+            lambda folder: (
+                make_video(folder / "x.mkv", size=corpus.SIZE).rename(folder / "a\n:b %03d [1].mkv") and None
+            ),
+        ),
+        ".mp4",
+        True,
+    ),
+]
+
+ROWS = [*RATES_AND_STARTS, *CUTS_AND_STAMPS, *SOUND_ROWS, *DAMAGE, *ORIENTATIONS, *PICTURES, *SEE_THROUGH, *BESIDES]
+# A row for both ways is two tests.
+CASES = [(row, cli) for row in ROWS for cli in ((False, True) if row.cli is None else (row.cli,))]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Path of a file of the corpus, which is made once."""
+    paths = {}
+
+    def path_of(file):
+        if file not in paths:
+            if file.ffmpeg and not HAS_FFMPEG:
+                pytest.skip("ffmpeg is needed to make this file")
+            folder = tmp_path_factory.mktemp("corpus")
+            file.make(folder)
+            paths[file] = folder / file.name
+        return paths[file]
+
+    return path_of
+
+
+@pytest.fixture(scope="module")
+def looked_at():
+    """Facts of a file that was made, looked up once."""
+    known = {}
+    return lambda path: known.get(path) or known.setdefault(path, facts(path))
+
+
+def copied(row, source, target):
+    """What is said, and the error, when a file goes through the package."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            write_clip(target, read_clip(source), settings=EncoderSettings(**row.settings))
+        except MediaError as error:
+            return [str(each.message) for each in said], str(error)
+    return [str(each.message) for each in said], None
+
+
+def run(row, source, target, capsys):
+    """The same through the command line."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        code = main(["run", str(source), "-o", str(target), *BOX, *row.options])
+    lines = capsys.readouterr().err.splitlines()
+    assert all(line.startswith("segs-detailer: ") for line in lines), lines
+    said = [line.removeprefix("segs-detailer: warning: ") for line in lines if ": warning: " in line]
+    errors = [line.removeprefix("segs-detailer: error: ") for line in lines if ": error: " in line]
+    assert code == (2 if errors else 0)
+    assert len(said) + len(errors) == len(lines), lines
+    return said, errors[0] if errors else None
+
+
+@pytest.mark.parametrize(("row", "cli"), CASES, ids=[f"{row}{'-run' if cli else ''}" for row, cli in CASES])
+def test_corpus(row, cli, made, looked_at, tmp_path, capsys):
+    source = made(row.file)
+    target = tmp_path / f"out{row.to}"
+    said, error = run(row, source, target, capsys) if cli else copied(row, source, target)
+    if row.refused:
+        assert error is not None
+        assert re.search(row.refused, error), error
+        assert list(tmp_path.iterdir()) == []
+        return
+    assert error is None, error
+    before, after = looked_at(source), facts(target)
+    problems = [*wrong_words(row, said), *wrong_times(row, before, after), *wrong_pictures(row, before, after)]
+    problems += [*wrong_facts(row, before, after)]
+    assert not problems, "\n".join(problems)
+
+
+def wrong_words(row, said):
+    rest = list(said)
+    for pattern in row.says:
+        found = [text for text in rest if re.search(pattern, text)]
+        if len(found) != 1:
+            yield f"{len(found)} warnings like {pattern!r} in {said}"
+        rest = [text for text in rest if text not in found]
+    rest = [text for text in rest if not (row.may_say and re.search(row.may_say, text))]
+    if rest:
+        yield f"said: {rest}"
+
+
+def slack(before, after):
+    """Largest difference of times: none where the new clock has all ticks of the old one, else the coarser tick."""
+    return 0 if (before / after).denominator == 1 else max(before, after)
+
+
+def wrong_times(row, before, after):
+    count = len(after.times)
+    least, most = row.frames or ((len(row.times),) * 2 if isinstance(row.times, tuple) else (len(before.times),) * 2)
+    if not least <= count <= most:
+        yield f"{count} frames instead of {least} to {most}"
+        return
+    if any(b <= a for a, b in pairwise(after.times)):
+        yield f"times do not rise: {shown_times(after.times)}"
+    if row.times is ANY:
+        if abs((after.times[-1] - after.times[0]) - (before.times[-1] - before.times[0])) > Fraction(1, 10):
+            yield f"the last frame is at {float(after.times[-1])}"
+        return
+    wanted = row.times or tuple(time - before.times[0] for time in before.times)
+    found = [time - after.times[0] for time in after.times]
+    largest = max(abs(a - b) for a, b in zip(wanted, found, strict=False))
+    if largest > slack(before.tick, after.tick):
+        yield f"times are off by {float(largest):.5f} s: {shown_times(found)} instead of {shown_times(wanted)}"
+    if row.end is not None and (
+        after.end is None or abs(after.end - after.times[0] - row.end) > max(before.tick, after.tick)
+    ):
+        yield f"ends at {after.end and float(after.end - after.times[0])} instead of {float(row.end)}"
+    if row.gap is not ANY and before.sound_start is not None:
+        yield from _wrong_gap(row, before, after)
+
+
+def _wrong_gap(row, before, after):
+    if after.sound_start is None:
+        yield "no sound"
+        return
+    wanted = before.times[0] - before.sound_start if row.gap is None else row.gap
+    found = after.times[0] - after.sound_start
+    allowed = max(slack(before.tick, after.tick), slack(before.sound_tick, after.sound_tick))
+    if abs(found - wanted) > allowed:
+        yield f"the picture starts {float(found):.5f} s after the sound instead of {float(wanted):.5f}"
+
+
+def shown_times(times):
+    return " ".join(f"{float(time):.4g}" for time in times[:30])
+
+
+def wrong_pictures(row, before, after):
+    """Every picture at its place: encoders and the box of the command line change them a little."""
+    if row.frames is not None or len(before.frames) != len(after.frames):
+        return
+    for index, (old, new) in enumerate(zip(before.frames, after.frames, strict=True)):
+        wanted = row.shown(old) if row.shown else old
+        if wanted.shape != new.shape:
+            yield f"frame {index} is {new.shape} instead of {wanted.shape}"
+            return
+        error = np.abs(wanted.astype(int) - new)
+        if before.alpha:
+            # There is nothing to see of what is wholly transparent.
+            error = error * (before.alpha[index][..., None] > 0)
+        error = error.mean()
+        if error > 8:
+            yield f"frame {index} is another picture: {error:.1f}"
+            return
+
+
+_COMPARED = ("streams", "languages", "flags", "aspect", "colors", "interlaced", "turned", "hdr", "sound", "chapters")
+_COMPARED = (*_COMPARED, "title", "stereo")
+_NOT_OF_IMAGES = ("streams", "colors")
+
+
+def wrong_facts(row, before, after):
+    for name in _COMPARED:
+        if not before.streams and name in _NOT_OF_IMAGES:
+            continue
+        wanted = row.but.get(name, False if name == "turned" else getattr(before, name))
+        found = getattr(after, name)
+        if name == "flags" and wanted is not ANY and row.to in (".mp4", ".mov"):
+            wanted, found = _as_in_mp4(before, wanted), _as_in_mp4(before, found)
+        if wanted is ANY or found == wanted:
+            continue
+        if name == "sound":
+            wanted, found = ([len(each) for each in packets] for packets in (wanted, found))
+        yield f"{name}: {found} instead of {wanted}"
+    if "alpha" not in row.but:
+        if len(before.alpha) != len(after.alpha):
+            yield f"{len(after.alpha)} transparent frames instead of {len(before.alpha)}"
+        elif any(np.abs(a.astype(int) - b).mean() > 4 for a, b in zip(before.alpha, after.alpha, strict=True)):
+            yield "transparency is another one"
+
+
+def _as_in_mp4(before, flags):
+    """MP4 has one track of a kind switched on where no track is the default one."""
+    default = av.stream.Disposition.default
+    if any(each & default for each in before.flags):
+        return flags
+    return tuple(each & ~default for each in flags)
