@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import tiny_models
+from agreement import assert_agree
 from segs_detailer.errors import CancelledError, InvalidArgumentError, InvalidTypeError, ModelError
 from segs_detailer.sampling.diffusers.control import ControlHint, with_control
 from segs_detailer.sampling.diffusers.model import DiffusersModel
@@ -222,10 +223,10 @@ def test_conditioning_masks_and_strengths_average(plain_unet, vae, frames):
 
     halves = sampled([[one, {"mask": left}], [two, {"mask": 1 - left}]])
     first, second = sampled([[one, {}]]), sampled([[two, {}]])
-    torch.testing.assert_close(halves[..., :4], first[..., :4])
-    torch.testing.assert_close(halves[..., 4:], second[..., 4:])
+    assert_agree(halves[..., :4], first[..., :4])
+    assert_agree(halves[..., 4:], second[..., 4:])
     mixed = sampled([[one, {"strength": 3.0}], [two, {}]])
-    torch.testing.assert_close(mixed, 0.75 * first + 0.25 * second, rtol=1e-4, atol=1e-4)
+    assert_agree(mixed, 0.75 * first + 0.25 * second)
 
 
 def test_conditioning_ends_with_its_timestep_range(plain_unet, vae, frames):

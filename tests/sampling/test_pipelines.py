@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 import tiny_models
 import tiny_wan
+from agreement import assert_agree
 from fake_sampler import segment, segs_of
 from segs_detailer import BasicPipe
 from segs_detailer.detailer import ImagePromptWrapper, detail_frames, with_control_net
@@ -71,7 +72,7 @@ def test_motion_pipelines_are_taken_as_they_are(kind, folders):
     assert taken.model.unet is theirs.unet
     assert taken.diffusers_pipeline() is theirs
     loaded = BasicPipe.from_pretrained(base, motion_adapter=folders["adapter"], prompt="a face")
-    torch.testing.assert_close(repainted(taken), repainted(loaded), rtol=1e-4, atol=1e-4)
+    assert_agree(repainted(taken), repainted(loaded))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_plain_pipelines_are_taken_as_they_are(kind, folders):
     theirs = getattr(diffusers, kind).from_pretrained(folders["sd"], safety_checker=None)
     taken = BasicPipe.from_pipe(theirs, prompt="a face")
     loaded = BasicPipe.from_pretrained(folders["sd"], prompt="a face")
-    assert torch.equal(repainted(taken), repainted(loaded))
+    assert_agree(repainted(taken), repainted(loaded))
     assert torch.equal(taken.model.table.sigmas, loaded.model.table.sigmas)
     changed = BasicPipe.from_pipe(theirs, scheduler_config={"prediction_type": "v_prediction"})
     assert changed.model.prediction_type == "v_prediction"
@@ -232,7 +233,7 @@ def test_checkpoints_of_one_file_are_read(folders, tmp_path, base, motion):
     torch.testing.assert_close(loaded.positive[0][0], expected.positive[0][0])
     torch.testing.assert_close(loaded.positive[0][1]["pooled_output"], expected.positive[0][1]["pooled_output"])
     assert torch.equal(loaded.model.table.sigmas, expected.model.table.sigmas)
-    torch.testing.assert_close(repainted(loaded), repainted(expected), rtol=1e-4, atol=1e-4)
+    assert_agree(repainted(loaded), repainted(expected))
     half = BasicPipe.from_single_file(path, config=config, motion_adapter=adapter, torch_dtype="bfloat16")
     assert half.model.dtype == half.vae.vae.dtype == half.positive[0][0].dtype == torch.bfloat16
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import tiny_models
+from agreement import assert_agree
 from segs_detailer.errors import InvalidTypeError
 from segs_detailer.sampling.diffusers.prompt import SpecialTokens, token_rows, weighted_parts
 from segs_detailer.sampling.diffusers.text_encoder import TextEncoder
@@ -95,7 +96,7 @@ def test_weights_of_later_rows_count_too(clip):
     empty = clip.encode("")[0][0]
     assert plain.shape == weighted.shape == (1, 154, tiny_models.CROSS)
     torch.testing.assert_close(weighted[:, 78:83], 2 * plain[:, 78:83] - empty[:, 1:6])
-    assert torch.equal(weighted[:, 83:], plain[:, 83:])
+    assert_agree(weighted[:, 83:], plain[:, 83:])
 
 
 def test_rows_of_two_tokenizers_are_as_many():
