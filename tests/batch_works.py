@@ -10,6 +10,7 @@ from pathlib import Path
 
 from segs_detailer.batch import Task
 from segs_detailer.errors import MediaError
+from segs_detailer.video.partial import PartialFile
 
 __all__ = ["PlainWork", "Recorder", "pids", "tasks_of"]
 
@@ -40,11 +41,18 @@ class PlainWork:
             file.write(f"{os.getpid()}\n")
         tell(step, 0, 2)
         if step == "finish":
-            (folder / f".{name}.partial-{os.getpid()}.txt").write_text("half")
+            with PartialFile(folder / f"{name}.txt") as place:
+                place.write_text("half")
+                self._go_through(payload, step, is_first=is_first)
+        else:
+            self._go_through(payload, step, is_first=is_first)
+        tell(step, 2, 2)
+
+    def _go_through(self, payload, step, *, is_first):
         if step in payload.get("die", ()) or (step in payload.get("die_once", ()) and is_first):
             os.kill(os.getpid(), signal.SIGKILL)
         if step in payload.get("fail", ()):
-            raise MediaError(f"{name}: cannot\nbe done")
+            raise MediaError(f"{payload['name']}: cannot\nbe done")
         if step in payload.get("raise", ()):
             raise ValueError("a bug")
         if step in payload.get("warn", ()):
@@ -52,9 +60,6 @@ class PlainWork:
         deadline = time.monotonic() + payload.get("wait", 0)
         while time.monotonic() < deadline:
             time.sleep(0.05)
-        tell(step, 2, 2)
-        if step == "finish":
-            (folder / f".{name}.partial-{os.getpid()}.txt").replace(folder / f"{name}.txt")
 
 
 class Recorder:

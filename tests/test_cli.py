@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import processes
 import segs_detailer
 from segs_detailer.cli.main import main
 from segs_detailer.video import EncoderSettings, open_clip, read_clip, write_clip
 
-SAMPLE = Path(__file__).parents[1] / "examples" / "sample.mp4"
 # Small and quick: what is detailed is not what these tests are about.
 QUICK = ["--guide-size", "64", "--max-size", "96", "--steps", "2", "--crop-factor", "1.5"]
 
@@ -351,23 +347,6 @@ def test_interrupt_leaves_nothing(clip, tmp_path, monkeypatch, capsys, place):
     only(tmp_path, "in")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_leave_nothing(tmp_path, number, code):
-    command = [sys.executable, "-m", "segs_detailer.cli", "run", str(SAMPLE), "-o", str(tmp_path / "out.mp4")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment) as process:
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert list(tmp_path.iterdir())
-        process.send_signal(number)
-        error = process.communicate(timeout=60)[1].decode()
-    assert process.returncode == code
-    assert "Traceback" not in error
-    only(tmp_path)
-
-
 # Help
 
 
@@ -399,6 +378,7 @@ def test_help_needs_neither_torch_nor_video_libraries():
         "import sys; from segs_detailer.cli.options import build_parser; build_parser(); "
         "print(sorted({'torch', 'av', 'cv2', 'diffusers'} & set(sys.modules)))"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=processes.environment()
+    )
     assert result.stdout.strip() == "[]"

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from processes import PATIENCE
 from segs_detailer import _native, ops
 
 DTYPES = ("float32", "float16", "uint8")
@@ -111,7 +112,7 @@ def run(script, **environment):
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -334,8 +335,8 @@ def test_ctrl_c_stops_the_copy_of_frames_with_gaps():
         signal.signal(signal.SIGALRM, signal.default_int_handler)
         frames = np.broadcast_to(np.ones((3, 1000, 1000), np.uint8), (400, 3, 1000, 1000)).transpose(0, 2, 3, 1)
         crop, out = np.ones((1, 9, 9, 3), np.uint8), np.zeros((400, 1000, 1000, 3), np.uint8)
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
         try:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
             ops.paste(frames, crop, None, (0, 0, 9, 9), out=out)
         except KeyboardInterrupt:
             print("interrupted", out[-1].any())

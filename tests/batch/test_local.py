@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +13,13 @@ import pytest
 from PIL import Image
 
 from batch_works import PlainWork, Recorder, pids, tasks_of
+from processes import ended, environment, start, wait_until
 from segs_detailer.batch import Entry, read_folder, read_list, run_local
 from segs_detailer.batch.tasks import remove_left_over
 from segs_detailer.cli.main import main
 from segs_detailer.errors import MediaError
 from segs_detailer.video import open_clip, read_clip
+from segs_detailer.video.claims import Claim, owner
 
 QUICK = ["--guide-size", "96", "--max-size", "160", "--steps", "2", "--crop-factor", "1.5", "--bbox", "20,20,50,50"]
 
@@ -72,17 +72,19 @@ def test_errors_are_told_in_one_line_and_not_tried_again(tmp_path):
     assert view.warnings() == [(2, "look at this")]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="numbers of processes")
-def test_only_what_dead_processes_left_of_an_output_is_removed(tmp_path):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    gone = [f".a.partial-{dead.pid}.mp4", f".v1.5.partial-{dead.pid}", f".images.partial-{dead.pid}"]
-    kept = [f".a.partial-{os.getpid()}.mp4", f".a.partial-{dead.pid}.mov", f".b.partial-{dead.pid}.mp4"]
-    for name in (*gone, *kept):
-        (tmp_path / name).touch()
-    for output in ("a.mp4", "v1.5/", "images/f_%04d.png", "none/x.mp4"):
-        remove_left_over(f"{tmp_path}/{output}")
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+@pytest.mark.parametrize("output", ["a.mp4", "v1.5/", "images/f_%04d.png"])
+def test_what_a_dead_worker_left_of_an_output_is_removed(tmp_path, output):
+    names = [f".{name}.partial-{owner()}" for name in ("a", "v1.5", "images")]
+    paths = [tmp_path / f"{names[0]}.mp4", tmp_path / names[1], tmp_path / names[2]]
+    claims = [Claim(path, is_folder=path.suffix != ".mp4") for path in paths]
+    (tmp_path / ".a.partial-mine.mp4").touch()
+    remove_left_over(f"{tmp_path}/{output}")
+    assert all(path.exists() for path in paths)
+    for claim in claims:
+        claim.release()
+    remove_left_over(f"{tmp_path}/{output}")
+    remove_left_over(f"{tmp_path}/none/{output}")
+    assert [path.name for path in tmp_path.iterdir()] == [".a.partial-mine.mp4"]
 
 
 # Lists and folders
@@ -279,25 +281,30 @@ def test_images_become_folders_of_images(tmp_path, clips):
     assert (tmp_path / "out" / "frames" / "000.png").stat().st_mtime_ns == stamp
 
 
+BATCH = """
+import os, sys
+from batch_works import PlainWork, Recorder, tasks_of
+from segs_detailer.batch import run_local
+from pathlib import Path
+if __name__ == "__main__":
+    run_local(tasks_of(Path(sys.argv[1]), {"wait": 1e9}, {"wait": 1e9}), PlainWork(), Recorder(), workers=2)
+"""
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_a_batch_that_is_stopped_leaves_no_worker_and_no_half_file(tmp_path):
-    code = (
-        "import sys; from batch_works import PlainWork, Recorder; from segs_detailer.batch import Task, run_local\n"
-        "if __name__ == '__main__':\n"
-        f"    task = Task('a', '{tmp_path}/a.txt', {{'folder': '{tmp_path}', 'name': 'a', 'wait': 60}})\n"
-        "    run_local([task], PlainWork(), Recorder())\n"
-    )
-    script = tmp_path / "script.py"
-    script.write_text(code)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
-    process = subprocess.Popen([sys.executable, str(script)], env=environment, stderr=subprocess.PIPE)
-    begun = tmp_path / "a.finish.begun"
-    deadline = time.monotonic() + 60
-    while not (begun.exists() and begun.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    worker = int(begun.read_text())
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    assert process.returncode != 0
-    with pytest.raises(ProcessLookupError):
-        os.kill(worker, 0)
+@pytest.mark.parametrize("is_for_all", [False, True])
+def test_a_batch_that_is_stopped_leaves_no_worker_and_no_half_file(tmp_path, is_for_all):
+    (tmp_path / "script.py").write_text(BATCH)
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
+    process = start(command, env=environment(Path(__file__).parents[1]), start_new_session=True)
+    wait_until(lambda: len(list(tmp_path.glob(".*partial*"))) == 2, process)
+    workers = [int(number) for name in ("clip0", "clip1") for number in pids(tmp_path, f"{name}.finish")]
+    # A terminal sends Ctrl-C to all processes of a command: the workers leave it to the first one.
+    (os.killpg if is_for_all else os.kill)(process.pid, signal.SIGINT)
+    code, _, error = ended(process)
+    assert code == -signal.SIGINT
+    assert error.count("Traceback") == error.count("KeyboardInterrupt") == 1
+    assert not list(tmp_path.glob(".*partial*"))
+    for worker in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)

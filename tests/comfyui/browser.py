@@ -15,8 +15,9 @@ from pathlib import Path
 
 from comfy_server import _Socket
 
+from processes import PATIENCE
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-START_SECONDS = 60
 
 
 def chromium():
@@ -46,12 +47,12 @@ class Browser:
             stderr=subprocess.DEVNULL,
         )
         port = self._port()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE) as answer:
             page = next(target for target in json.loads(answer.read()) if target["type"] == "page")
         self._connection = _Page(port, page["webSocketDebuggerUrl"].partition(str(port))[2])
 
     def _port(self):
-        file, end = self._folder / "DevToolsActivePort", time.monotonic() + START_SECONDS
+        file, end = self._folder / "DevToolsActivePort", time.monotonic() + PATIENCE
         while time.monotonic() < end:
             if file.is_file() and (lines := file.read_text().splitlines()):
                 return int(lines[0])
@@ -65,12 +66,12 @@ class Browser:
     def __exit__(self, *_):
         self._connection.__exit__()
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
 
     def call(self, method, **parameters):
         self._number += 1
         self._connection.send({"id": self._number, "method": method, "params": parameters})
-        for message in self._connection.events(time.monotonic() + START_SECONDS):
+        for message in self._connection.events(time.monotonic() + PATIENCE):
             if message.get("id") == self._number:
                 assert "error" not in message, message
                 return message["result"]
@@ -85,7 +86,7 @@ class Browser:
     def open(self, address, ready):
         """Load a page, until an expression is true."""
         self.call("Page.navigate", url=address)
-        end = time.monotonic() + START_SECONDS
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             time.sleep(0.3)
             if self.evaluate(f"Boolean({ready})"):
@@ -98,7 +99,7 @@ class Browser:
 
 class _Page(_Socket):
     def __init__(self, port, path):
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=START_SECONDS)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         key = base64.b64encode(os.urandom(16)).decode()
         self._socket.sendall(
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"

@@ -16,13 +16,12 @@ import uuid
 from pathlib import Path
 
 import segs_detailer
+from processes import PATIENCE
 from segs_detailer.comfyui.install import install
 
 VARIABLE = "COMFYUI_PATH"
 PYTHON_VARIABLE = "COMFYUI_PYTHON"
 REASON = f"{VARIABLE} does not name a ComfyUI checkout"
-START_SECONDS = 120
-RUN_SECONDS = 120
 
 _TEXT, _BINARY, _CLOSE, _PING = 1, 2, 8, 9
 
@@ -79,7 +78,7 @@ class ComfyServer:
         self._wait_until_up()
 
     def _wait_until_up(self):
-        end = time.monotonic() + START_SECONDS
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 break
@@ -95,13 +94,13 @@ class ComfyServer:
     def stop(self):
         self.process.terminate()
         try:
-            self.process.wait(20)
+            self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
 
     def get(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE) as answer:
             return json.loads(answer.read())
 
     def post(self, path, body=None):
@@ -111,7 +110,7 @@ class ComfyServer:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             raise AssertionError(error.read().decode()) from error
@@ -126,7 +125,7 @@ class ComfyServer:
             # ComfyUI runs the rest of a graph in which one branch is wrong.
             assert not queued["node_errors"], queued["node_errors"]
             prompt_id = queued["prompt_id"]
-            for event in connection.events(time.monotonic() + RUN_SECONDS):
+            for event in connection.events(time.monotonic() + PATIENCE):
                 events.append(event)
                 if on_event is not None:
                     on_event(event)
@@ -162,7 +161,7 @@ class _Socket:
     """As much of a websocket client (RFC 6455) as it takes to listen."""
 
     def __init__(self, port, client):
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=RUN_SECONDS)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         key = base64.b64encode(os.urandom(16)).decode()
         self._socket.sendall(
             f"GET /ws?clientId={client} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"

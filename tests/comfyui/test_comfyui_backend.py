@@ -11,6 +11,7 @@ import comfy_server
 import pytest
 import torch
 
+from processes import PATIENCE
 from segs_detailer.comfyui.backend.differential import threshold_for, with_threshold
 from segs_detailer.comfyui.backend.vae import GraphVAE
 from segs_detailer.errors import ModelError
@@ -42,7 +43,7 @@ def results():
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)

@@ -11,6 +11,7 @@ from textwrap import dedent
 import numpy as np
 import pytest
 
+from processes import PATIENCE
 from segs_detailer import _native
 from segs_detailer.errors import InvalidArgumentError
 
@@ -28,7 +29,7 @@ def run(script, **environment):
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -88,8 +89,8 @@ def test_ctrl_c_stops_a_long_call(threads):
         crops = np.full((1, 1000, 1000, 4), 200, np.uint8)
         masks = np.full((1, 1000, 1000), 0.5, np.float32)
         region = np.array([[0, 0, 1000, 1000]])
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
         try:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
             _native.paste(frames, crops, masks, region, 1.0)
         except KeyboardInterrupt:
             # The borrow is given back: the same arrays can be used again.
@@ -139,8 +140,8 @@ def test_ctrl_c_stops_within_a_job(name, threads):
         noise = np.random.default_rng(0).random((1, 4000, 4000), dtype=np.float32)
         out = {out}
         before = out[:, {row}].copy()
-        signal.setitimer(signal.ITIMER_REAL, 0.02)
         try:
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
             _native.{call}
         except KeyboardInterrupt:
             print("interrupted", np.array_equal(out[:, {row}], before))

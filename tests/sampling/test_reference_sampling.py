@@ -15,8 +15,8 @@ CASES = reference_cases()
 AS_COMFYUI = SamplingOptions(strict_mask=False, refiner="recomposite")
 TOLERANCE, MEAN_TOLERANCE = 1e-3, 2e-5
 """Of the latents' standard deviation, in the largest element and in the root of the mean square. `dpmpp_3m_sde` comes
-nearest. The reference's own rounding is 8.7e-5 there, by the same run in float64 throughout; ours adds as much again, by
-the processor: 9.1e-5 in all with fused multiply-add, 2.4e-4 without."""
+nearest. The reference's own rounding is 8.7e-5 there, by the same run in float64 throughout; ours adds as much,
+by the processor: 9.1e-5 in all with fused multiply-add, 2.4e-4 without."""
 ADAPTIVE_TOLERANCE, ADAPTIVE_MEAN_TOLERANCE = 5e-2, 2e-3
 """The same for `dpm_adaptive` with a differential mask: where rounding moves one of the levels that it chooses past the
 threshold of a few elements, these are let go a step sooner or later."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+from processes import ended, start
 from segs_detailer.errors import MediaError
 from segs_detailer.streaming import Cache
 from segs_detailer.streaming.cache import default_folder, digest, digest_of_files
@@ -77,7 +80,7 @@ def test_the_last_result_of_some_content(tmp_path):
         assert cache.latest("crops", digest("e"), ".pixels") is None
 
 
-def test_crops_go_with_the_run_and_those_of_killed_runs_with_the_next(tmp_path):
+def test_crops_go_with_the_run_and_those_of_runs_that_go_on_stay(tmp_path):
     with Cache(tmp_path) as cache:
         left = cache.crops
         (left / "a.pixels").write_bytes(b"1")
@@ -85,11 +88,6 @@ def test_crops_go_with_the_run_and_those_of_killed_runs_with_the_next(tmp_path):
             assert left.exists()
             assert other.crops != left
     assert not left.exists()
-    # No process has this number.
-    dead = left.with_name(left.name.replace(f"@{os.getpid()}-", "@99999999-"))
-    dead.mkdir()
-    with Cache(tmp_path):
-        assert not dead.exists()
 
 
 def test_without_a_folder_nothing_is_kept(tmp_path, monkeypatch):
@@ -97,7 +95,48 @@ def test_without_a_folder_nothing_is_kept(tmp_path, monkeypatch):
     with Cache(None) as cache:
         assert cache.folder.parent == tmp_path
         assert not cache.keeps
+        with Cache(None):
+            assert cache.folder.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+LEAVING = """
+import os, sys, tempfile
+from pathlib import Path
+from segs_detailer.streaming import Cache
+from segs_detailer.video.partial import PartialFile
+tempfile.tempdir = sys.argv[2]
+kept, none = Cache(Path(sys.argv[1])), Cache(None)
+for cache in (kept, none):
+    (cache.crops / "0-0-9.pixels").write_bytes(bytes(1000))
+entry = kept.entry("crops", 32 * "a", 32 * "b", ".pixels")
+entry.parent.mkdir(parents=True)
+PartialFile(entry).path.write_bytes(bytes(1000))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_what_killed_runs_have_left_goes_at_the_next_beginning_and_not_before(tmp_path, monkeypatch, keeps):
+    folder, temporary = tmp_path / "cache", tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+
+    def left():
+        return sorted(path.name for path in (*folder.rglob("*.pixels"), *temporary.rglob("*.pixels")))
+
+    process = start([sys.executable, "-c", LEAVING, str(folder), str(temporary)], stdin=subprocess.PIPE)
+    assert process.stdout.readline() == "ready\n"
+    before = left()
+    assert len(before) == 3
+    with Cache(folder if keeps else None):
+        assert left() == before
+    process.kill()
+    ended(process)
+    with Cache(folder if keeps else None):
+        assert len(left()) == (0 if keeps else 2)
+    assert not list(temporary.iterdir())
 
 
 def test_a_folder_that_cannot_be_is_one_line(tmp_path):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from .tasks import ClipWork, Outcome, Task, View, attempt, remove_left_over
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
@@ -26,6 +26,9 @@ _GRACE_SECONDS = 10.0
 
 _TELL_SECONDS = 0.2
 """Progress is told so often at most."""
+
+_OF_THE_GROUP = tuple(getattr(signal, name) for name in ("SIGINT", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
+"""Signals that a terminal sends to all processes of a command at once: the first of them ends the others."""
 
 
 def run_local(
@@ -93,7 +96,10 @@ def run_local(
                     view.told(worker.index, *message[1:])
     finally:
         for worker in pool:
-            worker.stop()
+            worker.ask_to_stop()
+        for worker in pool:
+            if worker.stop():
+                remove_left_over(tasks[worker.release()].output)
     return [outcomes[index] for index in range(len(tasks))]
 
 
@@ -124,7 +130,8 @@ class _Worker:
             context = multiprocessing.get_context("spawn")
             self.connection, other = context.Pipe()
             self._process = context.Process(target=_serve, args=(other, self._work, self._slot))
-            self._process.start()
+            with _held_back():
+                self._process.start()
             other.close()
         self.index = index
         if self.connection is not None:
@@ -153,20 +160,26 @@ class _Worker:
         self.stop()
         return self.release(), _death(code)
 
-    def stop(self) -> None:
-        """End the process."""
-        process, connection = self._process, self.connection
-        self._process = self.connection = None
+    def ask_to_stop(self) -> None:
+        """Tell the process that it is not needed any more; one that has a task gives it up."""
+        connection, self.connection = self.connection, None
         if connection is not None:
             connection.close()
+        if self._process is not None and self.is_busy and self._process.is_alive():
+            self._process.terminate()
+
+    def stop(self) -> bool:
+        """End the process, and return whether it had to be killed, and had no time to remove what it was writing."""
+        self.ask_to_stop()
+        process, self._process = self._process, None
         if process is None:
-            return
-        if self.is_busy and process.is_alive():
-            process.terminate()
+            return False
         process.join(_GRACE_SECONDS)
-        if process.is_alive():
+        is_killed = process.is_alive()
+        if is_killed:
             process.kill()
             process.join()
+        return is_killed and self.is_busy
 
 
 def _death(code: int | None) -> str:
@@ -176,8 +189,25 @@ def _death(code: int | None) -> str:
     return f"its worker ended with code {code}"
 
 
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """Let signals wait, also in a process that is begun meanwhile, until it can answer them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_GROUP)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(connection: Connection, work: ClipWork, slot: int) -> None:
     """Do tasks until there are no more."""
+    for number in _OF_THE_GROUP:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_THE_GROUP)
     signal.signal(signal.SIGTERM, _leave)
     line = _Line(connection)
     try:
@@ -188,13 +218,14 @@ def _serve(connection: Connection, work: ClipWork, slot: int) -> None:
                 warnings.showwarning = line.warn
                 well, text = attempt(lambda: work.finish(payload, slot, line.tell))  # noqa: B023 - called at once
             line.send("end", well, text)
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+    except (EOFError, BrokenPipeError):
         return
 
 
 def _leave(number: int, frame: object) -> NoReturn:
     del frame
-    # So that half-written files are removed on the way out.
+    # Half-written files are removed on the way out, which nothing interrupts.
+    signal.signal(number, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
 from ..errors import SegsDetailerError
-from ..video.partial import is_running
+from ..video import partial
 
 __all__ = ["ClipWork", "Outcome", "Part", "Task", "Tell", "View", "attempt", "remove_left_over"]
 
@@ -122,18 +120,8 @@ def attempt(call: Callable[[], Any]) -> tuple[bool, Any]:
 def remove_left_over(output: str) -> None:
     """Remove what a worker that died left of an output: it had no time to.
 
-    What a process of this machine still writes is left alone.
+    What a process that is alive still writes is left alone.
     """
     path = Path(output)
-    if "%" in path.name:
-        path = path.parent
-    is_folder = output.endswith(("/", "\\")) or "%" in Path(output).name or not path.suffix
-    stem, suffix = (path.name, "") if is_folder else (path.stem, path.suffix)
-    prefix = f".{stem}.partial-"
-    if not path.parent.is_dir():
-        return
-    for rest in path.parent.iterdir():
-        number = rest.name[len(prefix) : len(rest.name) - len(suffix)]
-        if rest.name.startswith(prefix) and rest.name.endswith(suffix) and not is_running(number):
-            with contextlib.suppress(OSError):
-                shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
+    for folder in {path, path.parent, path.parent.parent}:
+        partial.remove_left_over(folder)

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import MediaError
 from ..video.image_files import IMAGE_SUFFIXES, to_bytes
-from ..video.partial import PartialFile
+from ..video.partial import PartialFile, check_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ def check_picture_path(path: Path) -> None:
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise MediaError(f"{path}: name a picture, such as {path.with_suffix('.png').name}")
-    PartialFile(path)
+    check_file(path)
 
 
 def save_picture(image: Image.Image, path: Path) -> None:

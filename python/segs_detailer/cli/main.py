@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import CancelledError, SegsDetailerError
 from .arguments import check_paths, names_of_options
 from .options import build_parser
+from .signals import EndingSignals, Interrupted
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-__all__ = ["main"]
+__all__ = ["entry", "main"]
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 128 + signal.SIGINT
-EXIT_TERMINATED = 128 + signal.SIGTERM
+
+
+def entry() -> NoReturn:
+    """Run the command line as a process of its own, which ends with it."""
+    signals = EndingSignals()
+    signals.install()
+    try:
+        code = _run(None)
+        signals.finish()
+    except Interrupted as stop:
+        # It came when all was done, or has failed.
+        code = stop.code
+    sys.exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,17 +48,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         Exit code: 0; 1 where `verify` finds a fault or clips of a `batch` failed; 2 for errors of the user's making,
-        with one line on stderr; 130 and 143 when stopped.
+        with one line on stderr; 128 and the number of the signal when stopped by one, such as 130 by Ctrl-C.
     """
+    with EndingSignals():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     args = build_parser().parse_args(argv)
+    stopped = "stopped; clips that were done are kept" if args.command == "batch" else "stopped; nothing was written"
     try:
-        with _termination_as_exit(), _plain_warnings(), names_of_options(args):
+        with _plain_warnings(), names_of_options(args):
             _command(args)
-    except KeyboardInterrupt:
-        _say("stopped; nothing was written")
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as stop:
+        _say(stopped)
+        return stop.code if isinstance(stop, Interrupted) else EXIT_INTERRUPTED
     except CancelledError as error:
-        _say(str(error) or "stopped; nothing was written")
+        _say(str(error) or stopped)
         return EXIT_INTERRUPTED
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else EXIT_ERROR
@@ -102,29 +120,13 @@ def _command(args: argparse.Namespace) -> None:
 
 def _say(message: str) -> None:
     line = " ".join(message.split())
-    print(f"segs-detailer: {line}", file=sys.stderr)
+    # The terminal may be gone: then there is nobody to tell.
+    with suppress(OSError):
+        print(f"segs-detailer: {line}", file=sys.stderr, flush=True)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-
-
-@contextmanager
-def _termination_as_exit() -> Iterator[None]:
-    """Let a polite kill unwind the stack, so that half-written files are removed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, frame: object) -> NoReturn:
-        del number, frame
-        raise SystemExit(EXIT_TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

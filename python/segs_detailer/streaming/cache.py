@@ -1,7 +1,8 @@
 """What a run has found out already, kept on disk: tracks, and the crops that were sampled.
 
 Entries are files under names made of a digest of everything that they depend on. They are read where they are complete
-and never changed, so several processes may share a folder. The oldest go when there are too many.
+and never changed, so several processes may share a folder. The oldest go when there are too many. What runs that were
+killed have left goes at the next beginning, wherever it lies.
 """
 
 from __future__ import annotations
@@ -12,16 +13,15 @@ import json
 import os
 import re
 import shutil
-import socket
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import MediaError
-from ..video.partial import is_running
+from ..video.claims import OWNER, Claim, owner, remove_abandoned
+from ..video.partial import remove_left_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,11 +36,12 @@ _DIGEST_BYTES = 16
 _FOLDER_VARIABLE = "SEGS_DETAILER_CACHE"
 _LIMIT_VARIABLE = "SEGS_DETAILER_CACHE_GB"
 _LIMIT_GB = 20.0
-_STALE_SECONDS = 7 * 24 * 3600
 _CROPS = "segs-detailer-crops-"
+_TEMPORARY = "segs-detailer-"
 # What is removed is ours by its name: the folder may hold other things.
 _CONTENT = re.compile(f"[0-9a-f]{{{2 * _DIGEST_BYTES}}}")
-_ENTRY = re.compile(rf"\.?{_CONTENT.pattern}\.(npz|pixels)(\.partial-.*)?")
+_ENTRY = re.compile(rf"{_CONTENT.pattern}\.(npz|pixels)")
+_LEFT = re.compile(f"({_CROPS}|{_TEMPORARY}){OWNER}")
 
 
 def default_folder() -> Path:
@@ -116,27 +117,28 @@ class Cache:
         self._used: set[Path] = set()
         self.keeps = folder is not None
         try:
-            if folder is None:
-                self.folder = Path(tempfile.mkdtemp(prefix="segs-detailer-"))
-            else:
-                self.folder = folder
-                self.folder.mkdir(parents=True, exist_ok=True)
+            # Crops lie in the folder of results, or there is none but theirs.
+            base = Path(tempfile.gettempdir()) if folder is None else folder
+            self.crops = base / f"{_TEMPORARY if folder is None else _CROPS}{owner()}"
+            self.folder = self.crops if folder is None else folder
+            base.mkdir(parents=True, exist_ok=True)
             self._remove_left_over()
-            name = f"{_CROPS}{socket.gethostname()}@{os.getpid()}-"
-            self.crops = Path(tempfile.mkdtemp(prefix=name, dir=self.folder))
+            self._claim = Claim(self.crops, is_folder=True)
         except OSError as error:
             reason = error.strerror or error
+            if folder is None:
+                raise MediaError(f"crops cannot be kept in the system's temporary folder ({reason})") from error
             raise MediaError(f"{folder}: cannot be used as a cache ({reason}): choose another with --cache") from error
 
     def __enter__(self) -> Cache:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._claim.allow_renaming()
         shutil.rmtree(self.crops, ignore_errors=True)
+        self._claim.release()
         if self.keeps:
             self.prune()
-        else:
-            shutil.rmtree(self.folder, ignore_errors=True)
 
     def entry(self, kind: str, content: str, settings: str, suffix: str) -> Path:
         """Name the file of a result. It is not removed as long as this object lives.
@@ -188,20 +190,24 @@ class Cache:
                 total -= size
                 path.parent.rmdir()
 
-    def _entries(self) -> Iterator[Path]:
+    def _contents(self) -> Iterator[Path]:
+        """Give the folders that results lie in."""
         for kind in _listed(self.folder):
-            for content in _listed(kind):
-                if _CONTENT.fullmatch(content.name):
-                    yield from (path for path in _listed(content) if _ENTRY.fullmatch(path.name))
+            yield from (content for content in _listed(kind) if _CONTENT.fullmatch(content.name))
+
+    def _entries(self) -> Iterator[Path]:
+        for content in self._contents():
+            yield from (path for path in _listed(content) if _ENTRY.fullmatch(path.name))
 
     def _remove_left_over(self) -> None:
-        """Remove the crops of runs that were killed."""
-        own = f"{_CROPS}{socket.gethostname()}@"
-        for folder in self.folder.glob(f"{_CROPS}*"):
-            with contextlib.suppress(OSError):
-                is_old = time.time() - folder.stat().st_mtime > _STALE_SECONDS
-                if is_old or (folder.name.startswith(own) and not is_running(folder.name[len(own) :].split("-")[0])):
-                    shutil.rmtree(folder, ignore_errors=True)
+        """Remove what runs that were killed have left: crops, wherever they lie, and half entries."""
+        with contextlib.suppress(FileNotFoundError):  # there may be no folder for temporary files
+            remove_abandoned(_listed(Path(tempfile.gettempdir())), _LEFT)
+        if self.keeps:
+            remove_abandoned(_listed(self.folder), _LEFT)
+            for content in self._contents():
+                with contextlib.suppress(OSError):
+                    remove_left_over(content)
 
 
 def _listed(folder: Path) -> list[Path]:

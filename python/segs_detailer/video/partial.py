@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from abc import ABC, abstractmethod
-from contextlib import ExitStack, suppress
-from pathlib import Path
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ..errors import MediaError
+from .claims import LOCK, OWNER, Claim, owner, remove_abandoned
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
-__all__ = ["PartialFile", "PartialFolder", "check_writable", "is_running"]
+__all__ = ["PartialFile", "PartialFolder", "check_file", "check_writable", "remove_left_over"]
+
+_TEMPORARY = re.compile(rf"\..*\.partial-{OWNER}(\..*)?", re.DOTALL)
 
 
 def check_writable(folder: Path) -> None:
@@ -31,37 +35,23 @@ def check_writable(folder: Path) -> None:
         raise MediaError(f"{folder}: this folder may not be written to: choose another")
 
 
-def is_running(number: str) -> bool:
-    """Whether a process of this machine has this number; where that cannot be told, it may."""
-    if os.name != "posix" or not number.isdigit():
-        return True
-    try:
-        # Signal 0 only asks.
-        os.kill(int(number), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True
-    return not _has_ended(number)
+def check_file(target: Path) -> None:
+    """Check that a file can be made.
+
+    Raises
+    ------
+    MediaError
+        It cannot.
+    """
+    if target.is_dir():
+        raise MediaError(f"{target}: is a folder: name a file in it")
+    check_writable(target.parent)
 
 
-def _has_ended(number: str) -> bool:
-    """Whether a process is over, and only its parent has not asked yet how it ended."""
-    try:
-        text = Path("/proc", number, "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    # The state follows the name, which may hold anything.
-    return text.rpartition(")")[2].split()[:1] in (["Z"], ["X"])
-
-
-def _remove_left_over(folder: Path, prefix: str, suffix: str) -> None:
-    """Remove what runs to the same place left when they were killed: nobody else ever will."""
-    for path in folder.iterdir():
-        number = path.name[len(prefix) : len(path.name) - len(suffix)]
-        if path.name.startswith(prefix) and path.name.endswith(suffix) and not is_running(number):
-            with suppress(OSError):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+def remove_left_over(folder: Path) -> None:
+    """Remove what runs that were killed left in a folder: nobody else ever will."""
+    if folder.is_dir():
+        remove_abandoned(folder.iterdir(), _TEMPORARY)
 
 
 class _Partial(ABC):
@@ -100,21 +90,23 @@ class PartialFile(_Partial):
     """
 
     def __init__(self, target: Path) -> None:
-        if target.is_dir():
-            raise MediaError(f"{target}: is a folder: name a file in it")
-        check_writable(target.parent)
+        check_file(target)
         self._target = target
-        prefix = f".{target.stem}.partial-"
-        _remove_left_over(target.parent, prefix, target.suffix)
-        self.path = target.with_name(f"{prefix}{os.getpid()}{target.suffix}")
+        remove_left_over(target.parent)
+        self.path = target.with_name(f".{target.stem}.partial-{owner()}{target.suffix}")
+        self._claim = Claim(self.path)
 
     def commit(self) -> None:
         """Give the file its name, over any older one."""
+        self._claim.allow_renaming()
         self.path.replace(self._target)
+        self._claim.release()
 
     def discard(self) -> None:
         """Remove what was written."""
+        self._claim.allow_renaming()
         self.path.unlink(missing_ok=True)
+        self._claim.release()
 
 
 class PartialFolder(_Partial):
@@ -131,18 +123,20 @@ class PartialFolder(_Partial):
             raise MediaError(f"{target}: is a file: name a folder")
         check_writable(target if target.is_dir() else target.parent)
         self._target = target
-        prefix = f".{target.name}.partial-"
-        _remove_left_over(target.parent, prefix, "")
-        self.path = target.parent / f"{prefix}{os.getpid()}"
-        self.path.mkdir(exist_ok=True)
+        remove_left_over(target.parent)
+        self.path = target.parent / f".{target.name}.partial-{owner()}"
+        self._claim = Claim(self.path, is_folder=True)
 
     def commit(self) -> None:
         """Move the files to their folder, over older ones of the same names."""
         self._target.mkdir(exist_ok=True)
         for file in sorted(self.path.iterdir()):
-            file.replace(self._target / file.name)
-        self.path.rmdir()
+            if file.name != LOCK:
+                file.replace(self._target / file.name)
+        self.discard()
 
     def discard(self) -> None:
         """Remove what was written."""
+        self._claim.allow_renaming()
         shutil.rmtree(self.path, ignore_errors=True)
+        self._claim.release()
