@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import MediaError
 from .arguments import add_command
 from .report import table
 from .run_options import INPUT_HELP, add_run_options
@@ -17,7 +18,7 @@ from .stages import Stages
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..streaming import ClipPlan, TrackPlan
+    from ..streaming import ClipRun, DiskPlan, TrackPlan
     from .job import ClipJob
 
 __all__ = ["add_plan", "plan"]
@@ -85,7 +86,7 @@ def plan(args: argparse.Namespace) -> None:
         cache = outputs.enter_context(open_cache(args))
         clip_run = job.begin(cache, stages)
         found = clip_run.plan
-        done = len(found.pieces) - sum(len(group) for group in clip_run.missing)
+        warnings += _lacking_room(clip_run)
         if sink is not None:
             with stages.stage("draw") as advance:
                 count = write_overlay(job.source, found, sink, advance)
@@ -93,29 +94,28 @@ def plan(args: argparse.Namespace) -> None:
                 warnings.append(f"{count} frames could be decoded, where the file promises {found.info.frames}")
     warnings = [*found.warnings, *warnings]
     if args.json:
-        _write_json(args.json, plan_to_json(found, job, done, warnings))
+        _write_json(args.json, plan_to_json(clip_run, job, warnings))
     if args.output:
         stages.say(f"wrote {args.output}: boxes, crops and masks")
-    for line in describe_plan(found, job, done, warnings, args.max_ram):
+    for line in describe_plan(clip_run, job, warnings, args.max_ram):
         stages.say(line)
 
 
-def describe_plan(found: ClipPlan, job: ClipJob, done: int, warnings: Sequence[str], limit: int) -> list[str]:
+def describe_plan(clip_run: ClipRun, job: ClipJob, warnings: Sequence[str], limit: int) -> list[str]:
     """Return the table of tracks, and what a run takes.
 
     Parameters
     ----------
-    found : ClipPlan
-        The plan.
+    clip_run : ClipRun
+        The run, which has not begun.
     job : ClipJob
         The clip and its models.
-    done : int
-        Pieces whose results are in the cache.
     warnings : sequence of str
         What a user should know.
     limit : int
         Bytes of memory that the run may take.
     """
+    found, done = clip_run.plan, _done(clip_run)
     rows = [["", "label", "frames", "seen in", "crop", "worked on at", "scale", "pieces", "windows"]]
     for track in found.tracks:
         height, width = track.path.size
@@ -153,25 +153,24 @@ def describe_plan(found: ClipPlan, job: ClipJob, done: int, warnings: Sequence[s
         *table(rows),
         sampling + (f"; {done} pieces are in the cache" if done else ""),
         f"  memory: {_bytes(memory.total)} of {_bytes(limit)} ({', '.join(parts)})",
-        f"  disk, beside the output: {_bytes(found.disk.crops)} for crops, {_bytes(found.disk.results)} for results",
+        f"  disk, beside the output: {_disk(clip_run.disk)}",
         *(f"warning: {text}" for text in warnings),
     ]
 
 
-def plan_to_json(found: ClipPlan, job: ClipJob, done: int, warnings: Sequence[str]) -> dict[str, Any]:
+def plan_to_json(clip_run: ClipRun, job: ClipJob, warnings: Sequence[str]) -> dict[str, Any]:
     """Return the plan as plain lists, dictionaries, numbers and texts.
 
     Parameters
     ----------
-    found : ClipPlan
-        The plan.
+    clip_run : ClipRun
+        The run, which has not begun.
     job : ClipJob
         The clip and its models.
-    done : int
-        Pieces whose results are in the cache.
     warnings : sequence of str
         What a user should know.
     """
+    found, disk = clip_run.plan, clip_run.disk
     info, memory = found.info, found.memory
     tracks = [
         {
@@ -198,11 +197,30 @@ def plan_to_json(found: ClipPlan, job: ClipJob, done: int, warnings: Sequence[st
         "size": {"width": info.size[1], "height": info.size[0]},
         "frames": info.frames,
         "tracks": tracks,
-        "pieces_in_cache": done,
+        "pieces_in_cache": _done(clip_run),
         "memory": parts,
-        "disk": {"crops": found.disk.crops, "results": found.disk.results},
+        "disk": {"crops": disk.crops, "results": disk.results},
         "warnings": list(warnings),
     }
+
+
+def _done(clip_run: ClipRun) -> int:
+    """Count the pieces whose results are in the cache."""
+    return len(clip_run.plan.pieces) - sum(len(group) for group in clip_run.missing)
+
+
+def _lacking_room(clip_run: ClipRun) -> list[str]:
+    try:
+        clip_run.check_disk()
+    except MediaError as error:
+        return [str(error)]
+    return []
+
+
+def _disk(disk: DiskPlan) -> str:
+    if not disk.total:
+        return "nothing, as all results are in the cache"
+    return f"{_bytes(disk.crops)} for crops, {_bytes(disk.results)} for results"
 
 
 def _seen(track: TrackPlan) -> int:

@@ -203,13 +203,18 @@ class DiskPlan:
     Parameters
     ----------
     crops : int
-        Crops that wait for being sampled, at most.
+        Crops at once, at most.
     results : int
         Sampled crops.
     """
 
     crops: int
     results: int
+
+    @property
+    def total(self) -> int:
+        """Both together."""
+        return self.crops + self.results
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +231,6 @@ class ClipPlan:
         All pieces, in the order in which they are sampled; those of one group together.
     memory : MemoryPlan
         Memory that it takes.
-    disk : DiskPlan
-        Disk that it takes.
     owners : tuple of int
         Indices of the tracks in the order in which they own pixels that several cover.
     warnings : tuple of str
@@ -238,7 +241,6 @@ class ClipPlan:
     tracks: tuple[TrackPlan, ...]
     groups: tuple[tuple[Piece, ...], ...]
     memory: MemoryPlan
-    disk: DiskPlan
     owners: tuple[int, ...]
     warnings: tuple[str, ...] = ()
 

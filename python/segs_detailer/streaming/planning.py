@@ -8,10 +8,9 @@ import numpy as np
 
 from ..detailer.plan import WorkingSize, fit_size, plan_size
 from ..tracks import crop_path, is_in_frame, owner_order, subject_box
-from .cropping import CROPS_AHEAD
 from .memory import LEAST_FRAMES, StreamSizes, check_cap, most_frames, program_bytes, sampling_bytes
 from .pieces import cut_run, shown_runs
-from .plan import ClipPlan, DiskPlan, MemoryPlan, TrackPlan
+from .plan import ClipPlan, MemoryPlan, TrackPlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +96,6 @@ def plan_clip(
         tuple(tracks),
         groups,
         memory,
-        _disk(tracks, streams.sample_bytes),
         tuple(owner_order([plan.track for plan in tracks])),
         tuple(_warnings(info, tracks, settings, traits)),
     )
@@ -175,16 +173,6 @@ def _largest_crop(tracks: Sequence[TrackPlan]) -> str:
     sizes = [plan.size for plan in tracks]
     height, width = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
     return f"{width}x{height}"
-
-
-def _disk(tracks: Sequence[TrackPlan], sample_bytes: int) -> DiskPlan:
-    def samples(plan: TrackPlan, piece: Piece) -> int:
-        height, width = plan.path.size
-        return piece.frames * height * width * sample_bytes
-
-    total = sum(samples(plan, piece) for plan in tracks for piece in plan.pieces)
-    # Crops have three colours, results these and the mask.
-    return DiskPlan(min(3 * total, CROPS_AHEAD), 4 * total)
 
 
 def _warnings(info: ClipInfo, tracks: Sequence[TrackPlan], settings: PlanSettings, traits: ModelTraits) -> list[str]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidArgumentError, MediaError
 from .compositing import Compositor
-from .cropping import CROPS_AHEAD, crop_clip
+from .cropping import crop_clip
+from .disk import plan_disk
 from .keys import content_key, settings_key, track_digest
 from .planning import plan_clip
 from .progress import Stopped, Work
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from .cache import Cache
     from .memory import StreamSizes
     from .pieces import Piece
-    from .plan import ChosenTrack, ClipPlan, PlanSettings
+    from .plan import ChosenTrack, ClipPlan, DiskPlan, PlanSettings
     from .sampling import Detailing
     from .writing import FrameTaker
 
@@ -148,6 +149,21 @@ class ClipRun:
         groups = (tuple(piece for piece in group if not self._is_done(piece)) for group in self._plan.groups)
         return tuple(group for group in groups if group)
 
+    @property
+    def disk(self) -> DiskPlan:
+        """What the missing pieces take on disk."""
+        return self._disk_of(piece for group in self.missing for piece in group)
+
+    def check_disk(self) -> None:
+        """Check that there is room for the missing pieces.
+
+        Raises
+        ------
+        MediaError
+            There is none.
+        """
+        self._check_room(self.disk)
+
     def run(self, takers: Sequence[FrameTaker], progress: RunProgress | None = None) -> None:
         """Sample what is missing and write all frames, both at the same time.
 
@@ -221,7 +237,7 @@ class ClipRun:
                 self._cache.touch(file.path)
         work = Work(piece for piece in self._plan.pieces if piece not in sampled)
         files = {piece: self._crops_of(piece) for piece in sampled}
-        self._check_disk(files)
+        self._check_room(self._disk_of(files))
 
         def crop() -> None:
             crop_clip(self._source, self._plan, files, work, lambda done, total: progress("decode", done, total))
@@ -264,14 +280,15 @@ class ClipRun:
         path.unlink(missing_ok=True)
         return PixelFile(path, piece.frames, self._plan.tracks[piece.track].path.size, self._dtype)
 
-    def _check_disk(self, files: dict[Piece, PixelFile]) -> None:
-        crops = sum(file.frames * file.frame_bytes for file in files.values())
-        results = sum(self._results[piece].frames * self._results[piece].frame_bytes for piece in files)
-        needed = min(crops, CROPS_AHEAD) + results + _SPARE_DISK
+    def _disk_of(self, pieces: Iterable[Piece]) -> DiskPlan:
+        return plan_disk(pieces, self._plan.tracks, self._dtype.itemsize)
+
+    def _check_room(self, disk: DiskPlan) -> None:
         free = shutil.disk_usage(self._cache.folder).free
-        if files and free < needed:
+        if disk.total and free < disk.total + _SPARE_DISK:
+            needed = (disk.total + _SPARE_DISK) / 1e9
             raise MediaError(
-                f"{self._cache.folder}: {free / 1e9:.1f} GB are free, and crops take {needed / 1e9:.1f} GB: "
+                f"{self._cache.folder}: {free / 1e9:.1f} GB are free, and crops take {needed:.1f} GB: "
                 "choose another folder with --cache"
             )
 
