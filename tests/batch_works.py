@@ -8,7 +8,7 @@ import time
 import warnings
 from pathlib import Path
 
-from segs_detailer.batch import Task
+from segs_detailer.batch import Ending, Task
 from segs_detailer.errors import MediaError
 from segs_detailer.video.partial import PartialFile
 
@@ -19,7 +19,7 @@ class PlainWork:
     """Writes a file for each step that it does.
 
     A payload is a dictionary: `folder`, `name`, `parts`, and what happens in a step: `die` and `fail` hold names of
-    steps, `die_once` those that a worker dies of the first time.
+    steps, `die_once` those that a worker dies of the first time; `status` is how the clip ends.
     """
 
     def split(self, payload, tell):
@@ -31,7 +31,8 @@ class PlainWork:
 
     def finish(self, payload, slot, tell):
         self._do(payload, "finish", tell)
-        return f"{payload['name']} by worker {slot}"
+        text = f"{payload['name']} by worker {slot}"
+        return Ending(text, payload["status"]) if "status" in payload else text
 
     def _do(self, payload, step, tell):
         folder, name = Path(payload["folder"]), payload["name"]

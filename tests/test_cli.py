@@ -278,7 +278,7 @@ def fails(capsys, *args):
         (["CLIP", "-o", "out.mp4", "--prompt", "a face"], "--model"),
         (["CLIP", "-o", "out.mp4", "--model", "no/such/model"], "no/such/model"),
         (["CLIP", "-o", "out.mp4", "--compare", "nowhere/a.png"], "no such folder"),
-        (["CLIP", "-o", "out.mp4"], "no face was found"),
+        (["CLIP", "-o", "out.mp4", "--when-empty", "fail"], "no face was found"),
     ],
 )
 def test_errors_are_one_line_and_leave_nothing(tmp_path, clip, capsys, monkeypatch, args, message):
@@ -300,7 +300,7 @@ def test_mask_count_that_does_not_match(tmp_path, clip, capsys):
 def test_black_mask(tmp_path, clip, capsys):
     Image.new("L", (96, 72)).save(tmp_path / "mask.png")
     line_args = ["run", clip, "-o", tmp_path / "out.mp4", "--mask", tmp_path / "mask.png", "-q"]
-    assert "nothing in it is white" in fails(capsys, *line_args)
+    assert "nothing in it is white" in fails(capsys, *line_args, "--when-empty", "fail")
     only(tmp_path, "in", "mask.png")
 
 

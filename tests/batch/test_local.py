@@ -72,6 +72,15 @@ def test_errors_are_told_in_one_line_and_not_tried_again(tmp_path):
     assert view.warnings() == [(2, "look at this")]
 
 
+def test_work_says_how_its_clip_ended(tmp_path):
+    outcomes = run_local(tasks_of(tmp_path, {}, {"status": "copied"}, {"status": "skipped"}), PlainWork(), Recorder())
+    assert [(outcome.status, outcome.text) for outcome in outcomes] == [
+        ("done", "clip0 by worker 0"),
+        ("copied", "clip1 by worker 0"),
+        ("skipped", "clip2 by worker 0"),
+    ]
+
+
 @pytest.mark.parametrize("output", ["a.mp4", "v1.5/", "images/f_%04d.png"])
 def test_what_a_dead_worker_left_of_an_output_is_removed(tmp_path, output):
     names = [f".{name}.partial-{owner()}" for name in ("a", "v1.5", "images")]

@@ -81,6 +81,13 @@ def test_clips_and_their_parts_are_tasks(cluster, tmp_path):
 
 
 @needs_ray
+def test_work_says_how_its_clip_ended(cluster, tmp_path):
+    tasks = tasks_of(tmp_path, {}, {"status": "copied"}, {"status": "skipped"})
+    outcomes = run_ray(tasks, PlainWork(), Recorder())
+    assert [outcome.status for outcome in outcomes] == ["done", "copied", "skipped"]
+
+
+@needs_ray
 def test_whole_clips_are_one_task_each(cluster, tmp_path):
     outcomes = run_ray(tasks_of(tmp_path, {"parts": 3}), PlainWork(), Recorder(), RayOptions(split=False))
     assert [(item.status, item.tries) for item in outcomes] == [("done", 1)]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from .listing import Entry, read_folder, read_list
 from .local_engine import run_local
 from .ray_engine import RayOptions, run_ray
-from .tasks import ClipWork, Outcome, Part, Task, Tell, View
+from .tasks import ClipWork, Ending, Outcome, Part, Task, Tell, View
 
 __all__ = [
     "ClipWork",
+    "Ending",
     "Entry",
     "Outcome",
     "Part",

@@ -12,7 +12,7 @@ from collections import deque
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from .tasks import ClipWork, Outcome, Task, View, attempt, remove_left_over
+from .tasks import ClipWork, Outcome, Task, View, attempt, outcome_of, remove_left_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,11 +67,10 @@ def run_local(
         worker.begin(index, tasks[index].payload)
         view.began(index)
 
-    def end(index: int, *, well: bool, text: str) -> None:
+    def end(index: int, *, well: bool, result: Any) -> None:
         taken = time.perf_counter() - started[index]
-        outcome = Outcome(tasks[index], "done" if well else "failed", taken, tries[index], text)
-        outcomes[index] = outcome
-        view.ended(index, outcome)
+        outcomes[index] = outcome_of(tasks[index], well=well, result=result, seconds=taken, tries=tries[index])
+        view.ended(index, outcomes[index])
 
     try:
         while pending or any(worker.is_busy for worker in pool):
@@ -87,9 +86,9 @@ def run_local(
                         view.warned(index, f"{reason}; it is begun again")
                         pending.appendleft(index)
                     else:
-                        end(index, well=False, text=reason)
+                        end(index, well=False, result=reason)
                 elif message[0] == "end":
-                    end(worker.release(), well=message[1], text=message[2])
+                    end(worker.release(), well=message[1], result=message[2])
                 elif message[0] == "warning":
                     view.warned(worker.index, message[1])
                 else:
@@ -216,8 +215,8 @@ def _serve(connection: Connection, work: ClipWork, slot: int) -> None:
             line.begin()
             with warnings.catch_warnings():
                 warnings.showwarning = line.warn
-                well, text = attempt(lambda: work.finish(payload, slot, line.tell))  # noqa: B023 - called at once
-            line.send("end", well, text)
+                well, result = attempt(lambda: work.finish(payload, slot, line.tell))  # noqa: B023 - called at once
+            line.send("end", well, result)
     except (EOFError, BrokenPipeError):
         return
 

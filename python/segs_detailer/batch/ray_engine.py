@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..errors import MediaError, MissingDependencyError
-from .tasks import ClipWork, Outcome, Part, Task, Tell, View, attempt, remove_left_over
+from .tasks import ClipWork, Outcome, Part, Task, Tell, View, attempt, outcome_of, remove_left_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -256,7 +256,7 @@ class _Batch:
         """Begin what follows; clips that are begun come before others."""
         clip = self.clips[job.clip]
         if job.step == "finish":
-            self._close(job.clip, well=True, text=str(result))
+            self._close(job.clip, well=True, result=result)
         elif job.step == "split":
             clip.parts = clip.waiting = len(result)
             following = [_Job(job.clip, "sample", part) for part in result] or [_Job(job.clip, "finish")]
@@ -274,7 +274,7 @@ class _Batch:
             self.pending = deque(item for item in self.pending if item.clip != job.clip)
             self._part_ended(job)
         else:
-            self._close(job.clip, well=False, text=text)
+            self._close(job.clip, well=False, result=text)
 
     def _part_ended(self, job: _Job) -> None:
         clip = self.clips[job.clip]
@@ -283,16 +283,16 @@ class _Batch:
         if clip.waiting:
             return
         if clip.failed:
-            self._close(job.clip, well=False, text=clip.failed)
+            self._close(job.clip, well=False, result=clip.failed)
         else:
             self.pending.appendleft(_Job(job.clip, "finish"))
 
-    def _close(self, index: int, *, well: bool, text: str) -> None:
+    def _close(self, index: int, *, well: bool, result: Any) -> None:
         clip = self.clips[index]
         if _Job(index, "finish") in self.lost:
             remove_left_over(self.tasks[index].output)
         taken = time.perf_counter() - clip.started
-        self.outcomes[index] = Outcome(self.tasks[index], "done" if well else "failed", taken, clip.tries, text)
+        self.outcomes[index] = outcome_of(self.tasks[index], well=well, result=result, seconds=taken, tries=clip.tries)
         self.view.ended(index, self.outcomes[index])
 
     def _tell(self) -> None:

@@ -10,13 +10,45 @@ from typing import Any, Literal, Protocol, TypeAlias
 from ..errors import SegsDetailerError
 from ..video import partial
 
-__all__ = ["ClipWork", "Outcome", "Part", "Task", "Tell", "View", "attempt", "remove_left_over"]
+__all__ = [
+    "ClipWork",
+    "Ending",
+    "Outcome",
+    "Part",
+    "Status",
+    "Task",
+    "Tell",
+    "View",
+    "attempt",
+    "outcome_of",
+    "remove_left_over",
+]
 
 Tell: TypeAlias = Callable[[str, int, int], None]
 """Called with a stage, and how much of it is done, and is to be done; by any thread."""
 
 Part: TypeAlias = tuple[int, ...]
 """Numbers of the groups of pieces that are sampled by one task."""
+
+
+Status: TypeAlias = Literal["done", "copied", "skipped", "failed"]
+"""How a clip ended: `"copied"` has an output, but nothing in it was changed; `"skipped"` was not worked on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What the work of a task came to, where nothing failed.
+
+    Parameters
+    ----------
+    text : str
+        A line about it.
+    status : {"done", "copied", "skipped"}
+        How it ended.
+    """
+
+    text: str
+    status: Status = "done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +78,8 @@ class Outcome:
     ----------
     task : Task
         The clip.
-    status : {"done", "skipped", "failed"}
-        Skipped ones were finished before.
+    status : {"done", "copied", "skipped", "failed"}
+        Copied and skipped ones are no failures: nothing was to be done, or it was done before.
     seconds : float
         How long it took, tries that failed included.
     tries : int
@@ -57,7 +89,7 @@ class Outcome:
     """
 
     task: Task
-    status: Literal["done", "skipped", "failed"]
+    status: Status
     seconds: float = 0.0
     tries: int = 0
     text: str = ""
@@ -77,8 +109,8 @@ class ClipWork(Protocol):
         """Do a part."""
         ...
 
-    def finish(self, payload: Any, slot: int, tell: Tell) -> str:
-        """Do the rest of the clip, which may be all of it, and return a line about it.
+    def finish(self, payload: Any, slot: int, tell: Tell) -> Ending | str:
+        """Do the rest of the clip, which may be all of it, and return how it ended; a line alone is about one done.
 
         `slot` is the number of the worker, from 0.
         """
@@ -115,6 +147,24 @@ def attempt(call: Callable[[], Any]) -> tuple[bool, Any]:
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             return False, "the memory is full: lower --max-size, or run fewer workers"
         return False, " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def outcome_of(task: Task, *, well: bool, result: Any, seconds: float, tries: int) -> Outcome:
+    """Make the outcome of a task.
+
+    Parameters
+    ----------
+    task : Task
+        The clip.
+    well : bool
+        Whether nothing failed.
+    result : Ending or str
+        What `ClipWork.finish` returned, or the error.
+    seconds, tries
+        As of `Outcome`.
+    """
+    ending = result if isinstance(result, Ending) else Ending(str(result), "done" if well else "failed")
+    return Outcome(task, ending.status, seconds, tries, ending.text)
 
 
 def remove_left_over(output: str) -> None:

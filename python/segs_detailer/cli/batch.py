@@ -39,7 +39,7 @@ A list names one clip a line, with options of its own behind it, which come befo
 Outputs that are there are skipped: the same command again does what is left.
 """
 
-_EXIT_CODES = EXIT_CODES.replace("0 done", "0 all clips are done, 1 some have failed").replace("a file", "the list")
+_EXIT_CODES = EXIT_CODES.replace("0 done", "0 no clip has failed, 1 some have").replace("a file", "the list")
 
 
 def _number(text: str) -> float:

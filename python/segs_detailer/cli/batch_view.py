@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
+
+from ..batch.tasks import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +61,7 @@ class BatchView:
     def ended(self, index: int, outcome: Outcome) -> None:
         """Show how a clip ended."""
         self._running.pop(index, None)
-        self._done += outcome.status == "done"
+        self._done += outcome.status != "failed"
         self._failed += outcome.status == "failed"
         task = outcome.task
         number = f"[{self._done + self._failed + self._skipped}/{len(self._tasks) + self._skipped}]"
@@ -68,7 +70,8 @@ class BatchView:
             text = outcome.text if outcome.text.startswith(task.name) else f"{task.name}: {outcome.text}"
             self._line(f"segs-detailer: error: {text}", sys.stderr)
         elif not self._quiet:
-            self._line(f"{number} {task.name} -> {task.output} ({outcome.seconds:.1f} s)", sys.stdout)
+            how = "" if outcome.status == "done" else f", {outcome.status}: {outcome.text}"
+            self._line(f"{number} {task.name} -> {task.output} ({outcome.seconds:.1f} s{how})", sys.stdout)
         self._draw()
 
     def close(self) -> None:
@@ -117,12 +120,13 @@ def describe_outcomes(outcomes: Sequence[Outcome], seconds: float) -> list[str]:
     """
     rows = [["clip", "", "seconds", "tries", "output"]]
     for item in outcomes:
-        took = "" if item.status == "skipped" else f"{item.seconds:.1f}"
-        said = item.text if item.status == "failed" else item.task.output
+        # What was finished before was not even begun.
+        took = f"{item.seconds:.1f}" if item.tries else ""
+        said = item.task.output if item.status == "done" or not item.tries else item.text
         rows.append([item.task.name, item.status, took, str(item.tries or ""), said])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-    counts = {status: sum(item.status == status for item in outcomes) for status in ("done", "skipped", "failed")}
+    counts = {status: sum(item.status == status for item in outcomes) for status in get_args(Status)}
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     return [*lines, f"{len(outcomes)} clips: {said}, in {seconds:.1f} s"]
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..batch import Ending
 from .arguments import names_of_options
 from .job import ClipJob, open_cache
 from .models import load_pipes
@@ -61,15 +62,15 @@ class RunWork:
             with run_stages(stages) as progress, one_torch_thread(only_if=payload.model is None):
                 clip_run.sample(groups, progress)
 
-    def finish(self, payload: argparse.Namespace, slot: int, tell: Tell) -> str:
+    def finish(self, payload: argparse.Namespace, slot: int, tell: Tell) -> Ending | str:
         """Run what is left of a clip."""
         if self._devices:
             payload = argparse.Namespace(**{**vars(payload), "device": self._devices[slot % len(self._devices)]})
         Path(payload.output).parent.mkdir(parents=True, exist_ok=True)
         stages = _ToldStages(tell)
         with names_of_options(payload):
-            run(payload, stages, _load_once)
-        return stages.summary
+            status = run(payload, stages, _load_once)
+        return stages.summary if status == "done" else Ending(stages.summary, status)
 
 
 class _ToldStages(Stages):

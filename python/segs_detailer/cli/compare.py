@@ -90,7 +90,7 @@ class Comparison:
             self._save()
 
     def prepare(self, plan: ClipPlan) -> None:
-        """Choose what the picture shows: the largest subjects, in a few frames each."""
+        """Choose what the picture shows: the largest subjects in a few frames each; else whole frames."""
         if not self.is_picture:
             return
 
@@ -98,11 +98,12 @@ class Comparison:
             x1, y1, x2, y2 = track.bbox
             return (x2 - x1) * (y2 - y1) * (track.span[1] - track.span[0])
 
+        if not plan.tracks:
+            height, width = plan.info.size
+            self._rows.append([_Tile(frame, (0, 0, width, height)) for frame in _spread(0, plan.info.frames)])
         chosen = sorted(sorted(plan.tracks, key=area, reverse=True)[:_MAX_TRACKS], key=lambda track: track.span)
         for track in chosen:
-            first, end = track.span
-            count = min(_COLUMNS, end - first)
-            frames = [first + round((i + 0.5) * (end - first) / count - 0.5) for i in range(count)]
+            frames = _spread(*track.span)
             self._rows.append([_Tile(frame, _view(track, frame, plan.info.size)) for frame in frames])
 
     def take(self, frame: NewFrame) -> None:
@@ -126,6 +127,12 @@ class Comparison:
             rows.append([_drawn(tile, tile.before, "before") for tile in tiles if tile.before is not None])
             rows.append([_drawn(tile, tile.after, "after") for tile in tiles if tile.after is not None])
         save_picture(grid([row for row in rows if row]), self._path)
+
+
+def _spread(first: int, end: int) -> list[int]:
+    """Choose frames spread over a range."""
+    count = min(_COLUMNS, end - first)
+    return [first + round((i + 0.5) * (end - first) / count - 0.5) for i in range(count)]
 
 
 def _view(track: TrackPlan, frame: int, size: tuple[int, int]) -> tuple[int, int, int, int]:

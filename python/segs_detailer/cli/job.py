@@ -30,7 +30,9 @@ from .threads import limit_threads
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from ..streaming import ChosenTrack
     from ..video import ClipInfo
     from .stages import Stages
 
@@ -63,6 +65,7 @@ class ClipJob:
         self._redo = _redo(args)
         self._plan = plan_settings(args)
         self._prompts = load_prompts(args.prompts) if args.prompts else {}
+        self.nothing_found = ""
         self.pipe: Any
         self.pipe, self._options = load(args, stages)
         self._streams = _streams(args, self.source.info)
@@ -84,10 +87,15 @@ class ClipJob:
         stages : Stages
             Is told how far this is.
 
+        Returns
+        -------
+        ClipRun
+            Without tracks where there is nothing to detail and `--when-empty` lets that pass; see `nothing_found`.
+
         Raises
         ------
         SegsDetailerError, OSError
-            There is nothing to detail, or something cannot be done.
+            Something cannot be done.
         """
         clip = clip_digest(self.info) if cache.keeps else ""
         chosen = self._chooser.choose(self.source, clip, cache, stages)
@@ -101,17 +109,25 @@ class ClipJob:
         )
         run = ClipRun(self.source, chosen, settings, cache)
         if not run.plan.tracks:
-            raise SegsDetailerError(self._chooser.nothing_found())
+            self._take_empty(chosen)
+            return run
         check_prompts(self._prompts, [plan.seg for plan in run.plan.tracks])
         wrong = [index + 1 for index in self._redo.tracks if index >= len(run.plan.tracks)]
         if wrong:
-            raise InvalidArgumentError("--redo", f"a track from 1 to {len(run.plan.tracks)}", f"{wrong[0]}")
+            raise InvalidArgumentError("redo", f"a track from 1 to {len(run.plan.tracks)}", f"{wrong[0]}")
         ranges = ((span, Redo(frames=(span,))) for span in self._redo.frames)
         idle = [span for span, redo in ranges if not any(redo.names(piece) for piece in run.plan.pieces)]
         if idle:
             first, end = idle[0]
-            raise InvalidArgumentError("--redo", "frames in which something is repainted", f"{first}-{end - 1}")
+            raise InvalidArgumentError("redo", "frames in which something is repainted", f"{first}-{end - 1}")
         return run
+
+    def _take_empty(self, chosen: Sequence[ChosenTrack]) -> None:
+        self.nothing_found = self._chooser.nothing_found(chosen)
+        if self._redo.is_given:
+            raise InvalidArgumentError("redo", "a clip in which something is repainted", self.nothing_found)
+        if self._args.when_empty == "fail":
+            raise SegsDetailerError(self.nothing_found)
 
 
 def plan_settings(args: argparse.Namespace) -> PlanSettings:

@@ -147,10 +147,11 @@ def describe_plan(clip_run: ClipRun, job: ClipJob, warnings: Sequence[str], limi
         if value
     ]
     frames = sum(piece.frames for piece in found.pieces)
+    tracks = table(rows) if found.tracks else [f"  nothing to detail: {job.nothing_found}"]
     sampling = f"  sampling: {len(found.pieces)} pieces, {frames} crops"
     return [
         f"{found.info.path}: {found.info.describe()}",
-        *table(rows),
+        *tracks,
         sampling + (f"; {done} pieces are in the cache" if done else ""),
         f"  memory: {_bytes(memory.total)} of {_bytes(limit)} ({', '.join(parts)})",
         f"  disk, beside the output: {_disk(clip_run.disk)}",
@@ -197,6 +198,7 @@ def plan_to_json(clip_run: ClipRun, job: ClipJob, warnings: Sequence[str]) -> di
         "size": {"width": info.size[1], "height": info.size[0]},
         "frames": info.frames,
         "tracks": tracks,
+        "nothing_found": job.nothing_found or None,
         "pieces_in_cache": _done(clip_run),
         "memory": parts,
         "disk": {"crops": disk.crops, "results": disk.results},

@@ -60,7 +60,7 @@ def preview(args: argparse.Namespace) -> None:
     picture = draw_sheet(source, plan, stages, frames=args.frames, columns=args.columns)
     save_picture(picture, output)
     stages.say(f"wrote {output}: {source.info.describe()}")
-    lines = describe_tracks(plan.tracks) if plan.tracks else [f"  nothing to detail: {chooser.nothing_found()}"]
+    lines = describe_tracks(plan.tracks) if plan.tracks else [f"  nothing to detail: {chooser.nothing_found(chosen)}"]
     for line in lines:
         stages.say(line)
     stages.say(describe_times(stages))

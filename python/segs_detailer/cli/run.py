@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+import shutil
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidArgumentError
 from ..streaming import SinkTaker
 from ..video import open_output
+from ..video.image_files import is_pattern
+from ..video.partial import PartialFile
 from .compare import Comparison
 from .job import ClipJob, encoder_settings, open_cache
 from .models import load_pipes
@@ -20,13 +23,14 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from ..batch.tasks import Status
     from ..streaming import ClipPlan, FrameTaker, RunProgress
     from .models import Loader
 
 __all__ = ["run", "run_stages"]
 
 
-def run(args: argparse.Namespace, stages: Stages | None = None, load: Loader = load_pipes) -> None:
+def run(args: argparse.Namespace, stages: Stages | None = None, load: Loader = load_pipes) -> Status:
     """Run the command.
 
     Everything that can fail for a wrong argument is tried before the clip is read. The output appears under its name
@@ -41,6 +45,11 @@ def run(args: argparse.Namespace, stages: Stages | None = None, load: Loader = l
     load : callable
         Loads the models.
 
+    Returns
+    -------
+    {"done", "copied", "skipped"}
+        What became of the clip: one without subjects is copied, or nothing is written.
+
     Raises
     ------
     SegsDetailerError, OSError
@@ -48,24 +57,50 @@ def run(args: argparse.Namespace, stages: Stages | None = None, load: Loader = l
     """
     stages = stages or Stages(quiet=args.quiet)
     if args.compare and Path(args.compare).resolve() == Path(args.output).resolve():
-        raise InvalidArgumentError("--compare", "another file than the output", args.compare)
+        raise InvalidArgumentError("compare", "another file than the output", args.compare)
     job = ClipJob(args, stages, load)
     encoder = encoder_settings(args, job.info)
     comparison = Comparison(args.compare, job.info, threads=encoder.threads) if args.compare else None
-    with ExitStack() as outputs:
-        sink = outputs.enter_context(open_output(args.output, job.info, settings=encoder, keep_audio=not args.no_audio))
+    with suppress(_LeftAlone), ExitStack() as outputs:
+        output = outputs.enter_context(ExitStack())
+        sink = output.enter_context(open_output(args.output, job.info, settings=encoder, keep_audio=not args.no_audio))
         takers: list[FrameTaker] = [SinkTaker(sink)]
         if comparison is not None:
             takers.append(outputs.enter_context(comparison))
         cache = outputs.enter_context(open_cache(args))
         clip_run = job.begin(cache, stages)
+        empty = not clip_run.plan.tracks
+        if empty and args.when_empty == "skip":
+            raise _LeftAlone
+        if empty and _keeps_file(args):
+            # Not one bit is lost where the file itself is copied.
+            with suppress(_LeftAlone), output:
+                raise _LeftAlone
+            del takers[0]
+            shutil.copyfile(args.clip, output.enter_context(PartialFile(Path(args.output))))
         for warning in clip_run.plan.warnings:
             stages.say(f"warning: {warning}")
         if comparison is not None:
             comparison.prepare(clip_run.plan)
-        with run_stages(stages) as progress, one_torch_thread(only_if=args.model is None):
-            clip_run.run(takers, progress)
-    _summarise(args, job, clip_run.plan, stages)
+        if takers:
+            with run_stages(stages) as progress, one_torch_thread(only_if=args.model is None):
+                clip_run.run(takers, progress)
+    if clip_run.plan.tracks:
+        _summarise(args, job, clip_run.plan, stages)
+        return "done"
+    return _summarise_empty(args, job, stages)
+
+
+class _LeftAlone(Exception):  # noqa: N818 - no error
+    """An output is not made: what was begun of it is removed."""
+
+
+def _keeps_file(args: argparse.Namespace) -> bool:
+    """Whether a copy of the clip's file is the output that was asked for."""
+    clip, output = Path(args.clip), Path(args.output)
+    other = args.codec is not None or args.crf is not None or args.pix_fmt is not None or args.no_audio
+    is_file = clip.is_file() and not (output.is_dir() or is_pattern(output))
+    return is_file and clip.suffix.lower() == output.suffix.lower() and not other
 
 
 @contextmanager
@@ -76,6 +111,17 @@ def run_stages(stages: Stages) -> Iterator[RunProgress]:
         units = {"encode": "frame", "detail": "step", "decode": "frame"}
         advances = {name: shown.enter_context(stages.stage(name, unit)) for name, unit in units.items()}
         yield lambda name, done, total: advances[name](done, total)
+
+
+def _summarise_empty(args: argparse.Namespace, job: ClipJob, stages: Stages) -> Status:
+    if args.when_empty == "skip":
+        stages.say(f"wrote nothing: {job.nothing_found}")
+        return "skipped"
+    stages.say(f"wrote {args.output}, the clip as it is: {job.nothing_found}")
+    if args.compare:
+        stages.say(f"wrote {args.compare}: before and after, which are the same")
+    stages.say(describe_times(stages))
+    return "copied"
 
 
 def _summarise(args: argparse.Namespace, job: ClipJob, plan: ClipPlan, stages: Stages) -> None:

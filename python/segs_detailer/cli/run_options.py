@@ -129,7 +129,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     _add_models(parser)
     _add_windows(parser)
     _add_compute(parser)
-    _add_encoding(parser)
+    _add_output(parser)
     _add_limits(parser)
 
 
@@ -433,14 +433,20 @@ def _add_compute(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--compile", action="store_true", help="compile the model: the first step takes minutes")
 
 
-def _add_encoding(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("encoding")
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
     group.add_argument("--codec", metavar="NAME", help="h264, hevc, vp9, av1, prores, ffv1, ... (default: the input's)")
     group.add_argument(
         "--crf", type=float, metavar="Q", help="constant quality in the encoder's scale, smaller is better"
     )
     group.add_argument("--pix-fmt", metavar="NAME", help="pixel format (default: the input's)")
     group.add_argument("--no-audio", action="store_true", help="leave the sound out")
+    group.add_argument(
+        "--when-empty",
+        choices=["copy", "skip", "fail"],
+        default="copy",
+        help="a clip without subjects: copy it as it is, write nothing, or end with an error (default: copy)",
+    )
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:

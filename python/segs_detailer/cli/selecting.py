@@ -13,14 +13,14 @@ from ..segments import Segments, from_segs, read_segments, to_segs, write_segmen
 from ..segs import scale_match
 from ..streaming import ChosenTrack
 from ..streaming.cache import digest
-from ..tracks import CropSettings
+from ..tracks import CropSettings, is_in_frame
 from ..tracks.rescaling import rescaled_track
 from ..video import iter_frames, open_clip
 from .mask_tracks import MaskOptions, mask_tracks
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..detect import Detector
     from ..streaming import Cache
@@ -192,12 +192,30 @@ class TrackChooser:
         follow = self._following
         return digest(__version__, detector, named, follow.min_share, follow.max_gap, follow.drop_size, follow.shape)
 
-    def nothing_found(self) -> str:
-        """Say why there is no track, and what to do."""
+    def nothing_found(self, chosen: Sequence[ChosenTrack]) -> str:
+        """Say why no track is detailed, and what to do.
+
+        Parameters
+        ----------
+        chosen : sequence of ChosenTrack
+            What was found; none of it is pasted in any frame.
+        """
+        size, count = self._info.size, self._info.frames
+        if any(is_in_frame(item.track, size, count) for item in chosen):
+            least = self._args.size_gate
+            gate = "" if least is None else f": --size-gate {least:g} leaves alone what is so large"
+            return f"nothing is pasted of the subjects that were found{gate}"
+        if chosen:
+            return "no subject is in the frame"
+        return "; ".join(self._reasons())
+
+    def _reasons(self) -> Iterator[str]:
+        """Say of each place where subjects were looked for why there is none."""
+        if self._mask is not None:
+            yield f"{self._args.mask}: nothing in it is white and larger than --drop-size {self._args.drop_size}"
+        if self._segments is not None:
+            yield f"{self._args.segs}: holds no track that is in the frame"
         if self._detector is not None and self._args.detect in (None, "face"):
-            return "no face was found: lower --min-share or --min-face, or name the place with --bbox or --mask"
-        if self._detector is not None:
-            return f"{self._args.detect}: nothing was found: lower --detect-confidence or --min-share"
-        if self._args.mask is None:
-            return f"{self._args.segs}: holds no track that is in the frame"
-        return f"{self._args.mask}: nothing in it is white and larger than --drop-size {self._args.drop_size}"
+            yield "no face was found: lower --min-share or --min-face, or name the place with --bbox or --mask"
+        elif self._detector is not None:
+            yield f"{self._args.detect}: nothing was found: lower --detect-confidence or --min-share"
