@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import MediaError
 from ..tracks import Mask, Track
 from ..video import DEFAULT_RATE, open_clip
-from ..video.container_reader import import_av
+from ..video.packets import import_av
 from .new_files import new_file
 from .pictures import full_frame
 from .segments import Segments

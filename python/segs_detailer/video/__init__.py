@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .clip import DEFAULT_RATE, Clip, ClipInfo, ClipKind, Picture, ReadProgress, Sink, Source
 from .colour import ColourTags
-from .container_writer import EncoderSettings
+from .encoders import EncoderSettings
 from .reading import iter_frames, open_clip, read_clip
 from .writing import open_output, write_clip, write_frames
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from ..errors import MediaError
 from .clip import ClipInfo, Picture
-from .container_reader import import_av
 from .image_files import IMAGE_ERRORS, CopyPixels, to_bytes
+from .packets import import_av
 from .partial import PartialFile
 
 if TYPE_CHECKING:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from .frame_metadata import HdrMetadata, Interlacing
+    from .packets import Joins
+
 __all__ = ["DEFAULT_RATE", "Clip", "ClipInfo", "ClipKind", "Picture", "ReadProgress", "Sink", "Source"]
 
 ClipKind: TypeAlias = Literal["video", "images", "animation"]
@@ -62,6 +65,19 @@ class ClipInfo:
         File name of each image, for `kind` "images".
     first_number : int
         Number of the first file of a numbered sequence.
+    origin : Fraction
+        Second of the file's clock that becomes 0 in an output. Recordings and transport streams begin anywhere; what
+        begins within the first second of its file keeps its place in it.
+    sound_start : Fraction or None
+        When the first packet of sound begins, in seconds of the file's clock; None without sound.
+    interlacing : Interlacing or None
+        How fields follow each other; None for progressive video.
+    hdr : HdrMetadata or None
+        Mastering display and light levels.
+    not_carried : tuple of str
+        What belongs to the picture and is in no output.
+    joins : Joins
+        Where clocks start anew within the file.
     """
 
     path: Path
@@ -80,6 +96,12 @@ class ClipInfo:
     subtitle_streams: int = 0
     names: tuple[str, ...] = ()
     first_number: int = 1
+    origin: Fraction = Fraction(0)
+    sound_start: Fraction | None = None
+    interlacing: Interlacing | None = None
+    hdr: HdrMetadata | None = None
+    not_carried: tuple[str, ...] = ()
+    joins: Joins = field(default_factory=dict)
 
     @property
     def frames(self) -> int:
@@ -98,7 +120,7 @@ class ClipInfo:
         rate = f" at {float(self.rate):.5g} fps" + ("" if self.constant_rate else " (variable)")
         parts = [f"{width}x{height}", count + (rate if self.frames > 1 else "")]
         if self.codec:
-            parts.append(f"{self.codec} {self.pix_fmt}")
+            parts.append(f"{self.codec} {self.pix_fmt}" + (", interlaced" if self.interlacing else ""))
         for kind, number in (("audio", self.audio_streams), ("subtitle", self.subtitle_streams)):
             if number:
                 parts.append(f"1 {kind} stream" if number == 1 else f"{number} {kind} streams")

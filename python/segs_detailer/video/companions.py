@@ -3,33 +3,54 @@
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from contextlib import ExitStack
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MediaError
-from .container_reader import import_av, open_input
+from .container_reader import picture_stream
+from .frame_metadata import STEREO, has_stereo_mode
+from .muxer_trial import MuxerTrial
+from .packet_stamps import Rising
+from .packets import import_av, is_preroll, open_input, packets_of
 from .subtitles import SubtitleConverter, converter_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from fractions import Fraction
     from pathlib import Path
 
     from av.container import InputContainer, OutputContainer
     from av.stream import Stream
 
+    from .clip import ClipInfo
+
 __all__ = ["Companions"]
 
-_MICROSECONDS = 1_000_000
 # What containers and encoders write anew; the old values would be wrong.
 _OWN_KEYS = frozenset(
-    ("compatible_brands", "creation_time", "duration", "encoder", "major_brand", "minor_version", "rotate", "vendor_id")
+    (
+        "alpha_mode",
+        "compatible_brands",
+        "creation_time",
+        "duration",
+        "encoder",
+        "major_brand",
+        "minor_version",
+        "rotate",
+        "vendor_id",
+    )
 )
 _OWN_PREFIXES = ("bps", "number_of_", "_statistics")
 _WITH_ATTACHMENTS = ("matroska",)
 _WITH_PICTURES = ("mp4", "mov")
 _PICTURE_FILES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 _WITH_CHAPTERS = ("matroska", "webm", "mp4", "mov")
+_WITH_EDIT_LISTS = ("mp4", "mov")
+_WITH_STEREO_MODES = ("matroska", "webm")
+_WITH_TIME_CODES = ("mp4", "mov")
+# Where sound goes that a format does not hold, the best first.
+_OTHER_FORMATS = {".mkv": "matroska", ".mov": "mov", ".mp4": "mp4", ".avi": "avi"}
 
 
 def _kept(metadata: dict[str, str]) -> dict[str, str]:
@@ -40,10 +61,10 @@ def _kept(metadata: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _codec_names(stream: Stream) -> set[str]:
-    """Names of a codec: libav's lists have sometimes one and sometimes the other."""
+def _codec_name(stream: Stream) -> str:
+    """Name of a stream's codec, for messages."""
     context = stream.codec_context
-    return {context.name, context.codec.canonical_name} if context is not None else set()
+    return context.codec.canonical_name if context is not None else "unknown"
 
 
 def _first_packet(path: Path, index: int) -> bytes:
@@ -57,11 +78,11 @@ class Companions:
     """Copies to an output what is in its input beside the picture.
 
     Made before the output's header is written; then `send` passes packets on, in step with the picture. What the output
-    cannot hold is named in a warning, but sound is not left out without being asked.
+    cannot hold is in `left_out`, but sound that another format holds is not left out without being asked.
 
     Parameters
     ----------
-    source : Path
+    info : ClipInfo
         The input.
     container : OutputContainer
         The output.
@@ -79,17 +100,18 @@ class Companions:
     """
 
     def __init__(
-        self, source: Path, container: OutputContainer, video: Stream, target: Path, *, keep_audio: bool
+        self, info: ClipInfo, container: OutputContainer, video: Stream, target: Path, *, keep_audio: bool
     ) -> None:
-        self._path = source
+        self._info = info
+        self._path = info.path
         self._target = target
         self._output = container
-        self._input: InputContainer = open_input(source)
+        self._input: InputContainer = open_input(self._path)
+        self._trial = MuxerTrial(self._path)
         self._routes: dict[int, tuple[Stream, SubtitleConverter | None]] = {}
+        self._rising: dict[int, Rising] = defaultdict(Rising)
         self._left_out: list[str] = []
         self._lost_lines = 0
-        # File time starts at 0 in the output: transport streams start anywhere.
-        self.shift = Fraction(max(self._input.start_time or 0, 0), _MICROSECONDS)
         with ExitStack() as undo:
             undo.callback(self._input.close)
             self._add_all(video, keep_audio=keep_audio)
@@ -97,18 +119,24 @@ class Companions:
             self._pending: Any = next(self._packets, None)
             undo.pop_all()
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What the output cannot hold."""
+        return tuple(self._left_out)
+
     def _add_all(self, video: Stream, *, keep_audio: bool) -> None:
         self._output.metadata.update(_kept(self._input.metadata))
-        self._describe(video)
+        picture = picture_stream(self._input, self._path)
+        video.metadata.update(_kept(picture.metadata))
+        if has_stereo_mode(picture) and self._output.format.name not in _WITH_STEREO_MODES:
+            self._left_out.append(STEREO)
         if keep_audio:
             self._add_audio()
         self._add_subtitles()
-        self._add_pictures()
+        self._add_videos(picture)
+        self._add_data(picture)
         self._add_attachments()
         self._add_chapters()
-        if self._left_out:
-            parts = ", ".join(self._left_out)
-            warnings.warn(f"left out of {self._target}, which cannot hold it: {parts}", stacklevel=2)
 
     @property
     def _has_attachments(self) -> bool:
@@ -116,16 +144,7 @@ class Companions:
         return self._output.format.name in _WITH_ATTACHMENTS and hasattr(self._output, "add_attachment")
 
     def _takes(self, stream: Stream) -> bool:
-        return not self._output.supported_codecs or bool(_codec_names(stream) & self._output.supported_codecs)
-
-    def _describe(self, video: Stream) -> None:
-        """Give the video stream the title, the language and the like of the input's."""
-        from av.stream import Disposition
-
-        for stream in self._input.streams.video:
-            if not stream.disposition & Disposition.attached_pic:
-                video.metadata.update(_kept(stream.metadata))
-                return
+        return self._trial.takes(stream, self._output.format.name)
 
     def _copy(self, stream: Stream) -> Stream:
         copy = self._output.add_stream_from_template(stream)
@@ -141,35 +160,47 @@ class Companions:
 
     def _add_audio(self) -> None:
         for stream in self._input.streams.audio:
-            if not self._takes(stream):
+            if self._takes(stream):
+                self._copy(stream)
+            elif stream.codec_context is None and not self._formats_for(stream):
+                self._left_out.append(f"audio stream {stream.index}, whose codec is unknown")
+            else:
+                others = "".join(f"choose {suffix}, or " for suffix in self._formats_for(stream)[:1])
                 raise MediaError(
-                    f"{self._target}: a {self._target.suffix} file cannot hold the clip's "
-                    f"{stream.codec_context.codec.canonical_name} sound: choose .mkv, or drop it with --no-audio"
+                    f"{self._target}: a {self._target.suffix} file cannot hold the clip's {_codec_name(stream)} sound "
+                    f"(stream {stream.index}): {others}drop it with --no-audio"
                 )
-            self._copy(stream)
+
+    def _formats_for(self, stream: Stream) -> list[str]:
+        """Suffixes of formats that hold a stream."""
+        return [suffix for suffix, name in _OTHER_FORMATS.items() if self._trial.takes(stream, name)]
 
     def _add_subtitles(self) -> None:
         for stream in self._input.streams.subtitles:
-            if self._output.supported_codecs and self._takes(stream):
+            if self._takes(stream):
                 self._copy(stream)
                 continue
             converter = converter_for(stream, self._output)
             if converter is None:
-                name = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
-                self._left_out.append(f"{name} subtitles")
+                self._left_out.append(f"{_codec_name(stream)} subtitles")
                 continue
             self._finish(converter.stream, stream)
             self._routes[stream.index] = (converter.stream, converter)
 
-    def _add_pictures(self) -> None:
+    def _add_videos(self, picture: Stream) -> None:
         from av.stream import Disposition
 
         for stream in self._input.streams.video:
-            if not stream.disposition & Disposition.attached_pic:
+            if stream.index == picture.index:
                 continue
-            if self._has_attachments:
+            if not stream.disposition & Disposition.attached_pic:
+                if self._takes(stream):
+                    self._copy(stream)
+                else:
+                    self._left_out.append(f"video stream {stream.index} ({_codec_name(stream)})")
+            elif self._has_attachments:
                 # There a cover is an attachment whose type is that of a picture.
-                codec = stream.codec_context.codec.canonical_name
+                codec = _codec_name(stream)
                 name, mimetype = _PICTURE_FILES.get(codec, (f"cover.{codec}", f"image/{codec}"))
                 data = _first_packet(self._path, stream.index)
                 self._output.add_attachment(stream.metadata.get("filename", name), mimetype, data)
@@ -177,6 +208,20 @@ class Companions:
                 self._copy(stream)
             else:
                 self._left_out.append("a cover picture")
+
+    def _add_data(self, picture: Stream) -> None:
+        """Pass data streams on where the muxer takes them; a time code is written anew from the picture's metadata."""
+        for stream in self._input.streams:
+            if stream.type != "data":
+                continue
+            if "timecode" in stream.metadata and "timecode" in picture.metadata:
+                if self._output.format.name not in _WITH_TIME_CODES:
+                    self._left_out.append(f"time code track {stream.index} (the time code stays in the metadata)")
+            elif self._takes(stream):
+                self._copy(stream)
+            else:
+                name = stream.metadata.get("handler_name", "").strip()
+                self._left_out.append(f"data stream {stream.index}" + (f" ({name})" if name else ""))
 
     def _add_attachments(self) -> None:
         attached = [stream for stream in self._input.streams if stream.type == "attachment"]
@@ -195,16 +240,16 @@ class Companions:
             self._left_out.append(f"{len(chapters)} chapters")
             return
         for chapter in chapters:
-            shift = round(self.shift / chapter["time_base"]) if chapter["time_base"] else 0
+            shift = round(self._info.origin / chapter["time_base"]) if chapter["time_base"] else 0
             chapter["start"], chapter["end"] = max(0, chapter["start"] - shift), max(0, chapter["end"] - shift)
         self._output.set_chapters(chapters)
 
     def _demux(self) -> Iterator[Any]:
         wanted = [stream for stream in self._input.streams if stream.index in self._routes]
-        for packet in self._input.demux(wanted) if wanted else ():
-            if packet.size == 0:
-                continue
+        for packet in packets_of(self._input, wanted, self._info.joins) if wanted else ():
             target, converter = self._routes[packet.stream_index]
+            if self._output.format.name not in _WITH_EDIT_LISTS and is_preroll(packet):
+                continue
             ready = self._subtitle(packet, converter) if target.type == "subtitle" else self._moved(packet)
             if ready is not None:
                 ready.stream = target
@@ -217,10 +262,11 @@ class Companions:
                 return None
             packet.pts = packet.dts = 0
             return packet
-        shift = round(self.shift / packet.time_base)
+        shift = round(self._info.origin / packet.time_base)
         if packet.pts is not None:
             packet.pts -= shift
         packet.dts = packet.pts if packet.dts is None else packet.dts - shift
+        packet.pts = packet.dts if packet.pts is None else packet.pts
         return packet
 
     def _subtitle(self, packet: Any, converter: SubtitleConverter | None) -> Any:
@@ -245,18 +291,50 @@ class Companions:
             return None
 
     def send(self, until: Fraction | None) -> None:
-        """Pass on what is due before a time in seconds, all of it for None, so that it lies beside the picture."""
+        """Pass on what is due before a time in seconds, all of it for None, so that it lies beside the picture.
+
+        Raises
+        ------
+        MediaError
+            The output does not take a packet; the message names the stream.
+        """
         while self._pending is not None:
             packet = self._pending
             if until is not None and packet.dts * packet.time_base > until:
                 return
-            self._output.mux(packet)
+            self._send(packet)
             self._pending = next(self._packets, None)
         if until is None and self._lost_lines:
             warnings.warn(f"{self._lost_lines} subtitles could not be converted for {self._target}", stacklevel=2)
+
+    def _send(self, packet: Any) -> None:
+        av = import_av()
+        stream = packet.stream
+        if stream.type != "subtitle":
+            # In the output's ticks: there it is that stamps must not repeat.
+            _rescale(packet, stream.time_base)
+            self._rising[stream.index](packet)
+        try:
+            self._output.mux(packet)
+        except av.FFmpegError as error:
+            reason = f"{error.strerror or error}, at {float(packet.dts * packet.time_base):.2f} s"
+            raise MediaError(
+                f"{self._path}: its {stream.type} cannot be copied to {self._target} ({reason}): "
+                "repair it with another program"
+            ) from error
 
     def close(self) -> None:
         """Close the input."""
         self._packets = iter(())
         self._pending = None
         self._input.close()
+
+
+def _rescale(packet: Any, time_base: Fraction) -> None:
+    """Count a packet's times in other ticks, to the nearest."""
+    if packet.time_base == time_base:
+        return
+    factor = packet.time_base / time_base
+    packet.pts, packet.dts = round(packet.pts * factor), round(packet.dts * factor)
+    packet.duration = round((packet.duration or 0) * factor)
+    packet.time_base = time_base

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import MediaError, MissingDependencyError
+from ..errors import MediaError
 from .clip import DEFAULT_RATE, ClipInfo, Picture
 from .colour import ColourTags, FrameToRgb, sample_bits
+from .frame_metadata import STEREO, carried_by_frames, has_stereo_mode, hdr_metadata_of, interlacing_of
+from .frame_times import FrameClock, frame_times
+from .orientation import orientation_of
+from .packets import Scan, import_av, open_input, packets_of, read_error, scan
 from .transparency import alpha_of
 
 if TYPE_CHECKING:
@@ -23,124 +27,64 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
-__all__ = ["ContainerSource", "import_av", "open_input", "read_error"]
+    from .frame_times import FrameTimes
+    from .orientation import Orientation
+    from .packets import StreamScan
 
-# A file whose streams all end this much earlier than its header says was cut off.
-_TRUNCATION_SECONDS = 0.5
-_TRUNCATION_SHARE = 0.05
+__all__ = ["ContainerSource", "picture_stream"]
+
 # Time stamps of containers such as Matroska are rounded to milliseconds.
 _TIMESTAMP_ROUNDING = Fraction(1, 1000)
 _LIBAV_MICROSECONDS = 1_000_000
-# Playlists may name addresses in the net; a clip is read from this machine alone.
-_ONLY_FILES = {"protocol_whitelist": "file"}
+# Formats that say how long each stream is.
+_WITH_LENGTHS = ("mov", "matroska")
+# A file whose streams begin later than this is a piece of something longer: its own clock means nothing.
+_LATEST_START = Fraction(1)
+# What a stream may lack of its length before that is worth a word: half a frame, one more where the last packet does
+# not say how long it is; of sound, its priming.
+_LACK_FRAMES = Fraction(1, 2)
+_LACK_SECONDS = Fraction(1, 10)
+# Codecs whose transparency lies beside the packets, where libav's own decoders do not look.
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
-def import_av() -> Any:
-    """PyAV's module.
-
-    Raises
-    ------
-    MissingDependencyError
-        It is not installed.
-    """
-    try:
-        import av
-    except ImportError as error:
-        raise MissingDependencyError("av", "video") from error
-    return av
-
-
-def read_error(path: Path, reason: object) -> MediaError:
-    """One line that says why `path` cannot be read and what to do."""
-    return MediaError(
-        f"{path}: cannot be read as a video ({reason}): check the file, or convert it with another program"
-    )
-
-
-def open_input(path: Path) -> InputContainer:
-    """Open a file for reading.
+def picture_stream(container: InputContainer, path: Path) -> VideoStream:
+    """Return the stream that is the clip: the first one with moving pictures that can be decoded.
 
     Raises
     ------
     MediaError
-        There is no such file, it is empty, or it is not a video.
+        There is none.
     """
-    av = import_av()
-    if not path.exists():
-        raise MediaError(f"{path}: no such file")
-    if not path.is_file():
-        raise MediaError(f"{path}: is not a file")
-    if path.stat().st_size == 0:
-        raise MediaError(f"{path}: the file is empty")
-    try:
-        container: InputContainer = av.open(f"file:{path}", "r", options=_ONLY_FILES)
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise read_error(path, getattr(error, "strerror", None) or error) from error
-    return container
-
-
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     from av.stream import Disposition
 
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return stream
-    raise MediaError(f"{path}: there is no video stream in it")
+    streams = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
+    if not streams:
+        raise MediaError(f"{path}: there is no video stream in it")
+    # A stream of a codec that libav does not know has no context.
+    decodable = [stream for stream in streams if stream.codec_context is not None]
+    if not decodable:
+        raise MediaError(f"{path}: there is no decoder for its video: convert it with another program")
+    return decodable[0]
 
 
-@dataclass(frozen=True, slots=True)
-class _Scan:
-    """What the packets say, before anything is decoded."""
-
-    times: tuple[int, ...]
-    seconds: float
-
-
-def _scan(path: Path) -> _Scan:
+def _scan_clip(path: Path) -> Scan:
     av = import_av()
     with open_input(path) as container:
-        stream = _video_stream(container, path)
-        starts: list[int | None] = []
-        last_duration = 0
-        seconds = 0.0
+        stream = picture_stream(container, path)
         try:
-            for packet in container.demux():
-                if packet.size == 0:
-                    continue
-                if packet.is_corrupt:
-                    raise _truncated(path)
-                if packet.pts is not None and packet.time_base:
-                    seconds = max(seconds, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-                if packet.stream_index == stream.index and not packet.is_discard:
-                    starts.append(packet.pts)
-                    last_duration = packet.duration or last_duration
+            return scan(path, container, stream)
         except av.FFmpegError as error:
             raise read_error(path, error.strerror or error) from error
-        promised = (container.duration or 0) / _LIBAV_MICROSECONDS
-        # Matroska's duration counts from 0, that of others from the first packet.
-        starts_at_zero = "matroska" in container.format.name
-        offset = 0 if starts_at_zero else max(container.start_time or 0, 0) / _LIBAV_MICROSECONDS
-        if promised + offset - seconds > max(_TRUNCATION_SECONDS, _TRUNCATION_SHARE * promised):
-            raise _truncated(path)
-        return _Scan(times=_frame_times(starts, stream, last_duration), seconds=seconds)
-
-
-def _truncated(path: Path) -> MediaError:
-    return MediaError(f"{path}: the file is cut off before its end: copy it again, or repair it with another program")
 
 
 def _time_base(stream: VideoStream) -> Fraction:
     return stream.time_base or Fraction(1, 90_000)
 
 
-def _frame_times(starts: Sequence[int | None], stream: VideoStream, last_duration: int) -> tuple[int, ...]:
-    known = sorted(start for start in starts if start is not None)
-    step = max(1, round(1 / ((stream.average_rate or DEFAULT_RATE) * _time_base(stream))))
-    if len(known) < len(starts):
-        first = known[0] if known else 0
-        return tuple(first + step * index for index in range(len(starts) + 1))
-    end = [known[-1] + (last_duration or step)] if known else [0]
-    return (*known, *end)
+def _step(stream: VideoStream) -> int:
+    """Ticks from a frame to the next, of the file's own words."""
+    return max(1, round(1 / ((stream.average_rate or DEFAULT_RATE) * _time_base(stream))))
 
 
 def _rate(times: Sequence[int], stream: VideoStream) -> tuple[Fraction, bool]:
@@ -158,11 +102,44 @@ def _rate(times: Sequence[int], stream: VideoStream) -> tuple[Fraction, bool]:
     return (len(starts) / span if span > 0 else DEFAULT_RATE), len(starts) < 2
 
 
+def _end(container: InputContainer, stream: VideoStream, found: Scan, timed: FrameTimes) -> int:
+    """When the last frame ends: as the file says of itself, where it is whole.
+
+    Packets do not tell of a last frame that is held: in QuickTime each is as long as it takes until the next one is
+    decoded, in Matroska all are alike.
+    """
+    own, last = timed.times[-1], timed.times[-2]
+    seen, time_base = found.streams[stream.index], _time_base(stream)
+    is_whole = not found.missing_bytes and not 0 < seen.packets < seen.expected_packets
+    if not (is_whole and any(name in container.format.name for name in _WITH_LENGTHS)):
+        return own
+    declared = [end for end in (seen.expected_end, _end_of_only_stream(container)) if end is not None]
+    end = round(max(declared, default=Fraction(0)) / time_base)
+    return end if end > last and abs(end - own) * time_base > 2 * _TIMESTAMP_ROUNDING else own
+
+
+def _end_of_only_stream(container: InputContainer) -> Fraction | None:
+    """End of the file, where there is but one stream."""
+    if len(container.streams) > 1 or not container.duration:
+        return None
+    return Fraction(container.duration + max(container.start_time or 0, 0), _LIBAV_MICROSECONDS)
+
+
+def _origin(container: InputContainer, found: Scan, first: Fraction, time_base: Fraction) -> Fraction:
+    """Second at which an output's clock begins, in whole ticks of the picture, so that its times stay exact."""
+    if (container.start_time or 0) <= _LATEST_START * _LIBAV_MICROSECONDS:
+        # Outputs cannot show a picture before their clock begins.
+        return min(Fraction(0), first)
+    sound = [found.streams[stream.index].first for stream in container.streams.audio]
+    start = min([first, *(each for each in sound if each is not None)])
+    return start // time_base * time_base
+
+
 class ContainerSource:
     """A video file.
 
-    Opening it reads every packet once, without decoding, so that the number of frames and their times are known and a
-    damaged file is found before anything is computed.
+    Opening it reads every packet once, without decoding, so that the number of frames and their times are known, and
+    what is missing or damaged is said before anything is computed.
 
     Parameters
     ----------
@@ -172,39 +149,72 @@ class ContainerSource:
     Raises
     ------
     MediaError
-        The file is missing, empty, damaged, cut off, or holds no video.
+        The file is missing, empty, or holds no picture that can be decoded.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        scan = _scan(path)
-        if len(scan.times) < 2:
-            raise MediaError(f"{path}: its video stream has no frames")
+        self._scan = found = _scan_clip(path)
         with open_input(path) as container:
-            stream = _video_stream(container, path)
-            first = next(self._decode(container, stream), None)
+            stream = picture_stream(container, path)
+            self._step = _step(stream)
+            timed = frame_times(found.picture, self._step)
+            if len(timed.times) < 2:
+                raise MediaError(f"{path}: its video stream has no frames")
+            self._leading = timed.times
+            first = next(self._decode([]), None)
             if first is None:
                 raise MediaError(f"{path}: not one frame of it could be decoded: convert it with another program")
             self._coded_size = (first.height, first.width)
-            self._quarter_turns = _quarter_turns(first)
-            rate, constant = _rate(scan.times, stream)
-            aspect = stream.sample_aspect_ratio or Fraction(1)
-            sideways = self._quarter_turns % 2 == 1
-            self._info = ClipInfo(
-                path=path,
-                kind="video",
-                size=(first.width, first.height) if sideways else (first.height, first.width),
-                times=scan.times,
-                time_base=_time_base(stream),
-                rate=rate,
-                constant_rate=constant,
-                codec=stream.codec_context.codec.canonical_name,
-                pix_fmt=first.format.name,
-                colour=_colour_tags(first, stream),
-                bits=sample_bits(first.format),
-                sample_aspect_ratio=1 / aspect if sideways else aspect,
-                audio_streams=len(container.streams.audio),
-                subtitle_streams=len(container.streams.subtitles),
+            self._orientation = orientation_of(first)
+            self._info = self._describe(container, stream, first, found, timed)
+        self._warn(found, timed)
+
+    def _describe(
+        self, container: InputContainer, stream: VideoStream, first: VideoFrame, found: Scan, timed: FrameTimes
+    ) -> ClipInfo:
+        times = (*timed.times[:-1], _end(container, stream, found, timed))
+        rate, constant = _rate(times, stream)
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        sideways = self._orientation.transposed
+        sound = [found.streams[each.index].first for each in container.streams.audio]
+        return ClipInfo(
+            path=self._path,
+            kind="video",
+            size=(first.width, first.height) if sideways else (first.height, first.width),
+            times=times,
+            time_base=_time_base(stream),
+            rate=rate,
+            constant_rate=constant,
+            codec=stream.codec_context.codec.canonical_name,
+            pix_fmt=first.format.name,
+            colour=_colour_tags(first, stream),
+            bits=sample_bits(first.format),
+            sample_aspect_ratio=1 / aspect if sideways else aspect,
+            audio_streams=len(container.streams.audio),
+            subtitle_streams=len(container.streams.subtitles),
+            origin=_origin(container, found, timed.times[0] * _time_base(stream), _time_base(stream)),
+            sound_start=next((start for start in sound if start is not None), None),
+            interlacing=interlacing_of(first, stream.codec_context),
+            hdr=hdr_metadata_of(first),
+            not_carried=_not_carried(first, stream, self._orientation),
+            joins=found.joins,
+        )
+
+    def _warn(self, found: Scan, timed: FrameTimes) -> None:
+        """Say what is odd about the file, once and before anything is computed."""
+        with open_input(self._path) as container:
+            lacking = _lacking(container, picture_stream(container, self._path), found, self._info)
+        self._is_cut_off = bool(lacking)
+        if lacking:
+            warnings.warn(f"{self._path}: cut off: {', '.join(lacking)}: copy the file again", stacklevel=4)
+        if timed.corrected:
+            count, first = len(timed.corrected), timed.corrected[0]
+            stamps = "the time stamp of 1 frame goes" if count == 1 else f"the time stamps of {count} frames go"
+            warnings.warn(
+                f"{self._path}: {stamps} back or repeat{'s' if count == 1 else ''}, first at frame {first}: each is "
+                "shown right after the frame before it",
+                stacklevel=4,
             )
 
     @property
@@ -213,74 +223,170 @@ class ContainerSource:
         return self._info
 
     def pictures(self) -> Iterator[Picture]:
-        """Decode the video stream from its start; warns at the end where the decoder had to guess."""
+        """Decode the video stream from its start; warns at the end where frames are damaged or missing."""
         convert = FrameToRgb(self._info.colour)
+        clock = FrameClock(self._step, self._leading)
         damaged: list[int] = []
-        with open_input(self._path) as container:
-            stream = _video_stream(container, self._path)
-            for index, frame in enumerate(self._decode(container, stream)):
-                if (frame.height, frame.width) != self._coded_size:
-                    raise MediaError(
-                        f"{self._path}: frame {index} has another size than the first: convert the file to one size"
-                    )
-                if frame.is_corrupt:
-                    damaged.append(index)
-                fallback = self._info.times[min(index, self._info.frames)]
-                start = frame.pts if frame.pts is not None else fallback
-                alpha = alpha_of(frame)
-                if alpha is not None and self._quarter_turns:
-                    alpha = np.ascontiguousarray(np.rot90(alpha, self._quarter_turns))
-                yield Picture(_Filler(frame, convert, self._quarter_turns), start, alpha)
+        done = 0
+        for frame in self._decode(damaged):
+            if (frame.height, frame.width) != self._coded_size:
+                raise MediaError(
+                    f"{self._path}: frame {done} has another size than the first: convert the file to one size"
+                )
+            if frame.is_corrupt:
+                damaged.append(done)
+            alpha = alpha_of(frame)
+            if alpha is not None:
+                alpha = np.ascontiguousarray(self._orientation.apply(alpha))
+            done += 1
+            yield Picture(_Filler(frame, convert, self._orientation), clock.time(frame.pts), alpha)
+        self._warn_of_damage(damaged, done)
+
+    def _warn_of_damage(self, damaged: list[int], done: int) -> None:
+        # That a file is cut off within a frame was said when it was opened.
+        known = self._scan.corrupt_packets if self._is_cut_off else 0
+        if max(len(damaged), self._info.frames - done) <= known:
+            return
         if damaged:
             count = "1 frame is" if len(damaged) == 1 else f"{len(damaged)} frames are"
-            warnings.warn(f"{self._path}: {count} damaged, the first is frame {damaged[0]}", stacklevel=2)
+            warnings.warn(f"{self._path}: {count} damaged, the first is frame {min(damaged)}", stacklevel=3)
+        elif done < self._info.frames:
+            lost = self._info.frames - done
+            warnings.warn(f"{self._path}: {_frames(lost)} of {self._info.frames} cannot be decoded", stacklevel=3)
 
-    def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-        """Frames in order. Packets before the first frame may be undecodable: a cut at no key frame leaves such."""
+    def _decode(self, damaged: list[int]) -> Iterator[VideoFrame]:
+        """Frames in order. Packets that cannot be decoded are left out, and the numbers of their frames noted.
+
+        Those before the first frame are not: a cut at no key frame leaves such. A decoder that works on several frames
+        at once tells of a bad packet late or never, and good frames are lost with it: such a file is decoded frame by
+        frame, from its start.
+        """
         av = import_av()
-        stream.thread_type = "AUTO"
+        if self._scan.corrupt_packets:
+            yield from self._decoded("SLICE", damaged)
+            return
         done = 0
         try:
-            for packet in container.demux(stream):
+            for frame in self._decoded("AUTO"):
+                done += 1
+                yield frame
+        except av.FFmpegError:
+            yield from islice(self._decoded("SLICE", damaged), done, None)
+
+    def _decoded(self, threads: str, damaged: list[int] | None = None) -> Iterator[VideoFrame]:
+        """Frames in order, by a decoder with such threads; without a list to note them in, bad packets raise."""
+        av = import_av()
+        done = 0
+        with open_input(self._path) as container:
+            stream = picture_stream(container, self._path)
+            decoder = _alpha_decoder(stream) or stream.codec_context
+            decoder.thread_type = threads
+            # None at the end: what is still in the decoder comes out.
+            for packet in chain(packets_of(container, [stream], self._scan.joins), (None,)):
                 try:
-                    frames = packet.decode()
+                    frames = decoder.decode(packet)
                 except av.FFmpegError:
-                    if done:
+                    if damaged is None:
                         raise
+                    if done:
+                        damaged.append(done)
                     continue
                 for frame in frames:
                     done += 1
                     yield frame
-        except av.FFmpegError as error:
-            reason = error.strerror or error
-            raise MediaError(
-                f"{self._path}: damaged after frame {done} ({reason}): copy it again, or repair it with another program"
-            ) from error
+
+
+def _alpha_decoder(stream: VideoStream) -> Any:
+    """Make a decoder that finds transparency beside packets; None where there is none, or no such decoder."""
+    av = import_av()
+    if not _has_alpha_beside(stream):
+        return None
+    try:
+        return av.CodecContext.create(_ALPHA_DECODERS[stream.codec_context.codec.canonical_name], "r")
+    except av.codec.codec.UnknownCodecError:
+        return None
+
+
+def _has_alpha_beside(stream: VideoStream) -> bool:
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    return tags.get("alpha_mode") == "1" and stream.codec_context.codec.canonical_name in _ALPHA_DECODERS
 
 
 class _Filler:
     """Converts one decoded frame and turns it upright."""
 
-    __slots__ = ("_convert", "_frame", "_quarter_turns")
+    __slots__ = ("_convert", "_frame", "_orientation")
 
-    def __init__(self, frame: VideoFrame, convert: FrameToRgb, quarter_turns: int) -> None:
+    def __init__(self, frame: VideoFrame, convert: FrameToRgb, orientation: Orientation) -> None:
         self._frame = frame
         self._convert = convert
-        self._quarter_turns = quarter_turns
+        self._orientation = orientation
 
     def __call__(self, out: NDArray[np.float32]) -> None:
-        if not self._quarter_turns:
+        if self._orientation.is_upright:
             self._convert(self._frame, out)
             return
-        upright = np.empty((self._frame.height, self._frame.width, 3), np.float32)
-        self._convert(self._frame, upright)
-        out[...] = np.rot90(upright, self._quarter_turns)
+        decoded = np.empty((self._frame.height, self._frame.width, 3), np.float32)
+        self._convert(self._frame, decoded)
+        out[...] = self._orientation.apply(decoded)
 
 
-def _quarter_turns(frame: VideoFrame) -> int:
-    """Counter-clockwise quarter turns that show the frame upright; other angles are left alone."""
-    angle = float(getattr(frame, "rotation", 0) or 0)
-    return round(angle / 90) % 4 if angle % 90 == 0 else 0
+def _not_carried(frame: VideoFrame, stream: VideoStream, orientation: Orientation) -> tuple[str, ...]:
+    """Name what belongs to the picture and cannot be in any output."""
+    names = [name for name in carried_by_frames(frame) if name != STEREO or not has_stereo_mode(stream)]
+    if orientation.ignored:
+        names.append(orientation.ignored)
+    if _has_alpha_beside(stream) and _alpha_decoder(stream) is None:
+        names.append("transparency, which no decoder here reads")
+    return tuple(names)
+
+
+def _lacking(container: InputContainer, picture: VideoStream, found: Scan, info: ClipInfo) -> list[str]:
+    """Say what the streams of a file lack of the lengths that the file gives them."""
+    frame = 1 / info.rate
+    texts: list[str] = []
+    if found.missing_bytes == 0:
+        return texts
+    for stream in (picture, *container.streams.audio):
+        seen = found.streams[stream.index]
+        name = "the picture" if stream is picture else f"audio stream {stream.index}"
+        allowed = (_LACK_FRAMES + (not seen.last_has_duration)) * frame
+        lack = _lack(seen, allowed if stream is picture else max(allowed, _LACK_SECONDS))
+        if lack:
+            # Where frames are counted, the count tells more than the time.
+            frames = seen.expected_packets - seen.packets if seen.expected_packets else round(lack / frame)
+            texts.append(f"{name} lacks its last {float(lack):.2f} s" + (f" ({_frames(frames)})" * (stream is picture)))
+        elif seen.ends_within_packet:
+            texts.append(f"{name} ends within a frame")
+    if not texts and found.missing_bytes:
+        texts.append(f"the file lacks its last {found.missing_bytes} bytes")
+    if not texts and all(each.expected_end is None for each in found.streams.values()):
+        lack = _lack_of_file(container, found)
+        if lack > max(2 * frame, _LACK_SECONDS):
+            texts.append(f"the file lacks its last {float(lack):.2f} s (about {_frames(round(lack / frame))})")
+    return texts
+
+
+def _frames(count: int) -> str:
+    return "1 frame" if count == 1 else f"{count} frames"
+
+
+def _lack(stream: StreamScan, allowed: Fraction) -> Fraction:
+    """Seconds that a stream lacks; 0 for what is allowed, and where the file does not say."""
+    if stream.expected_end is None or stream.end is None or 0 < stream.expected_packets <= stream.packets:
+        return Fraction(0)
+    lack = stream.expected_end - stream.end
+    return lack if lack > allowed else Fraction(0)
+
+
+def _lack_of_file(container: InputContainer, found: Scan) -> Fraction:
+    """Seconds that a file lacks of its length, where it gives one for all streams together."""
+    if not container.duration:
+        return Fraction(0)
+    # Matroska counts from 0, other formats from the first packet.
+    start = 0 if "matroska" in container.format.name else container.start_time or 0
+    ends = [stream.end for stream in found.streams.values() if stream.end is not None]
+    return Fraction(container.duration + start, _LIBAV_MICROSECONDS) - max(ends, default=Fraction(0))
 
 
 def _colour_tags(frame: VideoFrame, stream: VideoStream) -> ColourTags:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import math
 import warnings
-from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
-from .._native import cpu_has_avx512
 from ..errors import InvalidArgumentError, MediaError
-from .colour import RgbToFrame, sample_bits
+from .colour import RgbToFrame
 from .companions import Companions
-from .container_reader import import_av
+from .encoders import EncoderSettings, plan_encoding
+from .frame_metadata import FieldMarker
+from .packet_stamps import PacketStamps
+from .packets import import_av
 from .partial import PartialFile
 from .transparency import has_alpha, set_alpha
 
@@ -22,103 +24,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import numpy as np
-    from av.codec import Codec
     from av.container import OutputContainer
-    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
     from .clip import ClipInfo
 
-__all__ = ["ContainerSink", "EncoderSettings", "can_write_container"]
-
-# Encoder for each codec that can be written, in the order of preference.
-_ENCODERS: dict[str, tuple[str, ...]] = {
-    "h264": ("libx264",),
-    "hevc": ("libx265",),
-    "vp9": ("libvpx-vp9",),
-    "vp8": ("libvpx",),
-    "av1": ("libsvtav1", "libaom-av1"),
-    "prores": ("prores_ks",),
-    "gif": (),
-}
-_FALLBACK_ENCODER = "libx264"
-# Constant quality that is hard to tell from the input, and its place in each encoder's own scale.
-_DEFAULT_CRF = {
-    "libx264": 16,
-    "libx264rgb": 16,
-    "libx265": 18,
-    "libvpx-vp9": 22,
-    "libvpx": 8,
-    "libsvtav1": 20,
-    "libaom-av1": 20,
-}
-_CRF_RANGE = {
-    "libx264": 51,
-    "libx264rgb": 51,
-    "libx265": 51,
-    "libvpx-vp9": 63,
-    "libvpx": 63,
-    "libsvtav1": 63,
-    "libaom-av1": 63,
-}
-# With AVX-512, the look-ahead of x264 (core 165 and before) reads memory that was never set where a row of macroblocks
-# is no multiple of its vectors: the same frames give other files from one time to the next.
-_X264_WITHOUT_AVX512 = "asm=AVX2"
-_ENCODER_OPTIONS: dict[str, dict[str, str]] = {
-    "libx264": {"preset": "fast"},
-    "libx264rgb": {"preset": "fast"},
-    "libx265": {"preset": "medium", "x265-params": "log-level=error"},
-    "libvpx-vp9": {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"},
-    "libvpx": {"b": "50M", "deadline": "good", "cpu-used": "4"},
-    "libsvtav1": {"preset": "8"},
-    "libaom-av1": {"cpu-used": "6", "row-mt": "1"},
-}
-# libsvtav1 tells of itself on the terminal; errors alone, unless the user has set this variable of its own.
-_SVT_LOG, _SVT_ERRORS = "SVT_LOG", "1"
-# Quantiser range of the encoders that have no constant quality.
-_QUANTISER_RANGE = (1, 3)
-_QUANTISER_ENCODERS = ("mpeg4", "mjpeg", "mpeg2video", "mpeg1video", "msmpeg4", "flv")
-# MPEG-4 part 2 stores the denominator of its time base in 16 bits.
-_MPEG4_CLOCK = 65_535
-_HEVC_APPLE_TAG = "hvc1"
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderSettings:
-    """How a video file is encoded.
-
-    Parameters
-    ----------
-    codec : str or None
-        Name of a codec or of an encoder, such as `h264` or `libx265`; None keeps the input's codec where the file can
-        hold it.
-    crf : float or None
-        Constant quality in the encoder's own scale, smaller is better; None is close to lossless to the eye.
-    pix_fmt : str or None
-        Pixel format; None keeps the input's where the encoder has it.
-    options : dict
-        More options of the encoder, by its own names.
-    threads : int
-        Encoder threads; 0 leaves the number to the encoder.
-    """
-
-    codec: str | None = None
-    crf: float | None = None
-    pix_fmt: str | None = None
-    options: dict[str, str] = field(default_factory=dict)
-    threads: int = 0
-
-
-def can_write_container(path: Path) -> bool:
-    """Whether the suffix of `path` names a video format that can be written."""
-    av = import_av()
-    try:
-        container_format = av.ContainerFormat(_format_name(path), "w")
-    except ValueError:
-        return False
-    return bool(container_format.is_output)
-
+__all__ = ["ContainerSink", "can_write_container", "container_format"]
 
 _FORMAT_OF_SUFFIX = {
     ".mp4": "mp4",
@@ -129,105 +41,48 @@ _FORMAT_OF_SUFFIX = {
     ".avi": "avi",
     ".apng": "apng",
 }
+_QUICKTIME_FORMATS = ("mp4", "mov")
+_HEVC_APPLE_TAG = "hvc1"
+# Encoders that put transparency beside their packets.
+_ALPHA_BESIDE = ("libvpx", "libvpx-vp9")
+# QuickTime's edit lists count in a clock of the whole file, by default of milliseconds.
+_FILE_CLOCK = 1000
+_FINEST_FILE_CLOCK = 1_000_000
+# Of its own frames' mean duration, what the last one must pass to be held on purpose.
+_HELD = 1.5
+_MATROSKA_CLOCK = Fraction(1, 1000)
+# AVI has a place for each tick of its clock, also where no frame begins.
+_FINEST_AVI_CLOCK = Fraction(1, 1000)
 
 
-def _format_name(path: Path) -> str:
+def container_format(path: Path) -> str:
+    """Libav's name of the format that the suffix of `path` says; empty for none that is written."""
     return _FORMAT_OF_SUFFIX.get(path.suffix.lower(), "")
 
 
-def _encoder_names(codec: str) -> tuple[str, ...]:
-    return _ENCODERS.get(codec, (codec,))
-
-
-def _find_encoder(name: str) -> Codec | None:
+def can_write_container(path: Path) -> bool:
+    """Whether the suffix of `path` names a video format that can be written."""
     av = import_av()
-    for candidate in _encoder_names(name):
-        try:
-            encoder: Codec = av.codec.Codec(candidate, "w")
-        except (av.codec.codec.UnknownCodecError, ValueError):
-            continue
-        if encoder.type == "video":
-            return encoder
-    return None
-
-
-def _choose_encoder(settings: EncoderSettings, info: ClipInfo, container: OutputContainer, path: Path) -> Codec:
-    supported = container.supported_codecs
-    if settings.codec is not None:
-        encoder = _find_encoder(settings.codec)
-        if encoder is None:
-            usual = {name for names in _ENCODERS.values() for name in names} | {"ffv1", "mjpeg", "mpeg4"}
-            known = ", ".join(sorted(name for name in usual if _find_encoder(name) is not None))
-            raise InvalidArgumentError("codec", f"a video encoder, such as {known}", repr(settings.codec))
-        if supported and encoder.canonical_name not in supported:
-            raise MediaError(
-                f"{path}: a {path.suffix} file cannot hold {encoder.canonical_name}: choose .mkv or another codec"
-            )
-        return encoder
-    wanted = [info.codec or "h264", container.default_video_codec, "h264", "vp9"]
-    for name in wanted:
-        encoder = _find_encoder(name)
-        if encoder is not None and (not supported or encoder.canonical_name in supported):
-            return encoder
-    raise MediaError(f"{path}: no encoder for {path.suffix} files is available: choose .mp4 or .mkv")
-
-
-def _choose_pix_fmt(settings: EncoderSettings, info: ClipInfo, encoder: Codec) -> str:
-    from av.video.format import VideoFormat
-
-    offered = [pixel_format.name for pixel_format in encoder.video_formats or []]
-    if settings.pix_fmt is not None:
-        if offered and settings.pix_fmt not in offered:
-            raise InvalidArgumentError(
-                "pix_fmt", f"one of {encoder.name}'s: {', '.join(offered)}", repr(settings.pix_fmt)
-            )
-        return settings.pix_fmt
-    source = info.pix_fmt or "yuv420p"
-    if not offered or source in offered:
-        wanted = source
-    else:
-        preferred = ["yuv420p", "yuv422p", "yuv444p", *offered]
-        if info.bits > 8:
-            preferred = ["yuv420p10le", "yuv422p10le", "yuv444p10le", *preferred]
-        if VideoFormat(source).is_rgb:
-            preferred = ["rgb24", "gbrp10le" if info.bits > 8 else "gbrp", "bgr0", *preferred]
-        possible = [name for name in preferred if name in offered]
-        wanted = _alike(source, possible) or possible[0]
-    if info.kind != "video" and _has_odd_side(info) and "yuv444p" in offered:
-        # Only full chroma can show an odd size in every player.
-        return "yuv444p"
-    return wanted
-
-
-def _alike(source: str, possible: list[str]) -> str | None:
-    """First format with the chroma and the transparency of a YUV one, and 10 bits or more where that has them."""
-    from av.video.format import VideoFormat
-
-    def kind(pixel_format: VideoFormat) -> tuple[object, ...]:
-        chroma = pixel_format.chroma_width(64), pixel_format.chroma_height(64)
-        return pixel_format.is_rgb, len(pixel_format.components), chroma
-
-    wanted = VideoFormat(source)
-    least = min(10, sample_bits(wanted))
-    formats = [VideoFormat(name) for name in possible] if not wanted.is_rgb else []
-    alike = [each for each in formats if kind(each) == kind(wanted) and sample_bits(each) >= least]
-    return min(alike, key=sample_bits).name if alike else None
-
-
-def _has_odd_side(info: ClipInfo) -> bool:
-    return any(side % 2 for side in info.size)
+    try:
+        found = av.ContainerFormat(container_format(path), "w")
+    except ValueError:
+        return False
+    return bool(found.is_output)
 
 
 class ContainerSink:
     """Writes one video file; leaving it with an exception leaves no file.
+
+    Frames keep their times to the tick of the clip's clock, or of the file's where that is coarser. What of the clip
+    the file cannot hold is named in one warning when it is opened.
 
     Parameters
     ----------
     path : Path
         The file; its suffix says the format.
     info : ClipInfo
-        The clip that the frames come from: size, times, codec, pixel format and colour are taken from it, and
-        subtitles, chapters, attachments and metadata of its file are copied, see `Companions`.
+        The clip that the frames come from: size, times, codec, pixel format and color are taken from it, and
+        sound, subtitles, chapters, attachments and metadata of its file are copied, see `Companions`.
     settings : EncoderSettings
         How to encode.
     keep_audio : bool
@@ -246,52 +101,63 @@ class ContainerSink:
         self._companions: Companions | None = None
         self._lost_alpha = False
         self._container: OutputContainer | None = None
+        self.left_out: tuple[str, ...] = ()
         with contextlib.ExitStack() as undo:
             # Whatever stops it, Ctrl-C too, nothing half-made remains.
             undo.callback(self._abort)
             self._open(settings, keep_audio=keep_audio)
             undo.pop_all()
+        if self.left_out:
+            warnings.warn(f"left out of {path}, which cannot hold it: {', '.join(self.left_out)}", stacklevel=3)
 
     def _open(self, settings: EncoderSettings, *, keep_audio: bool) -> None:
         av = import_av()
+        name = container_format(self._path)
+        self._clock = _choose_clock(self._info, name)
         try:
-            faststart = {"movflags": "+faststart"} if self._path.suffix.lower() in (".mp4", ".m4v", ".mov") else {}
             self._container = av.open(
-                f"file:{self._partial.path}", "w", format=_format_name(self._path) or None, container_options=faststart
+                f"file:{self._partial.path}", "w", format=name or None, container_options=self._format_options(name)
             )
-            self._stream = self._add_video(self._container, settings)
+            self._stream, lost = self._add_video(self._container, settings)
             if self._info.kind == "video":
                 self._companions = Companions(
-                    self._info.path, self._container, self._stream, self._path, keep_audio=keep_audio
+                    self._info, self._container, self._stream, self._path, keep_audio=keep_audio
                 )
+                lost = (*lost, *self._companions.left_out)
             self._container.start_encoding()
         except (MediaError, InvalidArgumentError):
             raise
         except (av.FFmpegError, ValueError, OSError) as error:
             raise self._write_error(error) from error
+        self.left_out = lost
+
+    def _format_options(self, name: str) -> dict[str, str]:
+        if name not in _QUICKTIME_FORMATS:
+            return {}
+        options = {"movflags": "+faststart"}
+        start = self._info.times[0] * self._info.time_base - self._info.origin
+        if (start * _FILE_CLOCK).denominator > 1 and self._clock.denominator <= _FINEST_FILE_CLOCK:
+            options["movie_timescale"] = str(self._clock.denominator)
+        return options
 
     def _write_error(self, error: Exception) -> MediaError:
         reason = getattr(error, "strerror", None) or error
         return MediaError(f"{self._path}: cannot be written ({reason}): choose another format, codec or place")
 
-    def _add_video(self, container: OutputContainer, settings: EncoderSettings) -> VideoStream:
-        encoder = _choose_encoder(settings, self._info, container, self._path)
-        pix_fmt = _choose_pix_fmt(settings, self._info, encoder)
-        rgb_encoder = _find_encoder("libx264rgb")
-        if encoder.name == "libx264" and self._info.codec == "h264" and self._info.pix_fmt == "gbrp" and rgb_encoder:
-            encoder, pix_fmt = rgb_encoder, "rgb24"
-        if encoder.name == "libsvtav1":
-            os.environ.setdefault(_SVT_LOG, _SVT_ERRORS)
-        stream = cast("VideoStream", container.add_stream(encoder.name, rate=self._info.rate))
+    def _add_video(self, container: OutputContainer, settings: EncoderSettings) -> tuple[VideoStream, tuple[str, ...]]:
+        plan = plan_encoding(settings, self._info, container, self._path)
+        name = plan.encoder.name
+        stream = cast("VideoStream", container.add_stream(name, rate=plan.rate))
         context = stream.codec_context
         context.height, context.width = self._info.size
-        context.pix_fmt = pix_fmt
+        context.pix_fmt = plan.pix_fmt
         context.thread_count = settings.threads
-        if encoder.name not in ("prores_ks",):
+        if name != "prores_ks":
             context.thread_type = "AUTO"
         context.sample_aspect_ratio = self._info.sample_aspect_ratio
-        self._clock = self._choose_clock(encoder.name)
-        context.time_base = self._clock
+        # An encoder counts frames; packets get their true times when they come out.
+        self._stamps = PacketStamps(1 / plan.rate)
+        context.time_base = 1 / plan.rate
         stream.time_base = self._clock
         tags = self._info.colour
         if not context.format or not context.format.is_rgb:
@@ -299,62 +165,45 @@ class ContainerSink:
             context.color_range = tags.range
             context.color_primaries = tags.primaries
             context.color_trc = tags.transfer
-        if encoder.name == "libx265" and container.format.name in ("mp4", "mov"):
+        if name == "libx265" and container.format.name in _QUICKTIME_FORMATS:
             context.codec_tag = _HEVC_APPLE_TAG
-        if encoder.name in _QUANTISER_ENCODERS:
-            context.qmin, context.qmax = _QUANTISER_RANGE
-            context.bit_rate = self._generous_bit_rate()
-        context.options = self._encoder_options(encoder.name, settings)
-        self._convert = RgbToFrame(tags, pix_fmt)
-        return stream
-
-    def _choose_clock(self, encoder: str) -> Fraction:
-        if self._info.constant_rate:
-            return 1 / self._info.rate
-        if encoder == "mpeg4" and self._info.time_base.denominator > _MPEG4_CLOCK:
-            return Fraction(1, _MPEG4_CLOCK)
-        return self._info.time_base
-
-    def _generous_bit_rate(self) -> int:
-        height, width = self._info.size
-        return round(height * width * float(self._info.rate))
-
-    @staticmethod
-    def _encoder_options(encoder: str, settings: EncoderSettings) -> dict[str, str]:
-        options = dict(_ENCODER_OPTIONS.get(encoder, {}))
-        crf = settings.crf
-        if crf is not None:
-            worst = _CRF_RANGE.get(encoder)
-            if worst is None:
-                raise InvalidArgumentError("crf", f"no value: {encoder} has no constant quality", f"{crf:g}")
-            if not 0 <= crf <= worst:
-                raise InvalidArgumentError("crf", f"0 to {worst} for {encoder}", f"{crf:g}")
-        else:
-            crf = _DEFAULT_CRF.get(encoder)
-        if crf is not None:
-            options["crf"] = f"{crf:g}"
-        if encoder in ("libx264", "libx264rgb") and cpu_has_avx512():
-            options["x264-params"] = _X264_WITHOUT_AVX512
-        return {**options, **settings.options}
+        if plan.quantizers is not None:
+            context.qmin, context.qmax = plan.quantizers
+            height, width = self._info.size
+            context.bit_rate = round(height * width * float(plan.rate))
+        context.options = plan.options
+        if container.format.name in _QUICKTIME_FORMATS and _holds_last_frame(self._info):
+            # There the last frame is shown as long as until the next one would be decoded.
+            context.options = {**plan.options, "bf": "0"}
+        if name in _ALPHA_BESIDE and context.format is not None and has_alpha(context.format):
+            # Decoders look for it only if they are told.
+            stream.metadata["alpha_mode"] = "1"
+        self._convert = RgbToFrame(tags, plan.pix_fmt)
+        self._mark = FieldMarker(self._info.interlacing) if self._info.interlacing and "flags" in plan.options else None
+        return stream, plan.lost
 
     def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[np.uint8] | None = None) -> None:
         """Encode one frame; see `Sink.write`. Transparency is kept by pixel formats that have it."""
-        del end
         av = import_av()
-        seconds = start * self._info.time_base - (self._companions.shift if self._companions is not None else 0)
         frame = self._convert(pixels)
         if alpha is not None:
             self._set_alpha(frame, alpha)
-        frame.pts = round(seconds / self._clock)
-        frame.time_base = self._clock
+        frame.pts = self._stamps.add(self._tick(start), self._tick(end))
+        frame.time_base = self._stamps.step
+        if self._mark is not None:
+            frame = self._mark(frame)
         try:
             if self._companions is not None:
-                self._companions.send(seconds)
+                self._companions.send(start * self._info.time_base - self._info.origin)
             self._mux(self._stream.encode(frame))
         except av.FFmpegError as error:
             raise self._write_error(error) from error
 
-    def _set_alpha(self, frame: VideoFrame, alpha: NDArray[np.uint8]) -> None:
+    def _tick(self, time: int) -> int:
+        """Time on the output's clock."""
+        return round((time * self._info.time_base - self._info.origin) / self._clock)
+
+    def _set_alpha(self, frame: Any, alpha: NDArray[np.uint8]) -> None:
         if has_alpha(frame.format):
             set_alpha(frame, alpha)
         elif not self._lost_alpha:
@@ -364,7 +213,9 @@ class ContainerSink:
 
     def _mux(self, packets: Any) -> None:
         if self._container is not None:
-            self._container.mux(packets)
+            for packet in packets:
+                self._stamps.apply(packet, self._clock)
+                self._container.mux(packet)
 
     def __enter__(self) -> ContainerSink:
         return self
@@ -385,6 +236,8 @@ class ContainerSink:
                 self._close()
                 self._partial.commit()
             except (av.FFmpegError, OSError) as failure:
+                if isinstance(failure, MediaError):
+                    raise
                 raise self._write_error(failure) from failure
             undo.pop_all()
 
@@ -402,3 +255,20 @@ class ContainerSink:
         with contextlib.suppress(av.FFmpegError, OSError):
             self._close()
         self._partial.discard()
+
+
+def _holds_last_frame(info: ClipInfo) -> bool:
+    """Whether the last frame is shown for clearly longer than frames are."""
+    return float((info.times[-1] - info.times[-2]) * info.time_base * info.rate) > _HELD
+
+
+def _choose_clock(info: ClipInfo, name: str) -> Fraction:
+    """Seconds of a tick in the output: the clip's own where its format has such, else the nearest."""
+    if name in ("matroska", "webm"):
+        return max(info.time_base, _MATROSKA_CLOCK)
+    if name != "avi":
+        return info.time_base
+    if info.constant_rate:
+        return 1 / info.rate
+    common = math.gcd(*(end - start for start, end in pairwise(info.times)))
+    return max(common * info.time_base, _FINEST_AVI_CLOCK)

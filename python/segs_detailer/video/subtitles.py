@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .container_reader import import_av
+from .packets import import_av
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import MediaError
 from .animation import AnimationSink
-from .container_writer import ContainerSink, EncoderSettings, can_write_container
+from .container_writer import ContainerSink, can_write_container
+from .encoders import EncoderSettings
 from .image_files import IMAGE_SUFFIXES, ImageSink, is_pattern
 from .local_path import local_path
 
