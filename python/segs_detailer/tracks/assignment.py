@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
     from numpy.typing import NDArray
 
-__all__ = ["assign"]
+__all__ = ["assign", "assign_sparse"]
+
+_INFINITE = float("inf")
 
 
-def assign(scores: NDArray[np.float64]) -> list[tuple[int, int]]:
+def assign(scores: NDArray[Any]) -> list[tuple[int, int]]:
     """Pair rows with columns, each at most once, so that the sum of the scores is greatest.
 
     Parameters
@@ -24,56 +29,92 @@ def assign(scores: NDArray[np.float64]) -> list[tuple[int, int]]:
     -------
     list of (int, int)
         Row and column of each pair, by rows.
+    """
+    return assign_sparse([dict(enumerate(row)) for row in scores.tolist()])
+
+
+def assign_sparse(rows: Sequence[Mapping[int, float]]) -> list[tuple[int, int]]:
+    """Do the same where few of the pairs are possible: the work grows with these, not with rows times columns.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Of each row, the columns that it may have with their scores, finite numbers; what is 0 or less is never paired.
+
+    Returns
+    -------
+    list of (int, int)
+        Row and column of each pair, by rows.
 
     Notes
     -----
-    The shortest augmenting path method with potentials of Jonker and Volgenant (1987), cubic in the shorter side.
+    The shortest augmenting path method with potentials of Jonker and Volgenant (1987), on lists of neighbors: a search
+    looks at nothing beyond the rows that compete with each other.
     """
-    gains = np.maximum(scores, 0.0)
-    if gains.size == 0 or not gains.any():
-        return []
-    positive = gains > 0
-    if positive.sum(axis=0).max() == 1 and positive.sum(axis=1).max() == 1:
-        # Nothing to choose: as nearly always, where subjects are apart.
-        return [(int(row), int(column)) for row, column in np.argwhere(positive)]
-    flipped = gains.shape[0] > gains.shape[1]
-    columns = _columns_of_rows(-(gains.T if flipped else gains))
-    pairs = [(column, row) if flipped else (row, column) for row, column in enumerate(columns)]
-    return sorted((row, column) for row, column in pairs if positive[row, column])
+    matching = _Matching([{column: score for column, score in row.items() if score > 0} for row in rows])
+    for row in range(len(rows)):
+        matching.add(row)
+    return sorted((row, column) for column, row in matching.owner.items())
 
 
-def _columns_of_rows(costs: NDArray[np.float64]) -> list[int]:
-    """Column of each row at least total cost; there are at least as many columns as rows."""
-    rows, columns = costs.shape
-    row_price, column_price = np.zeros(rows), np.zeros(columns)
-    owner = np.full(columns, -1)
-    for start in range(rows):
-        least = np.full(columns, np.inf)
-        came_from = np.full(columns, -1)
-        done = np.zeros(columns, bool)
-        row, last = start, -1
+class _Matching:
+    """The best pairs of the rows so far. A row may also stay alone, at no cost; a pair costs its score's negative."""
+
+    def __init__(self, rows: Sequence[Mapping[int, float]]) -> None:
+        self._rows = rows
+        self._row_price = [0.0] * len(rows)
+        self._column_price: defaultdict[int, float] = defaultdict(float)
+        self._column_of: dict[int, int] = {}
+        self.owner: dict[int, int] = {}
+
+    def add(self, start: int) -> None:
+        """Find the cheapest way to place one more row, where those that have columns may change them."""
+        least: dict[int, float] = {}
+        came_from: dict[int, int] = {}
+        done: dict[int, float] = {}
+        heap: list[tuple[float, int]] = []
+        row, so_far = start, 0.0
+        alone, alone_cost = start, _INFINITE
+        end: int | None = None
         while True:
-            reduced = costs[row] - row_price[row] - column_price
-            better = ~done & (reduced < least)
-            least[better] = reduced[better]
-            came_from[better] = last
-            column = int(np.argmin(np.where(done, np.inf, least)))
-            step = least[column]
-            row_price[start] += step
-            row_price[owner[done]] += step
-            column_price[done] -= step
-            least[~done] -= step
-            done[column] = True
-            last = column
-            if owner[column] < 0:
+            cost = so_far - self._row_price[row]
+            if cost < alone_cost:
+                alone, alone_cost = row, cost
+            for column, score in self._rows[row].items():
+                reduced = cost - score - self._column_price[column]
+                if column not in done and reduced < least.get(column, _INFINITE):
+                    least[column] = reduced
+                    came_from[column] = row
+                    heappush(heap, (reduced, column))
+            while heap and heap[0][1] in done:
+                heappop(heap)
+            if not heap or heap[0][0] > alone_cost:
+                total = alone_cost
                 break
-            row = int(owner[column])
-        while last >= 0:
-            before = int(came_from[last])
-            owner[last] = start if before < 0 else owner[before]
-            last = before
-    result = [-1] * rows
-    for column, row in enumerate(owner.tolist()):
-        if row >= 0:
-            result[row] = column
-    return result
+            so_far, end = heappop(heap)
+            done[end] = so_far
+            if end not in self.owner:
+                total = so_far
+                break
+            row, end = self.owner[end], None
+        for column, reached in done.items():
+            if reached < total:
+                self._column_price[column] += reached - total
+                self._row_price[self.owner[column]] += total - reached
+        self._row_price[start] += total
+        self._change(start, alone, end, came_from)
+
+    def _change(self, start: int, alone: int, end: int | None, came_from: Mapping[int, int]) -> None:
+        """Give the rows along the way their new columns: up to a column that was free, or to a row that stays alone."""
+        if end is None:
+            if alone == start:
+                return
+            end = self._column_of.pop(alone)
+        while True:
+            row = came_from[end]
+            before = self._column_of.get(row)
+            self._column_of[row] = end
+            self.owner[end] = row
+            if row == start or before is None:
+                return
+            end = before

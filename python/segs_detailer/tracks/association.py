@@ -8,9 +8,8 @@ from itertools import combinations
 from statistics import median
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-
-from .assignment import assign
+from .assignment import assign_sparse
+from .box_index import BoxIndex
 from .track import Track
 
 if TYPE_CHECKING:
@@ -23,6 +22,9 @@ __all__ = ["Associator", "Box", "Chain", "Detection", "associate", "overlap", "s
 
 Box: TypeAlias = tuple[float, float, float, float]
 """`(x1, y1, x2, y2)` in pixels of the frame, not rounded."""
+
+Motion: TypeAlias = tuple[tuple[float, float], float]
+"""The middle of a box that is expected, and a standard deviation in pixels."""
 
 # Detections from which a track's speed is told, and from how many on it is trusted.
 _SPEED_DETECTIONS = 6
@@ -89,6 +91,7 @@ class Chain:
     shot: tuple[int, int]
     frames: list[int] = field(default_factory=list)
     detections: list[Detection] = field(default_factory=list)
+    _looked_ahead: tuple[int, Motion] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def span(self) -> tuple[int, int]:
@@ -110,6 +113,7 @@ class Chain:
         """Append the detection of a later frame."""
         self.frames.append(frame)
         self.detections.append(detection)
+        self._looked_ahead = None
 
     def expected(self, frame: int) -> Box:
         """Box in a later frame, of the last one's size, if the last detections' motion goes on at steady speed."""
@@ -122,8 +126,14 @@ class Chain:
         """Say how sure that is: a standard deviation in pixels, from how unsteadily the last detections moved."""
         return self._motion(frame)[1]
 
-    def _motion(self, frame: int) -> tuple[tuple[float, float], float]:
-        """Return the middle to expect in a frame and its uncertainty: Theil and Sen's line through the last detections.
+    def _motion(self, frame: int) -> Motion:
+        """Return the middle to expect in a frame and its uncertainty; kept, as many ask for the same frame."""
+        if self._looked_ahead is None or self._looked_ahead[0] != frame:
+            self._looked_ahead = (frame, self._line(frame))
+        return self._looked_ahead[1]
+
+    def _line(self, frame: int) -> Motion:
+        """Go along Theil and Sen's line through the last detections.
 
         A line of medians, as one wrong detection must not throw the next right one out.
         """
@@ -209,6 +219,13 @@ def _affinity(chain: Chain, expected: Box, detection: Detection, frame: int, min
     return _NEARNESS * (1 - 0.9 * distance / reach) if distance <= reach else 0.0
 
 
+def _reached(box: Box, size: float) -> Box:
+    """Box that a detection touches wherever it may continue a chain whose box is expected, or was last, here."""
+    reach = _FIRST_REACH * size + 1e-6
+    x, y = 0.5 * (box[0] + box[2]), 0.5 * (box[1] + box[3])
+    return min(box[0], x - reach), min(box[1], y - reach), max(box[2], x + reach), max(box[3], y + reach)
+
+
 def _side(box: Box) -> float:
     return max(box[2] - box[0], box[3] - box[1])
 
@@ -255,14 +272,7 @@ class Associator:
         if begins_shot:
             self._end_shot()
         self._active = self.active
-        expected = [chain.expected(self._frame) for chain in self._active]
-        scores = np.array(
-            [
-                [_affinity(chain, box, detection, self._frame, self._min_overlap) for detection in detections]
-                for chain, box in zip(self._active, expected, strict=True)
-            ]
-        ).reshape(len(self._active), len(detections))
-        pairs = {column: row for row, column in assign(scores)}
+        pairs = {column: row for row, column in assign_sparse(self._scores(detections))}
         for place, detection in enumerate(detections):
             if place in pairs:
                 chain = self._active[pairs[place]]
@@ -273,6 +283,22 @@ class Associator:
                 self._chains.append(chain)
             chain.add(self._frame, detection)
         self._frame += 1
+
+    def _scores(self, detections: Sequence[Detection]) -> list[dict[int, float]]:
+        """Of each active chain, the detections that may continue it, and how well: only those near it are looked at."""
+        index = BoxIndex([detection.box for detection in detections])
+        scores = []
+        for chain in self._active:
+            last, expected = chain.detections[-1].box, chain.expected(self._frame)
+            size = _side(last)
+            near = {*index.touching(_reached(expected, size)), *index.touching(_reached(last, size))}
+            scores.append(
+                {
+                    place: _affinity(chain, expected, detections[place], self._frame, self._min_overlap)
+                    for place in sorted(near)
+                }
+            )
+        return scores
 
     def finish(self) -> list[Chain]:
         """Return the chains in the order of their first frames."""

@@ -15,13 +15,16 @@ from ..mask_levels import MaskLevels, MaskSurvey, warn_about_masks
 from ..ops import connected_components
 from ..ops._checks import shown, whole_number
 from .association import Associator, Chain, Detection
+from .box_index import BoxIndex
 from .mask import Mask
+from .nearest import Place, nearest_places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
+    from ..segs import Box
     from .track import Track
 
 __all__ = ["MaskTracker", "tracks_from_masks"]
@@ -147,6 +150,7 @@ class MaskTracker:
         pixels = whole.pixels()
         left, top = whole.place[:2]
         found = connected_components(pixels)
+        expected = _Expected(chains, self._associator.frame)
         regions = []
         for number, box in enumerate(found.boxes.tolist(), start=1):
             x1, y1, x2, y2 = box
@@ -154,8 +158,7 @@ class MaskTracker:
             if min(x2 - x1, y2 - y1) <= self._drop_size // 2:
                 continue
             part = np.where(found.labels[y1:y2, x1:x2] == number, pixels[y1:y2, x1:x2], np.uint8(0))
-            region = Mask.from_pixels(part, (left + x1, top + y1))
-            regions += _parted(region, chains, self._associator.frame)
+            regions += _parted(part, (left + x1, top + y1), expected)
         return regions
 
     def finish(self) -> list[Track]:
@@ -197,49 +200,77 @@ class MaskTracker:
         return [number for _, number in chains], list(chains.values())
 
 
-def _parted(region: Mask, chains: Sequence[Chain], frame: int) -> list[Mask]:
+class _Expected:
+    """Subjects that may be in the next frame, and where."""
+
+    def __init__(self, chains: Sequence[Chain], frame: int) -> None:
+        self._chains = [chain for chain in chains if len(chain.frames) >= _PARTED_FRAMES]
+        self._boxes = [chain.expected(frame) for chain in self._chains]
+        self._places = [_moved(*pair) for pair in zip(self._chains, self._boxes, strict=True)]
+        self._index = BoxIndex(self._places)
+
+    def inside(self, levels: NDArray[np.uint8], origin: tuple[int, int]) -> list[Place]:
+        """Subjects of which most is expected in a region, and of these such as compare with the largest."""
+        x1, y1 = origin
+        near = self._index.touching((x1, y1, x1 + levels.shape[1], y1 + levels.shape[0]))
+        if len(near) < 2:
+            return []
+        places = [self._place(index) for index in near if self._is_in(index, levels, origin)]
+        largest = max((place.width * place.height for place in places), default=0.0)
+        return [place for place in places if place.width * place.height >= _PARTED_SIZE * largest]
+
+    def _place(self, index: int) -> Place:
+        x1, y1, x2, y2 = self._boxes[index]
+        return Place(0.5 * (x1 + x2), 0.5 * (y1 + y2), *_sides(self._chains[index]))
+
+    def _is_in(self, index: int, levels: NDArray[np.uint8], origin: tuple[int, int]) -> bool:
+        mask = self._chains[index].detections[-1].mask
+        if mask is None:
+            return False
+        bits = mask.bits()
+        x, y = self._places[index][0] - origin[0], self._places[index][1] - origin[1]
+        height, width = bits.shape
+        there = levels[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)] > 0
+        own = bits[max(-y, 0) :, max(-x, 0) :][: there.shape[0], : there.shape[1]]
+        count = int(np.count_nonzero(bits))
+        return count > 0 and int(np.count_nonzero(there & own)) / count >= _PARTED_SHARE
+
+
+def _moved(chain: Chain, expected: tuple[float, float, float, float]) -> Box:
+    """Place of a subject's last mask where it is expected; nowhere without one."""
+    last = chain.detections[-1]
+    if last.mask is None:
+        return (0, 0, 0, 0)
+    x, y = round(expected[0] - last.box[0]), round(expected[1] - last.box[1])
+    x1, y1, x2, y2 = last.mask.place
+    return x1 + x, y1 + y, x2 + x, y2 + y
+
+
+def _parted(levels: NDArray[np.uint8], origin: tuple[int, int], expected: _Expected) -> list[Mask]:
     """Part a region between the subjects that are expected in it."""
-    inside = [chain for chain in chains if len(chain.frames) >= _PARTED_FRAMES and _share(chain, region, frame)]
-    largest = max((_area(chain) for chain in inside), default=0.0)
-    inside = [chain for chain in inside if _area(chain) >= _PARTED_SIZE * largest]
+    inside = expected.inside(levels, origin)
     if len(inside) < 2:
-        return [region]
-    left, top, right, bottom = region.place
-    x, y = np.arange(left, right) + 0.5, (np.arange(top, bottom) + 0.5)[:, None]
-    distances = []
-    for chain in inside:
-        x1, y1, x2, y2 = chain.expected(frame)
-        width, height = _sides(chain)
-        across, down = (x - 0.5 * (x1 + x2)) / width, (y - 0.5 * (y1 + y2)) / height
-        distances.append(across**2 + down**2)
-    owner = np.argmin(distances, axis=0)
-    pixels = region.pixels()
-    parts = [Mask.from_pixels(np.where(owner == i, pixels, np.uint8(0)), (left, top)) for i in range(len(inside))]
-    return [part for part in parts if not part.empty]
+        return [Mask.from_pixels(levels, origin)]
+    owner = nearest_places(levels.shape, origin, inside)
+    rows, columns = np.nonzero(levels)
+    owners = owner[rows, columns]
+    # By owner, and each owner's pixels from top to bottom.
+    order = np.argsort(owners, kind="stable")
+    rows, columns, owners = rows[order], columns[order], owners[order]
+    starts = np.flatnonzero(np.diff(owners, prepend=-1))
+    lefts, rights = np.minimum.reduceat(columns, starts), np.maximum.reduceat(columns, starts) + 1
+    tops, bottoms = rows[starts], rows[np.append(starts[1:], len(rows)) - 1] + 1
+    parts = []
+    for number, x1, y1, x2, y2 in zip(*(a.tolist() for a in (owners[starts], lefts, tops, rights, bottoms)), strict=True):
+        part = np.where(owner[y1:y2, x1:x2] == number, levels[y1:y2, x1:x2], np.uint8(0))
+        parts.append(Mask.from_pixels(part, (origin[0] + x1, origin[1] + y1)))
+    return parts
 
 
 def _sides(chain: Chain) -> tuple[float, float]:
     """Width and height of a subject: the largest of late, as a part of it may be hidden by another."""
     boxes = [detection.box for detection in chain.detections[-_RECENT:]]
     return max(x2 - x1 for x1, _, x2, _ in boxes), max(y2 - y1 for _, y1, _, y2 in boxes)
-
-
-def _area(chain: Chain) -> float:
-    width, height = _sides(chain)
-    return width * height
-
-
-def _share(chain: Chain, region: Mask, frame: int) -> bool:
-    """Whether most of where a subject is expected is in a region."""
-    last = chain.detections[-1]
-    if last.mask is None:
-        return False
-    expected = chain.expected(frame)
-    moved_x, moved_y = round(expected[0] - last.box[0]), round(expected[1] - last.box[1])
-    bits = last.mask.bits()
-    out = np.zeros(bits.shape, np.uint8)
-    region.paint(out, (last.mask.place[0] + moved_x, last.mask.place[1] + moved_y))
-    return bool((out[bits] > 0).mean() >= _PARTED_SHARE) if bits.any() else False
 
 
 def tracks_from_masks(
