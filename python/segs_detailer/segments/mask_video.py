@@ -11,7 +11,7 @@ from ..tracks import Mask, Track
 from ..video import DEFAULT_RATE, open_clip
 from ..video.packets import import_av
 from .new_files import new_file
-from .pictures import full_frame
+from .pictures import shown_mask
 from .segments import Segments
 
 if TYPE_CHECKING:
@@ -128,5 +128,5 @@ def _union(segments: Segments, places: list[dict[int, int]], frame: int) -> NDAr
     levels = np.zeros(segments.frame_size, np.uint8)
     for track, own in zip(segments.tracks, places, strict=True):
         if frame in own:
-            np.maximum(levels, full_frame(segments, track, own[frame]), out=levels)
+            shown_mask(segments, track, own[frame]).paint(levels)
     return levels

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import InvalidArgumentError, MediaError
+from ..mask_labels import label_regions
 from ..tracks import Mask, Track
 from ..video.image_files import IMAGE_SUFFIXES, find_images, is_pattern
 from .new_files import new_file, new_folder
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["full_frame", "is_palette", "read_davis", "read_pictures", "write_davis", "write_pictures"]
+__all__ = ["is_palette", "read_davis", "read_pictures", "shown_mask", "write_davis", "write_pictures"]
 
 _MAX_INDEX = 255
 _NUMBERED = re.compile(r"(.*?)(\d+)(\.\w+)")
@@ -177,11 +178,10 @@ def read_davis(path: Path) -> Segments:
             if image.mode not in ("P", "L"):
                 raise MediaError(f"{file}: expected indices of a palette, got an image of mode {image.mode}")
             pixels = np.asarray(image)
-            present = [index for index, count in enumerate(image.histogram()) if index and count]
         size = size if frame else (pixels.shape[0], pixels.shape[1])
         _check_size(file, (pixels.shape[0], pixels.shape[1]), size)
-        for index in present:
-            mask = Mask.from_pixels(pixels == index)
+        for index, box, inside in label_regions(pixels):
+            mask = Mask.from_pixels(inside, box[:2])
             sightings.append(Sighting(frame, None, f"object {index}", index, mask=mask, place=str(file)))
     return Segments(size, len(files), gather(sightings))
 
@@ -227,15 +227,8 @@ def _safe(label: str) -> str:
     return re.sub(r"[^\w-]+", "-", label).strip("-") or "object"
 
 
-def full_frame(segments: Segments, track: Track, index: int) -> NDArray[np.uint8]:
-    """Return the mask `(H, W)` of a whole frame for the track's `index`-th sighting."""
-    levels = np.zeros(segments.frame_size, np.uint8)
-    _shape(segments, track, index).paint(levels)
-    return levels
-
-
-def _shape(segments: Segments, track: Track, index: int) -> Mask:
-    """Return a sighting's mask, or its box where it has none."""
+def shown_mask(segments: Segments, track: Track, index: int) -> Mask:
+    """Return the mask of the track's `index`-th sighting, or its box where it has none."""
     mask = track.masks[index]
     if mask is not None:
         return mask
@@ -245,10 +238,10 @@ def _shape(segments: Segments, track: Track, index: int) -> Mask:
 def _levels(segments: Segments, track: Track) -> Iterator[NDArray[np.uint8]]:
     places = {frame: index for index, frame in enumerate(track.frames.tolist())}
     for frame in range(segments.frame_count):
+        levels = np.zeros(segments.frame_size, np.uint8)
         if frame in places:
-            yield full_frame(segments, track, places[frame])
-        else:
-            yield np.zeros(segments.frame_size, np.uint8)
+            shown_mask(segments, track, places[frame]).paint(levels)
+        yield levels
 
 
 def _write_sequence(path: Path, segments: Segments, pictures: Iterator[tuple[NDArray[np.uint8], str]]) -> None:
@@ -325,5 +318,5 @@ def _indices(segments: Segments, indices: Sequence[int]) -> Iterator[NDArray[np.
         levels = np.zeros(segments.frame_size, np.uint8)
         for number, track, own in zip(indices, segments.tracks, places, strict=True):
             if frame in own:
-                _shape(segments, track, own[frame]).paint_index(levels, number)
+                shown_mask(segments, track, own[frame]).paint_index(levels, number)
         yield levels

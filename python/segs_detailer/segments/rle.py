@@ -85,14 +85,20 @@ def decode(counts: Any, size: tuple[int, int], argument: str = "counts") -> Mask
     shown_runs = np.flatnonzero(runs[1::2]) * 2 + 1
     if len(shown_runs) == 0:
         return Mask.from_pixels(np.zeros((0, 0), bool))
-    # Only the columns that the mask touches are unrolled.
-    left = int(ends[shown_runs[0] - 1]) // height
-    right = (int(ends[shown_runs[-1]]) - 1) // height + 1
-    edges = np.clip(ends, left * height, right * height) - left * height
-    lengths = np.diff(edges, prepend=0)
-    values = np.arange(len(runs)) % 2 == 1
-    columns = np.repeat(values, lengths).reshape(right - left, height)
-    return Mask.from_pixels(np.ascontiguousarray(columns.T), (left, 0))
+    starts, stops = ends[shown_runs - 1], ends[shown_runs]
+    left, right = int(starts[0]) // height, (int(stops[-1]) - 1) // height + 1
+    top, bottom = 0, height
+    if bool((starts // height == (stops - 1) // height).all()):
+        # No run goes on in the next column: only the rows that the mask touches are unrolled as well.
+        top, bottom = int((starts % height).min()), int(((stops - 1) % height).max()) + 1
+    # Where the runs begin and end in the part that is unrolled, column by column.
+    edges = np.stack([starts, stops - 1], axis=1)
+    edges = (edges // height - left) * (bottom - top) + edges % height - top
+    lengths = np.diff(np.concatenate([edges[:, :1], edges[:, 1:] + 1], axis=1).ravel(), prepend=0)
+    total = (right - left) * (bottom - top)
+    lengths = np.append(lengths, total - int(lengths.sum()))
+    columns = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(right - left, bottom - top)
+    return Mask.from_pixels(np.ascontiguousarray(columns.T), (left, top))
 
 
 def compress(counts: NDArray[np.int64]) -> str:

@@ -324,12 +324,14 @@ class _StepCounter:
         self._pieces = pieces
         self._progress = progress
         self._taken: dict[Piece, int] = {}
+        self._sum = 0
 
     def told(self, piece: Piece, state: Progress) -> None:
         """Note a step. A sampler may take fewer than it was given; other stages report only that they begin."""
         if state.stage == "sample":
+            self._sum += state.step - self._taken.get(piece, 0)
             self._taken[piece] = state.step
-            self._progress("detail", sum(self._taken.values()), self._pieces * state.steps)
+            self._progress("detail", self._sum, self._pieces * state.steps)
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -252,17 +252,9 @@ def _parted(levels: NDArray[np.uint8], origin: tuple[int, int], expected: _Expec
     if len(inside) < 2:
         return [Mask.from_pixels(levels, origin)]
     owner = nearest_places(levels.shape, origin, inside)
-    rows, columns = np.nonzero(levels)
-    owners = owner[rows, columns]
-    # By owner, and each owner's pixels from top to bottom.
-    order = np.argsort(owners, kind="stable")
-    rows, columns, owners = rows[order], columns[order], owners[order]
-    starts = np.flatnonzero(np.diff(owners, prepend=-1))
-    lefts, rights = np.minimum.reduceat(columns, starts), np.maximum.reduceat(columns, starts) + 1
-    tops, bottoms = rows[starts], rows[np.append(starts[1:], len(rows)) - 1] + 1
     parts = []
-    for number, x1, y1, x2, y2 in zip(*(a.tolist() for a in (owners[starts], lefts, tops, rights, bottoms)), strict=True):
-        part = np.where(owner[y1:y2, x1:x2] == number, levels[y1:y2, x1:x2], np.uint8(0))
+    for _, (x1, y1, x2, y2), own in label_regions(np.where(levels > 0, owner + 1, 0)):
+        part = np.where(own, levels[y1:y2, x1:x2], np.uint8(0))
         parts.append(Mask.from_pixels(part, (origin[0] + x1, origin[1] + y1)))
     return parts
 
