@@ -14,7 +14,7 @@ from contest import Contest, default_threads, use_threads
 from segs_detailer._native import cpu_level
 from workloads import FULL, QUICK, SIZES_BY_CLIP, Sizes, random_frames
 
-PACKAGES = ("numpy", "torch", "torchvision", "pillow", "opencv-python-headless")
+PACKAGES = ("numpy", "torch", "torchvision", "pillow", "opencv-python-headless", "scipy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

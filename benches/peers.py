@@ -241,6 +241,34 @@ def components_opencv(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArr
     return labels, boxes, stats[1:, cv2.CC_STAT_AREA]
 
 
+def objects_opencv(masks: NDArray[np.uint8]) -> list[list[tuple[int, int, NDArray[np.bool_]]]]:
+    """Of each mask, column and row of each object, and its pixels: cut out of the labels by the boxes."""
+    found = []
+    for mask in masks:
+        labels, boxes, _ = components_opencv(mask)
+        found.append(
+            [
+                (x1, y1, labels[y1:y2, x1:x2] == number)
+                for number, (x1, y1, x2, y2) in enumerate(boxes.tolist(), start=1)
+            ]
+        )
+    return found
+
+
+def objects_scipy(masks: NDArray[np.uint8]) -> list[list[tuple[int, int, NDArray[np.bool_]]]]:
+    """The same."""
+    from scipy import ndimage
+
+    found = []
+    for mask in masks:
+        labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+        places = ndimage.find_objects(labels)
+        found.append(
+            [(place[1].start, place[0].start, labels[place] == number) for number, place in enumerate(places, start=1)]
+        )
+    return found
+
+
 def fill_holes_opencv(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """What a flood from outside does not reach."""
     padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import oracles
 import peers
 from contest import OURS, Contest, Way, Work, compare
 from segs_detailer import ops
+from segs_detailer.tracks import tracks_from_masks
 from workloads import Sizes, ellipse_mask, noise_mask
 
 AREA = "Masks"
@@ -140,6 +143,49 @@ def test_components(contest: Contest, way: Way, threads: str, kind: str):
     own = np.concatenate([np.zeros((1, 5), np.int64), np.column_stack([boxes, areas])])
     other = np.concatenate([np.zeros((1, 5), np.int64), np.column_stack(expected[1:])])
     assert np.array_equal(own[labels], other[expected[0]])
+
+
+def discs(count: int, frames: int) -> np.ndarray:
+    """Masks 1080p (frames, h, w) of so many discs in a grid, all together of one area, that move to the right."""
+    rows = math.isqrt(count * 1080 // 1920) or 1
+    columns = -(-count // rows)
+    masks = np.zeros((frames, 1080, 1920), np.uint8)
+    radius = int(0.3 * min(1080 / rows, 1920 / columns))
+    for frame, mask in enumerate(masks):
+        for index in range(count):
+            row, column = divmod(index, columns)
+            x, y = int((column + 0.5) * 1920 / columns), int((row + 0.5) * 1080 / rows)
+            cv2.circle(mask, (x + frame, y), radius, 255, -1)
+    return masks
+
+
+def objects_of_tracks(masks: np.ndarray) -> list[list[tuple[int, int, np.ndarray]]]:
+    found: list[list[tuple[int, int, np.ndarray]]] = [[] for _ in masks]
+    for track in tracks_from_masks(list(masks), drop_size=0):
+        for frame, mask in zip(track.frames.tolist(), track.masks, strict=True):
+            found[frame].append((*mask.place[:2], mask.bits()))
+    return found
+
+
+FOLLOWED = "Ours follows each object through the frames as well and keeps its bits; the peers only cut it out."
+
+
+@pytest.mark.parametrize("count", [10, 100, 1000])
+@compare(
+    Way(OURS, objects_of_tracks),
+    Way("OpenCV connectedComponentsWithStats, cut by boxes", peers.objects_opencv),
+    Way("scipy.ndimage label and find_objects", peers.objects_scipy, threaded=False),
+)
+def test_objects(contest: Contest, way: Way, threads: str, count: int, sizes: Sizes):
+    masks = discs(count, sizes.masks)
+    title = f"`tracks_from_masks`, {len(masks)} masks 1080p, {count} objects"
+    result = contest(Work(AREA, title, 2 * masks.size, FOLLOWED), way, threads, lambda: way.run(masks))
+    drawn = np.zeros_like(masks)
+    for picture, objects in zip(drawn, result, strict=True):
+        assert len(objects) == count
+        for x, y, bits in objects:
+            picture[y : y + bits.shape[0], x : x + bits.shape[1]] |= bits.astype(np.uint8) * np.uint8(255)
+    assert np.array_equal(drawn, masks)
 
 
 @compare(
