@@ -90,6 +90,31 @@ def test_pieces_that_were_sampled_are_counted(tmp_path, clip, capsys):
     assert planned(tmp_path, clip, "--steps", "2")["pieces_in_cache"] == 0
 
 
+def test_crops_that_are_larger_than_the_limit_are_scaled_down(tmp_path, clip, capsys):
+    box = ("--bbox", "20,10,140,90", "--guide-size", "64", "--max-size", "64", "--crop-factor", "1.1", "--steps", "1")
+    cache = ("--cache", tmp_path / "cache", "-q")
+    found = {}
+    for name, option in (("on", ()), ("off", ("--no-limit-size",))):
+        assert run("plan", clip, *box, *option, *cache, "--json", tmp_path / f"{name}.json") == 0
+        found[name] = json.loads((tmp_path / f"{name}.json").read_text())
+    assert found["on"]["tracks"][0]["working_size"] == {"width": 64, "height": 42}
+    assert found["off"]["tracks"][0]["working_size"] == {"width": 132, "height": 88}
+    assert found["on"]["memory"]["sampling"] < found["off"]["memory"]["sampling"]
+    assert found["off"]["warnings"] == []
+    [warning] = found["on"]["warnings"]
+    assert "scaled down to 64x42: raise --max-size, or give --no-limit-size" in warning
+    # What is in the cache of one is not taken for the other.
+    assert run("run", clip, "-o", f"{tmp_path}/out/", *box, *cache) == 0
+    assert run("plan", clip, *box, *cache, "--json", tmp_path / "again.json") == 0
+    assert json.loads((tmp_path / "again.json").read_text())["pieces_in_cache"] == 1
+    assert run("plan", clip, *box, "--no-limit-size", *cache, "--json", tmp_path / "again.json") == 0
+    assert json.loads((tmp_path / "again.json").read_text())["pieces_in_cache"] == 0
+    before, after = read_clip(clip).frames, read_clip(tmp_path / "out").frames
+    outside = np.ones((96, 160), bool)
+    outside[4:96, 14:146] = False
+    assert np.array_equal(before[:, outside], after[:, outside])
+
+
 def test_the_overlay_shows_boxes_crops_and_masks(tmp_path, clip, capsys):
     planned(tmp_path, clip, "-o", f"{tmp_path}/overlay/")
     assert "overlay/: boxes, crops and masks" in capsys.readouterr().out

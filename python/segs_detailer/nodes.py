@@ -173,6 +173,7 @@ def run_of(
     colour_match: float = 0.0,
     vae_correction: bool = False,
     noise: Literal["per-frame", "fixed", "shared"] = "per-frame",
+    limit_size: bool = False,
 ) -> Run:
     """Make the run of a detailing node from its inputs.
 
@@ -183,7 +184,7 @@ def run_of(
         See `DetailerForEachPipeForAnimateDiff.doit`.
     observer : Observer or None
         Who is told of the progress; what it raises ends the run.
-    grow, noise_mask_grow, colour_match, vae_correction, noise
+    grow, noise_mask_grow, colour_match, vae_correction, noise, limit_size
         See `DetailerSettings`.
 
     Returns
@@ -211,6 +212,7 @@ def run_of(
         colour_match=colour_match,
         vae_correction=vae_correction,
         noise=noise,
+        limit_size=limit_size,
     )
     models = Models.of(basic_pipe, refiner_basic_pipe_opt, names=("basic_pipe", "refiner_basic_pipe_opt"))
     return Run(models, settings, HookCalls(detailer_hook), observer)

@@ -190,6 +190,15 @@ class TestSeams:
         self.detailed(sampler, vae_correction=True)
         assert len(sampler.decodes) == 2
 
+    def test_max_size_becomes_a_limit(self):
+        for limit, size in ((False, (48, 64)), (True, (24, 32))):
+            sampler = FakeSampler(identity)
+            (seams,) = run("SegsDetailerSeams", **SEAMS, limit_size=limit)
+            inputs = {"image_frames": FRAMES, "basic_pipe": pipe_of(sampler), **SAMPLING, "max_size": 32}
+            segs = boxes_to_segs((HEIGHT, WIDTH), [(40, 20, 72, 44)], crop_factor=2.0)
+            run("SegsDetailerForVideo", segs=segs, feather=0, seams_opt=seams, **inputs)
+            assert sampler.encoded[0].shape[1:3] == size
+
     def test_nothing_connected_and_nothing_asked_are_the_same(self):
         segs = boxes_to_segs((HEIGHT, WIDTH), [(40, 20, 72, 44)], crop_factor=2.0)
         pipe = pipe_of(FakeSampler(constant(0.25)))

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from segs_detailer.detailer.plan import WorkingSize, fit_size, plan_size, reflect_frames
 
 
-def plan(size, bbox, guide_size, max_size=4096, *, for_bbox=True):
-    return plan_size(size, bbox, guide_size=guide_size, guide_size_for_bbox=for_bbox, max_size=max_size)
+def plan(size, bbox, guide_size, max_size=4096, *, for_bbox=True, limit=False):
+    return plan_size(
+        size, bbox, guide_size=guide_size, guide_size_for_bbox=for_bbox, max_size=max_size, limit_size=limit
+    )
 
 
 def test_the_shorter_side_of_the_bounding_box_reaches_the_guide_size():
@@ -66,7 +68,33 @@ def test_no_side_falls_below_one_multiple():
     assert fit_size(WorkingSize(2, 500, scaled=True), multiple=64, max_size=32) == (64, 64)
 
 
+def test_larger_crops_are_scaled_down_where_the_size_is_limited():
+    assert plan((1080, 1920), (0, 0, 900, 900), 512, 1024, limit=True) == WorkingSize(576, 1024, scaled=True)
+    # Scaled up as before, or within the limit: at their own size, as before.
+    assert plan((90, 60), (10, 10, 30, 50), 128, limit=True) == plan((90, 60), (10, 10, 30, 50), 128)
+    assert plan((800, 1000), (0, 0, 700, 700), 512, 1024, limit=True) == WorkingSize(800, 1000, scaled=False)
+    # Each side keeps a pixel.
+    assert plan((1, 100), (0, 0, 1, 1), 512, max_size=8, limit=True) == WorkingSize(1, 8, scaled=True)
+
+
+def test_own_sizes_are_not_rounded_up_beyond_a_limit():
+    assert fit_size(WorkingSize(97, 100, scaled=False), multiple=8, max_size=100, limit_size=True) == (96, 96)
+    assert fit_size(WorkingSize(50, 90, scaled=False), multiple=8, max_size=100, limit_size=True) == (56, 96)
+
+
 sizes = st.integers(1, 5000)
+
+
+@given(sizes, sizes, st.integers(0, 400), st.integers(0, 400), st.floats(1, 4096), st.floats(64, 4096), st.booleans())
+def test_no_side_passes_a_limit(height, width, bbox_width, bbox_height, guide_size, max_size, for_bbox):
+    bbox = (0, 0, bbox_width, bbox_height)
+    planned = plan((height, width), bbox, guide_size, max_size, for_bbox=for_bbox, limit=True)
+    fitted = fit_size(planned, multiple=64, max_size=max_size, limit_size=True)
+    assert max(fitted) <= max_size
+    assert all(side >= 64 and side % 64 == 0 for side in fitted)
+    free = plan((height, width), bbox, guide_size, max_size, for_bbox=for_bbox)
+    if max(free.height, free.width) <= max_size:
+        assert planned == free
 
 
 @given(sizes, sizes, st.integers(0, 400), st.integers(0, 400), st.floats(1, 4096), st.floats(8, 4096), st.booleans())

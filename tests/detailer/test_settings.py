@@ -41,6 +41,7 @@ BAD_TYPES = [
     ("scheduler", 3),
     ("feather", 1.5),
     ("inpaint_model", 1),
+    ("limit_size", 1),
     ("scheduler_func", "karras"),
 ]
 

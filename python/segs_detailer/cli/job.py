@@ -136,6 +136,7 @@ def plan_settings(args: argparse.Namespace) -> PlanSettings:
         guide_size=args.guide_size,
         guide_size_for=args.guide_size_for,
         max_size=args.max_size,
+        limit_size=args.limit_size,
         batch_segments=getattr(args, "batch_segments", 1),
         max_ram=getattr(args, "max_ram", 1 << 62),
         masks=MaskFilter(median=args.mask_median, dilate=args.mask_dilate),

@@ -34,6 +34,7 @@ def sampling_settings(args: argparse.Namespace) -> dict[str, Any]:
         "guide_size": args.guide_size,
         "guide_size_for": args.guide_size_for,
         "max_size": args.max_size,
+        "limit_size": args.limit_size,
         "seed": args.seed,
         "steps": args.steps,
         "cfg": args.cfg,

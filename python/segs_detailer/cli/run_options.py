@@ -268,6 +268,13 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max-size", type=float, default=1024, metavar="PX", help="limit of the crop's longer side (default: 1024)"
     )
+    group.add_argument(
+        "--limit-size",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="scale crops that are larger than --max-size down to it, and the result up again (default: on); off, as in "
+        "ComfyUI's nodes, they are repainted at their own size",
+    )
 
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:

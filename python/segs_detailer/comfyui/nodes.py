@@ -41,10 +41,9 @@ def _float(name: str, tooltip: str, default: float, minimum: float, maximum: flo
     return Input(name=name, type="FLOAT", tooltip=tooltip, widget=widget)
 
 
-def _bool(name: str, tooltip: str, default: bool, on: str, off: str) -> Input:
-    return Input(
-        name=name, type="BOOLEAN", tooltip=tooltip, widget={"default": default, "label_on": on, "label_off": off}
-    )
+def _bool(name: str, tooltip: str, default: bool, on: str, off: str, **more: Any) -> Input:
+    widget = {"default": default, "label_on": on, "label_off": off}
+    return Input(name=name, type="BOOLEAN", tooltip=tooltip, widget=widget, **more)
 
 
 def _crop_input() -> Input:
@@ -127,8 +126,8 @@ _SEAMS = (
     Node(
         id="SegsDetailerSeams",
         display_name="Seams and Noise for Video",
-        description="Settings against seams and flicker, for the detailing nodes and SEGS Paste. As they come, they "
-        "change nothing.",
+        description="Settings against seams and flicker, and for memory, for the detailing nodes and SEGS Paste. As "
+        "they come, they change nothing.",
         inputs=(
             _int("grow", "Pixels by which the edges of what is pasted are moved outwards, or inwards.", 0, -512, 512),
             _int("noise_mask_grow", "The same for what is repainted, in pixels of the crop.", 0, -512, 512),
@@ -154,6 +153,15 @@ _SEAMS = (
                 tooltip="per-frame: each frame has noise of its own. fixed: all frames have the same. shared: half of "
                 "it, by variance, is common to all frames.",
                 choices=lambda: NOISES,
+            ),
+            _bool(
+                "limit_size",
+                "Scale crops that are larger than max_size down to it for repainting, to save memory; else they are "
+                "repainted at their own size.",
+                False,
+                "enabled",
+                "disabled",
+                optional=True,
             ),
         ),
         outputs=(Output(name="seams", type=SEAMS, tooltip="The settings, for seams_opt."),),

@@ -1,4 +1,4 @@
-"""Settings of seams and noise as one value of a graph, so that the detailing nodes stay as they are."""
+"""Settings of seams, noise and memory as one value of a graph, so that the detailing nodes stay as they are."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ SEAMS = "SEGS_DETAILER_SEAMS"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seams:
-    """What `segs_detailer.detailer.DetailerSettings` says of seams and noise; names and meanings are the same."""
+    """What `segs_detailer.detailer.DetailerSettings` says of seams, noise and memory; names and meanings are the same."""
 
     grow: int = 0
     noise_mask_grow: int = 0
     colour_match: float = 0.0
     vae_correction: bool = False
     noise: str = "per-frame"
+    limit_size: bool = False
 
     def __post_init__(self) -> None:
         DetailerSettings(**self.settings())  # refuses values that cannot be used
@@ -33,7 +34,14 @@ class Seams:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def make_seams(grow: int, noise_mask_grow: int, colour_match: float, vae_correction: bool, noise: str) -> tuple[Seams]:
+def make_seams(
+    grow: int,
+    noise_mask_grow: int,
+    colour_match: float,
+    vae_correction: bool,
+    noise: str,
+    limit_size: bool = False,
+) -> tuple[Seams]:
     """Bind the settings.
 
     Raises
@@ -48,6 +56,7 @@ def make_seams(grow: int, noise_mask_grow: int, colour_match: float, vae_correct
             colour_match=colour_match,
             vae_correction=vae_correction,
             noise=noise,
+            limit_size=limit_size,
         ),
     )
 

@@ -79,6 +79,7 @@ def detail_frames(
     vae_correction: bool = False,
     noise: Literal["per-frame", "fixed", "shared"] = "per-frame",
     noise_start: int | None = None,
+    limit_size: bool = False,
     in_place: bool = False,
     progress: bool | Observer = False,
 ) -> DetailResult:
@@ -101,7 +102,7 @@ def detail_frames(
     guide_size_for : {"bbox", "crop_region"}
         What the guide size counts for.
     max_size : float
-        Limit in pixels of the longer side of a scaled crop.
+        Limit in pixels up to which crops are scaled up: of the longer side. See `limit_size`.
     seed : int
         Seed of the start noise, the same for each segment.
     steps : int
@@ -147,6 +148,10 @@ def detail_frames(
     noise_start : int or None
         Index of the first frame in its track, where the clip is a piece of one: pieces then have the same noise in the
         same frame.
+    limit_size : bool
+        Make `max_size` a limit for all crops: those that are larger themselves are scaled down, repainted and scaled
+        back, which saves memory and time. Only what is pasted loses detail. False works on them at their own size, as
+        Impact Pack does.
     in_place : bool
         Paste into `frames`, a tensor or a writable array, instead of one copy.
     progress : bool or callable
@@ -197,6 +202,7 @@ def detail_frames(
         vae_correction=vae_correction,
         noise=noise,
         noise_start=noise_start,
+        limit_size=limit_size,
     )
     tensor, owned = _to_tensor(frames, in_place=in_place)
     check_frames("frames", tensor)

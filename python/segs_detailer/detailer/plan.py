@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["WorkingSize", "fit_size", "plan_size", "reflect_frames"]
+__all__ = ["WorkingSize", "fit_size", "limited_size", "plan_size", "reflect_frames"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,20 @@ class WorkingSize:
 
 
 def plan_size(
-    size: tuple[int, int], bbox: Sequence[int], *, guide_size: float, guide_size_for_bbox: bool, max_size: float
+    size: tuple[int, int],
+    bbox: Sequence[int],
+    *,
+    guide_size: float,
+    guide_size_for_bbox: bool,
+    max_size: float,
+    limit_size: bool = False,
 ) -> WorkingSize:
     """Scale a crop so that its subject has the guide size.
 
     The scale is `guide_size` over the shorter side of the bounding box, or of the crop. Where that makes the longer
     side pass `max_size`, the scale is reduced to reach it. A scale of 1 or less, or one that leaves a side without
-    pixels, means the crop's own size. A bounding box without area says nothing about the subject: then the crop's
+    pixels, means the crop's own size, however large that is; with `limit_size` a crop whose longer side passes
+    `max_size` is scaled down to it. A bounding box without area says nothing about the subject: then the crop's
     shorter side counts.
 
     Parameters
@@ -48,6 +55,8 @@ def plan_size(
         Pixels.
     guide_size_for_bbox : bool
         Whether the guide size counts for the bounding box; else for the crop.
+    limit_size : bool
+        Whether `max_size` also counts for crops that are larger themselves.
 
     Returns
     -------
@@ -66,15 +75,25 @@ def plan_size(
         scale *= max_size / longer
         new_width, new_height = int(width * scale), int(height * scale)
     if scale <= 1.0 or new_width == 0 or new_height == 0:
-        return WorkingSize(height, width, scaled=False)
+        return limited_size(size, max_size) if limit_size else WorkingSize(height, width, scaled=False)
     return WorkingSize(new_height, new_width, scaled=True)
 
 
-def fit_size(size: WorkingSize, *, multiple: int, max_size: float) -> tuple[int, int]:
+def limited_size(size: tuple[int, int], max_size: float) -> WorkingSize:
+    """Scale `(height, width)` down where its longer side passes `max_size`; each side keeps at least a pixel."""
+    height, width = size
+    longer = max(height, width)
+    if longer <= max_size:
+        return WorkingSize(height, width, scaled=False)
+    scale = max_size / longer
+    return WorkingSize(max(int(height * scale), 1), max(int(width * scale), 1), scaled=True)
+
+
+def fit_size(size: WorkingSize, *, multiple: int, max_size: float, limit_size: bool = False) -> tuple[int, int]:
     """Round a working size to what a model takes.
 
     A scaled size goes to the nearest multiple, without passing `max_size`; a crop at its own size is rounded up, so
-    that no detail is lost. No side falls below one multiple.
+    that no detail is lost, with `limit_size` not beyond `max_size` either. No side falls below one multiple.
 
     Parameters
     ----------
@@ -84,18 +103,21 @@ def fit_size(size: WorkingSize, *, multiple: int, max_size: float) -> tuple[int,
         Both sides are multiples of this many pixels.
     max_size : float
         Limit of a scaled size's sides in pixels.
+    limit_size : bool
+        Whether it counts for crops at their own size as well.
 
     Returns
     -------
     tuple of int
         `(height, width)`.
     """
-    if not size.scaled:
-        return -(-size.height // multiple) * multiple, -(-size.width // multiple) * multiple
     limit = max(int(max_size) // multiple, 1)
 
     def fit(side: int) -> int:
-        return min(max((side + multiple // 2) // multiple, 1), limit) * multiple
+        if size.scaled:
+            return min(max((side + multiple // 2) // multiple, 1), limit) * multiple
+        enough = -(-side // multiple)
+        return (min(enough, limit) if limit_size else enough) * multiple
 
     return fit(size.height), fit(size.width)
 

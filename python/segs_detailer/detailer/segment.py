@@ -13,7 +13,7 @@ from segs_detailer.detailer.conditioning import crop_conditioning
 from segs_detailer.detailer.crops import change_region, crop_stack, is_inside
 from segs_detailer.detailer.decoding import CropTexture, Fault, decode_crops
 from segs_detailer.detailer.pasting import grown_masks, paste_mask
-from segs_detailer.detailer.plan import WorkingSize, fit_size, plan_size, reflect_frames
+from segs_detailer.detailer.plan import WorkingSize, fit_size, limited_size, plan_size, reflect_frames
 from segs_detailer.detailer.seams import match_colours, round_trip_error
 from segs_detailer.detailer.settings import check_names
 from segs_detailer.ops import feather_mask, resize_frames, resize_masks
@@ -188,11 +188,15 @@ def working_size(seg: SEG, run: Run) -> tuple[int, int]:
         guide_size=settings.guide_size,
         guide_size_for_bbox=settings.guide_size_for_bbox,
         max_size=settings.max_size,
+        limit_size=settings.limit_size,
     )
     multiple = run.models.base.sampler.geometry.size_multiple
     touched = run.hook.scaled_size(planned.height, planned.width)
     if touched == (planned.height, planned.width):
-        return fit_size(planned, multiple=multiple, max_size=settings.max_size)
+        return fit_size(planned, multiple=multiple, max_size=settings.max_size, limit_size=settings.limit_size)
+    if settings.limit_size:
+        limited = limited_size(touched, settings.max_size)
+        return fit_size(limited, multiple=multiple, max_size=settings.max_size, limit_size=True)
     # A hook's size is its own affair: only the model's multiple still counts.
     return fit_size(WorkingSize(*touched, scaled=True), multiple=multiple, max_size=max(*touched) + multiple)
 

@@ -44,7 +44,10 @@ class DetailerSettings:
     guide_size_for_bbox : bool
         Whether `guide_size` counts for the bounding box; else for the crop region.
     max_size : float
-        Limit of the working size's longer side in pixels, in [1, 16384].
+        Limit in pixels, in [1, 16384], up to which crops are scaled up: of the working size's longer side.
+    limit_size : bool
+        `max_size` also holds for crops that are larger themselves: they are scaled down to it, repainted and scaled
+        back. Else these are worked on at their own size.
     seed : int
         Seed of the start noise, 0 to 2^64 - 1; the same for every segment.
     steps : int
@@ -113,6 +116,7 @@ class DetailerSettings:
     vae_correction: bool = False
     noise: Literal["per-frame", "fixed", "shared"] = "per-frame"
     noise_start: int | None = None
+    limit_size: bool = False
 
     def __post_init__(self) -> None:
         # The dataclass is frozen: values are normalised here, and never after.
@@ -134,6 +138,7 @@ class DetailerSettings:
             put(name, integer(name, getattr(self, name), least=-MAX_RESOLUTION, most=MAX_RESOLUTION))
         put("colour_match", number("colour_match", self.colour_match, least=0, most=1))
         put("vae_correction", _flag("vae_correction", self.vae_correction))
+        put("limit_size", _flag("limit_size", self.limit_size))
         if self.noise_start is not None:
             put("noise_start", integer("noise_start", self.noise_start, least=0))
         for name in ("sampler_name", "scheduler", "noise"):

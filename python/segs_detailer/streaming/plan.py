@@ -44,8 +44,8 @@ class PlanSettings:
 
     Parameters
     ----------
-    guide_size, guide_size_for, max_size
-        As in `detail_frames`.
+    guide_size, guide_size_for, max_size, limit_size
+        As in `detail_frames`, which must get the same ones.
     batch_segments : int
         Pieces that are sampled together at most.
     max_ram : int
@@ -57,6 +57,7 @@ class PlanSettings:
     guide_size: float = 512
     guide_size_for: str = "bbox"
     max_size: float = 1024
+    limit_size: bool = False
     batch_segments: int = 1
     max_ram: int = 4 << 30
     masks: MaskFilter = field(default_factory=MaskFilter)

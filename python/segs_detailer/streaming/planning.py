@@ -121,7 +121,12 @@ def _uncut(
         # Only what is used is kept: a long clip has many tracks, and each would hold all its frames.
         path=path.part(*span),
         bbox=bbox,
-        size=fit_size(working, multiple=traits.geometry.size_multiple, max_size=settings.max_size),
+        size=fit_size(
+            working,
+            multiple=traits.geometry.size_multiple,
+            max_size=settings.max_size,
+            limit_size=settings.limit_size,
+        ),
         scaled=working.scaled,
         pieces=(),
         crop=item.crop,
@@ -187,7 +192,8 @@ def _warnings(info: ClipInfo, tracks: Sequence[TrackPlan], settings: PlanSetting
                 f"scale it up {lost:.1f} times as far"
             )
         if plan.scale < 0.999:
-            found.append(f"{name}: its crops are scaled down to {plan.size[1]}x{plan.size[0]}: raise --max-size")
+            size = f"{plan.size[1]}x{plan.size[0]}"
+            found.append(f"{name}: its crops are scaled down to {size}: raise --max-size, or give --no-limit-size")
         own = sum(piece.stop - piece.start for piece in plan.pieces)
         twice = sum(piece.frames for piece in plan.pieces) / own
         if twice >= _SAMPLED_TWICE:
@@ -220,4 +226,5 @@ def _working_size(crop: tuple[int, int], bbox: Box, settings: PlanSettings) -> W
         guide_size=settings.guide_size,
         guide_size_for_bbox=settings.guide_size_for == "bbox",
         max_size=settings.max_size,
+        limit_size=settings.limit_size,
     )
