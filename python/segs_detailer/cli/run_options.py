@@ -272,8 +272,8 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
         "--limit-size",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="scale crops that are larger than --max-size down to it, and the result up again (default: on); off, as in "
-        "ComfyUI's nodes, they are repainted at their own size",
+        help="scale crops that are larger than --max-size down to it, and the result up again (default: on); off, they "
+        "are repainted at their own size, as ComfyUI's nodes do",
     )
 
 

@@ -17,7 +17,7 @@ SEAMS = "SEGS_DETAILER_SEAMS"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seams:
-    """What `segs_detailer.detailer.DetailerSettings` says of seams, noise and memory; names and meanings are the same."""
+    """What `segs_detailer.detailer.DetailerSettings` says of seams, noise and memory: the same names and meanings."""
 
     grow: int = 0
     noise_mask_grow: int = 0

@@ -42,9 +42,7 @@ class Place:
     height: float
 
 
-def nearest_places(
-    shape: tuple[int, ...], origin: tuple[int, int], places: Sequence[Place]
-) -> NDArray[np.int64]:
+def nearest_places(shape: tuple[int, ...], origin: tuple[int, int], places: Sequence[Place]) -> NDArray[np.int64]:
     """Find the nearest of some places for each pixel; of several at the same distance, the first.
 
     Parameters
@@ -113,4 +111,5 @@ class _Nearest:
             middle, side = middles[candidates], sides[candidates]
             least += (np.maximum(np.maximum(low - middle, middle - high), 0) / side) ** 2
             most += (np.maximum(np.abs(low - middle), np.abs(high - middle)) / side) ** 2
-        return candidates[least <= most.min() * _ROUNDING]
+        possible: NDArray[np.int64] = candidates[least <= most.min() * _ROUNDING]
+        return possible
