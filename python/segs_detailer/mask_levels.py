@@ -151,6 +151,7 @@ class MaskSurvey:
         self._shown = ("0", "255")
         self._integers = False
         self._beyond_one = False
+        self._is_noisy = False
         self._counts = np.zeros(_TOP + 1, np.int64)
         self._framed = 0
         self._shows_something = 0
@@ -170,7 +171,9 @@ class MaskSurvey:
         share = min(float(highest) / white, 1.0)
         if values.dtype == np.bool_:
             self._highest = 1.0
-        elif share * _TOP >= self._floor:
+        elif share * _TOP < self._floor:
+            self._is_noisy = True
+        else:
             self._beyond_one |= bool(highest > (_FAINTEST_ABOVE if values.dtype.kind == "f" else 1))
             if share > self._highest:
                 self._highest, self._shown = share, (f"{highest:.4g}" if white == 1 else str(highest), str(white))
@@ -190,7 +193,8 @@ class MaskSurvey:
     @property
     def levels(self) -> MaskLevels:
         """What was found out."""
-        return MaskLevels(not self._beyond_one, self._is_limited, self._floor)
+        # Where there is noise, 1 is noise.
+        return MaskLevels(not self._beyond_one and self._floor == 0, self._is_limited, self._floor)
 
     @property
     def _gray(self) -> int:
@@ -226,7 +230,9 @@ class MaskSurvey:
             One line; None where nothing is strange.
         """
         if not self._beyond_one:
-            return None
+            is_noise = self._is_noisy and self._highest == 0
+            faint = f"no value reaches {self._floor} of {_TOP}, and what is below is taken for noise of compression"
+            return f"{name}: {faint}: make white what is to be repainted" if is_noise else None
         if self._is_limited and stretched:
             return (
                 f"{name}: black is {_LIMITED_BLACK} and white {_LIMITED_WHITE}, as in video of limited range, and "

@@ -108,6 +108,12 @@ RULES = (
         lambda args: args.mask is not None,
     ),
     Rule(
+        ("mask_labels",),
+        "subjects that are apart: leave out --combined",
+        lambda args: not args.combined,
+        "combined",
+    ),
+    Rule(
         ("detect_labels", "detect_confidence", "min_face", "min_share", "face_mask"),
         "a detector for it: add --detect",
         _detects,
@@ -169,6 +175,8 @@ def _shown(args: Options, name: str) -> str:
     if not name:
         return "none"
     value = getattr(args, name)
+    if value is True:
+        return option_of(name)
     return str(value) if name in ("clip", "output") else f"{option_of(name)} {value}"
 
 

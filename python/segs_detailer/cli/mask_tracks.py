@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _native
 from ..errors import MediaError
-from ..masks import masks_to_segs
+from ..mask_levels import MaskLevels
+from ..masks import find_objects
 from ..ops import fill_holes, resize_masks
 from ..segments import from_segs
+from ..segments.mask_files import MaskFile
 from ..segs import SEG, Box, scale_match
 from ..tracks import Mask, MaskTracker, Track
 from ..tracks.rescaling import rescaled_track
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MaskOptions", "mask_tracks"]
 
-_NOISE = 8
-"""Compression leaves faint noise where a mask is black: levels below this are black too."""
+_MOST_ID = 65535
+_LEVELS = MaskLevels()
+"""Of what `MaskFile` reads: levels already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class MaskOptions:
         Follow objects from frame to frame; else an object is what lies within one outline of all frames together.
     max_gap : int
         Frames for which an object that is followed may be away.
+    labels : bool
+        Values are numbers of subjects: each is one, wherever it is.
     """
 
     crop_factor: float
@@ -51,12 +56,13 @@ class MaskOptions:
     label: str
     follow: bool
     max_gap: int
+    labels: bool = False
 
 
 def mask_tracks(source: Source, info: ClipInfo, options: MaskOptions) -> list[Track]:
     """Make a track of each object in the masks.
 
-    Masks are read twice, and never all of them held.
+    Masks are read twice, or three times for outlines of all frames together, and never all of them held.
 
     Parameters
     ----------
@@ -75,52 +81,63 @@ def mask_tracks(source: Source, info: ClipInfo, options: MaskOptions) -> list[Tr
     Raises
     ------
     MediaError
-        Another number of masks than of frames.
+        Another number of masks than of frames; labels in a format that does not keep them.
     """
-    union = np.zeros(source.info.size, np.uint8)
-    count = 0
-    for levels in _levels(source):
-        np.maximum(union, levels, out=union)
-        count += 1
-    if count not in (1, info.frames):
+    masks = MaskFile(source)
+    if masks.frames not in (1, info.frames):
         raise MediaError(
-            f"{source.info.path}: holds {count} masks for {info.frames} frames: give one mask, or one for each frame"
+            f"{source.info.path}: holds {masks.frames} masks for {info.frames} frames: give one mask, or one for each "
+            "frame"
         )
-    if count == 1:
-        return _of_one(union, info, options)
+    if options.labels:
+        return _numbered(masks, info, options)
+    masks.warn("give --mask-labels")
+    if masks.frames == 1:
+        return _of_one(_bytes(next(masks.levels())), _LEVELS, info, options)
     if options.follow:
-        return _followed(source, info, options)
+        return _followed(masks, info, options)
+    union = np.zeros(masks.size, np.uint8)
+    for levels in masks.levels():
+        np.maximum(union, _bytes(levels), out=union)
     # The outlines with what lies in them.
-    outlines = masks_to_segs(
-        union,
+    outlines = find_objects(
+        union[None],
+        _LEVELS,
         combined=options.combined,
         crop_factor=1.0,
+        bbox_fill=False,
         contour_fill=True,
         drop_size=options.drop_size,
         label=options.label,
     )[1]
-    found = [_Object(number, seg, source.info.size, info.size) for number, seg in enumerate(outlines, start=1)]
-    for number, levels in enumerate(_levels(source)):
+    found = [_Object(number, seg, masks.size, info.size) for number, seg in enumerate(outlines, start=1)]
+    for number, levels in enumerate(map(_bytes, masks.levels())):
         for item in found:
             item.add(number, levels, options)
     return [item.track(options) for item in found]
 
 
-def _levels(source: Source) -> Iterator[NDArray[np.uint8]]:
-    """Masks `(h, w)`: the mean of the colours."""
-    exact = source.info.kind != "video" or source.info.codec == "ffv1"
-    pixels = np.empty((*source.info.size, 3), np.float32)
-    for picture in source.pictures():
-        picture.copy_to(pixels)
-        levels = (pixels.mean(axis=2) * 255 + 0.5).astype(np.uint8)
-        if not exact:
-            levels[levels < _NOISE] = 0
-        yield levels
+def _bytes(levels: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return levels as bytes, of which 255 is all."""
+    return levels.view(np.uint8) * np.uint8(255) if levels.dtype == np.bool_ else levels.view(np.uint8)
 
 
-def _of_one(mask: NDArray[np.uint8], info: ClipInfo, options: MaskOptions) -> list[Track]:
-    segs = masks_to_segs(
-        mask,
+def _numbered(masks: MaskFile, info: ClipInfo, options: MaskOptions) -> list[Track]:
+    """Make a track of each number of a subject."""
+    if masks.frames == 1:
+        return _of_one(next(masks.numbers()), None, info, options)
+    tracker = MaskTracker(labels=True, label=options.label, drop_size=options.drop_size)
+    tracks = sorted(_tracked(tracker, masks.numbers(), masks.size, info, options), key=lambda track: track.id)
+    if tracks and tracks[-1].id > _MOST_ID:
+        # Colors, which are no numbers that anyone would type.
+        tracks = [replace(track, id=number) for number, track in enumerate(tracks, start=1)]
+    return tracks
+
+
+def _of_one(mask: NDArray[Any], levels: MaskLevels | None, info: ClipInfo, options: MaskOptions) -> list[Track]:
+    segs = find_objects(
+        mask[None],
+        levels,
         combined=options.combined,
         crop_factor=options.crop_factor,
         bbox_fill=options.bbox_fill,
@@ -132,17 +149,24 @@ def _of_one(mask: NDArray[np.uint8], info: ClipInfo, options: MaskOptions) -> li
     return list(from_segs(matched, frame_count=info.frames).tracks)
 
 
-def _followed(source: Source, info: ClipInfo, options: MaskOptions) -> list[Track]:
+def _followed(masks: MaskFile, info: ClipInfo, options: MaskOptions) -> list[Track]:
     tracker = MaskTracker(
         combined=options.combined,
         label=options.label,
         # What is one subject is not dropped, as in Impact Pack.
         drop_size=0 if options.combined else options.drop_size,
         max_gap=options.max_gap,
+        levels=_LEVELS,
     )
-    for levels in _levels(source):
-        tracker.add(levels)
-    tracks = [rescaled_track(_filled(track, options), source.info.size, info.size) for track in tracker.finish()]
+    return _tracked(tracker, masks.levels(), masks.size, info, options)
+
+
+def _tracked(
+    tracker: MaskTracker, masks: Iterable[NDArray[Any]], size: tuple[int, int], info: ClipInfo, options: MaskOptions
+) -> list[Track]:
+    for mask in masks:
+        tracker.add(mask)
+    tracks = [rescaled_track(_filled(track, options), size, info.size) for track in tracker.finish()]
     # The clip's cuts are not known here: nothing says that a track was looked for beyond its masks.
     return [replace(track, shot=None) for track in tracks]
 

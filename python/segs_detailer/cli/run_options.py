@@ -161,7 +161,8 @@ def add_segment_options(parser: argparse.ArgumentParser) -> None:
         "--mask",
         metavar="FILE",
         help="white where to repaint: an image, a video, a folder or a numbered name; one mask, or one per frame. "
-        "Another size than the clip's is scaled",
+        "Where there are only 0 and 1, 1 is white; a shape in the transparency of an image counts. Another size than "
+        "the clip's is scaled",
     )
     group.add_argument(
         "--bbox", action="append", type=_box, metavar="X1,Y1,X2,Y2", help="a box in pixels; may be given several times"
@@ -185,6 +186,11 @@ def add_segment_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--face-mask", choices=["ellipse", "box"], help="shape of masks (default: ellipse for faces, else box)"
+    )
+    group.add_argument(
+        "--mask-labels",
+        action="store_true",
+        help="values in --mask are numbers of subjects, 0 for none: each number, index of a palette or color is one",
     )
     group.add_argument("--combined", action="store_true", help="take everything in --mask as one subject")
     group.add_argument("--bbox-fill", action="store_true", help="repaint the whole box around each object in --mask")

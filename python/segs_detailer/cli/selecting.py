@@ -145,6 +145,7 @@ class TrackChooser:
             label=Path(args.mask).stem.split("%")[0].rstrip("_-. ") or "mask",
             follow=self._given_crop.crop == "follow",
             max_gap=self._following.max_gap,
+            labels=args.mask_labels,
         )
 
     def _of_file(self, segments: Segments) -> Sequence[Track]:

@@ -10,6 +10,7 @@ from ..errors import MediaError
 from ..tracks import Mask, Track
 from ..video import DEFAULT_RATE, open_clip
 from ..video.packets import import_av
+from .mask_files import MaskFile
 from .new_files import new_file
 from .pictures import shown_mask
 from .segments import Segments
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["read_video", "write_video"]
 
-# Compression leaves faint noise where a mask is black: levels below this are black too.
-_NOISE = 8
 # Encoder by suffix. FFV1 loses nothing; the others play everywhere.
 _CODECS = {".mkv": "ffv1", ".avi": "ffv1", ".mp4": "libx264", ".mov": "libx264", ".webm": "libvpx-vp9"}
 _OPTIONS: dict[str, dict[str, str]] = {
@@ -38,9 +37,7 @@ _NO_COLOUR = 128
 
 
 def read_video(path: Path) -> Segments:
-    """Read a mask video or animation: one track, by the name of the file.
-
-    Of formats that lose nothing all levels are taken; else levels below 8 of 255 are black.
+    """Read a mask video or animation: one track, by the name of the file; see `MaskFile` for what is white.
 
     Raises
     ------
@@ -49,24 +46,15 @@ def read_video(path: Path) -> Segments:
     MissingDependencyError
         PyAV is not installed.
     """
-    source = open_clip(path)
-    info = source.info
-    exact = info.kind != "video" or info.codec == "ffv1"
-    pixels = np.empty((*info.size, 3), np.float32)
-    masks = []
-    for picture in source.pictures():
-        picture.copy_to(pixels)
-        # Masks are grey: one channel says as much as the mean of three.
-        levels = (pixels[..., 1] * np.float32(255) + np.float32(0.5)).astype(np.uint8)
-        if not exact:
-            levels[levels < _NOISE] = 0
-        masks.append(Mask.from_pixels(levels))
+    found = MaskFile(open_clip(path))
+    found.warn("write pictures of these, and read them by format davis")
+    masks = [Mask.from_pixels(levels) for levels in found.levels()]
     if not masks:
         raise MediaError(f"{path}: not one frame of it could be decoded")
     seen = [frame for frame, mask in enumerate(masks) if not mask.empty]
     shown = [masks[frame] for frame in seen]
     track = Track(1, path.stem, seen, [mask.place for mask in shown], 1.0, shown)
-    return Segments(info.size, len(masks), (track,))
+    return Segments(found.size, len(masks), (track,))
 
 
 def write_video(path: Path, segments: Segments) -> None:

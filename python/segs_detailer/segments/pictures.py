@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import colorsys
 import re
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ..errors import InvalidArgumentError, MediaError
 from ..mask_labels import label_regions
 from ..tracks import Mask, Track
 from ..video.image_files import IMAGE_SUFFIXES, find_images, is_pattern
+from .mask_files import LEVELS_MARK, MaskFile, check_size, has_colored_palette, opened_image
 from .new_files import new_file, new_folder
 from .segments import Segments
 from .sightings import Sighting, gather
@@ -38,7 +39,7 @@ _PNG_LEVEL = 1
 
 
 def read_pictures(path: Path) -> Segments:
-    """Read grey masks, white where a track is.
+    """Read gray masks, white where a track is; see `MaskFile` for what is white.
 
     Parameters
     ----------
@@ -53,12 +54,12 @@ def read_pictures(path: Path) -> Segments:
     """
     folders = _track_folders(path)
     if not folders:
-        masks, size = _grey_sequence(_sequence(path))
+        masks, size = _grey_sequence(str(path), _sequence(path))
         return Segments(size, len(masks), (_of_masks(1, _name(path), masks),))
     tracks: list[Track] = []
     sizes, counts = [], []
     for index, folder in enumerate(folders):
-        masks, size = _grey_sequence(_sequence(folder))
+        masks, size = _grey_sequence(str(folder), _sequence(folder))
         sizes.append(size)
         counts.append(len(masks))
         if (sizes[-1], counts[-1]) != (sizes[0], counts[0]):
@@ -108,62 +109,24 @@ def _sequence(path: Path) -> tuple[Path, ...]:
     return files
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    if not path.exists():
-        raise MediaError(f"{path}: no such file")
-    try:
-        with Image.open(path) as image:
-            yield image
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        if isinstance(error, MediaError):
-            raise
-        reason = "it is empty" if path.stat().st_size == 0 else "not an image, or damaged"
-        raise MediaError(f"{path}: cannot be read ({reason})") from error
-
-
-def _check_size(file: Path, size: tuple[int, int], first: tuple[int, int]) -> None:
-    if size != first:
-        raise MediaError(
-            f"{file}: expected {first[1]}x{first[0]} as the first of the sequence, got {size[1]}x{size[0]}"
-        )
-
-
-def _grey_sequence(files: Sequence[Path]) -> tuple[list[Mask], tuple[int, int]]:
-    masks = []
-    size = (0, 0)
-    for index, file in enumerate(files):
-        with _opened(file) as image:
-            levels = _grey(image)
-        size = size if index else (levels.shape[0], levels.shape[1])
-        _check_size(file, (levels.shape[0], levels.shape[1]), size)
-        masks.append(Mask.from_pixels(levels))
-    return masks, size
-
-
-def _grey(image: Image.Image) -> NDArray[Any]:
-    """Return levels `(h, w)`: uint8, uint16 or bool."""
-    if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16)
-    if image.mode == "I":
-        return np.asarray(image).clip(0, 65535).astype(np.uint16)
-    return np.asarray(image if image.mode in ("L", "1") else image.convert("L"))
+def _grey_sequence(name: str, files: Sequence[Path]) -> tuple[list[Mask], tuple[int, int]]:
+    found = MaskFile.of_pictures(name, files)
+    found.warn("read pictures of numbers, or with a palette of colors, by format davis")
+    return [Mask.from_pixels(levels) for levels in found.levels()], found.size
 
 
 def is_palette(path: Path) -> bool:
     """Whether the pictures of a sequence have indices of a palette in colours: one for each track."""
     if _track_folders(path):
         return False
-    with _opened(find_images(path).files[0]) as image:
-        if image.mode != "P":
-            return False
-        palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
-        # A palette of greys is a grey picture that was made small.
-        return bool((palette != palette[:, :1]).any())
+    with opened_image(find_images(path).files[0]) as image:
+        return image.mode == "P" and has_colored_palette(image)
 
 
 def read_davis(path: Path) -> Segments:
-    """Read pictures whose pixels are numbers of tracks, 0 for none: palette pictures as in DAVIS, or grey ones.
+    """Read pictures whose pixels are numbers of tracks, 0 for none: palette pictures as in DAVIS, or gray ones.
+
+    Gray ones may have 8, 16 or 32 bits.
 
     Raises
     ------
@@ -174,14 +137,15 @@ def read_davis(path: Path) -> Segments:
     sightings = []
     size = (0, 0)
     for frame, file in enumerate(files):
-        with _opened(file) as image:
-            if image.mode not in ("P", "L"):
+        with opened_image(file) as image:
+            if image.mode not in ("P", "L", "1", "I") and not image.mode.startswith("I;16"):
                 raise MediaError(f"{file}: expected indices of a palette, got an image of mode {image.mode}")
             pixels = np.asarray(image)
         size = size if frame else (pixels.shape[0], pixels.shape[1])
-        _check_size(file, (pixels.shape[0], pixels.shape[1]), size)
-        for index, box, inside in label_regions(pixels):
-            mask = Mask.from_pixels(inside, box[:2])
+        check_size(file, pixels.shape, size)
+        numbers = pixels.astype(np.int64 if image.mode == "I" else np.uint16)
+        for index, (x1, y1, _, _), inside in label_regions(numbers, str(file)):
+            mask = Mask.from_pixels(inside, (x1, y1))
             sightings.append(Sighting(frame, None, f"object {index}", index, mask=mask, place=str(file)))
     return Segments(size, len(files), gather(sightings))
 
@@ -284,7 +248,10 @@ def _palette() -> list[int]:
 
 
 def _save(path: Path, image: Image.Image) -> None:
-    image.save(path, compress_level=_PNG_LEVEL)
+    mark = PngInfo()
+    if image.mode == "L":
+        mark.add_text(*LEVELS_MARK)
+    image.save(path, compress_level=_PNG_LEVEL, pnginfo=mark)
 
 
 def write_davis(path: Path, segments: Segments) -> None:
