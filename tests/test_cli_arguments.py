@@ -219,6 +219,7 @@ _CASES = {
     "max_gap": ("--bbox 1,2,3,4 --max-gap 5", "--segs x"),
     "subpixel": ("--subpixel --crop fixed", "--crop follow"),
     "fps": ("--fps 10", "frames/"),
+    "fill_gaps": ("--fill-gaps", "frames/"),
     "codec": ("--codec vp9 -o out/", "-o b.mkv"),
     "crf": ("--crf 9 -o f_%04d.png", "-o b.mkv"),
     "pix_fmt": ("--pix-fmt rgb24 -o b.gif", "-o b.mkv"),

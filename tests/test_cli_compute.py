@@ -11,6 +11,7 @@ from segs_detailer import BasicPipe
 from segs_detailer.cli.main import main
 from segs_detailer.sampling.compute import ComputeOptions
 
+BOX = ["--bbox", "4,4,20,20", "--crop-factor", "1"]
 QUICK = ["--guide-size", "16", "--max-size", "16", "--steps", "1", "--denoise", "0.5", "--quiet", "--device", "cpu"]
 OPTIONS = [
     (["--vae-chunk", "2"], {}),
@@ -41,7 +42,7 @@ def clip(tmp_path):
 
 
 def run(tmp_path, clip, *more):
-    return main(["run", clip, "-o", str(tmp_path / "out"), "--bbox", "4,4,20,20", "--crop-factor", "1", *QUICK, *more])
+    return main(["run", clip, "-o", str(tmp_path / "out"), "--overwrite", *BOX, *QUICK, *more])
 
 
 @pytest.mark.parametrize(

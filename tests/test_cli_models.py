@@ -15,6 +15,7 @@ from segs_detailer.cli.options import build_parser
 from segs_detailer.sampling.diffusers.windows import ContextWindows, WindowOrder, WindowWeights
 from segs_detailer.sampling.stages import SamplingOptions
 
+BOX = ["--bbox", "4,4,20,20", "--crop-factor", "1"]
 QUICK = ["--guide-size", "16", "--max-size", "16", "--steps", "1", "--denoise", "0.5", "--quiet", "--device", "cpu"]
 
 
@@ -57,7 +58,7 @@ def loaded(monkeypatch):
 
 
 def run(tmp_path, clip, *more):
-    return main(["run", clip, "-o", str(tmp_path / "out"), "--bbox", "4,4,20,20", "--crop-factor", "1", *QUICK, *more])
+    return main(["run", clip, "-o", str(tmp_path / "out"), "--overwrite", *BOX, *QUICK, *more])
 
 
 @pytest.mark.parametrize(

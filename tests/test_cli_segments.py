@@ -35,7 +35,9 @@ def clip(tmp_path):
 def run(tmp_path, clip, prompts, *more):
     path = tmp_path / "prompts.json"
     path.write_text(json.dumps(prompts), encoding="utf-8")
-    return main(["run", clip, "-o", str(tmp_path / "out"), "--prompts", str(path), *BOXES, *QUICK, *more])
+    return main(
+        ["run", clip, "-o", str(tmp_path / "out"), "--overwrite", "--prompts", str(path), *BOXES, *QUICK, *more]
+    )
 
 
 def test_each_subject_has_its_prompt(tmp_path, clip, model, monkeypatch):

@@ -59,7 +59,7 @@ def runs(monkeypatch):
 
 
 def run(clip, *more):
-    return main(["run", str(clip), "-o", f"{clip.parent}/out/", *QUICK, *(str(arg) for arg in more)])
+    return main(["run", str(clip), "-o", f"{clip.parent}/out/", "--overwrite", *QUICK, *(str(arg) for arg in more)])
 
 
 def test_a_crop_that_follows_is_small_and_one_that_is_fixed_holds_the_way(clip, moving, runs):

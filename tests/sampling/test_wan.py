@@ -360,7 +360,17 @@ def test_the_command_line_repaints_a_clip(tmp_path, folder, capfd):
     for index in range(3):
         pixels = np.random.default_rng(index).integers(0, 255, (48, 64, 3), np.uint8)
         Image.fromarray(pixels).save(source / f"{index:04d}.png")
-    arguments = ["run", str(source), "-o", str(tmp_path / "out"), "--model", str(folder), "--bbox", "8,8,40,40"]
+    arguments = [
+        "run",
+        str(source),
+        "-o",
+        str(tmp_path / "out"),
+        "--overwrite",
+        "--model",
+        str(folder),
+        "--bbox",
+        "8,8,40,40",
+    ]
     arguments += ["--crop-factor", "1", "--guide-size", "32", "--max-size", "32", "--steps", "2", "--prompt", "a face"]
     arguments += ["--sampler-name", "dpmpp_2m", "--scheduler", "simple", "--feather", "0", "--device", "cpu"]
     assert main(arguments) == 0

@@ -106,7 +106,7 @@ def sampled(monkeypatch):
 
 
 def frames_of(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.png"))}
 
 
 # Going on after a kill
@@ -167,7 +167,7 @@ def test_a_run_that_is_stopped_ends_its_threads_and_leaves_what_it_has_done(clip
 
 
 def test_what_is_done_is_not_done_again(clip, tmp_path, sampled):
-    command = ["run", str(clip), "-o", f"{tmp_path}/out/", "--bbox", "20,14,35,29", *QUICK]
+    command = ["run", str(clip), "-o", f"{tmp_path}/out/", "--overwrite", "--bbox", "20,14,35,29", *QUICK]
     for options, count in (([], 1), ([], 0), (["--feather", "4"], 0), (["--denoise", "0.7"], 1), (["--no-cache"], 1)):
         sampled.clear()
         assert main([*command, *options]) == 0
@@ -241,7 +241,7 @@ def test_redo_on_the_command_line(clip, tmp_path, sampled, capsys):
     assert "--redo: expected frames in which something is repainted, got 5000-6000" in capsys.readouterr().err
     assert main([*command, "--redo", "1", "--no-cache"]) == 2
     assert "--redo: expected a cache: leave out --no-cache" in capsys.readouterr().err
-    assert main(command) == 0
+    assert main([*command, "--overwrite"]) == 0
     original = read_clip(tmp_path / "out").frames
     different = (changed != original).any(axis=(0, 3))
     assert different[20:30, 40:50].any()

@@ -76,7 +76,18 @@ def test_a_motion_model_runs_in_pieces_that_pass_over_to_each_other(clip, folder
     traits = ModelTraits.of(load(folders))
     room = sampling_bytes(30, (16, 16), (16, 16), traits)
     limit = program_bytes(traits) + traits.weights + StreamSizes(SIZE[0] * SIZE[1]).bytes + room
-    command = ["run", str(clip), "-o", f"{tmp_path}/out/", "--bbox", "10,10,26,26", "--crop-factor", "1", "-q"]
+    command = [
+        "run",
+        str(clip),
+        "-o",
+        f"{tmp_path}/out/",
+        "--overwrite",
+        "--bbox",
+        "10,10,26,26",
+        "--crop-factor",
+        "1",
+        "-q",
+    ]
     command += ["--guide-size", "16", "--max-size", "16", "--steps", "1", "--device", "cpu", "--context-length", "8"]
     command += ["--model", str(folders[0]), "--motion-adapter", str(folders[1]), "--max-ram", f"{limit / 10**6 + 0.1}M"]
     assert main(command) == 0
@@ -88,13 +99,23 @@ def test_a_motion_model_runs_in_pieces_that_pass_over_to_each_other(clip, folder
     # The VAE takes what the limit has room for, not what the machine has.
     assert 1 <= settings.detailing.pipe.vae.chunk <= 8
     before = np.stack([np.asarray(Image.open(path)) for path in sorted(clip.iterdir())])
-    after = np.stack([np.asarray(Image.open(path)) for path in sorted((tmp_path / "out").iterdir())])
+    after = np.stack([np.asarray(Image.open(path)) for path in sorted((tmp_path / "out").glob("*.png"))])
     assert (before != after)[:, 12:24, 12:24].any(axis=(1, 2, 3)).all()
 
 
 def test_too_little_memory_for_the_weights_is_said_before_frames_are_read(clip, folders, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("segs_detailer.streaming.traits._tensors", lambda _: iter([_Large]))
-    command = ["run", str(clip), "-o", f"{tmp_path}/out/", "--bbox", "10,10,26,26", "--model", str(folders[0])]
+    command = [
+        "run",
+        str(clip),
+        "-o",
+        f"{tmp_path}/out/",
+        "--overwrite",
+        "--bbox",
+        "10,10,26,26",
+        "--model",
+        str(folders[0]),
+    ]
     assert main([*command, "--motion-adapter", str(folders[1]), "--device", "cpu", "-q"]) == 2
     assert "--max-ram: expected at least 9." in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -146,7 +146,7 @@ def test_outputs_of_dead_processes_leave_nothing_for_long_and_those_of_live_ones
         with partial as place:
             (place / "0.png" if place.is_dir() else place).write_bytes(b"whole")
     assert names_in(tmp_path) == ["b.mp4", "c"]
-    assert names_in(tmp_path / "c") == ["0.png"]
+    assert names_in(tmp_path / "c") == [".segs-detailer.json", "0.png"]
     assert LOCK not in names_in(tmp_path / "c")
 
 

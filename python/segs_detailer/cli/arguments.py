@@ -8,7 +8,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import InvalidArgumentError, InvalidTypeError
+from ..errors import InvalidArgumentError, InvalidTypeError, MediaError
 from ..video.local_path import local_path
 
 if TYPE_CHECKING:
@@ -18,11 +18,14 @@ __all__ = [
     "EXIT_CODES",
     "CommandParser",
     "add_command",
+    "add_fill_gaps",
+    "add_overwrite",
     "check_paths",
     "count",
     "names",
     "names_of_options",
     "option_of",
+    "output_name",
 ]
 
 EXIT_CODES = (
@@ -173,6 +176,37 @@ def names_of_options(args: argparse.Namespace) -> Iterator[None]:
         if not name or name in _POSITIONALS or not hasattr(args, name):
             raise
         raise type(error)(option_of(name) + rest, error.expected, error.got) from error
+    except MediaError as error:
+        text = re.sub(r"\b([a-z_]+)=True\b", lambda found: option_of(found[1]), str(error))
+        if text == str(error):
+            raise
+        raise MediaError(text) from error
+
+
+def add_fill_gaps(group: Any) -> None:
+    """Add the option that says what becomes of a hole in a sequence."""
+    group.add_argument(
+        "--fill-gaps",
+        action="store_true",
+        help="where a number is missing in a sequence of images, of the clip or of masks, show the frame before again",
+    )
+
+
+def add_overwrite(group: Any) -> None:
+    """Add the option that says what becomes of frames of an earlier run."""
+    group.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the images that an earlier run wrote to a folder, and nothing else in it; a single file is "
+        "replaced either way",
+    )
+
+
+def output_name(text: str) -> str:
+    """Read the name of a file or folder to write: a `type` of arguments."""
+    if not text.strip() or text == "-":
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a file or folder to write to")
+    return text
 
 
 def count(text: str) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import InvalidArgumentError, MediaError
-from ..video.image_files import is_pattern, names_several
-from .arguments import EXIT_CODES, CommandParser, add_command, check_paths, count, names
+from ..video.sequences import NumberedName, is_pattern, names_several
+from .arguments import EXIT_CODES, CommandParser, add_command, check_paths, count, names, output_name
 from .run_options import add_run_options, count_from_0
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def add_batch(commands: Any) -> None:
     parser.add_argument(
         "-o",
         "--output",
+        type=output_name,
         required=True,
         metavar="FOLDER",
         help="where the outputs go, by the names of their clips; it is made where it is missing",
@@ -181,8 +182,8 @@ def _task(entry: Entry, args: argparse.Namespace) -> Task:
     from .effects import check_effects
 
     parser = _LineParser(prog=entry.place, add_help=False)
-    parser.add_argument("-o", "--output")
-    parser.add_argument("--compare", metavar="FILE")
+    parser.add_argument("-o", "--output", type=output_name)
+    parser.add_argument("--compare", type=output_name, metavar="FILE")
     add_run_options(parser)
     options = argparse.Namespace(**{**vars(args), "clip": entry.clip, "output": None, "compare": None})
     options = parser.parse_args(list(entry.options), options)
@@ -208,7 +209,6 @@ _OF_BATCH = (
     "workers",
     "retries",
     "devices",
-    "overwrite",
     "report",
     "address",
     "cpus_per_task",
@@ -261,19 +261,15 @@ def _check_outputs(tasks: Sequence[Task], entries: Sequence[Entry]) -> None:
 def _is_finished(task: Task) -> bool:
     """Whether the output is there, and no older than its clip: it appears when it is complete."""
     output, clip = Path(task.output), Path(task.name)
-    if is_pattern(output):
+    pattern = NumberedName.of(output)
+    if pattern is not None:
         folder = output.parent
-        return folder.is_dir() and any(folder.glob(_wildcard(output.name)))
+        return folder.is_dir() and any(pattern.number(file.name) is not None for file in folder.iterdir())
     if output.is_dir():
         return any(not file.name.startswith(".") for file in output.iterdir())
     if not output.exists():
         return False
     return not clip.is_file() or output.stat().st_mtime_ns >= clip.stat().st_mtime_ns
-
-
-def _wildcard(name: str) -> str:
-    start, _, rest = name.partition("%")
-    return f"{start}*{rest.partition('d')[2]}"
 
 
 def _write_report(path: Path, content: dict[str, Any]) -> None:

@@ -27,7 +27,22 @@ __all__ = ["RunWork"]
 
 # What says which clip, and nothing of the models.
 _OF_CLIPS = frozenset(
-    {"clip", "output", "compare", "bbox", "mask", "segs", "fps", "redo", "cache", "no_cache", "prompts", "quiet"}
+    {
+        "clip",
+        "output",
+        "overwrite",
+        "compare",
+        "bbox",
+        "mask",
+        "segs",
+        "fps",
+        "fill_gaps",
+        "redo",
+        "cache",
+        "no_cache",
+        "prompts",
+        "quiet",
+    }
 )
 
 

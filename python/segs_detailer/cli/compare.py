@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import MediaError
 from ..video import EncoderSettings, open_output
-from ..video.image_files import IMAGE_SUFFIXES, is_pattern
+from ..video.sequences import IMAGE_SUFFIXES, is_pattern
 from .drawing import check_picture_path, grid, label, save_picture, to_image
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Comparison:
         The clip.
     threads : int
         Threads of the encoder; 0 leaves the number to it.
+    overwrite : bool
+        Replace the pictures of an earlier run in a folder.
 
     Raises
     ------
@@ -61,9 +63,10 @@ class Comparison:
         `path` cannot be written.
     """
 
-    def __init__(self, path: str, info: ClipInfo, *, threads: int = 0) -> None:
+    def __init__(self, path: str, info: ClipInfo, *, threads: int = 0, overwrite: bool = False) -> None:
         self._path = Path(path)
         self._info = info
+        self._overwrite = overwrite
         self._encoder = EncoderSettings(threads=threads)
         self._rows: list[list[_Tile]] = []
         self._sink: Sink | None = None
@@ -78,7 +81,7 @@ class Comparison:
         if not self.is_picture:
             height, width = self._info.size
             both = replace(self._info, size=(height, 2 * width))
-            self._sink = open_output(self._path, both, settings=self._encoder).__enter__()
+            self._sink = open_output(self._path, both, settings=self._encoder, overwrite=self._overwrite).__enter__()
         return self
 
     def __exit__(

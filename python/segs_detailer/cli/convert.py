@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MediaError
-from .arguments import add_command, count
+from .arguments import add_command, add_fill_gaps, add_overwrite, count, output_name
 
 if TYPE_CHECKING:
     from ..segments import Segments
@@ -46,7 +46,9 @@ def add_convert(commands: Any) -> None:
     parser = add_command(commands, "convert", "convert segments from one format to another", _EPILOG)
     files = ".npz, .safetensors, .json, .csv, a folder/ or mask_%%05d.png, or a mask video"
     parser.add_argument("input", metavar="IN", help=f"segments to read: {files}")
-    parser.add_argument("output", metavar="OUT", help=f"where to write; the name says the format: {files}")
+    parser.add_argument(
+        "output", type=output_name, metavar="OUT", help=f"where to write; the name says the format: {files}"
+    )
     parser.add_argument(
         "--format", choices=_NAMES, help="format of OUT, where its name leaves a choice: .json is coco, pictures masks"
     )
@@ -55,6 +57,8 @@ def add_convert(commands: Any) -> None:
     )
     parser.add_argument("--size", type=_size, metavar="WxH", help="size of the frames, for files that do not say")
     parser.add_argument("--frames", type=count, metavar="N", help="number of frames, for files that do not say")
+    add_fill_gaps(parser)
+    add_overwrite(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="show nothing but errors and warnings")
 
 
@@ -73,14 +77,16 @@ def convert(args: argparse.Namespace) -> None:
     """
     from ..segments import FORMATS, format_to_write, read_segments, write_segments
 
-    output = Path(args.output)
+    path = Path(args.output)
     is_folder = args.output.endswith(("/", "\\"))
-    target = FORMATS[args.format] if args.format else format_to_write(output, is_folder=is_folder)
-    if output.exists() and Path(args.input).exists() and output.samefile(args.input):
+    target = FORMATS[args.format] if args.format else format_to_write(path, is_folder=is_folder)
+    if path.exists() and Path(args.input).exists() and path.samefile(args.input):
         raise MediaError(f"{args.output}: is the input itself: choose another output")
-    segments = read_segments(args.input, format=args.input_format, size=args.size, frame_count=args.frames)
+    segments = read_segments(
+        args.input, format=args.input_format, size=args.size, frame_count=args.frames, fill_gaps=args.fill_gaps
+    )
     _check_said(args, segments)
-    write_segments(args.output, segments, format=target.name)
+    write_segments(args.output, segments, format=target.name, overwrite=args.overwrite)
     if args.quiet:
         return
     print(f"wrote {args.output}: {segments.describe()}")

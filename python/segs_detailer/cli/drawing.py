@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import MediaError
-from ..video.image_files import IMAGE_SUFFIXES, to_bytes
+from ..video.image_files import to_bytes
 from ..video.partial import PartialFile, check_file
+from ..video.sequences import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

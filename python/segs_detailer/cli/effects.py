@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import InvalidArgumentError
-from ..video.image_files import IMAGE_SUFFIXES, is_pattern, names_several
+from ..video.sequences import IMAGE_SUFFIXES, is_pattern, names_several
 from .arguments import CommandParser, option_of
 from .run_options import COMPUTE_OPTIONS, WINDOW_OPTIONS, add_run_options
 
@@ -54,9 +54,18 @@ def _detects(args: Options) -> bool:
     return args.detect is not None or not (named or args.command == "verify")
 
 
+def _is_images(name: str) -> bool:
+    path = Path(name)
+    return path.is_dir() or names_several(path) or path.suffix.lower() in IMAGE_SUFFIXES
+
+
 def _reads_images(args: Options) -> bool:
-    clip = Path(args.clip)
-    return clip.is_dir() or names_several(clip) or clip.suffix.lower() in IMAGE_SUFFIXES
+    return _is_images(args.clip)
+
+
+def _reads_sequences(args: Options) -> bool:
+    read = ("input", "output", "mask", "segs") if args.command == "verify" else ("clip", "mask", "segs")
+    return any(_is_images(name) for name in (getattr(args, each) for each in read) if name)
 
 
 def _encodes(args: Options) -> bool:
@@ -139,6 +148,11 @@ RULES = (
         "image files as clip, which have no times of their own",
         _reads_images,
         "clip",
+    ),
+    Rule(
+        ("fill_gaps",),
+        "a sequence of images: as clip, --mask or --segs",
+        _reads_sequences,
     ),
     Rule(
         ("codec", "crf", "pix_fmt", "no_audio"),

@@ -60,7 +60,7 @@ class ClipJob:
     def __init__(self, args: argparse.Namespace, stages: Stages, load: Loader = load_pipes) -> None:
         limit_threads(args.threads)
         self._args = args
-        self.source = open_clip(args.clip, rate=args.fps)
+        self.source = open_clip(args.clip, rate=args.fps, fill_gaps=args.fill_gaps)
         self._chooser = TrackChooser(args, self.source.info)
         self._redo = _redo(args)
         self._plan = plan_settings(args)
@@ -165,8 +165,7 @@ def clip_digest(info: ClipInfo) -> str:
     """Return a digest of all that a clip holds."""
     if info.kind != "images":
         return digest_of_files([info.path])
-    folder = info.path if info.path.is_dir() else info.path.parent
-    return digest_of_files(folder / name for name in info.names)
+    return digest_of_files(info.files)
 
 
 def _redo(args: argparse.Namespace) -> Redo:

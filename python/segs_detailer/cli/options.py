@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-from .arguments import EXIT_CODES, CommandParser, add_command, count
+from .arguments import EXIT_CODES, CommandParser, add_command, add_overwrite, count, output_name
 from .batch import add_batch
 from .comfyui import add_comfyui
 from .convert import add_convert
@@ -72,6 +72,7 @@ def _add_run(commands: argparse._SubParsersAction[CommandParser]) -> None:
     parser.add_argument(
         "-o",
         "--output",
+        type=output_name,
         required=True,
         metavar="OUT",
         help="where to write; the name says the format: .mp4, .mov, .mkv, .webm, .avi, .gif, a folder/, "
@@ -79,9 +80,11 @@ def _add_run(commands: argparse._SubParsersAction[CommandParser]) -> None:
     )
     parser.add_argument(
         "--compare",
+        type=output_name,
         metavar="FILE",
         help="also write the subjects before and after: a picture (.png), or a video with both side by side",
     )
+    add_overwrite(parser)
     add_run_options(parser)
 
 
@@ -90,7 +93,11 @@ def _add_preview(commands: argparse._SubParsersAction[CommandParser]) -> None:
         commands, "preview", "write a contact sheet with boxes, crop regions and masks drawn in", _PREVIEW_EPILOG
     )
     parser.add_argument(
-        "-o", "--output", metavar="SHEET", help="picture to write (default: the clip's name with _preview.png)"
+        "-o",
+        "--output",
+        type=output_name,
+        metavar="SHEET",
+        help="picture to write (default: the clip's name with _preview.png)",
     )
     parser.add_argument("--frames", type=count, default=12, metavar="N", help="frames on the sheet (default: 12)")
     parser.add_argument("--columns", type=count, default=4, metavar="N", help="frames side by side (default: 4)")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MediaError
-from .arguments import add_command
+from .arguments import add_command, add_overwrite, output_name
 from .report import table
 from .run_options import INPUT_HELP, add_run_options
 from .stages import Stages
@@ -48,8 +48,13 @@ def add_plan(commands: Any) -> None:
     parser = add_command(commands, "plan", "show what a run would do, without sampling", _EPILOG)
     parser.add_argument("clip", metavar="CLIP", help=INPUT_HELP)
     parser.add_argument(
-        "-o", "--output", metavar="VIDEO", help="also write the clip with boxes, crops and masks drawn in"
+        "-o",
+        "--output",
+        type=output_name,
+        metavar="VIDEO",
+        help="also write the clip with boxes, crops and masks drawn in",
     )
+    add_overwrite(parser)
     parser.add_argument("--json", metavar="FILE", help="also write the plan as JSON; - writes it instead of the table")
     add_run_options(parser)
 
@@ -81,7 +86,13 @@ def plan(args: argparse.Namespace) -> None:
         if args.output:
             encoder = EncoderSettings(codec=args.codec, crf=args.crf, pix_fmt=args.pix_fmt, threads=args.threads or 0)
             sink = outputs.enter_context(
-                open_output(args.output, job.info, settings=encoder, keep_audio=not args.no_audio)
+                open_output(
+                    args.output,
+                    job.info,
+                    settings=encoder,
+                    keep_audio=not args.no_audio,
+                    overwrite=args.overwrite,
+                )
             )
         cache = outputs.enter_context(open_cache(args))
         clip_run = job.begin(cache, stages)

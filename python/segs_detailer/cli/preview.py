@@ -12,6 +12,7 @@ from ..errors import MediaError
 from ..sampling.pipe import BasicPipe
 from ..streaming import Cache, ModelTraits, plan_clip
 from ..video import open_clip
+from ..video.sequences import label_of
 from .drawing import check_picture_path, grid, label, save_picture, to_image
 from .job import plan_settings
 from .report import describe_times, describe_tracks
@@ -52,7 +53,7 @@ def preview(args: argparse.Namespace) -> None:
     limit_threads(args.threads)
     output = Path(args.output) if args.output else _default_output(Path(args.clip))
     check_picture_path(output)
-    source = open_clip(args.clip, rate=args.fps)
+    source = open_clip(args.clip, rate=args.fps, fill_gaps=args.fill_gaps)
     chooser = TrackChooser(args, source.info)
     with Cache(None) as cache:
         chosen = chooser.choose(source, "", cache, stages)
@@ -67,8 +68,7 @@ def preview(args: argparse.Namespace) -> None:
 
 
 def _default_output(clip: Path) -> Path:
-    name = clip.name.split("%")[0].rstrip("_-. ") if "%" in clip.name else clip.stem
-    return Path(f"{name or 'clip'}_preview.png")
+    return Path(f"{label_of(clip) or 'clip'}_preview.png")
 
 
 def draw_sheet(source: Source, plan: ClipPlan, stages: Stages, *, frames: int, columns: int) -> Image.Image:

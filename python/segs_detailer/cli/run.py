@@ -60,10 +60,16 @@ def run(args: argparse.Namespace, stages: Stages | None = None, load: Loader = l
         raise InvalidArgumentError("compare", "another file than the output", args.compare)
     job = ClipJob(args, stages, load)
     encoder = encoder_settings(args, job.info)
-    comparison = Comparison(args.compare, job.info, threads=encoder.threads) if args.compare else None
+    # What is done anew replaces what the last run wrote.
+    overwrite = args.overwrite or bool(args.redo)
+    comparison = None
+    if args.compare:
+        comparison = Comparison(args.compare, job.info, threads=encoder.threads, overwrite=overwrite)
     with suppress(_LeftAlone), ExitStack() as outputs:
         output = outputs.enter_context(ExitStack())
-        sink = output.enter_context(open_output(args.output, job.info, settings=encoder, keep_audio=not args.no_audio))
+        sink = output.enter_context(
+            open_output(args.output, job.info, settings=encoder, keep_audio=not args.no_audio, overwrite=overwrite)
+        )
         takers: list[FrameTaker] = [SinkTaker(sink)]
         if comparison is not None:
             takers.append(outputs.enter_context(comparison))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from fractions import Fraction
 
-from .arguments import count, names
+from .arguments import add_fill_gaps, count, names
 
 __all__ = [
     "COMPUTE_OPTIONS",
@@ -492,5 +492,6 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--fps", type=_rate, metavar="RATE", help="frame rate of image files, such as 24 or 30000/1001 (default: 24)"
     )
+    add_fill_gaps(group)
     group.add_argument("--threads", type=count, metavar="N", help="processor threads (default: all)")
     group.add_argument("-q", "--quiet", action="store_true", help="show nothing but errors and warnings")

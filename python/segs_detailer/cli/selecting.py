@@ -16,6 +16,7 @@ from ..streaming.cache import digest
 from ..tracks import CropSettings, is_in_frame
 from ..tracks.rescaling import rescaled_track
 from ..video import iter_frames, open_clip
+from ..video.sequences import label_of
 from .mask_tracks import MaskOptions, mask_tracks
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class TrackChooser:
             self._boxes = from_segs(segs, frame_count=info.frames).tracks
         self._mask: Source | None = None
         if args.mask is not None:
-            self._mask = open_clip(args.mask)
+            self._mask = open_clip(args.mask, fill_gaps=args.fill_gaps)
             count = self._mask.info.frames
             if count not in (1, info.frames):
                 raise MediaError(
@@ -70,7 +71,7 @@ class TrackChooser:
                 )
         self._segments: Segments | None = None
         if args.segs is not None:
-            self._segments = read_segments(args.segs, size=info.size, frame_count=info.frames)
+            self._segments = read_segments(args.segs, size=info.size, frame_count=info.frames, fill_gaps=args.fill_gaps)
             self._check_count(self._segments)
         self._detector: Detector | None = None
         self._following = FollowSettings(
@@ -142,7 +143,7 @@ class TrackChooser:
             bbox_fill=args.bbox_fill,
             contour_fill=args.contour_fill,
             drop_size=args.drop_size,
-            label=Path(args.mask).stem.split("%")[0].rstrip("_-. ") or "mask",
+            label=label_of(Path(args.mask)) or "mask",
             follow=self._given_crop.crop == "follow",
             max_gap=self._following.max_gap,
             labels=args.mask_labels,

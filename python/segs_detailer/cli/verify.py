@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import EXIT_CODES, add_command
+from .arguments import EXIT_CODES, add_command, add_fill_gaps
 from .run_options import add_segment_options, count_from_0
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def add_verify(commands: Any) -> None:
     )
     limits.add_argument("--no-audio", action="store_true", help="OUT need not have the sound of IN")
     other = parser.add_argument_group("other")
+    add_fill_gaps(other)
     other.add_argument("--json", metavar="FILE", help="also write everything as JSON; - writes it instead of the table")
     other.add_argument("-q", "--quiet", action="store_true", help="show nothing but errors")
 
@@ -107,7 +108,7 @@ def verify(args: argparse.Namespace) -> None:
     to_output = args.json == "-"
     stages = Stages(quiet=args.quiet or to_output)
     settings = VerifySettings(args.margin, args.max_flicker, args.max_pop)
-    source, result = open_clip(args.input), open_clip(args.output)
+    source, result = (open_clip(path, fill_gaps=args.fill_gaps) for path in (args.input, args.output))
     subjects = _subjects(args, source, stages)
     with stages.stage("compare") as advance:
         report = verify_clips(

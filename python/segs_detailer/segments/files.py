@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import InvalidArgumentError, InvalidTypeError, MediaError, unknown_name
 from ..ops._checks import shown, whole_number
-from ..video.image_files import IMAGE_SUFFIXES, is_pattern
-from ..video.local_path import local_path
+from ..video.local_path import local_path, output_path
+from ..video.sequences import IMAGE_SUFFIXES, is_pattern, names_several
 from .archive import read_npz, read_safetensors, write_npz, write_safetensors
 from .boxes import is_boxes, parse_boxes, parse_table, write_boxes, write_table
 from .coco import is_coco, parse_coco, write_coco
@@ -42,27 +43,28 @@ class Format:
     loses : str
         What it does not keep; empty where it keeps everything.
     read : callable
-        Takes the path, the size and the number of frames where the file does not say.
+        Takes the path, the size and the number of frames where the file does not say, and whether holes in a sequence
+        of pictures are filled.
     write : callable
-        Takes the path and the segments.
+        Takes the path, the segments, and whether pictures of an earlier run are replaced.
     """
 
     name: str
     files: str
     loses: str
-    read: Callable[[Path, Size, int | None], Segments]
-    write: Callable[[Path, Segments], None]
+    read: Callable[[Path, Size, int | None, bool], Segments]
+    write: Callable[[Path, Segments, bool], None]
 
 
-def _read_coco(path: Path, size: Size, frame_count: int | None) -> Segments:
+def _read_coco(path: Path, size: Size, frame_count: int | None, _: bool) -> Segments:
     return parse_coco(read_json(path), size=size, frame_count=frame_count)
 
 
-def _read_boxes(path: Path, size: Size, frame_count: int | None) -> Segments:
+def _read_boxes(path: Path, size: Size, frame_count: int | None, _: bool) -> Segments:
     return parse_boxes(read_json(path), size=size, frame_count=frame_count)
 
 
-def _read_table(path: Path, size: Size, frame_count: int | None) -> Segments:
+def _read_table(path: Path, size: Size, frame_count: int | None, _: bool) -> Segments:
     return parse_table(read_text(path), size=size, frame_count=frame_count)
 
 
@@ -71,40 +73,46 @@ _COCO_LOSES = (
 )
 _MASKS_LOSE = "confidence, crop regions, shots and shapes, boxes (they become the extents of the masks)"
 
+
+def _one_file(write: Callable[[Path, Segments], None]) -> Callable[[Path, Segments, bool], None]:
+    """Return how a format of one file is written: over an older one, either way."""
+    return lambda path, segments, _: write(path, segments)
+
+
 _ALL = (
-    Format("npz", ".npz", "", lambda path, *_: read_npz(path), write_npz),
-    Format("safetensors", ".safetensors", "", lambda path, *_: read_safetensors(path), write_safetensors),
-    Format("coco", ".json", _COCO_LOSES, _read_coco, write_coco),
-    Format("coco-counts", ".json", _COCO_LOSES, _read_coco, lambda path, value: write_coco(path, value, "counts")),
-    Format("coco-polygons", ".json", _COCO_LOSES, _read_coco, lambda path, value: write_coco(path, value, "polygons")),
-    Format("boxes", ".json", "masks, crop regions, tracks that are in no frame", _read_boxes, write_boxes),
+    Format("npz", ".npz", "", lambda path, *_: read_npz(path), _one_file(write_npz)),
+    Format("safetensors", ".safetensors", "", lambda path, *_: read_safetensors(path), _one_file(write_safetensors)),
+    Format("coco", ".json", _COCO_LOSES, _read_coco, _one_file(write_coco)),
+    Format("coco-counts", ".json", _COCO_LOSES, _read_coco, _one_file(partial(write_coco, shape="counts"))),
+    Format("coco-polygons", ".json", _COCO_LOSES, _read_coco, _one_file(partial(write_coco, shape="polygons"))),
+    Format("boxes", ".json", "masks, crop regions, tracks that are in no frame", _read_boxes, _one_file(write_boxes)),
     Format(
         "csv",
         ".csv",
         "masks, crop regions, shots and shapes, tracks that are in no frame, the size of the frames and their number",
         _read_table,
-        write_table,
+        _one_file(write_table),
     ),
     Format(
         "masks",
         "a folder/, or mask_%05d.png",
         f"{_MASKS_LOSE}; of a single track also its id and label",
-        lambda path, *_: read_pictures(path),
-        write_pictures,
+        lambda path, _size, _count, fill_gaps: read_pictures(path, fill_gaps=fill_gaps),
+        lambda path, segments, overwrite: write_pictures(path, segments, overwrite=overwrite),
     ),
     Format(
         "davis",
         "a folder/, or mask_%05d.png",
         f"{_MASKS_LOSE}, labels, soft edges of masks (levels from 128 on count), and what an overlap hides",
-        lambda path, *_: read_davis(path),
-        write_davis,
+        lambda path, _size, _count, fill_gaps: read_davis(path, fill_gaps=fill_gaps),
+        lambda path, segments, overwrite: write_davis(path, segments, overwrite=overwrite),
     ),
     Format(
         "video",
         ".mkv, .avi, .mp4, .mov, .webm",
         f"{_MASKS_LOSE}, ids, labels and which track is which; all but .mkv and .avi also exact levels",
         lambda path, *_: read_video(path),
-        write_video,
+        _one_file(write_video),
     ),
 )
 
@@ -118,6 +126,7 @@ def read_segments(
     format: str | None = None,  # noqa: A002 - the name that callers expect
     size: Size = None,
     frame_count: int | None = None,
+    fill_gaps: bool = False,
 ) -> Segments:
     """Read segments from a file or a folder.
 
@@ -131,6 +140,8 @@ def read_segments(
         Height and width of the frames, for files that do not say: what a file says comes first.
     frame_count : int or None
         Number of frames, for files that do not say.
+    fill_gaps : bool
+        Where a number is missing in a sequence of pictures, take the one before again; else that is an error.
 
     Returns
     -------
@@ -150,12 +161,18 @@ def read_segments(
     count = None if frame_count is None else whole_number("frame_count", frame_count, minimum=1)
     chosen = _format("format", format) if format is not None else FORMATS[_format_to_read(path)]
     try:
-        return chosen.read(path, size, count)
+        return chosen.read(path, size, count, fill_gaps)
     except (InvalidArgumentError, InvalidTypeError) as error:
         raise MediaError(f"{path}: {error}") from error
 
 
-def write_segments(path: str | Path, segments: Segments, *, format: str | None = None) -> None:  # noqa: A002 - the same
+def write_segments(
+    path: str | Path,
+    segments: Segments,
+    *,
+    format: str | None = None,  # noqa: A002 - the same
+    overwrite: bool = False,
+) -> None:
     """Write segments to a file or a folder, which appears when it is complete.
 
     Parameters
@@ -166,11 +183,14 @@ def write_segments(path: str | Path, segments: Segments, *, format: str | None =
         What to write.
     format : str or None
         Name of the format, one of `FORMATS`; None tells it by the path's name: JSON is `coco`, pictures are `masks`.
+    overwrite : bool
+        Where a folder holds pictures that an earlier run wrote, remove them, and nothing else. A single file is
+        replaced either way.
 
     Raises
     ------
     MediaError
-        It cannot be written there.
+        It cannot be written there, or there are other pictures.
     MissingDependencyError
         Its format needs a package that is not installed.
     InvalidArgumentError, InvalidTypeError
@@ -178,10 +198,10 @@ def write_segments(path: str | Path, segments: Segments, *, format: str | None =
     """
     if not isinstance(segments, Segments):
         raise InvalidTypeError("segments", "Segments (as_segments makes them of other objects)", shown(segments))
-    target = local_path(path)
+    target = output_path(path)
     is_folder = str(path).endswith(("/", "\\"))
     chosen = _format("format", format) if format is not None else format_to_write(target, is_folder=is_folder)
-    chosen.write(target, segments)
+    chosen.write(target, segments, overwrite)
 
 
 def _format(argument: str, name: str) -> Format:
@@ -217,7 +237,7 @@ def _known() -> str:
 
 def _format_to_read(path: Path) -> str:
     suffix = path.suffix.lower()
-    if path.is_dir() or is_pattern(path) or (not path.exists() and any(c in path.name for c in "*?[")):
+    if path.is_dir() or names_several(path):
         return _picture_format(path)
     if not path.exists():
         raise MediaError(f"{path}: no such file")

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from ..errors import InvalidArgumentError, InvalidTypeError, MediaError
 from ..mask_levels import MaskLevels, MaskSurvey
-from ..video.image_files import IMAGE_ERRORS, find_images, load_image
+from ..video.image_files import IMAGE_ERRORS, load_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -99,7 +99,7 @@ class MaskFile:
         info = source.info
         self._name = str(info.path)
         if info.kind == "images":
-            self._take_files(find_images(info.path).files)
+            self._take_files(info.files)
             return
         self._pictures: _Pictures = lambda: _frames(source)
         exact = info.kind != "video" or info.codec in _LOSSLESS_CODECS

@@ -10,7 +10,7 @@ from ..errors import MediaError
 from ..video.partial import PartialFile, PartialFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 __all__ = ["new_file", "new_folder", "read_json", "read_text", "write_json"]
@@ -30,15 +30,28 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(
+    path: Path, *, mixing: Iterable[str] = (), alone: bool = False, overwrite: bool = False
+) -> Iterator[Path]:
     """Give a temporary folder to write to. Left with an exception nothing remains, else its files move to `path`.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    mixing : iterable of str
+        Names of files in it that would be taken for some of the new ones.
+    alone : bool
+        All that runs wrote to the folder is in the way too.
+    overwrite : bool
+        Remove those, if an earlier run wrote them.
 
     Raises
     ------
     MediaError
-        The files cannot be written.
+        The files cannot be written, or others are in their way.
     """
-    with _committed(PartialFolder(path), path) as place:
+    with _committed(PartialFolder(path, mixing=mixing, alone=alone, overwrite=overwrite), path) as place:
         yield place
 
 

@@ -13,7 +13,8 @@ from PIL.PngImagePlugin import PngInfo
 from ..errors import InvalidArgumentError, MediaError
 from ..mask_labels import label_regions
 from ..tracks import Mask, Track
-from ..video.image_files import IMAGE_SUFFIXES, find_images, is_pattern
+from ..video.partial import check_place
+from ..video.sequences import IMAGE_SUFFIXES, NumberedName, find_images, is_pattern, label_of, pictures_in
 from .mask_files import LEVELS_MARK, MaskFile, check_size, has_colored_palette, opened_image
 from .new_files import new_file, new_folder
 from .segments import Segments
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["is_palette", "read_davis", "read_pictures", "shown_mask", "write_davis", "write_pictures"]
 
 _MAX_INDEX = 255
-_NUMBERED = re.compile(r"(.*?)(\d+)(\.\w+)")
+_IN_FOLDERS = NumberedName("", ".png", 5)
 _FOLDER = re.compile(r"(\d+)(?:_(.*))?")
 # Masks are flat: a higher level makes them a little smaller and takes several times as long.
 _PNG_LEVEL = 1
@@ -38,7 +39,7 @@ _PNG_LEVEL = 1
 # Reading
 
 
-def read_pictures(path: Path) -> Segments:
+def read_pictures(path: Path, *, fill_gaps: bool = False) -> Segments:
     """Read gray masks, white where a track is; see `MaskFile` for what is white.
 
     Parameters
@@ -46,6 +47,8 @@ def read_pictures(path: Path) -> Segments:
     path : Path
         A folder, a numbered name, a wildcard or one picture: one track, by the name of the folder. A folder of
         folders: one track for each, by their names, such as `001_face`.
+    fill_gaps : bool
+        Where a number of the sequence is missing, take the picture before again.
 
     Raises
     ------
@@ -54,12 +57,12 @@ def read_pictures(path: Path) -> Segments:
     """
     folders = _track_folders(path)
     if not folders:
-        masks, size = _grey_sequence(str(path), _sequence(path))
+        masks, size = _grey_sequence(str(path), find_images(path, fill_gaps=fill_gaps).warn().files)
         return Segments(size, len(masks), (_of_masks(1, _name(path), masks),))
     tracks: list[Track] = []
     sizes, counts = [], []
     for index, folder in enumerate(folders):
-        masks, size = _grey_sequence(str(folder), _sequence(folder))
+        masks, size = _grey_sequence(str(folder), find_images(folder, fill_gaps=fill_gaps).warn().files)
         sizes.append(size)
         counts.append(len(masks))
         if (sizes[-1], counts[-1]) != (sizes[0], counts[0]):
@@ -72,13 +75,13 @@ def read_pictures(path: Path) -> Segments:
 
 def _name(path: Path) -> str:
     """Return a label: the name of the folder, or what a file's name begins with."""
-    stem = path.name if path.is_dir() else re.split(r"[%*?\[]", path.stem)[0].rstrip("_-. ")
+    stem = path.name if path.is_dir() else label_of(path)
     return stem or path.parent.name or "mask"
 
 
 def _track_folders(path: Path) -> list[Path]:
     """Return the folders in a folder that has no pictures itself."""
-    if not path.is_dir() or any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.iterdir()):
+    if not path.is_dir() or pictures_in(path):
         return []
     return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
@@ -94,21 +97,6 @@ def _of_masks(number: int, label: str, masks: Sequence[Mask]) -> Track:
     return Track(number, label, seen, [mask.place for mask in shown], 1.0, shown)
 
 
-def _sequence(path: Path) -> tuple[Path, ...]:
-    """Return the files of a sequence, after checking that no number in it is missing."""
-    files = find_images(path).files
-    names = [_NUMBERED.fullmatch(file.name) for file in files]
-    if len(files) < 2 or None in names or len({(name[1], name[3]) for name in names if name}) > 1:
-        return files
-    numbers = [int(name[2]) for name in names if name]
-    for before, after, name in zip(numbers, numbers[1:], names, strict=False):
-        if after != before + 1 and name is not None:
-            missing = f"{name[1]}{before + 1:0{len(name[2])}d}{name[3]}"
-            where = f"in a sequence that runs from {numbers[0]} to {numbers[-1]}"
-            raise MediaError(f"{files[0].with_name(missing)}: missing {where}: a mask for each frame is expected")
-    return files
-
-
 def _grey_sequence(name: str, files: Sequence[Path]) -> tuple[list[Mask], tuple[int, int]]:
     found = MaskFile.of_pictures(name, files)
     found.warn("read pictures of numbers, or with a palette of colors, by format davis")
@@ -119,21 +107,29 @@ def is_palette(path: Path) -> bool:
     """Whether the pictures of a sequence have indices of a palette in colours: one for each track."""
     if _track_folders(path):
         return False
-    with opened_image(find_images(path).files[0]) as image:
+    # A hole is told where the pictures are read.
+    with opened_image(find_images(path, fill_gaps=True).files[0]) as image:
         return image.mode == "P" and has_colored_palette(image)
 
 
-def read_davis(path: Path) -> Segments:
+def read_davis(path: Path, *, fill_gaps: bool = False) -> Segments:
     """Read pictures whose pixels are numbers of tracks, 0 for none: palette pictures as in DAVIS, or gray ones.
 
     Gray ones may have 8, 16 or 32 bits.
+
+    Parameters
+    ----------
+    path : Path
+        A folder, a numbered name, a wildcard or one picture.
+    fill_gaps : bool
+        As for `read_pictures`.
 
     Raises
     ------
     MediaError
         As `read_pictures`; a picture in colours.
     """
-    files = _sequence(path)
+    files = find_images(path, fill_gaps=fill_gaps).warn().files
     sightings = []
     size = (0, 0)
     for frame, file in enumerate(files):
@@ -153,7 +149,7 @@ def read_davis(path: Path) -> Segments:
 # Writing
 
 
-def write_pictures(path: Path, segments: Segments) -> None:
+def write_pictures(path: Path, segments: Segments, *, overwrite: bool = False) -> None:
     """Write grey masks: one track as `path/00000.png`, several as `path/001_label/00000.png`.
 
     Parameters
@@ -162,29 +158,38 @@ def write_pictures(path: Path, segments: Segments) -> None:
         A folder; for a single track also a numbered name (`mask_%05d.png`), or one picture for one frame.
     segments : Segments
         What to write: white is 255. A track without masks is its box.
+    overwrite : bool
+        Remove the pictures that an earlier run wrote there.
 
     Raises
     ------
     MediaError
-        It cannot be written there.
+        It cannot be written there, or there are other pictures.
     """
     tracks = segments.tracks
     if not tracks:
         raise MediaError(f"{path}: expected segments of at least one track for a mask sequence, got none")
     if len(tracks) == 1:
-        _write_sequence(path, segments, ((frame, "L") for frame in _levels(segments, tracks[0])))
+        pictures = ((frame, "L") for frame in _levels(segments, tracks[0]))
+        _write_sequence(path, segments, pictures, overwrite=overwrite)
         return
     if is_pattern(path) or path.suffix.lower() in IMAGE_SUFFIXES:
         raise MediaError(f"{path}: expected a folder for {len(tracks)} tracks (or --format davis), got a file name")
     names = [f"{track.id:03d}_{_safe(track.label)}" for track in tracks]
-    for name in names:
-        if (path / name).exists():
-            raise MediaError(f"{path / name}: is there already: choose another folder")
-    with new_folder(path) as place:
+    check_place(path)
+    with new_folder(path, mixing=_pictures_below(path), alone=True, overwrite=overwrite) as place:
         for name, track in zip(names, tracks, strict=True):
             (place / name).mkdir()
             for frame, levels in enumerate(_levels(segments, track)):
                 _save(place / name / f"{frame:05d}.png", Image.fromarray(levels))
+
+
+def _pictures_below(folder: Path) -> list[str]:
+    """Return the pictures that a folder of folders would be read with, relative to it."""
+    if not folder.is_dir():
+        return []
+    parts = [folder, *(part for part in folder.iterdir() if part.is_dir() and not part.name.startswith("."))]
+    return [file.relative_to(folder).as_posix() for part in parts for file in pictures_in(part)]
 
 
 def _safe(label: str) -> str:
@@ -208,26 +213,32 @@ def _levels(segments: Segments, track: Track) -> Iterator[NDArray[np.uint8]]:
         yield levels
 
 
-def _write_sequence(path: Path, segments: Segments, pictures: Iterator[tuple[NDArray[np.uint8], str]]) -> None:
+def _write_sequence(
+    path: Path, segments: Segments, pictures: Iterator[tuple[NDArray[np.uint8], str]], *, overwrite: bool
+) -> None:
     """Write numbered files, of which `path` says the folder and the name."""
-    numbered = is_pattern(path)
+    pattern = NumberedName.of(path)
     if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir():
         if path.suffix.lower() != ".png":
             raise MediaError(f"{path}: expected a .png, which loses nothing, got {path.suffix}")
-        if not numbered and segments.frame_count != 1:
-            pattern = path.with_name(f"{path.stem}_%05d.png")
-            raise MediaError(f"{path}: one image cannot hold {segments.frame_count} frames: write to {pattern}")
-        folder, name = path.parent, path.name
+        if pattern is None and segments.frame_count != 1:
+            example = path.with_name(f"{path.stem}_%05d.png")
+            raise MediaError(f"{path}: one image cannot hold {segments.frame_count} frames: write to {example}")
+        folder = path.parent
     else:
-        folder, name, numbered = path, "%05d.png", True
-    if not numbered:
+        check_place(path)
+        folder, pattern = path, None
+    there = pictures_in(folder) if folder.is_dir() else []
+    if folder != path and pattern is None:
         levels, mode = next(pictures)
         with new_file(path) as place:
             _save(place, _image(levels, mode))
         return
-    with new_folder(folder) as place:
+    mixing = [file.name for file in there if pattern is None or pattern.number(file.name) is not None]
+    pattern = pattern or _IN_FOLDERS
+    with new_folder(folder, mixing=mixing, alone=folder == path, overwrite=overwrite) as place:
         for frame, (levels, mode) in enumerate(pictures):
-            _save(place / (name % frame), _image(levels, mode))
+            _save(place / pattern.name(frame), _image(levels, mode))
 
 
 def _image(levels: NDArray[np.uint8], mode: str) -> Image.Image:
@@ -254,7 +265,7 @@ def _save(path: Path, image: Image.Image) -> None:
     image.save(path, compress_level=_PNG_LEVEL, pnginfo=mark)
 
 
-def write_davis(path: Path, segments: Segments) -> None:
+def write_davis(path: Path, segments: Segments, *, overwrite: bool = False) -> None:
     """Write palette pictures: the index is the track's id, or its place where an id is 0 or above 255.
 
     Parameters
@@ -263,11 +274,13 @@ def write_davis(path: Path, segments: Segments) -> None:
         A folder, a numbered name, or one picture for one frame.
     segments : Segments
         At most 255 tracks. Levels from 128 on count; where tracks overlap, the later one is seen.
+    overwrite : bool
+        As for `write_pictures`.
 
     Raises
     ------
     MediaError
-        It cannot be written there.
+        It cannot be written there, or there are other pictures.
     InvalidArgumentError
         Too many tracks.
     """
@@ -276,7 +289,7 @@ def write_davis(path: Path, segments: Segments) -> None:
         raise InvalidArgumentError("tracks", f"at most {_MAX_INDEX} for palette pictures", f"{len(tracks)}")
     fits = all(1 <= track.id <= _MAX_INDEX for track in tracks)
     indices = [track.id if fits else place + 1 for place, track in enumerate(tracks)]
-    _write_sequence(path, segments, ((levels, "P") for levels in _indices(segments, indices)))
+    _write_sequence(path, segments, ((levels, "P") for levels in _indices(segments, indices)), overwrite=overwrite)
 
 
 def _indices(segments: Segments, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import MediaError
+from ..video.partial import PartialFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,20 +106,14 @@ class PixelFile:
         MediaError
             As for `append`.
         """
-        partial = replace(
-            self, path=self.path.with_name(f".{self.path.name}.partial-{os.getpid()}-{threading.get_ident()}")
-        )
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            partial.path.unlink(missing_ok=True)
-            partial.append(pixels)
-            with partial.path.open("rb+") as file:
-                os.fsync(file.fileno())
-            partial.path.replace(self.path)
+            with PartialFile(self.path) as place:
+                replace(self, path=place).append(pixels)
+                with place.open("rb+") as file:
+                    os.fsync(file.fileno())
         except OSError as error:
             raise error if isinstance(error, MediaError) else _failed(self.path, error) from error
-        finally:
-            partial.path.unlink(missing_ok=True)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Read some of the frames.

@@ -62,7 +62,9 @@ class ClipInfo:
     audio_streams, subtitle_streams : int
         Number of such streams in the file.
     names : tuple of str
-        File name of each image, for `kind` "images".
+        File name of each image, for `kind` "images"; also of those that are missing and filled.
+    files : tuple of Path
+        File that each image is read from. Where a missing one is filled, it is that of the image before.
     first_number : int
         Number of the first file of a numbered sequence.
     origin : Fraction
@@ -95,6 +97,7 @@ class ClipInfo:
     audio_streams: int = 0
     subtitle_streams: int = 0
     names: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
     first_number: int = 1
     origin: Fraction = Fraction(0)
     sound_start: Fraction | None = None

@@ -1,10 +1,10 @@
-"""Clips as image files: one picture, a folder, a numbered sequence, a wildcard."""
+"""Clips as image files: their pixels, read and written."""
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,11 @@ from PIL import Image, ImageOps
 
 from ..errors import MediaError, MissingDependencyError
 from .clip import DEFAULT_RATE, ClipInfo, Picture
-from .partial import PartialFolder
+from .partial import PartialFile, PartialFolder, check_place
+from .sequences import IMAGE_SUFFIXES, NumberedName, find_images, pictures_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from fractions import Fraction
     from types import TracebackType
 
@@ -25,15 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IMAGE_ERRORS",
-    "IMAGE_SUFFIXES",
     "CopyPixels",
-    "ImageFiles",
     "ImageSink",
     "ImageSource",
-    "find_images",
-    "is_pattern",
     "load_image",
-    "names_several",
     "to_bytes",
 ]
 
@@ -51,92 +47,11 @@ IMAGE_ERRORS = (
 )
 """What Pillow raises about files that are damaged or no images."""
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-"""Image files that are read and written, by suffix."""
-
-_NUMBER = re.compile(r"%0?(\d*)d")
-_WILDCARDS = frozenset("*?[")
 _DEEP_SUFFIXES = (".png", ".tif", ".tiff")
 _ALPHA_SUFFIXES = (".png", ".webp", ".tif", ".tiff")
 _JPEG_QUALITY = 95
 # Level 6, Pillow's default, is three times slower and 3 % smaller.
 _PNG_LEVEL = 3
-
-
-def is_pattern(path: Path) -> bool:
-    """Whether the name holds a number as in `%04d`."""
-    return _NUMBER.search(path.name) is not None
-
-
-def names_several(path: Path) -> bool:
-    """Whether a name of no file stands for several: numbered ones, or a wildcard."""
-    return not path.exists() and (is_pattern(path) or bool(_WILDCARDS & set(path.name)))
-
-
-def _natural_key(path: Path) -> list[tuple[int, int, str]]:
-    """Order `frame_2` before `frame_10`."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", path.name)]
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFiles:
-    """Files of one sequence, in order.
-
-    Parameters
-    ----------
-    files : tuple of Path
-        The files.
-    first_number : int
-        Number of the first one.
-    """
-
-    files: tuple[Path, ...]
-    first_number: int = 1
-
-
-def find_images(path: Path) -> ImageFiles:
-    """Files that a folder, a numbered name, a wildcard or the name of one file stands for.
-
-    Raises
-    ------
-    MediaError
-        There are none, or one is missing in a numbered sequence.
-    """
-    if path.is_dir():
-        return _listed(path, [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES])
-    if is_pattern(path):
-        return _numbered(path)
-    if _WILDCARDS & set(path.name) and not path.exists():
-        return _listed(path, list(path.parent.glob(path.name)))
-    return ImageFiles((path,))
-
-
-def _listed(path: Path, files: Sequence[Path]) -> ImageFiles:
-    visible = [file for file in files if file.is_file() and not file.name.startswith(".")]
-    if not visible:
-        raise MediaError(f"{path}: no image files there ({', '.join(IMAGE_SUFFIXES)})")
-    return ImageFiles(tuple(sorted(visible, key=_natural_key)))
-
-
-def _numbered(path: Path) -> ImageFiles:
-    match = _NUMBER.search(path.name)
-    before, after = path.name[: match.start() if match else 0], path.name[match.end() if match else 0 :]
-    name = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
-    numbers = {}
-    if path.parent.is_dir():
-        for file in path.parent.iterdir():
-            found = name.fullmatch(file.name)
-            if found and path.name % int(found[1]) == file.name:
-                numbers[int(found[1])] = file
-    if not numbers:
-        raise MediaError(f"{path}: no file has such a name")
-    first, last = min(numbers), max(numbers)
-    missing = next((number for number in range(first, last + 1) if number not in numbers), None)
-    if missing is not None:
-        raise MediaError(
-            f"{path.parent / (path.name % missing)}: missing in a sequence that runs from {first} to {last}"
-        )
-    return ImageFiles(tuple(numbers[number] for number in sorted(numbers)), first)
 
 
 def _cv2() -> Any:
@@ -214,6 +129,8 @@ class ImageSource:
         A folder, a numbered name (`frame_%04d.png`), a wildcard (`*.png`), or one file.
     rate : Fraction or None
         Frames per second; None is 24.
+    fill_gaps : bool
+        Where a number is missing, show the frame before again.
 
     Raises
     ------
@@ -221,8 +138,8 @@ class ImageSource:
         A file is missing, is no image, or has another size than the first.
     """
 
-    def __init__(self, path: Path, rate: Fraction | None = None) -> None:
-        found = find_images(path)
+    def __init__(self, path: Path, rate: Fraction | None = None, *, fill_gaps: bool = False) -> None:
+        found = find_images(path, fill_gaps=fill_gaps).warn()
         first, _ = load_image(found.files[0])
         rate = rate or DEFAULT_RATE
         self._files = found.files
@@ -234,7 +151,8 @@ class ImageSource:
             time_base=1 / rate,
             rate=rate,
             bits=first.dtype.itemsize * 8,
-            names=tuple(file.name for file in found.files),
+            names=found.names,
+            files=found.files,
             first_number=found.first_number,
         )
 
@@ -265,53 +183,66 @@ class ImageSink:
         A folder (files get the input's names, as PNG), a numbered name, or one file for a clip of one frame.
     info : ClipInfo
         The clip that the frames come from.
+    overwrite : bool
+        Remove the pictures that an earlier run wrote there.
 
     Raises
     ------
     MediaError
-        The path cannot hold the frames.
+        The path cannot hold the frames, or holds others.
     """
 
-    def __init__(self, path: Path, info: ClipInfo) -> None:
-        numbered = is_pattern(path)
+    def __init__(self, path: Path, info: ClipInfo, *, overwrite: bool = False) -> None:
         is_file = path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
-        if is_file and not numbered and info.frames != 1:
-            pattern = path.with_name(f"{path.stem}_%05d{path.suffix}")
-            raise MediaError(f"{path}: one image cannot hold {info.frames} frames: write to {pattern} or to a folder")
-        if numbered and path.suffix.lower() not in IMAGE_SUFFIXES:
+        pattern = NumberedName.of(path)
+        if is_file and pattern is None and info.frames != 1:
+            example = path.with_name(f"{path.stem}_%05d{path.suffix}")
+            raise MediaError(f"{path}: one image cannot hold {info.frames} frames: write to {example} or to a folder")
+        if pattern is not None and path.suffix.lower() not in IMAGE_SUFFIXES:
             raise MediaError(f"{path}: name image files, such as {path.with_suffix('.png').name}")
-        self._pattern = path.name if is_file else None
+        self._path = path
         self._info = info
         self._index = 0
         folder = path.parent if is_file else path
+        self._pattern = pattern
+        self._single = path.name if is_file and pattern is None else None
         self._check_names(folder)
-        self._folder = PartialFolder(folder)
+        self._partial: PartialFile | PartialFolder
+        if self._single is not None:
+            self._partial = PartialFile(path)
+        else:
+            if not is_file:
+                check_place(folder)
+            there = [file.name for file in pictures_in(folder)] if folder.is_dir() else []
+            mixing = [name for name in there if pattern is None or pattern.number(name) is not None]
+            self._partial = PartialFolder(folder, mixing=mixing, alone=pattern is None, overwrite=overwrite)
 
     def _check_names(self, folder: Path) -> None:
         """Refuse to write two frames to one file, and to write over the frames that are read."""
-        names = [self._name(index) for index in range(self._info.frames)]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(self._name(index) for index in range(self._info.frames))
+        if len(counts) < self._info.frames:
+            twice = counts.most_common(1)[0][0]
             raise MediaError(
                 f"{folder}: two frames would be written to {twice}: name the files, such as frame_%05d.png"
             )
-        read = self._info.path if self._info.path.is_dir() else self._info.path.parent
-        if self._info.kind == "images" and folder.is_dir() and read.resolve() == folder.resolve():
-            over = set(names) & set(self._info.names)
+        if self._info.files and folder.is_dir() and self._info.files[0].parent.resolve() == folder.resolve():
+            over = counts.keys() & ({file.name for file in self._info.files} | set(self._info.names))
             if over:
                 raise MediaError(f"{folder / min(over)}: is an image of the input itself: choose another output")
 
     def _name(self, index: int) -> str:
+        if self._single is not None:
+            return self._single
         if self._pattern is not None:
-            return self._pattern % (self._info.first_number + index) if "%" in self._pattern else self._pattern
-        if self._info.names:
-            return Path(self._info.names[index]).stem + ".png"
-        return f"frame_{index + 1:05d}.png"
+            return self._pattern.name(self._info.first_number + index)
+        # A video may hold more frames than it promised; of pictures it is known how many there are.
+        return Path(self._info.names[index]).stem + ".png" if self._info.names else f"frame_{index + 1:05d}.png"
 
     def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[np.uint8] | None = None) -> None:
         """Write one file; see `Sink.write`."""
         del start, end
-        file = self._folder.path / self._name(self._index)
+        place, name = self._partial.path, self._name(self._index)
+        file = place / name if isinstance(self._partial, PartialFolder) else place
         self._index += 1
         suffix = file.suffix.lower()
         try:
@@ -320,7 +251,7 @@ class ImageSink:
             else:
                 _save(file, pixels, alpha if suffix in _ALPHA_SUFFIXES else None)
         except (OSError, ValueError) as error:
-            raise MediaError(f"{file.name}: cannot be written ({error})") from error
+            raise MediaError(f"{name}: cannot be written ({error})") from error
 
     def __enter__(self) -> ImageSink:
         return self
@@ -329,13 +260,13 @@ class ImageSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._folder.discard()
+            self._partial.discard()
             return
         try:
-            self._folder.commit()
+            with self._partial:
+                pass
         except OSError as failure:
-            self._folder.discard()
-            raise MediaError(f"{self._info.path}: the images cannot be moved to their place ({failure})") from failure
+            raise MediaError(f"{self._path}: the images cannot be moved to their place ({failure})") from failure
 
 
 def to_bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:

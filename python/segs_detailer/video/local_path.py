@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..errors import MediaError
+from ..errors import InvalidArgumentError, MediaError
+from .partial import check_name
 
-__all__ = ["local_path"]
+__all__ = ["local_path", "output_path"]
 
 # Two letters at least: one is a drive of Windows.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
@@ -34,3 +35,26 @@ def local_path(path: str | Path) -> Path:
         raise MediaError(f"file:///{rest}: is a URL: name the file itself, /{rest}")
     url = f"{found[1]}://{rest}"
     raise MediaError(f"{url}: is a URL, and only files of this machine are read and written: transfer it apart")
+
+
+def output_path(path: str | Path) -> Path:
+    """Return the path of something to write.
+
+    Parameters
+    ----------
+    path : str or Path
+        Name of a file or folder.
+
+    Raises
+    ------
+    InvalidArgumentError
+        It is empty, or `-`, which elsewhere stands for standard output.
+    MediaError
+        It is a URL, or longer than the file system takes.
+    """
+    text = str(path)
+    if not text.strip() or text == "-":
+        raise InvalidArgumentError("path", "the name of a file or folder", repr(text))
+    target = local_path(path)
+    check_name(target)
+    return target

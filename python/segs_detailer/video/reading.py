@@ -12,8 +12,9 @@ from ..errors import MediaError
 from .animation import AnimationSource, is_animation
 from .clip import Clip, ClipInfo, ReadProgress, Source
 from .container_reader import ContainerSource
-from .image_files import IMAGE_SUFFIXES, ImageSource, names_several
+from .image_files import ImageSource
 from .local_path import local_path
+from .sequences import IMAGE_SUFFIXES, names_several
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ _ANIMATION_SUFFIXES = (".gif", ".apng", ".webp", ".png")
 _GROWTH = 16
 
 
-def open_clip(path: str | Path, *, rate: Fraction | None = None) -> Source:
+def open_clip(path: str | Path, *, rate: Fraction | None = None, fill_gaps: bool = False) -> Source:
     """Open a clip and learn what it holds, without decoding it.
 
     Parameters
@@ -37,6 +38,8 @@ def open_clip(path: str | Path, *, rate: Fraction | None = None) -> Source:
         (`*.png`).
     rate : Fraction or None
         Frames per second of image files, which do not say; None is 24.
+    fill_gaps : bool
+        Where a number is missing among numbered image files, show the frame before again; else that is an error.
 
     Returns
     -------
@@ -52,13 +55,13 @@ def open_clip(path: str | Path, *, rate: Fraction | None = None) -> Source:
     path = local_path(path)
     suffix = path.suffix.lower()
     if path.is_dir() or names_several(path):
-        return ImageSource(path, rate)
+        return ImageSource(path, rate, fill_gaps=fill_gaps)
     if not path.exists():
         raise MediaError(f"{path}: no such file")
     if suffix in _ANIMATION_SUFFIXES and is_animation(path):
         return AnimationSource(path)
     if suffix in IMAGE_SUFFIXES:
-        return ImageSource(path, rate)
+        return ImageSource(path, rate, fill_gaps=fill_gaps)
     return ContainerSource(path)
 
 

@@ -8,8 +8,9 @@ from ..errors import MediaError
 from .animation import AnimationSink
 from .container_writer import ContainerSink, can_write_container
 from .encoders import EncoderSettings
-from .image_files import IMAGE_SUFFIXES, ImageSink, is_pattern
-from .local_path import local_path
+from .image_files import ImageSink
+from .local_path import output_path
+from .sequences import IMAGE_SUFFIXES, is_pattern
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,12 @@ _KNOWN = ".mp4, .mov, .mkv, .webm, .avi, .gif, a folder/, or images such as fram
 
 
 def open_output(
-    path: str | Path, info: ClipInfo, *, settings: EncoderSettings | None = None, keep_audio: bool = True
+    path: str | Path,
+    info: ClipInfo,
+    *,
+    settings: EncoderSettings | None = None,
+    keep_audio: bool = True,
+    overwrite: bool = False,
 ) -> Sink:
     """Open an output for frames of one clip.
 
@@ -36,6 +42,9 @@ def open_output(
         How videos are encoded.
     keep_audio : bool
         Copy the sound of `info.path` to videos.
+    overwrite : bool
+        Where a folder holds the frames of an earlier run, remove them, and nothing else. A single file is replaced
+        either way.
 
     Returns
     -------
@@ -45,15 +54,17 @@ def open_output(
     Raises
     ------
     MediaError
-        The output cannot be made.
+        The output cannot be made, or is a folder with other frames.
+    InvalidArgumentError
+        `path` is empty or `-`.
     """
     is_folder = str(path).endswith(("/", "\\"))
-    path = local_path(path)
+    path = output_path(path)
     suffix = path.suffix.lower()
     if info.path.exists() and path.exists() and path.samefile(info.path):
         raise MediaError(f"{path}: is the input itself: choose another output")
     if is_folder or path.is_dir() or not suffix or is_pattern(path) or suffix in IMAGE_SUFFIXES:
-        return ImageSink(path, info)
+        return ImageSink(path, info, overwrite=overwrite)
     if suffix == ".gif":
         return AnimationSink(path, info)
     if not can_write_container(path):
@@ -67,6 +78,7 @@ def write_clip(
     *,
     settings: EncoderSettings | None = None,
     keep_audio: bool = True,
+    overwrite: bool = False,
     progress: ReadProgress | None = None,
 ) -> None:
     """Write a whole clip; see `open_output`.
@@ -81,10 +93,12 @@ def write_clip(
         How videos are encoded.
     keep_audio : bool
         Copy the sound of the clip's file.
+    overwrite : bool
+        Replace the frames of an earlier run in a folder.
     progress : callable or None
         Called after each frame with `(frames done, frames)`.
     """
-    with open_output(path, clip.info, settings=settings, keep_audio=keep_audio) as sink:
+    with open_output(path, clip.info, settings=settings, keep_audio=keep_audio, overwrite=overwrite) as sink:
         write_frames(sink, clip, progress=progress)
 
 
