@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidArgumentError
 from ..streaming import SinkTaker
 from ..video import open_output
-from ..video.image_files import is_pattern
 from ..video.partial import PartialFile
+from ..video.sequences import is_pattern
 from .compare import Comparison
 from .job import ClipJob, encoder_settings, open_cache
 from .models import load_pipes
