@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -69,6 +70,15 @@ HDR10_HEVC = {
     "preset": "ultrafast",
     "x265-params": "log-level=error:hdr10=1:max-cll=1000,400:"
     "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)",
+}
+HDR10_H264 = {
+    "x264-params": "asm=AVX2:cll=1000,400:"
+    "mastering-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+}
+HDR10_AV1 = {
+    "preset": "12",
+    "svtav1-params": "mastering-display=G(0.265,0.69)B(0.15,0.06)R(0.68,0.32)WP(0.3127,0.329)L(1000,0.005)"
+    ":content-light=1000,400",
 }
 
 
@@ -213,16 +223,19 @@ def clip(
         if matrix is not None:
             stream.set_display_matrix(matrix)
         convert = RgbToFrame(tags, pix_fmt)
+        durations = dict(zip(times, (b - a for a, b in pairwise((*times, times[-1] + (last or 1)))), strict=True))
         for index, time in enumerate(times):
             frame = _see_through(index, size, pix_fmt) if alpha else convert(shades(index, size))
             frame.pts, frame.time_base = time, clock
-            if index + 1 < len(times):
-                frame.duration = times[index + 1] - time
-            elif last is not None:
-                frame.duration = last
-            for packet in stream.encode(frame):
-                container.mux(packet)
-        container.mux(stream.encode(None))
+            _mux(container, stream.encode(frame), durations, clock)
+        _mux(container, stream.encode(None), durations, clock)
+
+
+def _mux(container, packets, durations, clock):
+    for packet in packets:
+        # Encoders lose how long a frame is shown.
+        packet.duration = round(durations[round(packet.pts * packet.time_base / clock)] * clock / packet.time_base)
+        container.mux(packet)
 
 
 def _see_through(index, size, pix_fmt):
@@ -257,11 +270,18 @@ def remuxed(path, *, source, change, options=None):
             new.mux(changed)
 
 
-def moved(packet, ticks):
-    """The packet at another time."""
-    packet.pts += ticks
-    packet.dts = packet.pts if packet.dts is None else packet.dts + ticks
-    return packet
+def repeated(kind, number):
+    """Change for `remuxed`: a packet of a stream of that kind has the time of the one before it."""
+    before = {}
+
+    def change(packet, count):
+        if packet.stream.type == kind and count == number:
+            packet.pts, packet.dts = before["pts"], before["dts"]
+        elif packet.stream.type == kind:
+            before["pts"], before["dts"] = packet.pts, packet.dts
+        return packet
+
+    return change
 
 
 def images(path, *, delays, loop=0, alpha=False):

@@ -11,12 +11,30 @@ from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 from PIL import Image
 
-HDR_KINDS = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _IMAGES = (".gif", ".png", ".apng", ".webp")
 # Headers say the order of the fields in several ways, and progressive by saying nothing.
 _FIELDS = {2: "top first", 4: "top first", 3: "bottom first", 5: "bottom first"}
 _PROGRESSIVE = (False, "progressive")
+
+
+@dataclass(frozen=True)
+class SoundPacket:
+    """One packet, without headers that belong to the container.
+
+    Parameters
+    ----------
+    time : Fraction or None
+        Seconds.
+    data : bytes
+        Its content.
+    passed_over : bool
+        An edit list says that it is not heard.
+    """
+
+    time: Fraction | None
+    data: bytes
+    passed_over: bool
 
 
 @dataclass
@@ -26,7 +44,7 @@ class Facts:
     Parameters
     ----------
     streams : tuple of str
-        Codecs in the order of the streams, covers and attachments last; `?` for those that libav does not know.
+        Codecs: the picture's, then those of each kind of stream in their order; `?` where libav does not know one.
     languages, flags : tuple
         Of each of these streams but the first, which is the picture, and data.
     pix_fmt : str
@@ -37,12 +55,10 @@ class Facts:
         Seconds at which each frame is shown, as the decoder says.
     end : Fraction or None
         Seconds at which the last frame ends, where the file says.
-    sound_start : Fraction or None
-        Time of the first packet of sound.
     frames, alpha : list of ndarray
         `(H, W, 3)` and `(H, W)` uint8, as stored; no alpha where there is none.
-    sound : list of bytes
-        The packets of each sound, one after another, without headers that belong to the container.
+    sound : list of list of SoundPacket
+        The packets of each sound.
     chapters : list of tuple
         Title, start and end in milliseconds.
     title : str or None
@@ -57,8 +73,12 @@ class Facts:
         Whether the first frame is, and the order of the fields in the header of the stream.
     turned : bool
         A display matrix asks players to turn or mirror the picture.
-    hdr : dict
-        Bytes of mastering display and content light level.
+    hdr : tuple or None
+        Numbers of the mastering display, and content light levels.
+    captions : bool
+        There are closed captions in the picture's stream.
+    loop : int or None
+        How often an animation is shown.
     """
 
     streams: tuple = ()
@@ -69,7 +89,6 @@ class Facts:
     sound_tick: Fraction = Fraction(0)
     times: list = field(default_factory=list)
     end: Fraction | None = None
-    sound_start: Fraction | None = None
     frames: list = field(default_factory=list)
     alpha: list = field(default_factory=list)
     sound: list = field(default_factory=list)
@@ -80,7 +99,9 @@ class Facts:
     colors: tuple = ()
     interlaced: tuple = _PROGRESSIVE
     turned: bool = False
-    hdr: dict = field(default_factory=dict)
+    hdr: tuple | None = None
+    captions: bool = False
+    loop: int | None = None
 
 
 def facts(path):
@@ -94,7 +115,7 @@ def facts(path):
         found.aspect = picture.sample_aspect_ratio or Fraction(1)
         found.stereo = picture.metadata.get("stereo_mode")
         found.title = container.metadata.get("title")
-        streams = sorted(container.streams, key=lambda stream: (stream is not picture, _place(stream)))
+        streams = sorted(container.streams, key=lambda stream: (stream is not picture, _place(stream), stream.type))
         found.streams = tuple(_name(stream) for stream in streams)
         others = [stream for stream in streams[1:] if stream.type != "data"]
         found.languages = tuple(_language(stream) for stream in others)
@@ -115,6 +136,7 @@ def _of_images(path):
     found = Facts()
     with Image.open(path) as image:
         start = 0
+        found.loop = image.info.get("loop")
         for number in range(image.n_frames):
             image.seek(number)
             rgba = np.asarray(image.convert("RGBA"))
@@ -165,10 +187,9 @@ def _sounds(path, indexes, found):
         wanted = [container.streams[index] for index in indexes]
         for packet in container.demux(wanted) if wanted else ():
             if packet.size:
-                packets[packet.stream_index].append(_without_adts(packet))
-                if packet.stream_index == indexes[0] and found.sound_start is None and packet.pts is not None:
-                    found.sound_start = packet.pts * packet.time_base
-    found.sound = [b"".join(packets[index]) for index in indexes]
+                time = None if packet.pts is None else packet.pts * packet.time_base
+                packets[packet.stream_index].append(SoundPacket(time, _without_adts(packet), packet.is_discard))
+    found.sound = [packets[index] for index in indexes]
 
 
 def _without_adts(packet):
@@ -208,6 +229,7 @@ def _frames(path, index, found):
                 return
             found.times.append(None if frame.pts is None else frame.pts * stream.time_base)
             found.frames.append(frame.to_ndarray(format="rgb24"))
+            found.captions |= frame.side_data.get(SideData.A53_CC) is not None
             if any(component.is_alpha for component in frame.format.components):
                 found.alpha.append(frame.to_ndarray(format="rgba")[..., 3])
 
@@ -221,8 +243,7 @@ def _form(frame, stream, found):
     matrix = 0 if is_rgb else int(frame.colorspace)
     found.colors = (matrix, color_range, context.color_primaries, context.color_trc)
     found.interlaced = (bool(frame.interlaced_frame), _FIELDS.get(int(context.field_order), "progressive"))
-    side = {kind: frame.side_data.get(SideData[kind]) for kind in HDR_KINDS}
-    found.hdr = {kind: bytes(data) for kind, data in side.items() if data is not None}
+    found.hdr = _hdr(frame)
     matrix = frame.side_data.get(SideData.DISPLAYMATRIX)
     found.turned = matrix is not None and tuple(np.frombuffer(bytes(matrix), "<i4")[[0, 1, 3, 4]]) != (
         65536,
@@ -230,3 +251,15 @@ def _form(frame, stream, found):
         0,
         65536,
     )
+
+
+def _hdr(frame):
+    """Primaries, white point and luminance of the mastering display; content light levels."""
+    display = frame.side_data.get(SideData.MASTERING_DISPLAY_METADATA)
+    light = frame.side_data.get(SideData.CONTENT_LIGHT_LEVEL)
+    if display is None and light is None:
+        return None
+    numbers = np.frombuffer(bytes(display)[:80], "<i4").reshape(10, 2) if display is not None else np.empty((0, 2))
+    levels = np.frombuffer(bytes(light)[:8], "<u4") if light is not None else ()
+    # Codecs keep them with another precision.
+    return tuple(round(float(a / b), 3) for a, b in numbers), tuple(int(level) for level in levels)
