@@ -15,7 +15,7 @@ TEXT = 16
 SIZE_MULTIPLE = 16
 
 
-def make_transformer(*, seed: int = 0, in_channels: int = 4) -> WanTransformer3DModel:
+def make_transformer(*, seed: int = 0, in_channels: int = 4, positions: int = 32) -> WanTransformer3DModel:
     torch.manual_seed(seed)
     return WanTransformer3DModel(
         num_attention_heads=2,
@@ -26,7 +26,7 @@ def make_transformer(*, seed: int = 0, in_channels: int = 4) -> WanTransformer3D
         freq_dim=16,
         ffn_dim=32,
         num_layers=1,
-        rope_max_seq_len=32,
+        rope_max_seq_len=positions,
     ).eval()
 
 
@@ -61,7 +61,13 @@ def make_text_encoder(*, seed: int = 2) -> UMT5EncoderModel:
 
 
 def save_checkpoint(
-    folder: Path, *, kind: str = "WanPipeline", second: bool = False, flow_shift: float = 3.0, in_channels: int = 4
+    folder: Path,
+    *,
+    kind: str = "WanPipeline",
+    second: bool = False,
+    flow_shift: float = 3.0,
+    in_channels: int = 4,
+    positions: int = 32,
 ) -> Path:
     """Save a Wan checkpoint in the layout of the hub, in safetensors; `second` adds Wan 2.2's transformer_2."""
     index = {
@@ -75,7 +81,7 @@ def save_checkpoint(
     }
     if kind == "WanPipeline":
         index |= {"transformer_2": [None, None], "boundary_ratio": None, "expand_timesteps": False}
-    make_transformer(in_channels=in_channels).save_pretrained(folder / "transformer")
+    make_transformer(in_channels=in_channels, positions=positions).save_pretrained(folder / "transformer")
     if second:
         make_transformer(seed=9).save_pretrained(folder / "transformer_2")
         index |= {"transformer_2": ["diffusers", "WanTransformer3DModel"], "boundary_ratio": 0.875}

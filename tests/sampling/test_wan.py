@@ -19,7 +19,7 @@ from agreement import assert_agree
 from fake_sampler import segment, segs_of
 from segs_detailer import BasicPipe
 from segs_detailer.cli.main import main
-from segs_detailer.detailer import ControlNetWrapper, ImagePromptWrapper, detail_frames, with_control_net
+from segs_detailer.detailer import ControlNetWrapper, ImagePromptWrapper, Models, detail_frames, with_control_net
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
 from segs_detailer.sampling.diffusers.image_prompt import ImagePrompt
 from segs_detailer.sampling.diffusers.windows import ContextWindows
@@ -382,12 +382,79 @@ def test_the_command_line_repaints_a_clip(tmp_path, folder, capfd):
         assert np.array_equal(before, after)
     capfd.readouterr()
     for more, message in (
-        (["--motion-adapter", "x"], "motion_adapter: expected None for Wan, which needs no motion module, got 'x'"),
+        (["--motion-adapter", "x"], "motion-adapter: expected None for Wan, which needs no motion module, got 'x'"),
         (["--sampler-name", "lcm"], "--sampler-name: expected one of euler, ddim, heun"),
-        (["--inpaint-model"], "inpaint_model: expected False for Wan"),
+        (["--inpaint-model"], "inpaint-model: expected False for Wan"),
     ):
         assert main([*arguments, *more]) != 0
         assert message in capfd.readouterr().err
+
+
+# Positions: the network knows no more of them in time, and along a side
+
+
+@pytest.fixture(scope="module")
+def short_folder(tmp_path_factory):
+    """A checkpoint of 8 positions: 29 frames, and 8 * 2 latents of 8 pixels."""
+    return tiny_wan.save_checkpoint(tmp_path_factory.mktemp("short"), positions=8)
+
+
+def test_the_most_frames_and_the_longest_side_are_told(pipe, short_folder):
+    short = BasicPipe.from_pretrained(short_folder)
+    geometry = sampler_for(short.model, short.clip, short.vae).geometry
+    assert (geometry.max_frames, geometry.max_side) == (29, 128)
+    assert geometry.frames_for(geometry.max_frames) == 29
+    # Of a pair, and of a refiner, the lower one counts.
+    pair = WanModel(tiny_wan.make_transformer(), low_noise=tiny_wan.make_transformer(positions=4), boundary=0.5)
+    assert pair.most_latents == (4, 8)
+    assert Models.of(pipe, short, names=("pipe", "refiner_pipe")).geometry.max_frames == 29
+
+
+def test_longer_and_larger_clips_are_one_clear_line(short_folder):
+    short = BasicPipe.from_pretrained(short_folder, prompt="a face")
+    options = {"guide_size": 32, "max_size": 32, "steps": 1, "scheduler": "simple"}
+
+    def detailed(count, side, **changes):
+        frames = torch.rand(count, side, side, 3, generator=torch.Generator().manual_seed(7))
+        return detail_frames(frames, segs_of(frames, segment((0, 0, side, side))), short, **{**options, **changes})
+
+    assert detailed(29, 32).frames.shape[0] == 29
+    with pytest.raises(InvalidArgumentError, match=r"^frames: expected at most 29 frames, .*\(detail .* parts\), got 30"):
+        detailed(30, 32)
+    with pytest.raises(InvalidArgumentError, match=r"^limit_size: expected True, and a max_size of at most 128, .* 144x"):
+        detailed(1, 144)
+    with pytest.raises(InvalidArgumentError, match=r"^max_size: expected at most 128, .*worked on at 160x160"):
+        detailed(1, 200, limit_size=True, max_size=160)
+    assert detailed(1, 144, limit_size=True, max_size=128).segs[1][0].cropped_image.shape == (1, 144, 144, 3)
+    model = WanModel(tiny_wan.make_transformer(positions=8))
+    for shape in ((1, 4, 9, 4, 4), (1, 4, 1, 18, 4)):
+        with pytest.raises(InvalidArgumentError, match=r"^latents: expected T of at most 8, h and w of at most 16"):
+            model.check_latents(torch.zeros(shape))
+
+
+def test_the_command_line_cuts_pieces_that_the_model_takes(tmp_path, short_folder, capfd):
+    source = tmp_path / "in"
+    source.mkdir()
+    for index in range(64):
+        pixels = np.random.default_rng(index).integers(0, 255, (48, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(source / f"{index:04d}.png")
+    options = ["--model", str(short_folder), "--bbox", "8,8,40,40", "--crop-factor", "1", "--guide-size", "32", "-q"]
+    options += ["--steps", "1", "--scheduler", "simple", "--feather", "0", "--device", "cpu", "--no-cache"]
+    assert main(["plan", str(source), *options, "--max-size", "32", "--json", str(tmp_path / "plan.json")]) == 0
+    [track] = json.loads((tmp_path / "plan.json").read_text())["tracks"]
+    assert len(track["pieces"]) == 4
+    assert max(piece["high"] - piece["low"] for piece in track["pieces"]) <= 29
+    assert main(["run", str(source), "-o", f"{tmp_path}/out/", *options, "--max-size", "32"]) == 0
+    for index in range(64):
+        before, after = (np.asarray(Image.open(tmp_path / name / f"{index:04d}.png")) for name in ("in", "out"))
+        assert not np.array_equal(before[8:40, 8:40], after[8:40, 8:40])
+    capfd.readouterr()
+    large = [*options[:-1], "--no-cache", "--guide-size", "160", "--max-size", "160"]
+    assert main(["plan", str(source), *large]) == 2
+    assert "--max-size: expected at most 128" in capfd.readouterr().err
+    tiny = tiny_wan.save_checkpoint(tmp_path / "tiny", positions=4)
+    assert main(["plan", str(source), *options, "--max-size", "32", "--model", str(tiny)]) == 2
+    assert "--model: expected one that takes at least 24 frames at once" in capfd.readouterr().err
 
 
 # What Wan does not take

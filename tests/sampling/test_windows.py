@@ -10,7 +10,7 @@ import torch
 
 import tiny_models
 from segs_detailer.detailer import detail_frames
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
 from segs_detailer.sampling.diffusers.model import DiffusersModel
 from segs_detailer.sampling.diffusers.sampler import DiffusersSampler
 from segs_detailer.sampling.diffusers.vae import FrameVAE
@@ -94,6 +94,14 @@ def test_weights_have_their_shapes():
     windows = [list(range(8)), list(range(4, 12))]
     assert window_weights(windows, 12, shape="linear", overlap=1)[0][5] == 0.5
     assert window_weights(windows, 12, shape="pyramid")[0][5] == 0.6
+
+
+def test_without_windows_the_motion_module_sets_the_most_frames(motion_unet, vae):
+    for windows, most in ((ContextWindows(length=None, overlap=0), 32), (ContextWindows(), None)):
+        model = DiffusersModel(motion_unet, windows=windows)
+        assert DiffusersSampler(model, vae).geometry.max_frames == most
+    with pytest.raises(ModelError, match="min_frames of 33, without windows: the motion module takes 32"):
+        DiffusersModel(motion_unet, windows=ContextWindows(length=None, overlap=0, min_frames=33))
 
 
 @pytest.mark.parametrize(

@@ -56,3 +56,11 @@ def test_short_breaks_are_sampled_and_long_ones_are_not():
     alpha[30 + BRIDGE + 1 : 60] = 1
     assert shown_runs(alpha, 1000) == [(1003, 1030), (1047, 1060)]
     assert shown_runs(np.zeros(5, np.float32)) == []
+
+
+def test_no_piece_passes_the_most_frames():
+    for most in range(24, 64):
+        for length in range(1, 200):
+            pieces = cut_run(0, (3, 3 + length), most, reach=None, overlap=8, step=4, origin=3)
+            assert max(piece.frames for piece in pieces) <= most
+            assert [piece.start for piece in pieces[1:]] == [piece.stop for piece in pieces[:-1]]

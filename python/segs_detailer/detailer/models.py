@@ -13,7 +13,7 @@ from segs_detailer.sampling.resolve import sampler_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from segs_detailer.sampling.protocol import Conditioning
+    from segs_detailer.sampling.protocol import Conditioning, Geometry
 
 __all__ = ["Models", "PipeModel"]
 
@@ -129,6 +129,12 @@ class Models:
         base = PipeModel.of(names[0], pipe)
         refiner = None if refiner_pipe is None else PipeModel.of(names[1], refiner_pipe, vae=base.vae)
         return cls(base, refiner)
+
+    @property
+    def geometry(self) -> Geometry:
+        """Sizes that all models of the run can take."""
+        own = self.base.sampler.geometry
+        return own if self.refiner is None else own.within(self.refiner.sampler.geometry)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from segs_detailer.errors import InvalidArgumentError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["WorkingSize", "fit_size", "limited_size", "plan_size", "reflect_frames"]
+    from segs_detailer.sampling.protocol import Geometry
+
+__all__ = ["WorkingSize", "check_count", "check_side", "fit_size", "limited_size", "plan_size", "reflect_frames"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,53 @@ def fit_size(size: WorkingSize, *, multiple: int, max_size: float, limit_size: b
         return (min(enough, limit) if limit_size else enough) * multiple
 
     return fit(size.height), fit(size.width)
+
+
+def check_side(size: tuple[int, int], most: int | None, *, limit_size: bool) -> None:
+    """Refuse a working size that a model has no positions for.
+
+    Parameters
+    ----------
+    size : tuple of int
+        `(height, width)`, fitted to the model.
+    most : int or None
+        Most pixels along a side; None for any.
+    limit_size : bool
+        Whether a lower `max_size` makes every crop smaller.
+
+    Raises
+    ------
+    InvalidArgumentError
+        A side is longer.
+    """
+    if most is None or max(size) <= most:
+        return
+    got = f"crops that are worked on at {size[1]}x{size[0]}"
+    if limit_size:
+        raise InvalidArgumentError("max_size", f"at most {most}, the longest side that the model has positions for", got)
+    expected = f"True, and a max_size of at most {most}, the longest side that the model has positions for"
+    raise InvalidArgumentError("limit_size", expected, f"False, and {got}")
+
+
+def check_count(count: int, geometry: Geometry) -> None:
+    """Refuse more frames than a model takes at once.
+
+    Parameters
+    ----------
+    count : int
+        Frames of the clip.
+    geometry : Geometry
+        The model's.
+
+    Raises
+    ------
+    InvalidArgumentError
+        There are more.
+    """
+    most = geometry.max_frames
+    if most is not None and geometry.frames_for(count) > most:
+        expected = f"at most {most} frames, for which the model has positions (detail a longer clip in parts)"
+        raise InvalidArgumentError("frames", expected, f"{count}")
 
 
 def reflect_frames(count: int, wanted: int) -> list[int]:

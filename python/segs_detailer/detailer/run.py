@@ -10,8 +10,9 @@ import torch
 from segs_detailer.detailer.batches import batch_segments
 from segs_detailer.detailer.crops import check_frames, prepare_segs
 from segs_detailer.detailer.pasting import Canvas, paste_mask
+from segs_detailer.detailer.plan import check_count
 from segs_detailer.detailer.progress import SegmentProgress
-from segs_detailer.detailer.segment import detail_segment, detail_together
+from segs_detailer.detailer.segment import detail_segment, detail_together, working_size
 from segs_detailer.segs import warn_about_counts
 
 if TYPE_CHECKING:
@@ -110,6 +111,12 @@ def _choose_segs(frames: Tensor, segs: object, run: Run) -> SEGS:
     warn_about_counts(prepared, len(frames))
     if run.prompts is not None:
         run.prompts.check(prepared[1])
+    if prepared[1]:
+        check_count(len(frames), run.models.geometry)
+    if not run.hook.is_given:
+        # A hook is asked once for each segment, when its turn comes.
+        for seg in prepared[1]:
+            working_size(seg, run)
     return prepared
 
 

@@ -13,7 +13,7 @@ from segs_detailer.detailer.conditioning import crop_conditioning
 from segs_detailer.detailer.crops import change_region, crop_stack, is_inside
 from segs_detailer.detailer.decoding import CropTexture, Fault, decode_crops
 from segs_detailer.detailer.pasting import grown_masks, paste_mask
-from segs_detailer.detailer.plan import WorkingSize, fit_size, limited_size, plan_size, reflect_frames
+from segs_detailer.detailer.plan import WorkingSize, check_side, fit_size, limited_size, plan_size, reflect_frames
 from segs_detailer.detailer.seams import match_colours, round_trip_error
 from segs_detailer.detailer.settings import check_names
 from segs_detailer.ops import feather_mask, resize_frames, resize_masks
@@ -190,6 +190,13 @@ def working_size(seg: SEG, run: Run) -> tuple[int, int]:
         max_size=settings.max_size,
         limit_size=settings.limit_size,
     )
+    size = _fitted_size(planned, run)
+    check_side(size, run.models.geometry.max_side, limit_size=settings.limit_size)
+    return size
+
+
+def _fitted_size(planned: WorkingSize, run: Run) -> tuple[int, int]:
+    settings = run.settings
     multiple = run.models.base.sampler.geometry.size_multiple
     touched = run.hook.scaled_size(planned.height, planned.width)
     if touched == (planned.height, planned.width):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from .frame_noise import FrameNoise
@@ -54,6 +54,10 @@ class Geometry:
         Fewest frames that the model handles well.
     takes_clips : bool
         Whether `sample` takes several clips of one size at once, `SampleJob.clips`.
+    max_frames : int or None
+        Most frames that the model takes at once, a number that `frames_for` gives; None for any.
+    max_side : int or None
+        Most pixels that a side may have; None for any.
     """
 
     size_multiple: int = 1
@@ -61,11 +65,25 @@ class Geometry:
     frame_offset: int = 0
     min_frames: int = 1
     takes_clips: bool = False
+    max_frames: int | None = None
+    max_side: int | None = None
 
     def frames_for(self, frames: int) -> int:
         """Smallest number of frames the model takes that is not below `frames`."""
         wanted = max(frames, self.min_frames) - self.frame_offset
         return -(-wanted // self.frame_step) * self.frame_step + self.frame_offset
+
+    def within(self, other: Geometry) -> Geometry:
+        """Return the same geometry for a model that shares its latents with another, within the limits of both."""
+        return replace(
+            self,
+            max_frames=_lower(self.max_frames, other.max_frames),
+            max_side=_lower(self.max_side, other.max_side),
+        )
+
+
+def _lower(one: int | None, other: int | None) -> int | None:
+    return min((limit for limit in (one, other) if limit is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..detailer.plan import WorkingSize, fit_size, plan_size
+from ..detailer.plan import WorkingSize, check_side, fit_size, plan_size
+from ..errors import InvalidArgumentError
 from ..tracks import crop_path, is_in_frame, owner_order, subject_box
 from .memory import LEAST_FRAMES, StreamSizes, check_cap, most_frames, program_bytes, sampling_bytes
 from .pieces import cut_run, shown_runs
@@ -114,6 +115,13 @@ def _uncut(
     span = (runs[0][0], runs[-1][1])
     bbox = subject_box(item.track, path, info.size, item.crop)
     working = _working_size(path.size, bbox, settings)
+    size = fit_size(
+        working,
+        multiple=traits.geometry.size_multiple,
+        max_size=settings.max_size,
+        limit_size=settings.limit_size,
+    )
+    check_side(size, traits.geometry.max_side, limit_size=settings.limit_size)
     return TrackPlan(
         index=index,
         track=item.track,
@@ -121,12 +129,7 @@ def _uncut(
         # Only what is used is kept: a long clip has many tracks, and each would hold all its frames.
         path=path.part(*span),
         bbox=bbox,
-        size=fit_size(
-            working,
-            multiple=traits.geometry.size_multiple,
-            max_size=settings.max_size,
-            limit_size=settings.limit_size,
-        ),
+        size=size,
         scaled=working.scaled,
         pieces=(),
         crop=item.crop,
@@ -141,11 +144,24 @@ def _cut(plan: TrackPlan, room: int, settings: PlanSettings, traits: ModelTraits
     most = most_frames(room, plan.path.size, plan.size, traits, together)
     step = traits.geometry.frame_step
     least = LEAST_FRAMES if traits.reach is not None else 2 * (OVERLAP + step)
-    most = max(most, least + 2 * (traits.reach or 0))
+    least += 2 * (traits.reach or 0)
+    runs = shown_runs(plan.path.alpha, plan.span[0])
+    most = _most_at_once(max(most, least), least, max(stop - start for start, stop in runs), traits)
     pieces: list[Piece] = []
-    for run in shown_runs(plan.path.alpha, plan.span[0]):
+    for run in runs:
         pieces += cut_run(plan.index, run, most, reach=traits.reach, overlap=OVERLAP, step=step, origin=plan.span[0])
     return plan.with_pieces(tuple(pieces))
+
+
+def _most_at_once(most: int, least: int, longest: int, traits: ModelTraits) -> int:
+    """Hold the length of pieces to what the model takes."""
+    limit = traits.geometry.max_frames
+    if limit is None or limit >= most:
+        return most
+    if limit < least and limit < longest:
+        expected = f"one that takes at least {least} frames at once, for pieces of {longest} frames that pass over"
+        raise InvalidArgumentError("model", expected, f"one that takes {limit}")
+    return limit
 
 
 def _groups(tracks: Sequence[TrackPlan], most: int) -> tuple[tuple[Piece, ...], ...]:

@@ -80,7 +80,7 @@ class ModelTraits:
         on_gpu = any(part.device.type not in ("cpu", "meta") for part in weights)
         reaches = [getattr(model.sampler, "temporal_reach", None) for model in used]
         return cls(
-            geometry=models.base.sampler.geometry,
+            geometry=models.geometry,
             reach=None if None in reaches else sum(reach for reach in reaches if reach is not None),
             window=getattr(getattr(models.base.model, "windows", None), "length", None),
             # Weights on "meta" are those that are brought to the GPU layer by layer: they lie in memory as well.

@@ -264,6 +264,9 @@ class DiffusersModel:
         length, limit = self.windows.length, self.max_frames
         if length is not None and limit is not None and length > limit:
             raise ModelError(f"context windows of {length} frames: the motion module takes {limit} at once")
+        fewest = self.windows.min_frames
+        if length is None and limit is not None and fewest > limit:
+            raise ModelError(f"min_frames of {fewest}, without windows: the motion module takes {limit} frames at once")
 
     def _to_x0(self, x: Tensor, sigma: Tensor, output: Tensor) -> Tensor:
         if self.prediction_type == "epsilon":

@@ -50,7 +50,12 @@ class DiffusersSampler:
     def geometry(self) -> Geometry:
         """Any number of frames, from the windows' `min_frames` on; sizes that the VAE takes."""
         fewest = self.model.windows.min_frames if self.model.is_motion else 1
-        return Geometry(size_multiple=self.vae.pixels_per_latent, min_frames=fewest, takes_clips=True)
+        return Geometry(
+            size_multiple=self.vae.pixels_per_latent,
+            min_frames=fewest,
+            takes_clips=True,
+            max_frames=self.model.max_frames if self.model.windows.length is None else None,
+        )
 
     def encode(self, frames: Tensor) -> Tensor:
         """Latents of `frames` `(B, H, W, 3)` in [0, 1]: the mode of the VAE's distribution."""

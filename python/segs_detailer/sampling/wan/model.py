@@ -132,6 +132,16 @@ class WanModel:
         """Latents along the side of a patch: sizes in latents are multiples of it."""
         return int(max(self.transformer.config.patch_size[1:]))
 
+    @property
+    def most_latents(self) -> tuple[int, int]:
+        """Most latents in time and along a side: each axis has so many positions, of patches."""
+        networks = [self.transformer] if self.low_noise is None else [self.transformer, self.low_noise]
+        most = [
+            [int(network.config.rope_max_seq_len) * side for side in network.config.patch_size] for network in networks
+        ]
+        frames, *sides = (min(axis) for axis in zip(*most, strict=True))
+        return frames, min(sides)
+
     def check_latents(self, latents: Tensor) -> None:
         """Raise if this model cannot take latents of that kind and shape."""
         if not latents.is_floating_point():
@@ -141,6 +151,10 @@ class WanModel:
             raise InvalidArgumentError("latents", expected, f"shape {tuple(latents.shape)}")
         if latents.shape[3] % self.latents_per_patch or latents.shape[4] % self.latents_per_patch:
             expected = f"h and w that are multiples of {self.latents_per_patch}"
+            raise InvalidArgumentError("latents", expected, f"shape {tuple(latents.shape)}")
+        frames, side = self.most_latents
+        if latents.shape[2] > frames or max(latents.shape[3:]) > side:
+            expected = f"T of at most {frames}, h and w of at most {side}, for which the model has positions"
             raise InvalidArgumentError("latents", expected, f"shape {tuple(latents.shape)}")
 
     def predict(self, x: Tensor, sigma: Tensor, prompts: Tensor) -> Tensor:

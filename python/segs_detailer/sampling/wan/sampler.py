@@ -53,9 +53,15 @@ class WanSampler:
 
     @property
     def geometry(self) -> Geometry:
-        """`4 n + 1` frames; sizes that the VAE and the transformer's patches take."""
-        multiple = self.vae.pixels_per_latent * self.model.latents_per_patch
-        return Geometry(size_multiple=multiple, frame_step=self.vae.frames_per_latent, frame_offset=1)
+        """`4 n + 1` frames; sizes that the VAE and the transformer's patches take, and its positions reach."""
+        frames, side = self.model.most_latents
+        return Geometry(
+            size_multiple=self.vae.pixels_per_latent * self.model.latents_per_patch,
+            frame_step=self.vae.frames_per_latent,
+            frame_offset=1,
+            max_frames=self.vae.frames_per_latent * (frames - 1) + 1,
+            max_side=self.vae.pixels_per_latent * side,
+        )
 
     def encode(self, frames: Tensor) -> Tensor:
         """Latents of `frames` `(4 n + 1, H, W, 3)` in [0, 1]: the mode of the VAE's distribution."""
