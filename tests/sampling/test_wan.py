@@ -419,9 +419,13 @@ def test_longer_and_larger_clips_are_one_clear_line(short_folder):
         return detail_frames(frames, segs_of(frames, segment((0, 0, side, side))), short, **{**options, **changes})
 
     assert detailed(29, 32).frames.shape[0] == 29
-    with pytest.raises(InvalidArgumentError, match=r"^frames: expected at most 29 frames, .*\(detail .* parts\), got 30"):
+    with pytest.raises(
+        InvalidArgumentError, match=r"^frames: expected at most 29 frames, .*\(detail .* parts\), got 30"
+    ):
         detailed(30, 32)
-    with pytest.raises(InvalidArgumentError, match=r"^limit_size: expected True, and a max_size of at most 128, .* 144x"):
+    with pytest.raises(
+        InvalidArgumentError, match=r"^limit_size: expected True, and a max_size of at most 128, .* 144x"
+    ):
         detailed(1, 144)
     with pytest.raises(InvalidArgumentError, match=r"^max_size: expected at most 128, .*worked on at 160x160"):
         detailed(1, 200, limit_size=True, max_size=160)

@@ -147,7 +147,9 @@ def check_side(size: tuple[int, int], most: int | None, *, limit_size: bool) -> 
         return
     got = f"crops that are worked on at {size[1]}x{size[0]}"
     if limit_size:
-        raise InvalidArgumentError("max_size", f"at most {most}, the longest side that the model has positions for", got)
+        raise InvalidArgumentError(
+            "max_size", f"at most {most}, the longest side that the model has positions for", got
+        )
     expected = f"True, and a max_size of at most {most}, the longest side that the model has positions for"
     raise InvalidArgumentError("limit_size", expected, f"False, and {got}")
 
