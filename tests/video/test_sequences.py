@@ -18,11 +18,11 @@ from video_files import make_video
 SIZE = (24, 32)
 
 
-def pictures(folder, *names, size=SIZE):
+def pictures(folder, *names, size=SIZE, darkest=0):
     """Pictures whose gray levels tell them apart, in the order of their names."""
     folder.mkdir(exist_ok=True)
     for level, name in enumerate(names):
-        Image.new("L", size[::-1], 10 * level).save(folder / name)
+        Image.new("L", size[::-1], darkest + 10 * level).save(folder / name)
     return folder
 
 
@@ -168,11 +168,11 @@ def test_numbered_names():
 
 
 def test_mask_pictures_follow_the_same_rule(tmp_path):
-    folder = pictures(tmp_path / "masks", "0001.png", "0002.png", "0004.png")
+    folder = pictures(tmp_path / "masks", "0001.png", "0002.png", "0004.png", darkest=200)
     with pytest.raises(MediaError, match=r"0003\.png: missing in a sequence that runs from 1 to 4"):
         read_segments(folder)
     assert read_segments(folder, fill_gaps=True).frame_count == 4
-    pictures(folder, "0003.png", "x-meta.png")
+    pictures(folder, "0003.png", "x-meta.png", darkest=200)
     with pytest.warns(UserWarning, match=r"x-meta\.png is not one of the numbered pictures"):
         assert read_segments(folder).frame_count == 4
 

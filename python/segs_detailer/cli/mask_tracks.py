@@ -83,7 +83,7 @@ def mask_tracks(source: Source, info: ClipInfo, options: MaskOptions) -> list[Tr
     MediaError
         Another number of masks than of frames; labels in a format that does not keep them.
     """
-    masks = MaskFile(source)
+    masks = MaskFile.of_source(source)
     if masks.frames not in (1, info.frames):
         raise MediaError(
             f"{source.info.path}: holds {masks.frames} masks for {info.frames} frames: give one mask, or one for each "

@@ -86,43 +86,45 @@ class MaskFile:
 
     Parameters
     ----------
-    source : Source
-        What `open_clip` gave.
+    name : str
+        For messages.
+    pictures : callable
+        Reads them from the first.
+    floor : int
+        Levels below this are noise; 0 for formats that lose nothing.
+    keeps_numbers : bool
+        The format brings back the values that were written.
 
     Raises
     ------
     MediaError
-        It cannot be read.
+        They cannot be read.
     """
 
-    def __init__(self, source: Source) -> None:
-        info = source.info
-        self._name = str(info.path)
-        if info.kind == "images":
-            self._take_files(info.files)
-            return
-        self._pictures: _Pictures = lambda: _frames(source)
-        exact = info.kind != "video" or info.codec in _LOSSLESS_CODECS
-        self._floor = 0 if exact else _NOISE
-        full = info.kind != "video" or (info.pix_fmt or "").startswith(_FULL_RANGE_FORMATS) or info.colour.range == 2
-        self._keeps_numbers = exact and full
+    def __init__(self, name: str, pictures: _Pictures, *, floor: int, keeps_numbers: bool) -> None:
+        self._name = name
+        self._pictures = pictures
+        self._floor = floor
+        self._keeps_numbers = keeps_numbers
         self._look()
 
     @classmethod
-    def of_pictures(cls, name: str, files: Sequence[Path]) -> MaskFile:
-        """Take the pictures of a sequence; `name` is for messages."""
-        masks = cls.__new__(cls)
-        masks._name = name
-        masks._take_files(files)
-        return masks
+    def of_source(cls, source: Source) -> MaskFile:
+        """Take a clip that `open_clip` gave."""
+        info = source.info
+        if info.kind == "images":
+            return cls.of_pictures(str(info.path), info.files)
+        exact = info.kind != "video" or info.codec in _LOSSLESS_CODECS
+        full = info.kind != "video" or (info.pix_fmt or "").startswith(_FULL_RANGE_FORMATS) or info.colour.range == 2
+        floor = 0 if exact else _NOISE
+        return cls(str(info.path), lambda: _frames(source), floor=floor, keeps_numbers=exact and full)
 
-    def _take_files(self, files: Sequence[Path]) -> None:
+    @classmethod
+    def of_pictures(cls, name: str, files: Sequence[Path]) -> MaskFile:
+        """Take the pictures of a sequence."""
         scale = _WideScale(files)
-        self._pictures = lambda: _files(files, scale)
-        lossy = any(_is_lossy(file) for file in files)
-        self._floor = _NOISE if lossy else 0
-        self._keeps_numbers = not lossy
-        self._look()
+        is_lossy = any(_is_lossy(file) for file in files)
+        return cls(name, lambda: _files(files, scale), floor=_NOISE if is_lossy else 0, keeps_numbers=not is_lossy)
 
     def _look(self) -> None:
         """Look at all masks, and decide what their values mean."""

@@ -46,7 +46,7 @@ def read_video(path: Path) -> Segments:
     MissingDependencyError
         PyAV is not installed.
     """
-    found = MaskFile(open_clip(path))
+    found = MaskFile.of_source(open_clip(path))
     found.warn("write pictures of these, and read them by format davis")
     masks = [Mask.from_pixels(levels) for levels in found.levels()]
     if not masks:
