@@ -20,12 +20,13 @@ from ..tracks.rescaling import rescaled_track
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from ..video import ClipInfo, Source
 
-__all__ = ["MaskOptions", "mask_tracks"]
+__all__ = ["MaskOptions", "check_count", "mask_tracks"]
 
 _MOST_ID = 65535
 _LEVELS = MaskLevels()
@@ -84,11 +85,7 @@ def mask_tracks(source: Source, info: ClipInfo, options: MaskOptions) -> list[Tr
         Another number of masks than of frames; labels in a format that does not keep them.
     """
     masks = MaskFile.of_source(source)
-    if masks.frames not in (1, info.frames):
-        raise MediaError(
-            f"{source.info.path}: holds {masks.frames} masks for {info.frames} frames: give one mask, or one for each "
-            "frame"
-        )
+    check_count(source.info.path, masks.frames, info.frames)
     if options.labels:
         return _numbered(masks, info, options)
     masks.warn("give --mask-labels")
@@ -115,6 +112,18 @@ def mask_tracks(source: Source, info: ClipInfo, options: MaskOptions) -> list[Tr
         for item in found:
             item.add(number, levels, options)
     return [item.track(options) for item in found]
+
+
+def check_count(path: Path | str, count: int, frames: int) -> None:
+    """Refuse masks of another number than the frames.
+
+    Raises
+    ------
+    MediaError
+        There is neither one mask nor one for each frame.
+    """
+    if count not in (1, frames):
+        raise MediaError(f"{path}: holds {count} masks for {frames} frames: give one mask, or one for each frame")
 
 
 def _bytes(levels: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.uint8]:

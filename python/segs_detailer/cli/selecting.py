@@ -17,7 +17,7 @@ from ..tracks import CropSettings, is_in_frame
 from ..tracks.rescaling import rescaled_track
 from ..video import iter_frames, open_clip
 from ..video.sequences import label_of
-from .mask_tracks import MaskOptions, mask_tracks
+from .mask_tracks import MaskOptions, check_count, mask_tracks
 
 if TYPE_CHECKING:
     import argparse
@@ -64,11 +64,7 @@ class TrackChooser:
         self._mask: Source | None = None
         if args.mask is not None:
             self._mask = open_clip(args.mask, fill_gaps=args.fill_gaps)
-            count = self._mask.info.frames
-            if count not in (1, info.frames):
-                raise MediaError(
-                    f"{args.mask}: holds {count} masks for {info.frames} frames: give one mask, or one for each frame"
-                )
+            check_count(args.mask, self._mask.info.frames, info.frames)
         self._segments: Segments | None = None
         if args.segs is not None:
             self._segments = read_segments(args.segs, size=info.size, frame_count=info.frames, fill_gaps=args.fill_gaps)
