@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import InvalidArgumentError, MediaError
+from ..video.partial import check_makeable, check_writable
 from ..video.sequences import NumberedName, is_pattern, names_several
 from .arguments import EXIT_CODES, CommandParser, add_command, check_paths, count, names, output_name
 from .run_options import add_run_options, count_from_0
@@ -121,6 +121,7 @@ def batch(args: argparse.Namespace) -> None:
     """
     from ..batch import Outcome, read_folder, read_list
     from .batch_view import BatchView, describe_outcomes, outcomes_to_json
+    from .report_file import report_file
 
     started = time.perf_counter()
     _check_engine(args)
@@ -129,15 +130,15 @@ def batch(args: argparse.Namespace) -> None:
     tasks = [_task(entry, args) for entry in entries]
     _check_outputs(tasks, entries)
     left = [task for task in tasks if args.overwrite or task.payload.redo or not _is_finished(task)]
-    view = BatchView(left, skipped=len(tasks) - len(left), quiet=args.quiet)
-    try:
-        done = {outcome.task.output: outcome for outcome in _run(args, left, view)} if left else {}
-    finally:
-        view.close()
-    outcomes = [done.get(task.output) or Outcome(task, "skipped", text="it is there") for task in tasks]
-    seconds = time.perf_counter() - started
-    if args.report:
-        _write_report(Path(args.report), outcomes_to_json(outcomes, seconds))
+    with report_file("report", args.report, (args.clips,)) as write:
+        view = BatchView(left, skipped=len(tasks) - len(left), quiet=args.quiet)
+        try:
+            done = {outcome.task.output: outcome for outcome in _run(args, left, view)} if left else {}
+        finally:
+            view.close()
+        outcomes = [done.get(task.output) or Outcome(task, "skipped", text="it is there") for task in tasks]
+        seconds = time.perf_counter() - started
+        write(outcomes_to_json(outcomes, seconds))
     if not args.quiet:
         print("\n".join(describe_outcomes(outcomes, seconds)))
     if any(outcome.status == "failed" for outcome in outcomes):
@@ -240,7 +241,7 @@ def _read_place(clip: Path) -> Path:
 
 
 def _check_outputs(tasks: Sequence[Task], entries: Sequence[Entry]) -> None:
-    """Refuse two clips of one output, and an output that is a clip of the list."""
+    """Refuse two clips of one output, an output that is a clip of the list, and places that cannot be written to."""
     clips = {_read_place(Path(entry.clip)): entry.place for entry in entries}
     places: dict[Path, str] = {}
     for task, entry in zip(tasks, entries, strict=True):
@@ -256,6 +257,20 @@ def _check_outputs(tasks: Sequence[Task], entries: Sequence[Entry]) -> None:
             if place in places:
                 raise MediaError(f"{entry.place}: has the output of {places[place]}, {place}: name another with -o")
             places[place] = entry.place
+    made = {_folder_of(task.output) for task in tasks}
+    for task, entry in zip(tasks, entries, strict=True):
+        compare = task.payload.compare
+        try:
+            check_makeable(_folder_of(task.output))
+            if compare and _folder_of(compare) not in made:
+                check_writable(_folder_of(compare))
+        except MediaError as error:
+            raise MediaError(f"{entry.place}: {error}") from error
+
+
+def _folder_of(output: str) -> Path:
+    """Return the folder that an output is made in."""
+    return Path(output).absolute().parent
 
 
 def _is_finished(task: Task) -> bool:
@@ -270,10 +285,3 @@ def _is_finished(task: Task) -> bool:
     if not output.exists():
         return False
     return not clip.is_file() or output.stat().st_mtime_ns >= clip.stat().st_mtime_ns
-
-
-def _write_report(path: Path, content: dict[str, Any]) -> None:
-    from ..video.partial import PartialFile
-
-    with PartialFile(path) as place:
-        place.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -114,7 +114,7 @@ class _ToldStages(Stages):
 
 @contextmanager
 def _clip_run(payload: argparse.Namespace, stages: Stages) -> Iterator[ClipRun]:
-    job = ClipJob(payload, stages, _load_once)
+    job = ClipJob(payload, _load_once)
     with open_cache(payload) as cache:
         yield job.begin(cache, stages)
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import MediaError
 from ..video import EncoderSettings, open_output
 from ..video.sequences import IMAGE_SUFFIXES, is_pattern
-from .drawing import check_picture_path, grid, label, save_picture, to_image
+from .drawing import grid, label, new_picture, to_image
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..streaming import ClipPlan, TrackPlan
     from ..streaming.writing import NewFrame
     from ..video import ClipInfo, Sink
+    from ..video.partial import PartialFile
 
 __all__ = ["Comparison"]
 
@@ -70,15 +71,16 @@ class Comparison:
         self._encoder = EncoderSettings(threads=threads)
         self._rows: list[list[_Tile]] = []
         self._sink: Sink | None = None
+        self._picture: PartialFile | None = None
         self._both: NDArray[np.float32] | None = None
         self.is_picture = self._path.suffix.lower() in IMAGE_SUFFIXES
         if self.is_picture and is_pattern(self._path):
             raise MediaError(f"{path}: name one picture, or a video such as before_after.mp4")
-        if self.is_picture:
-            check_picture_path(self._path)
 
     def __enter__(self) -> Comparison:
-        if not self.is_picture:
+        if self.is_picture:
+            self._picture = new_picture(self._path)
+        else:
             height, width = self._info.size
             both = replace(self._info, size=(height, 2 * width))
             self._sink = open_output(self._path, both, settings=self._encoder, overwrite=self._overwrite).__enter__()
@@ -89,8 +91,12 @@ class Comparison:
     ) -> None:
         if self._sink is not None:
             self._sink.__exit__(kind, error, trace)
-        elif kind is None:
-            self._save()
+        elif self._picture is not None:
+            if kind is not None:
+                self._picture.discard()
+                return
+            with self._picture as place:
+                self._drawn().save(place)
 
     def prepare(self, plan: ClipPlan) -> None:
         """Choose what the picture shows: the largest subjects in a few frames each; else whole frames."""
@@ -124,12 +130,12 @@ class Comparison:
             x1, y1, x2, y2 = tile.view
             tile.before, tile.after = (pixels[y1:y2, x1:x2].copy() for pixels in (frame.before, frame.after))
 
-    def _save(self) -> None:
+    def _drawn(self) -> Image.Image:
         rows = []
         for tiles in self._rows:
-            rows.append([_drawn(tile, tile.before, "before") for tile in tiles if tile.before is not None])
-            rows.append([_drawn(tile, tile.after, "after") for tile in tiles if tile.after is not None])
-        save_picture(grid([row for row in rows if row]), self._path)
+            rows.append([_tile_image(tile, tile.before, "before") for tile in tiles if tile.before is not None])
+            rows.append([_tile_image(tile, tile.after, "after") for tile in tiles if tile.after is not None])
+        return grid([row for row in rows if row])
 
 
 def _spread(first: int, end: int) -> list[int]:
@@ -152,7 +158,7 @@ def _view(track: TrackPlan, frame: int, size: tuple[int, int]) -> tuple[int, int
     return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
-def _drawn(tile: _Tile, pixels: NDArray[np.float32], title: str) -> Image.Image:
+def _tile_image(tile: _Tile, pixels: NDArray[np.float32], title: str) -> Image.Image:
     height, width = pixels.shape[:2]
     scale = min(_TILE_HEIGHT / height, _MAX_TILE_WIDTH / width)
     image = to_image(pixels, (max(1, round(width * scale)), max(1, round(height * scale))))

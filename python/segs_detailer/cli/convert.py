@@ -16,6 +16,8 @@ __all__ = ["add_convert", "convert"]
 
 _NAMES = ("npz", "safetensors", "coco", "coco-counts", "coco-polygons", "boxes", "csv", "masks", "davis", "video")
 
+_PICTURES = ("masks", "davis")
+
 _EPILOG = """examples:
   segs-detailer convert annotations.json subjects.npz
       COCO to a SEGS file, which keeps everything
@@ -76,12 +78,18 @@ def convert(args: argparse.Namespace) -> None:
         Something cannot be done; nothing was written.
     """
     from ..segments import FORMATS, format_to_write, read_segments, write_segments
+    from ..video.partial import check_file, check_writable
 
     path = Path(args.output)
     is_folder = args.output.endswith(("/", "\\"))
     target = FORMATS[args.format] if args.format else format_to_write(path, is_folder=is_folder)
     if path.exists() and Path(args.input).exists() and path.samefile(args.input):
         raise MediaError(f"{args.output}: is the input itself: choose another output")
+    # Before what may take long.
+    if target.name in _PICTURES:
+        check_writable(path if path.is_dir() else path.parent)
+    else:
+        check_file(path)
     segments = read_segments(
         args.input, format=args.input_format, size=args.size, frame_count=args.frames, fill_gaps=args.fill_gaps
     )

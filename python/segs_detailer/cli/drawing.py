@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import MediaError
 from ..video.image_files import to_bytes
-from ..video.partial import PartialFile, check_file
+from ..video.partial import PartialFile
 from ..video.sequences import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["BACKGROUND", "TEXT", "check_picture_path", "font", "grid", "label", "save_picture", "to_image"]
+__all__ = ["BACKGROUND", "TEXT", "font", "grid", "label", "new_picture", "to_image"]
 
 BACKGROUND = (24, 24, 27)
 TEXT = (235, 235, 235)
@@ -73,20 +73,14 @@ def grid(rows: Sequence[Sequence[Image.Image]], *, footer: Sequence[str] = ()) -
     return sheet
 
 
-def check_picture_path(path: Path) -> None:
-    """Refuse a name that no picture can have, or a place that cannot be written to.
+def new_picture(path: Path) -> PartialFile:
+    """Open a picture before what it shows is made, while there is time to choose another name.
 
     Raises
     ------
     MediaError
-        It cannot be used.
+        No picture can have the name, or the place cannot be written to.
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise MediaError(f"{path}: name a picture, such as {path.with_suffix('.png').name}")
-    check_file(path)
-
-
-def save_picture(image: Image.Image, path: Path) -> None:
-    """Write a picture, or nothing."""
-    with PartialFile(path) as place:
-        image.save(place)
+    return PartialFile(path)

@@ -46,10 +46,8 @@ class ClipJob:
     ----------
     args : Namespace
         The options of `run`.
-    stages : Stages
-        Is told of the models that are loaded.
     load : callable
-        Loads them.
+        Loads the models, when the run begins.
 
     Raises
     ------
@@ -57,7 +55,7 @@ class ClipJob:
         Something cannot be done.
     """
 
-    def __init__(self, args: argparse.Namespace, stages: Stages, load: Loader = load_pipes) -> None:
+    def __init__(self, args: argparse.Namespace, load: Loader = load_pipes) -> None:
         limit_threads(args.threads)
         self._args = args
         self.source = open_clip(args.clip, rate=args.fps, fill_gaps=args.fill_gaps)
@@ -66,11 +64,9 @@ class ClipJob:
         self._plan = plan_settings(args)
         self._prompts = load_prompts(args.prompts) if args.prompts else {}
         self.nothing_found = ""
-        self.pipe: Any
-        self.pipe, self._options = load(args, stages)
+        self._load = load
+        self.pipe: Any = None
         self._streams = _streams(args, self.source.info)
-        traits = ModelTraits.of(self.pipe, self._options.get("refiner_pipe"))
-        check_memory(args.max_ram, self.source.info, traits, self._streams)
 
     @property
     def info(self) -> ClipInfo:
@@ -78,7 +74,7 @@ class ClipJob:
         return self.source.info
 
     def begin(self, cache: Cache, stages: Stages) -> ClipRun:
-        """Find the tracks and plan the run.
+        """Load the models, find the tracks and plan the run.
 
         Parameters
         ----------
@@ -97,10 +93,13 @@ class ClipJob:
         SegsDetailerError, OSError
             Something cannot be done.
         """
+        self.pipe, options = self._load(self._args, stages)
+        traits = ModelTraits.of(self.pipe, options.get("refiner_pipe"))
+        check_memory(self._args.max_ram, self.info, traits, self._streams)
         clip = clip_digest(self.info) if cache.keeps else ""
         chosen = self._chooser.choose(self.source, clip, cache, stages)
         settings = RunSettings(
-            detailing=Detailing(self.pipe, self._options, self._prompts),
+            detailing=Detailing(self.pipe, options, self._prompts),
             plan=self._plan,
             models=models_identity(self._args),
             source=clip,

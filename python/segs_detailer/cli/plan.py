@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MediaError
 from .arguments import add_command, add_overwrite, output_name
 from .report import table
+from .report_file import report_file
 from .run_options import INPUT_HELP, add_run_options
 from .stages import Stages
 
@@ -79,9 +77,10 @@ def plan(args: argparse.Namespace) -> None:
     to_output = args.json == "-"
     stages = Stages(quiet=args.quiet or to_output)
     # The run that is planned writes a clip like the one that it reads.
-    job = ClipJob(argparse.Namespace(**{**vars(args), "output": args.clip, "compare": None}), stages)
+    job = ClipJob(argparse.Namespace(**{**vars(args), "output": args.clip, "compare": None}))
     warnings: list[str] = []
     with ExitStack() as outputs:
+        report = outputs.enter_context(report_file("json", args.json, (args.clip, args.output)))
         sink = None
         if args.output:
             encoder = EncoderSettings(codec=args.codec, crf=args.crf, pix_fmt=args.pix_fmt, threads=args.threads or 0)
@@ -103,9 +102,8 @@ def plan(args: argparse.Namespace) -> None:
                 count = write_overlay(job.source, found, sink, advance)
             if count != found.info.frames:
                 warnings.append(f"{count} frames could be decoded, where the file promises {found.info.frames}")
-    warnings = [*found.warnings, *warnings]
-    if args.json:
-        _write_json(args.json, plan_to_json(clip_run, job, warnings))
+        warnings = [*found.warnings, *warnings]
+        report(plan_to_json(clip_run, job, warnings))
     if args.output:
         stages.say(f"wrote {args.output}: boxes, crops and masks")
     for line in describe_plan(clip_run, job, warnings, args.max_ram):
@@ -255,14 +253,3 @@ def _bytes(count: int) -> str:
     if count >= 10**9:
         return f"{count / 1e9:.1f} GB"
     return f"{count / 1e6:.0f} MB"
-
-
-def _write_json(path: str, content: dict[str, Any]) -> None:
-    from ..video.partial import PartialFile
-
-    text = json.dumps(content, indent=2) + "\n"
-    if path == "-":
-        sys.stdout.write(text)
-        return
-    with PartialFile(Path(path)) as place:
-        place.write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ from ..sampling.pipe import BasicPipe
 from ..streaming import Cache, ModelTraits, plan_clip
 from ..video import open_clip
 from ..video.sequences import label_of
-from .drawing import check_picture_path, grid, label, save_picture, to_image
+from .drawing import grid, label, new_picture, to_image
 from .job import plan_settings
 from .report import describe_times, describe_tracks
 from .selecting import TrackChooser
@@ -52,14 +52,14 @@ def preview(args: argparse.Namespace) -> None:
     stages = Stages(quiet=args.quiet)
     limit_threads(args.threads)
     output = Path(args.output) if args.output else _default_output(Path(args.clip))
-    check_picture_path(output)
-    source = open_clip(args.clip, rate=args.fps, fill_gaps=args.fill_gaps)
-    chooser = TrackChooser(args, source.info)
-    with Cache(None) as cache:
-        chosen = chooser.choose(source, "", cache, stages)
-    plan = plan_clip(source.info, chosen, plan_settings(args), ModelTraits.of(BasicPipe.preview()))
-    picture = draw_sheet(source, plan, stages, frames=args.frames, columns=args.columns)
-    save_picture(picture, output)
+    with new_picture(output) as place:
+        source = open_clip(args.clip, rate=args.fps, fill_gaps=args.fill_gaps)
+        chooser = TrackChooser(args, source.info)
+        with Cache(None) as cache:
+            chosen = chooser.choose(source, "", cache, stages)
+        plan = plan_clip(source.info, chosen, plan_settings(args), ModelTraits.of(BasicPipe.preview()))
+        picture = draw_sheet(source, plan, stages, frames=args.frames, columns=args.columns)
+        picture.save(place)
     stages.say(f"wrote {output}: {source.info.describe()}")
     lines = describe_tracks(plan.tracks) if plan.tracks else [f"  nothing to detail: {chooser.nothing_found(chosen)}"]
     for line in lines:

@@ -33,8 +33,8 @@ __all__ = ["run", "run_stages"]
 def run(args: argparse.Namespace, stages: Stages | None = None, load: Loader = load_pipes) -> Status:
     """Run the command.
 
-    Everything that can fail for a wrong argument is tried before the clip is read. The output appears under its name
-    when it is complete.
+    Everything that can fail for a wrong argument is tried before the clip is read, and outputs are opened before models
+    are loaded. They appear under their names when they are complete.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, stages: Stages | None = None, load: Loader = l
     stages = stages or Stages(quiet=args.quiet)
     if args.compare and Path(args.compare).resolve() == Path(args.output).resolve():
         raise InvalidArgumentError("compare", "another file than the output", args.compare)
-    job = ClipJob(args, stages, load)
+    job = ClipJob(args, load)
     encoder = encoder_settings(args, job.info)
     # What is done anew replaces what the last run wrote.
     overwrite = args.overwrite or bool(args.redo)

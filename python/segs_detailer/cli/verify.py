@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arguments import EXIT_CODES, add_command, add_fill_gaps
@@ -103,24 +100,25 @@ def verify(args: argparse.Namespace) -> None:
     """
     from ..verify import VerifySettings, verify_clips
     from ..video import open_clip
+    from .report_file import report_file
     from .stages import Stages
 
     to_output = args.json == "-"
     stages = Stages(quiet=args.quiet or to_output)
     settings = VerifySettings(args.margin, args.max_flicker, args.max_pop)
-    source, result = (open_clip(path, fill_gaps=args.fill_gaps) for path in (args.input, args.output))
-    subjects = _subjects(args, source, stages)
-    with stages.stage("compare") as advance:
-        report = verify_clips(
-            source,
-            result,
-            segments=subjects,
-            settings=settings,
-            expect_audio=not args.no_audio,
-            progress=advance,
-        )
-    if args.json:
-        _write_json(args.json, report)
+    with report_file("json", args.json, (args.input, args.output)) as write:
+        source, result = (open_clip(path, fill_gaps=args.fill_gaps) for path in (args.input, args.output))
+        subjects = _subjects(args, source, stages)
+        with stages.stage("compare") as advance:
+            report = verify_clips(
+                source,
+                result,
+                segments=subjects,
+                settings=settings,
+                expect_audio=not args.no_audio,
+                progress=advance,
+            )
+        write(report.to_json())
     for line in describe(report):
         stages.say(line)
     if not report.passed:
@@ -144,17 +142,6 @@ def _subjects(args: argparse.Namespace, source: Source, stages: Stages) -> list[
     # The numbers that `run` tells its user.
     tracks = [(replace(item.track, id=place), item.crop) for place, item in enumerate(chosen, start=1)]
     return chosen_subjects(tracks, info.size, info.frames)
-
-
-def _write_json(path: str, report: Report) -> None:
-    from ..video.partial import PartialFile
-
-    text = json.dumps(report.to_json(), indent=2, allow_nan=False) + "\n"
-    if path == "-":
-        sys.stdout.write(text)
-        return
-    with PartialFile(Path(path)) as place:
-        place.write_text(text, encoding="utf-8")
 
 
 def describe(report: Report) -> list[str]:

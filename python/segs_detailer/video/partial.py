@@ -27,6 +27,7 @@ __all__ = [
     "PartialFile",
     "PartialFolder",
     "check_file",
+    "check_makeable",
     "check_name",
     "check_place",
     "check_writable",
@@ -55,6 +56,20 @@ def check_writable(folder: Path) -> None:
         raise MediaError(f"{folder}: no such folder to write to: create it first")
     if not os.access(folder, os.W_OK):
         raise MediaError(f"{folder}: this folder may not be written to: choose another")
+
+
+def check_makeable(folder: Path) -> None:
+    """Check that `folder` is there, or can be made with those that it is in.
+
+    Raises
+    ------
+    MediaError
+        It cannot.
+    """
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise MediaError(f"{there}: is a file: name a folder")
+    check_writable(there)
 
 
 def _name_limit(folder: Path) -> int:
