@@ -184,6 +184,7 @@ def test_files_add_up_with_boxes(tmp_path, clip, capsys):
 def test_run_says_what_is_wrong_with_a_file(tmp_path, clip, capsys, made, text):
     if made is not None:
         write_segments(tmp_path / "a.npz", made)
-    assert run("run", clip, "-o", f"{tmp_path}/out/", "--segs", tmp_path / "a.npz", *QUICK) == 2
+    given = ("--segs", tmp_path / "a.npz", "--when-empty", "fail")
+    assert run("run", clip, "-o", f"{tmp_path}/out/", *given, *QUICK) == 2
     assert text in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
