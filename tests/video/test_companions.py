@@ -162,9 +162,12 @@ def test_sound_that_a_format_cannot_hold_closes_the_input_again(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.mkv"]
 
 
-def test_images_and_gif_carry_nothing(tmp_path):
-    clip = read_clip(make_rich(tmp_path / "a.mkv", Extras(ENGLISH, chapters=True)))
-    write_clip(tmp_path / "b.gif", clip)
+def test_images_and_gif_carry_nothing_and_say_so(tmp_path):
+    clip = read_clip(make_rich(tmp_path / "a.mkv", Extras(ENGLISH, chapters=True), audio="aac"))
+    with pytest.warns(UserWarning, match="cannot hold it: sound, subtitles, 2 chapters$"):
+        write_clip(tmp_path / "b.gif", clip)
+    with pytest.warns(UserWarning, match="cannot hold it: subtitles, 2 chapters$"):
+        write_clip(f"{tmp_path}/frames/", clip, keep_audio=False)
     assert open_clip(tmp_path / "b.gif").info.frames == 24
 
 

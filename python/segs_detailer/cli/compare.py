@@ -83,7 +83,9 @@ class Comparison:
         else:
             height, width = self._info.size
             both = replace(self._info, size=(height, 2 * width))
-            self._sink = open_output(self._path, both, settings=self._encoder, overwrite=self._overwrite).__enter__()
+            self._sink = open_output(
+                self._path, both, settings=self._encoder, overwrite=self._overwrite, warn=False
+            ).__enter__()
         return self
 
     def __exit__(

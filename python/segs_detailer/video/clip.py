@@ -116,6 +116,11 @@ class ClipInfo:
         """Length of the clip."""
         return float((self.times[-1] - self.times[0]) * self.time_base)
 
+    @property
+    def interlaced(self) -> bool:
+        """Whether each frame holds two fields of different moments."""
+        return self.interlacing is not None
+
     def describe(self) -> str:
         """One line, such as `1920x1080, 270 frames at 29.97 fps, h264 yuv420p, 1 audio stream`."""
         height, width = self.size
@@ -123,7 +128,7 @@ class ClipInfo:
         rate = f" at {float(self.rate):.5g} fps" + ("" if self.constant_rate else " (variable)")
         parts = [f"{width}x{height}", count + (rate if self.frames > 1 else "")]
         if self.codec:
-            parts.append(f"{self.codec} {self.pix_fmt}" + (", interlaced" if self.interlacing else ""))
+            parts.append(f"{self.codec} {self.pix_fmt}" + (", interlaced" if self.interlaced else ""))
         for kind, number in (("audio", self.audio_streams), ("subtitle", self.subtitle_streams)):
             if number:
                 parts.append(f"1 {kind} stream" if number == 1 else f"{number} {kind} streams")

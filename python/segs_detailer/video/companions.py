@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .clip import ClipInfo
 
-__all__ = ["Companions"]
+__all__ = ["Companions", "beside_the_picture"]
 
 # What containers and encoders write anew; the old values would be wrong.
 _OWN_KEYS = frozenset(
@@ -72,6 +72,35 @@ def _first_packet(path: Path, index: int) -> bytes:
     with open_input(path) as container:
         stream = container.streams[index]
         return next((bytes(packet) for packet in container.demux(stream) if packet.size), b"")
+
+
+def beside_the_picture(info: ClipInfo, *, keep_audio: bool) -> tuple[str, ...]:
+    """Name all that is in a file beside its picture.
+
+    Parameters
+    ----------
+    info : ClipInfo
+        The file.
+    keep_audio : bool
+        Whether its sound counts.
+    """
+    from av.stream import Disposition
+
+    with open_input(info.path) as container:
+        kinds = Counter(stream.type for stream in container.streams)
+        covers = sum(bool(stream.disposition & Disposition.attached_pic) for stream in container.streams.video)
+        # Older versions of PyAV know no chapters.
+        chapters = len(container.chapters()) if hasattr(container, "chapters") else 0
+    counts = (
+        (info.audio_streams if keep_audio else 0, "sound", "{} streams of sound"),
+        (info.subtitle_streams, "subtitles", "{} streams of subtitles"),
+        (kinds["video"] - covers - 1, "a second video stream", "{} more video streams"),
+        (covers, "a cover picture", "{} cover pictures"),
+        (kinds["data"], "a data stream", "{} data streams"),
+        (kinds["attachment"], "1 attachment", "{} attachments"),
+        (chapters, "1 chapter", "{} chapters"),
+    )
+    return tuple(one if count == 1 else several.format(count) for count, one, several in counts if count > 0)
 
 
 class Companions:

@@ -14,6 +14,7 @@ from .colour import RgbToFrame
 from .companions import Companions
 from .encoders import EncoderSettings, plan_encoding
 from .frame_metadata import FieldMarker
+from .muxer_trial import Nowhere
 from .packet_stamps import PacketStamps
 from .packets import import_av
 from .partial import PartialFile
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from .clip import ClipInfo
 
-__all__ = ["ContainerSink", "can_write_container", "container_format"]
+__all__ = ["ContainerSink", "can_write_container", "container_losses"]
 
 _FORMAT_OF_SUFFIX = {
     ".mp4": "mp4",
@@ -55,7 +56,7 @@ _MATROSKA_CLOCK = Fraction(1, 1000)
 _FINEST_AVI_CLOCK = Fraction(1, 1000)
 
 
-def container_format(path: Path) -> str:
+def _container_format(path: Path) -> str:
     """Libav's name of the format that the suffix of `path` says; empty for none that is written."""
     return _FORMAT_OF_SUFFIX.get(path.suffix.lower(), "")
 
@@ -64,17 +65,139 @@ def can_write_container(path: Path) -> bool:
     """Whether the suffix of `path` names a video format that can be written."""
     av = import_av()
     try:
-        found = av.ContainerFormat(container_format(path), "w")
+        found = av.ContainerFormat(_container_format(path), "w")
     except ValueError:
         return False
     return bool(found.is_output)
 
 
+class _Output:
+    """A video file whose header is written, and all that frames and packets go through on their way into it.
+
+    Parameters
+    ----------
+    file : str or file-like
+        Where libav writes.
+    path : Path
+        The output's name: its suffix says the format, and messages name it.
+    info, settings, keep_audio
+        As in `ContainerSink`.
+    """
+
+    def __init__(self, file: Any, path: Path, info: ClipInfo, settings: EncoderSettings, *, keep_audio: bool) -> None:
+        self._path = path
+        self._info = info
+        self.companions: Companions | None = None
+        self.container: OutputContainer | None = None
+        self.left_out: tuple[str, ...] = ()
+        with contextlib.ExitStack() as undo:
+            # Whatever stops it, Ctrl-C too, nothing stays open.
+            undo.callback(self.abort)
+            self._open(file, settings, keep_audio=keep_audio)
+            undo.pop_all()
+
+    def _open(self, file: Any, settings: EncoderSettings, *, keep_audio: bool) -> None:
+        av = import_av()
+        name = _container_format(self._path)
+        self.clock = _choose_clock(self._info, name)
+        try:
+            self.container = av.open(file, "w", format=name or None, container_options=self._format_options(name))
+            self.stream, lost = self._add_video(self.container, settings)
+            if self._info.kind == "video":
+                self.companions = Companions(self._info, self.container, self.stream, self._path, keep_audio=keep_audio)
+                lost = (*lost, *self.companions.left_out)
+            self.container.start_encoding()
+        except (MediaError, InvalidArgumentError):
+            raise
+        except (av.FFmpegError, ValueError, OSError) as error:
+            raise _write_error(self._path, error) from error
+        self.left_out = lost
+
+    def _format_options(self, name: str) -> dict[str, str]:
+        if name not in _QUICKTIME_FORMATS:
+            return {}
+        options = {"movflags": "+faststart"}
+        start = self._info.times[0] * self._info.time_base - self._info.origin
+        if (start * _FILE_CLOCK).denominator > 1 and self.clock.denominator <= _FINEST_FILE_CLOCK:
+            options["movie_timescale"] = str(self.clock.denominator)
+        return options
+
+    def _add_video(self, container: OutputContainer, settings: EncoderSettings) -> tuple[VideoStream, tuple[str, ...]]:
+        plan = plan_encoding(settings, self._info, container, self._path)
+        name = plan.encoder.name
+        stream = cast("VideoStream", container.add_stream(name, rate=plan.rate))
+        context = stream.codec_context
+        context.height, context.width = self._info.size
+        context.pix_fmt = plan.pix_fmt
+        context.thread_count = settings.threads
+        if name != "prores_ks":
+            context.thread_type = "AUTO"
+        context.sample_aspect_ratio = self._info.sample_aspect_ratio
+        # An encoder counts frames; packets get their true times when they come out.
+        self.stamps = PacketStamps(1 / plan.rate)
+        context.time_base = 1 / plan.rate
+        stream.time_base = self.clock
+        tags = self._info.colour
+        if not context.format or not context.format.is_rgb:
+            context.colorspace = tags.matrix
+            context.color_range = tags.range
+            context.color_primaries = tags.primaries
+            context.color_trc = tags.transfer
+        if name == "libx265" and container.format.name in _QUICKTIME_FORMATS:
+            context.codec_tag = _HEVC_APPLE_TAG
+        if plan.quantizers is not None:
+            context.qmin, context.qmax = plan.quantizers
+            height, width = self._info.size
+            context.bit_rate = round(height * width * float(plan.rate))
+        context.options = plan.options
+        if container.format.name in _QUICKTIME_FORMATS and _holds_last_frame(self._info):
+            # There the last frame is shown as long as until the next one would be decoded.
+            context.options = {**plan.options, "bf": "0"}
+        if name in _ALPHA_BESIDE and context.format is not None and has_alpha(context.format):
+            # Decoders look for it only if they are told.
+            stream.metadata["alpha_mode"] = "1"
+        self.convert = RgbToFrame(tags, plan.pix_fmt)
+        self.mark = FieldMarker(self._info.interlacing) if self._info.interlacing and "flags" in plan.options else None
+        return stream, plan.lost
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self.companions is not None:
+            companions, self.companions = self.companions, None
+            companions.close()
+        if self.container is not None:
+            container, self.container = self.container, None
+            container.close()
+
+    def abort(self) -> None:
+        """Close what is open; the reason to stop is already on its way to the caller."""
+        av = import_av()
+        with contextlib.suppress(av.FFmpegError, OSError):
+            self.close()
+
+
+def container_losses(path: Path, info: ClipInfo, settings: EncoderSettings, *, keep_audio: bool) -> tuple[str, ...]:
+    """Name what of a clip a video file would not hold; nothing is written.
+
+    Parameters
+    ----------
+    path, info, settings, keep_audio
+        As in `ContainerSink`.
+
+    Raises
+    ------
+    MediaError, InvalidArgumentError
+        The file could not be made.
+    """
+    output = _Output(Nowhere(), path, info, settings, keep_audio=keep_audio)
+    output.abort()
+    return output.left_out
+
+
 class ContainerSink:
     """Writes one video file; leaving it with an exception leaves no file.
 
-    Frames keep their times to the tick of the clip's clock, or of the file's where that is coarser. What of the clip
-    the file cannot hold is named in one warning when it is opened.
+    Frames keep their times to the tick of the clip's clock, or of the file's where that is coarser.
 
     Parameters
     ----------
@@ -98,110 +221,39 @@ class ContainerSink:
         self._path = path
         self._info = info
         self._partial = PartialFile(path)
-        self._companions: Companions | None = None
         self._lost_alpha = False
-        self._container: OutputContainer | None = None
-        self.left_out: tuple[str, ...] = ()
         with contextlib.ExitStack() as undo:
-            # Whatever stops it, Ctrl-C too, nothing half-made remains.
-            undo.callback(self._abort)
-            self._open(settings, keep_audio=keep_audio)
+            undo.callback(self._partial.discard)
+            file = f"file:{self._partial.path}"
+            self._output = _Output(file, path, info, settings, keep_audio=keep_audio)
             undo.pop_all()
-        if self.left_out:
-            warnings.warn(f"left out of {path}, which cannot hold it: {', '.join(self.left_out)}", stacklevel=3)
 
-    def _open(self, settings: EncoderSettings, *, keep_audio: bool) -> None:
-        av = import_av()
-        name = container_format(self._path)
-        self._clock = _choose_clock(self._info, name)
-        try:
-            self._container = av.open(
-                f"file:{self._partial.path}", "w", format=name or None, container_options=self._format_options(name)
-            )
-            self._stream, lost = self._add_video(self._container, settings)
-            if self._info.kind == "video":
-                self._companions = Companions(
-                    self._info, self._container, self._stream, self._path, keep_audio=keep_audio
-                )
-                lost = (*lost, *self._companions.left_out)
-            self._container.start_encoding()
-        except (MediaError, InvalidArgumentError):
-            raise
-        except (av.FFmpegError, ValueError, OSError) as error:
-            raise self._write_error(error) from error
-        self.left_out = lost
-
-    def _format_options(self, name: str) -> dict[str, str]:
-        if name not in _QUICKTIME_FORMATS:
-            return {}
-        options = {"movflags": "+faststart"}
-        start = self._info.times[0] * self._info.time_base - self._info.origin
-        if (start * _FILE_CLOCK).denominator > 1 and self._clock.denominator <= _FINEST_FILE_CLOCK:
-            options["movie_timescale"] = str(self._clock.denominator)
-        return options
-
-    def _write_error(self, error: Exception) -> MediaError:
-        reason = getattr(error, "strerror", None) or error
-        return MediaError(f"{self._path}: cannot be written ({reason}): choose another format, codec or place")
-
-    def _add_video(self, container: OutputContainer, settings: EncoderSettings) -> tuple[VideoStream, tuple[str, ...]]:
-        plan = plan_encoding(settings, self._info, container, self._path)
-        name = plan.encoder.name
-        stream = cast("VideoStream", container.add_stream(name, rate=plan.rate))
-        context = stream.codec_context
-        context.height, context.width = self._info.size
-        context.pix_fmt = plan.pix_fmt
-        context.thread_count = settings.threads
-        if name != "prores_ks":
-            context.thread_type = "AUTO"
-        context.sample_aspect_ratio = self._info.sample_aspect_ratio
-        # An encoder counts frames; packets get their true times when they come out.
-        self._stamps = PacketStamps(1 / plan.rate)
-        context.time_base = 1 / plan.rate
-        stream.time_base = self._clock
-        tags = self._info.colour
-        if not context.format or not context.format.is_rgb:
-            context.colorspace = tags.matrix
-            context.color_range = tags.range
-            context.color_primaries = tags.primaries
-            context.color_trc = tags.transfer
-        if name == "libx265" and container.format.name in _QUICKTIME_FORMATS:
-            context.codec_tag = _HEVC_APPLE_TAG
-        if plan.quantizers is not None:
-            context.qmin, context.qmax = plan.quantizers
-            height, width = self._info.size
-            context.bit_rate = round(height * width * float(plan.rate))
-        context.options = plan.options
-        if container.format.name in _QUICKTIME_FORMATS and _holds_last_frame(self._info):
-            # There the last frame is shown as long as until the next one would be decoded.
-            context.options = {**plan.options, "bf": "0"}
-        if name in _ALPHA_BESIDE and context.format is not None and has_alpha(context.format):
-            # Decoders look for it only if they are told.
-            stream.metadata["alpha_mode"] = "1"
-        self._convert = RgbToFrame(tags, plan.pix_fmt)
-        self._mark = FieldMarker(self._info.interlacing) if self._info.interlacing and "flags" in plan.options else None
-        return stream, plan.lost
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What of the clip the file cannot hold."""
+        return self._output.left_out
 
     def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[np.uint8] | None = None) -> None:
         """Encode one frame; see `Sink.write`. Transparency is kept by pixel formats that have it."""
         av = import_av()
-        frame = self._convert(pixels)
+        output = self._output
+        frame = output.convert(pixels)
         if alpha is not None:
             self._set_alpha(frame, alpha)
-        frame.pts = self._stamps.add(self._tick(start), self._tick(end))
-        frame.time_base = self._stamps.step
-        if self._mark is not None:
-            frame = self._mark(frame)
+        frame.pts = output.stamps.add(self._tick(start), self._tick(end))
+        frame.time_base = output.stamps.step
+        if output.mark is not None:
+            frame = output.mark(frame)
         try:
-            if self._companions is not None:
-                self._companions.send(start * self._info.time_base - self._info.origin)
-            self._mux(self._stream.encode(frame))
+            if output.companions is not None:
+                output.companions.send(start * self._info.time_base - self._info.origin)
+            self._mux(output.stream.encode(frame))
         except av.FFmpegError as error:
-            raise self._write_error(error) from error
+            raise _write_error(self._path, error) from error
 
     def _tick(self, time: int) -> int:
         """Time on the output's clock."""
-        return round((time * self._info.time_base - self._info.origin) / self._clock)
+        return round((time * self._info.time_base - self._info.origin) / self._output.clock)
 
     def _set_alpha(self, frame: Any, alpha: NDArray[np.uint8]) -> None:
         if has_alpha(frame.format):
@@ -212,10 +264,11 @@ class ContainerSink:
             warnings.warn(f"{self._path}: transparency is left out, which {name} video does not have", stacklevel=3)
 
     def _mux(self, packets: Any) -> None:
-        if self._container is not None:
+        output = self._output
+        if output.container is not None:
             for packet in packets:
-                self._stamps.apply(packet, self._clock)
-                self._container.mux(packet)
+                output.stamps.apply(packet, output.clock)
+                output.container.mux(packet)
 
     def __enter__(self) -> ContainerSink:
         return self
@@ -230,31 +283,26 @@ class ContainerSink:
         with contextlib.ExitStack() as undo:
             undo.callback(self._abort)
             try:
-                self._mux(self._stream.encode(None))
-                if self._companions is not None:
-                    self._companions.send(None)
-                self._close()
+                self._mux(self._output.stream.encode(None))
+                if self._output.companions is not None:
+                    self._output.companions.send(None)
+                self._output.close()
                 self._partial.commit()
             except (av.FFmpegError, OSError) as failure:
                 if isinstance(failure, MediaError):
                     raise
-                raise self._write_error(failure) from failure
+                raise _write_error(self._path, failure) from failure
             undo.pop_all()
 
-    def _close(self) -> None:
-        if self._companions is not None:
-            companions, self._companions = self._companions, None
-            companions.close()
-        if self._container is not None:
-            container, self._container = self._container, None
-            container.close()
-
     def _abort(self) -> None:
-        av = import_av()
-        # The reason to stop is already on its way to the caller; the file is removed whatever its end looks like.
-        with contextlib.suppress(av.FFmpegError, OSError):
-            self._close()
+        # The file is removed whatever its end looks like.
+        self._output.abort()
         self._partial.discard()
+
+
+def _write_error(path: Path, error: Exception) -> MediaError:
+    reason = getattr(error, "strerror", None) or error
+    return MediaError(f"{path}: cannot be written ({reason}): choose another format, codec or place")
 
 
 def _holds_last_frame(info: ClipInfo) -> bool:

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
     from av.stream import Stream
 
-__all__ = ["MuxerTrial"]
+__all__ = ["MuxerTrial", "Nowhere"]
 
 _PACKETS = 2
 # Packets that are read in search of the first ones of each stream.
 _MOST_READ = 4000
 
 
-class _Nowhere:
+class Nowhere:
     """A file that forgets what is written to it."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class MuxerTrial:
         """Whether a format, by libav's name, holds a stream."""
         av = import_av()
         try:
-            with av.open(_Nowhere(), "w", format=name) as container:
+            with av.open(Nowhere(), "w", format=name) as container:
                 copy = container.add_stream_from_template(stream)
                 container.start_encoding()
                 for packet in self._packets[stream.index]:

@@ -10,6 +10,7 @@ from .container_writer import ContainerSink, can_write_container
 from .encoders import EncoderSettings
 from .image_files import ImageSink
 from .local_path import output_path
+from .losses import picture_losses, warn_of_losses
 from .sequences import IMAGE_SUFFIXES, is_pattern
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def open_output(
     settings: EncoderSettings | None = None,
     keep_audio: bool = True,
     overwrite: bool = False,
+    warn: bool = True,
 ) -> Sink:
     """Open an output for frames of one clip.
 
@@ -45,6 +47,8 @@ def open_output(
     overwrite : bool
         Where a folder holds the frames of an earlier run, remove them, and nothing else. A single file is replaced
         either way.
+    warn : bool
+        Name in one warning what of the clip the output cannot hold.
 
     Returns
     -------
@@ -58,18 +62,30 @@ def open_output(
     InvalidArgumentError
         `path` is empty or `-`.
     """
+    sink, left_out = _open(path, info, settings or EncoderSettings(), keep_audio=keep_audio, overwrite=overwrite)
+    if warn:
+        warn_of_losses(path, left_out)
+    return sink
+
+
+def _open(
+    path: str | Path, info: ClipInfo, settings: EncoderSettings, *, keep_audio: bool, overwrite: bool
+) -> tuple[Sink, tuple[str, ...]]:
+    """Open an output, and name what it does not hold."""
     is_folder = str(path).endswith(("/", "\\"))
     path = output_path(path)
     suffix = path.suffix.lower()
     if info.path.exists() and path.exists() and path.samefile(info.path):
         raise MediaError(f"{path}: is the input itself: choose another output")
     if is_folder or path.is_dir() or not suffix or is_pattern(path) or suffix in IMAGE_SUFFIXES:
-        return ImageSink(path, info, overwrite=overwrite)
+        sink = ImageSink(path, info, overwrite=overwrite)
+        return sink, picture_losses(info, keep_audio=keep_audio, keeps_times=False)
     if suffix == ".gif":
-        return AnimationSink(path, info)
+        return AnimationSink(path, info), picture_losses(info, keep_audio=keep_audio, keeps_times=True)
     if not can_write_container(path):
         raise MediaError(f"{path}: files of type {suffix} cannot be written: use {_KNOWN}")
-    return ContainerSink(path, info, settings or EncoderSettings(), keep_audio=keep_audio)
+    sink = ContainerSink(path, info, settings, keep_audio=keep_audio)
+    return sink, sink.left_out
 
 
 def write_clip(
