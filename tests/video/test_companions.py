@@ -11,6 +11,7 @@ import pytest
 from segs_detailer.cli.main import main
 from segs_detailer.errors import MediaError
 from segs_detailer.video import open_clip, open_output, read_clip, write_clip
+from segs_detailer.video.writing import losses_as_pictures
 from video_files import CHAPTERS, FONT, LINES, Extras, audio_bytes, chapters_of, make_rich, subtitle_lines
 
 pytestmark = pytest.mark.skipif(
@@ -162,12 +163,13 @@ def test_sound_that_a_format_cannot_hold_closes_the_input_again(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.mkv"]
 
 
-def test_images_and_gif_carry_nothing_and_say_so(tmp_path):
+def test_images_and_gif_carry_nothing(tmp_path):
     clip = read_clip(make_rich(tmp_path / "a.mkv", Extras(ENGLISH, chapters=True), audio="aac"))
-    with pytest.warns(UserWarning, match="cannot hold it: sound, subtitles, 2 chapters$"):
-        write_clip(tmp_path / "b.gif", clip)
-    with pytest.warns(UserWarning, match="cannot hold it: subtitles, 2 chapters$"):
-        write_clip(f"{tmp_path}/frames/", clip, keep_audio=False)
+    write_clip(tmp_path / "b.gif", clip)
+    lost = losses_as_pictures(tmp_path / "b.gif", clip.info)
+    assert lost == ("sound", "subtitles", "2 chapters")
+    assert losses_as_pictures(f"{tmp_path}/frames/", clip.info, keep_audio=False) == lost[1:]
+    assert losses_as_pictures(tmp_path / "b.mp4", clip.info) == ()
     assert open_clip(tmp_path / "b.gif").info.frames == 24
 
 

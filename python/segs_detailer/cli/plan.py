@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..streaming import ClipRun, DiskPlan, TrackPlan
+    from ..video import ClipInfo
     from .job import ClipJob
 
 __all__ = ["add_plan", "plan"]
@@ -91,11 +92,13 @@ def plan(args: argparse.Namespace) -> None:
                     settings=encoder,
                     keep_audio=not args.no_audio,
                     overwrite=args.overwrite,
+                    warn=False,
                 )
             )
         cache = outputs.enter_context(open_cache(args))
         clip_run = job.begin(cache, stages)
         found = clip_run.plan
+        warnings += _losses(job.info, args)
         warnings += _lacking_room(clip_run)
         if sink is not None:
             with stages.stage("draw") as advance:
@@ -108,6 +111,19 @@ def plan(args: argparse.Namespace) -> None:
         stages.say(f"wrote {args.output}: boxes, crops and masks")
     for line in describe_plan(clip_run, job, warnings, args.max_ram):
         stages.say(line)
+
+
+def _losses(info: ClipInfo, args: argparse.Namespace) -> list[str]:
+    """Say what of the clip an output of its own format would not hold."""
+    from ..video import EncoderSettings
+    from ..video.losses import probable_losses
+
+    settings = EncoderSettings(codec=args.codec, crf=args.crf, pix_fmt=args.pix_fmt)
+    try:
+        target, lost = probable_losses(info, settings=settings, keep_audio=not args.no_audio)
+    except MediaError as error:
+        return [str(error)]
+    return [f"an output like {target.name} cannot hold {', '.join(lost)}"] if lost else []
 
 
 def describe_plan(clip_run: ClipRun, job: ClipJob, warnings: Sequence[str], limit: int) -> list[str]:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidArgumentError
 from ..streaming import SinkTaker
 from ..video import open_output
+from ..video.losses import warn_of_losses
 from ..video.partial import PartialFile
 from ..video.sequences import is_pattern
+from ..video.writing import losses_as_pictures
 from .compare import Comparison
 from .job import ClipJob, encoder_settings, open_cache
 from .models import load_pipes
@@ -70,6 +72,7 @@ def run(args: argparse.Namespace, stages: Stages | None = None, load: Loader = l
         sink = output.enter_context(
             open_output(args.output, job.info, settings=encoder, keep_audio=not args.no_audio, overwrite=overwrite)
         )
+        warn_of_losses(args.output, losses_as_pictures(args.output, job.info, keep_audio=not args.no_audio))
         takers: list[FrameTaker] = [SinkTaker(sink)]
         if comparison is not None:
             takers.append(outputs.enter_context(comparison))

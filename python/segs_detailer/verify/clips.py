@@ -136,14 +136,16 @@ def _header_findings(before: ClipInfo, after: ClipInfo, *, expect_audio: bool) -
 def _time_findings(before: ClipInfo, after: ClipInfo) -> list[Finding]:
     starts = [_seconds(info) for info in (before, after)]
     off = np.abs(starts[1] - starts[0])
-    allowed = _time_rounding(before, after)
+    rounding = _time_rounding(before, after)
+    allowed = np.full(len(off), rounding)
+    # Few formats keep how long the last frame is shown.
+    allowed[-1] = max(rounding, _ANIMATION_ROUNDING, 0.5 * float(np.diff(starts[0]).min()))
     found = []
-    # The end of the last frame is not looked at: few formats keep it.
-    if (off[:-1] > allowed).any():
-        frame = int(off[:-1].argmax())
+    if (off > allowed).any():
+        frame = int((off - allowed).argmax())
         text = f"shows frame {frame} at {starts[1][frame]:.3f} s, the input at {starts[0][frame]:.3f} s"
         found.append(Finding("times", text, frames=(frame,)))
-    return found + _sound_findings(before, after, allowed)
+    return found + _sound_findings(before, after, rounding)
 
 
 def _time_rounding(before: ClipInfo, after: ClipInfo) -> float:

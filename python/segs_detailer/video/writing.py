@@ -16,9 +16,9 @@ from .sequences import IMAGE_SUFFIXES, is_pattern
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .clip import Clip, ClipInfo, ReadProgress, Sink
+    from .clip import Clip, ClipInfo, ClipKind, ReadProgress, Sink
 
-__all__ = ["open_output", "write_clip", "write_frames"]
+__all__ = ["losses_as_pictures", "open_output", "write_clip", "write_frames"]
 
 _KNOWN = ".mp4, .mov, .mkv, .webm, .avi, .gif, a folder/, or images such as frame_%04d.png"
 
@@ -48,7 +48,7 @@ def open_output(
         Where a folder holds the frames of an earlier run, remove them, and nothing else. A single file is replaced
         either way.
     warn : bool
-        Name in one warning what of the clip the output cannot hold.
+        Name in one warning what of the clip a video file cannot hold; that pictures have no sound is not said here.
 
     Returns
     -------
@@ -62,30 +62,47 @@ def open_output(
     InvalidArgumentError
         `path` is empty or `-`.
     """
-    sink, left_out = _open(path, info, settings or EncoderSettings(), keep_audio=keep_audio, overwrite=overwrite)
+    path, kind = _output_kind(path)
+    if info.path.exists() and path.exists() and path.samefile(info.path):
+        raise MediaError(f"{path}: is the input itself: choose another output")
+    if kind == "images":
+        return ImageSink(path, info, overwrite=overwrite)
+    if kind == "animation":
+        return AnimationSink(path, info)
+    sink = ContainerSink(path, info, settings or EncoderSettings(), keep_audio=keep_audio)
     if warn:
-        warn_of_losses(path, left_out)
+        warn_of_losses(path, sink.left_out)
     return sink
 
 
-def _open(
-    path: str | Path, info: ClipInfo, settings: EncoderSettings, *, keep_audio: bool, overwrite: bool
-) -> tuple[Sink, tuple[str, ...]]:
-    """Open an output, and name what it does not hold."""
+def _output_kind(path: str | Path) -> tuple[Path, ClipKind]:
+    """Tell from an output's name what is written there."""
     is_folder = str(path).endswith(("/", "\\"))
     path = output_path(path)
     suffix = path.suffix.lower()
-    if info.path.exists() and path.exists() and path.samefile(info.path):
-        raise MediaError(f"{path}: is the input itself: choose another output")
     if is_folder or path.is_dir() or not suffix or is_pattern(path) or suffix in IMAGE_SUFFIXES:
-        sink = ImageSink(path, info, overwrite=overwrite)
-        return sink, picture_losses(info, keep_audio=keep_audio, keeps_times=False)
+        return path, "images"
     if suffix == ".gif":
-        return AnimationSink(path, info), picture_losses(info, keep_audio=keep_audio, keeps_times=True)
+        return path, "animation"
     if not can_write_container(path):
         raise MediaError(f"{path}: files of type {suffix} cannot be written: use {_KNOWN}")
-    sink = ContainerSink(path, info, settings, keep_audio=keep_audio)
-    return sink, sink.left_out
+    return path, "video"
+
+
+def losses_as_pictures(path: str | Path, info: ClipInfo, *, keep_audio: bool = True) -> tuple[str, ...]:
+    """Name what is lost of a video in an output that holds pictures alone; nothing for other outputs.
+
+    Parameters
+    ----------
+    path : str or Path
+        The output.
+    info : ClipInfo
+        The clip.
+    keep_audio : bool
+        Whether its sound is wanted.
+    """
+    path, kind = _output_kind(path)
+    return () if kind == "video" else picture_losses(info, keep_audio=keep_audio, keeps_times=kind == "animation")
 
 
 def write_clip(
