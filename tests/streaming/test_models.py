@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,13 @@ from PIL import Image
 import tiny_models
 from segs_detailer import BasicPipe
 from segs_detailer.cli.main import main
+from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.sampling.diffusers.windows import ContextWindows
-from segs_detailer.streaming import ClipRun, ModelTraits, StreamSizes
+from segs_detailer.streaming import ChosenTrack, ClipRun, ModelTraits, PlanSettings, StreamSizes
 from segs_detailer.streaming.memory import program_bytes, sampling_bytes
+from segs_detailer.streaming.planning import plan_clip
+from segs_detailer.tracks import CropSettings, Track
+from segs_detailer.video import open_clip
 
 SIZE = (40, 48)
 COUNT = 44
@@ -47,6 +53,49 @@ def test_traits_of_a_motion_model(folders):
     assert traits.activations((64, 64), 8) < traits.activations((128, 64), 8)
     nothing = ModelTraits.of(BasicPipe.preview())
     assert (nothing.reach, nothing.weights, nothing.networks, nothing.activations((512, 512), 64)) == (1, 0, False, 0)
+
+
+def test_activations_of_pieces_that_are_sampled_together(folders):
+    motion = ModelTraits.of(load(folders))
+    plain = ModelTraits.of(BasicPipe.from_pretrained(folders[0], prompt="a", device="cpu"))
+    assert (motion.frame_batch, plain.frame_batch, plain.window) == (None, 8, None)
+    size = (64, 64)
+    # A window of each piece is in a motion network at once; the decoder, which takes most of one, takes them in turn.
+    network = motion.activations(size, 8, 100)
+    assert motion.activations(size, 8, 200) == 2 * network > motion.activations(size, 8)
+    assert motion.activations(size, 40, 100) == network
+    assert motion.activations(size, 8, 1) == motion.activations(size, 8, 2) == plain.activations(size, 8, 200)
+    # Frames of all pieces together fill a plain network's batch, and no more.
+    wide = dataclasses.replace(plain, frame_batch=500)
+    assert wide.activations(size, 100, 2) == 2 * wide.activations(size, 100)
+    assert wide.activations(size, 100, 50) == wide.activations(size, 500)
+
+
+def test_as_many_pieces_are_sampled_together_as_there_is_room_for(clip, folders):
+    info = open_clip(clip).info
+    traits = ModelTraits.of(load(folders))
+    boxes = [(2 + 15 * place, 10, 12 + 15 * place, 20) for place in range(3)]
+    tracks = [Track(place, "a", range(COUNT), [box] * COUNT) for place, box in enumerate(boxes, start=1)]
+    chosen = [ChosenTrack(track, CropSettings(crop="fixed", crop_factor=1)) for track in tracks]
+    base = program_bytes(traits) + traits.weights + StreamSizes(SIZE[0] * SIZE[1]).bytes
+    crops = [(10, 10)] * 3
+
+    def together(limit):
+        settings = PlanSettings(guide_size=16, max_size=16, batch_segments=4, max_ram=limit)
+        plan = plan_clip(info, chosen, settings, traits)
+        assert plan.memory.total <= limit
+        return {len(group) for group in plan.groups}
+
+    [side] = {
+        max(plan.size) for plan in plan_clip(info, chosen, PlanSettings(guide_size=16, max_size=16), traits).tracks
+    }
+    least = [sampling_bytes(18, (10, 10), (side, side), traits, crops[:count]) for count in range(3)]
+    assert sorted(least) == least
+    assert together(base + least[2]) == {3}
+    assert together(base + least[1]) == {2, 1}
+    assert together(base + least[0]) == {1}
+    with pytest.raises(InvalidArgumentError, match="max-ram"):
+        together(base + traits.activations((side, side), 1))
 
 
 @pytest.fixture

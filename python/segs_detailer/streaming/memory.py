@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidArgumentError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .traits import ModelTraits
 
 __all__ = [
@@ -94,8 +96,14 @@ def program_bytes(traits: ModelTraits) -> int:
     return _PROGRAM + (_NETWORK_LIBRARIES if traits.networks else 0) + (_GPU_DRIVER if traits.on_gpu else 0)
 
 
-def sampling_bytes(frames: int, crop: tuple[int, int], size: tuple[int, int], traits: ModelTraits) -> int:
-    """Bytes that one piece takes while it is sampled.
+def sampling_bytes(
+    frames: int,
+    crop: tuple[int, int],
+    size: tuple[int, int],
+    traits: ModelTraits,
+    beside: Sequence[tuple[int, int]] = (),
+) -> int:
+    """Bytes that a piece takes while it is sampled, alone or together with others.
 
     Parameters
     ----------
@@ -105,17 +113,23 @@ def sampling_bytes(frames: int, crop: tuple[int, int], size: tuple[int, int], tr
         Height and width of its crops, and of these while they are worked on.
     traits : ModelTraits
         The models.
+    beside : sequence of (int, int)
+        Crops of other pieces, of as many frames and worked on at the same size, that are sampled with it.
     """
+    crops = (crop, *beside)
+    pixels = sum(frames * _frame_bytes(own, size, traits) for own in crops)
+    return pixels + traits.activations(size, frames, len(crops))
+
+
+def _frame_bytes(crop: tuple[int, int], size: tuple[int, int], traits: ModelTraits) -> int:
     stacks = _WORKING_STACKS if traits.on_cpu else _WORKING_STACKS_BESIDE_GPU
-    pixels = _CROP_STACKS * crop[0] * crop[1] + stacks * size[0] * size[1]
-    return frames * pixels * _FLOAT_RGB + traits.activations(size, frames)
+    return (_CROP_STACKS * crop[0] * crop[1] + stacks * size[0] * size[1]) * _FLOAT_RGB
 
 
 def most_frames(room: int, crop: tuple[int, int], size: tuple[int, int], traits: ModelTraits, together: int) -> int:
     """Most frames of a piece that fit a number of bytes, where so many pieces are sampled together."""
-    one = together * sampling_bytes(1, crop, size, traits) - (together - 1) * traits.activations(size, 1)
-    per_frame = max(one - traits.activations(size, 1), 1)
-    return min((room - traits.activations(size, MOST_FRAMES)) // per_frame, MOST_FRAMES)
+    per_frame = max(together * _frame_bytes(crop, size, traits), 1)
+    return min((room - traits.activations(size, MOST_FRAMES, together)) // per_frame, MOST_FRAMES)
 
 
 def check_cap(max_ram: int, needed: int, reason: str) -> None:

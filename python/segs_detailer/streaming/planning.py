@@ -85,8 +85,7 @@ def plan_clip(
         if plan is not None:
             tracks.append(plan)
     room = settings.max_ram - program_bytes(traits) - traits.weights - streams.bytes
-    tracks = [_cut(plan, room, settings, traits) for plan in tracks]
-    groups = _groups(tracks, settings.batch_segments if traits.geometry.takes_clips else 1)
+    tracks, groups = _cut_all(tracks, room, settings, traits)
     memory = MemoryPlan(
         program_bytes(traits), traits.weights, streams.bytes, _largest(groups, tracks, traits) if groups else 0
     )
@@ -139,8 +138,21 @@ def _uncut(
     )
 
 
-def _cut(plan: TrackPlan, room: int, settings: PlanSettings, traits: ModelTraits) -> TrackPlan:
-    together = settings.batch_segments if traits.geometry.takes_clips else 1
+def _cut_all(
+    tracks: list[TrackPlan], room: int, settings: PlanSettings, traits: ModelTraits
+) -> tuple[list[TrackPlan], tuple[tuple[Piece, ...], ...]]:
+    """Cut the tracks into pieces, and put these into groups: of as many as wanted, or as there is room for."""
+    together = min(settings.batch_segments, len(tracks)) if traits.geometry.takes_clips else 1
+    for most in range(together, 1, -1):
+        cut = [_cut(plan, room, most, traits) for plan in tracks]
+        groups = _groups(cut, most)
+        if not groups or _largest(groups, cut, traits) <= room:
+            return cut, groups
+    cut = [_cut(plan, room, 1, traits) for plan in tracks]
+    return cut, _groups(cut, 1)
+
+
+def _cut(plan: TrackPlan, room: int, together: int, traits: ModelTraits) -> TrackPlan:
     most = most_frames(room, plan.path.size, plan.size, traits, together)
     step = traits.geometry.frame_step
     least = LEAST_FRAMES if traits.reach is not None else 2 * (OVERLAP + step)
@@ -181,13 +193,11 @@ def _groups(tracks: Sequence[TrackPlan], most: int) -> tuple[tuple[Piece, ...], 
 
 
 def _largest(groups: Sequence[Sequence[Piece]], tracks: Sequence[TrackPlan], traits: ModelTraits) -> int:
-    return max(
-        sum(
-            sampling_bytes(piece.frames, tracks[piece.track].path.size, tracks[piece.track].size, traits)
-            for piece in group
-        )
-        for group in groups
-    )
+    def needed(group: Sequence[Piece]) -> int:
+        crop, *beside = (tracks[piece.track].path.size for piece in group)
+        return sampling_bytes(group[0].frames, crop, tracks[group[0].track].size, traits, beside)
+
+    return max(needed(group) for group in groups)
 
 
 def _largest_crop(tracks: Sequence[TrackPlan]) -> str:

@@ -30,6 +30,8 @@ _VAE_WIDTH = 256
 _UNET_WIDTH = 320
 _LATENT_FACTOR = 8
 _WINDOW = 16
+_CONDITIONINGS = 2
+"""Prompt and negative prompt go through the network together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,9 @@ class ModelTraits:
         Frames on each side that influence a frame; None for a model that looks at all of them.
     window : int or None
         Frames that the model wants to see at once, where it says so.
+    frame_batch : int or None
+        Frames that go through the network at once, of all pieces that are sampled together, where frames are taken one
+        by one; None for a model that sees a window of each piece.
     weights : int
         Bytes of weights that lie in the computer's own memory.
     networks : bool
@@ -57,6 +62,7 @@ class ModelTraits:
     geometry: Geometry
     reach: int | None
     window: int | None = None
+    frame_batch: int | None = None
     weights: int = 0
     networks: bool = False
     on_cpu: bool = True
@@ -78,11 +84,13 @@ class ModelTraits:
         networks = list(_networks(used))
         weights = {id(part): part for network in networks for part in _tensors(network)}.values()
         on_gpu = any(part.device.type not in ("cpu", "meta") for part in weights)
+        by_frame = getattr(models.base.model, "is_motion", True) is False
         reaches = [getattr(model.sampler, "temporal_reach", None) for model in used]
         return cls(
             geometry=models.geometry,
             reach=None if None in reaches else sum(reach for reach in reaches if reach is not None),
-            window=getattr(getattr(models.base.model, "windows", None), "length", None),
+            window=None if by_frame else getattr(getattr(models.base.model, "windows", None), "length", None),
+            frame_batch=models.base.model.frame_batch if by_frame else None,
             # Weights on "meta" are those that are brought to the GPU layer by layer: they lie in memory as well.
             weights=sum(part.nbytes for part in weights if part.device.type in ("cpu", "meta")),
             networks=bool(networks),
@@ -90,7 +98,7 @@ class ModelTraits:
             on_gpu=on_gpu,
         )
 
-    def activations(self, size: tuple[int, int], frames: int) -> int:
+    def activations(self, size: tuple[int, int], frames: int, together: int = 1) -> int:
         """Estimate the bytes that the networks need for themselves, beside the crops.
 
         Parameters
@@ -98,14 +106,20 @@ class ModelTraits:
         size : (int, int)
             Height and width of the crops in pixels while they are worked on.
         frames : int
-            Frames that are sampled at once.
+            Frames of a piece.
+        together : int
+            Pieces that are sampled together. A motion model has a window of each in the network; encoder and decoder
+            take one after the other.
         """
         if not (self.networks and self.on_cpu):
             return 0
         pixels = size[0] * size[1]
         decoder = pixels * _VAE_WIDTH * _VAE_MAPS * _FLOAT
-        seen = 2 * min(frames, self.window or _WINDOW)
-        return max(decoder, seen * pixels // _LATENT_FACTOR**2 * _UNET_WIDTH * _LIVE_MAPS * _FLOAT)
+        if self.frame_batch is None:
+            seen = together * min(frames, self.window or _WINDOW)
+        else:
+            seen = min(together * frames, self.frame_batch)
+        return max(decoder, _CONDITIONINGS * seen * pixels // _LATENT_FACTOR**2 * _UNET_WIDTH * _LIVE_MAPS * _FLOAT)
 
 
 def _networks(models: list[PipeModel]) -> Iterator[torch.nn.Module]:
