@@ -204,7 +204,8 @@ def _without_adts(packet):
 def _decoded(container, stream):
     """Frames; packets that cannot be decoded are passed over, as players do."""
     decoder = stream.codec_context
-    if _ALPHA_DECODERS.get(decoder.name) and stream.metadata.get("alpha_mode") == "1":
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    if decoder.name in _ALPHA_DECODERS and tags.get("alpha_mode") == "1":
         decoder = av.CodecContext.create(_ALPHA_DECODERS[decoder.name], "r")
     decoder.thread_count = 1
     packets = container.demux(stream)

@@ -103,11 +103,17 @@ class Row:
         return f"{self.what} to {self.to}".replace(" ", "-")
 
 
+SHORT = r"cut off: the picture lacks its last \d\.\d\d s \(\d+ frames\)"
 H264 = python("a.mp4", make_video, frames=12, size=corpus.SIZE, rate=Fraction(25))
 FILM = f"{video('24')} {SOUND} {X264} -c:a aac"
 CLIP = f"{PICTURE} {SOUND} {X264} -c:a aac"
 TRANSPORT = f"{PICTURE} {SOUND} {X264} -g 12 -c:a aac"
 
+WMV = ffmpeg(f"{PICTURE} {SOUND} -c:v wmv2 -q:v 2 -c:a wmav2 a.wmv")
+# libav's muxer could, but PyAV asks its list.
+NO_WMA = (
+    r"out\.mkv: a \.mkv file cannot hold the clip's wmav2 sound \(stream 1\): choose \.avi, or drop it with --no-audio$"
+)
 LONG_LAST = python("a.mp4", corpus.clip, times=(0, 40, 90, 200), last=800, options={"bf": "0"})
 
 RATES_AND_STARTS = [
@@ -207,7 +213,7 @@ CUTS_AND_STAMPS = [
         ),
         ".mp4",
         None,
-        says=(r"a\.mp4: .*time",),
+        says=(r"a\.mp4: the time stamps of 15 frames go back or repeat, first at frame 25: ",),
         times=ANY,
     ),
     Row(
@@ -217,7 +223,7 @@ CUTS_AND_STAMPS = [
             "-f concat -i list.txt -c copy a.mkv",
             list="file one.mp4\nduration 0.9\nfile one.mp4\n",
         ),
-        says=(r"a\.mkv: .*time",),
+        says=(r"a\.mkv: the time stamps of 2 frames go back or repeat, first at frame 25: ",),
         times=ANY,
     ),
     Row(
@@ -228,7 +234,7 @@ CUTS_AND_STAMPS = [
             source=python("b.mkv", corpus.clip, codec="ffv1"),
             change=corpus.repeated("video", 5),
         ),
-        says=(r"a\.mkv: .*time",),
+        says=(r"a\.mkv: the time stamp of 1 frame goes back or repeats, first at frame 5: ",),
         times=ANY,
     ),
     Row(
@@ -272,6 +278,7 @@ CUTS_AND_STAMPS = [
         ".mkv",
         True,
     ),
+    Row("Windows Media", WMV, ".mkv", True, refused=NO_WMA),
     Row(
         "MXF",
         ffmpeg(f"{PICTURE} {SOUND} {MPEG2} -c:a pcm_s16le a.mxf"),
@@ -331,9 +338,22 @@ SOUND_ROWS = [
     Row("Vorbis", ffmpeg(f"{PICTURE} {SOUND} -c:v libvpx -crf 8 -b:v 9M -c:a libvorbis a.webm"), ".webm", True),
     Row("MP3", ffmpeg(f"{PICTURE} {SOUND} {MPEG4} -c:a libmp3lame a.avi"), ".avi"),
     Row("ADPCM", ffmpeg(f"{ADPCM} a.avi"), ".avi"),
-    Row("ADPCM", ffmpeg(f"{ADPCM} a.avi"), ".webm", refused=r"\.webm.* adpcm_ima_wav"),
+    Row("ADPCM", ffmpeg(f"{ADPCM} a.avi"), ".mkv", True, refused=r"adpcm_ima_wav sound \(stream 1\): choose \.avi, or"),
+    Row("WMA", ffmpeg(f"{PICTURE} {SOUND} {MPEG4} -c:a wmav2 a.mkv"), ".mkv", None, refused=NO_WMA),
+    Row(
+        "ADPCM",
+        ffmpeg(f"{ADPCM} a.avi"),
+        ".webm",
+        refused=r"out\.webm: a \.webm file cannot hold the clip's adpcm_ima_wav sound \(stream 1\): choose ",
+    ),
     Row("PCM", ffmpeg(f"{PICTURE} {SOUND} {MPEG4} -c:a pcm_s16le a.avi"), ".avi"),
-    Row("AAC", ffmpeg(f"{CLIP} a.mp4"), ".webm", True, refused=r"\.webm.* aac .*choose \.mkv"),
+    Row(
+        "AAC",
+        ffmpeg(f"{CLIP} a.mp4"),
+        ".webm",
+        True,
+        refused=r"out\.webm: a \.webm file cannot hold the clip's aac sound \(stream 1\): choose \.mkv, or ",
+    ),
     Row(
         "two sounds",
         ffmpeg(
@@ -360,7 +380,7 @@ SOUND_ROWS = [
         "two pictures",
         ffmpeg(f"{PICTURE} {video(size='64x48')} {SOUND} -c:v mpeg4 -q:v 2 -map 0 -map 1 -map 2 -c:a libopus a.mkv"),
         ".webm",
-        says=(r"left out of .* video",),
+        says=(r"left out of .*: video stream 1 \(mpeg4\)$",),
         but={"streams": ("vp9", "opus"), "languages": ANY, "flags": ANY},
     ),
     Row(
@@ -368,7 +388,7 @@ SOUND_ROWS = [
         UNKNOWN_SOUND,
         ".mkv",
         None,
-        says=(r"left out.* (sound|audio)",),
+        says=(r"left out of .*: audio stream 1, whose codec is unknown$",),
         gap=ANY,
         but={"streams": ("h264",), "sound": ANY, "languages": (), "flags": ()},
     ),
@@ -377,7 +397,7 @@ SOUND_ROWS = [
         UNKNOWN_SOUND,
         ".mp4",
         True,
-        says=(r"left out.* (sound|audio)",),
+        says=(r"left out of .*: audio stream 1, whose codec is unknown$",),
         gap=ANY,
         but={"streams": ("h264",), "sound": ANY, "languages": ANY, "flags": ANY},
     ),
@@ -385,7 +405,7 @@ SOUND_ROWS = [
         "unknown subtitles",
         UNKNOWN_TEXT,
         ".mkv",
-        says=(r"left out.* subtitles",),
+        says=(r"left out of .*: unknown subtitles$",),
         but={"streams": ("h264",), "languages": (), "flags": ()},
     ),
     Row(
@@ -393,7 +413,7 @@ SOUND_ROWS = [
         UNKNOWN_TEXT,
         ".mp4",
         True,
-        says=(r"left out.* subtitles",),
+        says=(r"left out of .*: unknown subtitles$",),
         but={"streams": ("h264",), "languages": (), "flags": ()},
     ),
     Row(
@@ -419,13 +439,13 @@ DAMAGE = [
         then(ffmpeg(f"{video('25', '4')} {tone('4')} {X264} -g 25 -c:a aac a.mkv"), corpus.cut(0.965)),
         ".mp4",
         None,
-        says=(r"a\.mkv: .*cut off.*\d",),
+        says=(rf"a\.mkv: {SHORT}",),
         frames=(90, 99),
     ),
     Row(
         "Matroska cut at half",
         then(ffmpeg(f"{CLIP} -g 10 a.mkv"), corpus.cut(0.5)),
-        says=(r"a\.mkv: .*cut off.*\d",),
+        says=(rf"a\.mkv: {SHORT}",),
         frames=(8, 17),
     ),
     Row(
@@ -433,7 +453,7 @@ DAMAGE = [
         then(ffmpeg(f"{CLIP} -movflags +faststart a.mp4"), corpus.cut(0.6)),
         ".mp4",
         None,
-        says=(r"a\.mp4: .*cut off.*\d",),
+        says=(rf"a\.mp4: {SHORT}",),
         frames=(10, 20),
     ),
     Row(
@@ -445,7 +465,7 @@ DAMAGE = [
         "fragments cut at 70 %",
         then(ffmpeg(f"{CLIP} -movflags frag_keyframe+empty_moov -g 8 a.mp4"), corpus.cut(0.7)),
         ".mp4",
-        may_say=r"a\.mp4: .*(cut off|damaged)",
+        may_say=rf"a\.mp4: ({SHORT}|1 frame is damaged)",
         frames=(8, 20),
     ),
     Row(
@@ -453,28 +473,28 @@ DAMAGE = [
         then(ffmpeg(f"{TRANSPORT} a.ts"), corpus.cut_after_packets(0.6)),
         ".mp4",
         True,
-        may_say=r"a\.ts: .*(cut off|damaged)",
+        may_say=rf"a\.ts: ({SHORT}|1 frame is damaged)",
         frames=(12, 20),
     ),
     Row(
         "transport stream cut in a packet",
         then(ffmpeg(f"{TRANSPORT} a.ts"), corpus.cut(0.601)),
         ".mp4",
-        may_say=r"a\.ts: .*(cut off|damaged)",
+        may_say=rf"a\.ts: ({SHORT}|1 frame is damaged)",
         frames=(12, 20),
     ),
     Row(
         "program stream cut at 60 %",
         then(ffmpeg(f"{PICTURE} {SOUND} {MPEG2} -c:a mp2 a.mpg"), corpus.cut(0.6)),
         ".mkv",
-        may_say=r"a\.mpg: .*(cut off|damaged)",
+        may_say=rf"a\.mpg: ({SHORT}|1 frame is damaged)",
         frames=(10, 24),
     ),
     Row(
         "WebM cut at 70 %",
         then(ffmpeg(f"{PICTURE} {SOUND} -c:v libvpx -crf 8 -b:v 9M -c:a libopus a.webm"), corpus.cut(0.7)),
         ".webm",
-        says=(r"a\.webm: .*cut off.*\d",),
+        says=(rf"a\.webm: {SHORT}",),
         frames=(10, 22),
     ),
     Row("no picture", ffmpeg(f"{SOUND} -c:a aac a.mp4"), refused=r"a\.mp4: there is no video stream"),
@@ -488,24 +508,28 @@ DAMAGE = [
         then(ffmpeg(f"{TRANSPORT} a.ts"), corpus.cut(0.965)),
         ".mp4",
         True,
-        may_say=r"a\.ts: .*(cut off|damaged)",
+        may_say=rf"a\.ts: ({SHORT}|1 frame is damaged)",
         frames=(20, 25),
     ),
     Row(
         "MP4 cut at 97 %, its index first",
         then(ffmpeg(f"{CLIP} -movflags +faststart a.mp4"), corpus.cut(0.97)),
         ".mkv",
-        says=(r"a\.mp4: .*cut off.*\d",),
+        says=(r"a\.mp4: cut off: the picture .*, audio stream 1 lacks its last 0\.\d\d s: copy",),
         frames=(22, 24),
     ),
-    Row("nothing but a header", then(ffmpeg(f"{CLIP} a.mkv"), corpus.cut(0.03)), refused=r"a\.mkv"),
+    Row(
+        "nothing but a header",
+        then(ffmpeg(f"{CLIP} a.mkv"), corpus.cut(0.03)),
+        refused=r"a\.mkv: its video stream has no frames$",
+    ),
     Row("sound that ends early", then(ffmpeg(f"{PICTURE} {tone('0.4')} {X264} -c:a aac a.mp4"), name="a.mp4"), ".mp4"),
     Row(
         "begins without a key frame",
         then(ffmpeg(f"{TRANSPORT} a.ts"), corpus.without_first_packets(40)),
         ".mp4",
         True,
-        may_say=r"a\.ts: .*",
+        says=(r"a\.ts: \d frames of \d\d cannot be decoded$",),
         frames=(12, 25),
         but={"sound": ANY},
     ),
@@ -521,7 +545,7 @@ DAMAGE = [
         then(ffmpeg(f"{PICTURE} {X264} -g 6 -bf 0 b.mkv"), corpus.noise_in_packet("video", 9, 64), name="a.mkv"),
         ".mp4",
         None,
-        may_say=r"a\.mkv: .*damaged",
+        says=(r"a\.mkv: 1 frame is damaged, the first is frame 9$",),
         frames=(20, 25),
         times=ANY,
     ),
@@ -587,7 +611,7 @@ ORIENTATIONS = [
         python("a.mp4", corpus.clip, matrix=matrix(COS, SIN, -SIN, COS)),
         ".mp4",
         None,
-        says=("30 degrees",),
+        says=(r"left out of .*: a turn by 30 degrees$",),
     ),
     Row("wide pixels", python("a.mp4", corpus.clip, aspect=Fraction(4, 3)), ".mkv"),
     Row("narrow pixels", python("a.mkv", corpus.clip, aspect=Fraction(8, 9)), ".mp4", True),
@@ -675,7 +699,7 @@ PICTURES = [
         options=("--codec", "ffv1"),
         settings={"codec": "ffv1"},
         but={"streams": ("ffv1",)},
-        unless_said={"hdr": "(HDR|[Mm]astering)"},
+        unless_said={"hdr": "left out of .*: the mastering display and light levels of HDR10$"},
     ),
     Row("raw pictures", ffmpeg(f"{PICTURE} -c:v rawvideo -pix_fmt bgr24 a.avi"), ".avi"),
     Row("Ut Video", ffmpeg(f"{PICTURE} -c:v utvideo -pix_fmt gbrp a.avi"), ".avi"),
@@ -726,11 +750,20 @@ SEE_THROUGH = [
             what, python(name, corpus.clip, codec=codec, pix_fmt=pix_fmt, alpha=True, options=options), to, cli, but=but
         )
         for what, name, codec, pix_fmt, options, to, cli, but in [
+            ("transparent VP9", "a.webm", "libvpx-vp9", "yuva420p", {"auto-alt-ref": "0"}, ".webm", None, {}),
             ("transparent ProRes", "a.mov", "prores_ks", "yuva444p10le", {}, ".mov", True, {}),
             ("QuickTime Animation", "a.mov", "qtrle", "argb", {}, ".mov", False, {}),
             ("transparent FFV1", "a.mkv", "ffv1", "yuva420p", {}, ".mkv", True, {}),
             ("transparent PNG in QuickTime", "a.mov", "png", "rgba", {}, ".mov", False, {}),
         ]
+    ),
+    Row(
+        "transparent VP9",
+        python(
+            "a.webm", corpus.clip, codec="libvpx-vp9", pix_fmt="yuva420p", alpha=True, options={"auto-alt-ref": "0"}
+        ),
+        ".mkv",
+        True,
     ),
     Row(
         "transparent ProRes",
@@ -774,14 +807,14 @@ BESIDES = [
         python("a.ts", corpus.with_data, codec="klv"),
         ".mp4",
         None,
-        unless_said={"streams": r"left out.* data"},
+        unless_said={"streams": r"left out of .*: data stream 1$"},
     ),
     Row(
         "telemetry of an action camera",
         then(python("a.mp4", corpus.with_data, codec="bin_data"), name="a.mp4"),
         ".mp4",
         True,
-        unless_said={"streams": r"left out.* data"},
+        unless_said={"streams": r"left out of .*: data stream 1$"},
     ),
     Row("chapters, font, cover, texts", python("a.mkv", make_rich, extras=Extras(SIX, True, True, True)), ".mkv", None),
     Row(
@@ -831,6 +864,15 @@ BESIDES = [
         but={"streams": ("h264",), "languages": (), "flags": ()},
     ),
     Row("DVB subtitles", python("a.ts", corpus.with_bitmaps, codec="dvb_subtitle"), ".mkv"),
+    Row(
+        "closed captions",
+        then(ffmpeg(f"{PICTURE} {X264} -bf 0 a.h264"), corpus.with_captions),
+        ".mp4",
+        None,
+        unless_said={"captions": "left out of .*: closed captions$"},
+        times=steady(25, 25),
+        may_say=r"a\.h264: .*time",
+    ),
     Row("two eyes", ffmpeg(f"{PICTURE} {X264} -metadata:s:v stereo_mode=left_right a.mkv")),
     Row("a title in other letters", ffmpeg(f"{CLIP} -metadata title='Ünïcode — 日本' a.mp4"), ".mkv"),
     Row(
