@@ -416,6 +416,36 @@ def test_tables_of_other_tools(tmp_path, text):
     assert segments == Segments((5, 6), 3, (bare,))
 
 
+@pytest.mark.parametrize(
+    ("columns", "values", "label"),
+    [
+        ("class,name", "0,face", "face"),
+        ("name,class", "face,0", "face"),
+        ("class_id,class_name,class", "0,face,0", "face"),
+        ("name,label,class", "other,face,0", "face"),
+        ("class,name", "face,", "face"),
+        ("class,name,class_name", "0,,face", "face"),
+        ("class", "7", "7"),
+    ],
+)
+def test_of_several_columns_of_one_meaning_the_first_that_says_anything_counts(tmp_path, columns, values, label):
+    (tmp_path / "a.csv").write_text(f"frame,x1,y1,x2,y2,{columns}\n0,1,1,3,3,{values}\n")
+    [track] = read_segments(tmp_path / "a.csv", size=(5, 6)).tracks
+    assert track.label == label
+
+
+def test_other_columns_may_be_there_twice_as_well(tmp_path):
+    header = "frame_id,frame,track_id,id,score,confidence,x_min,xmin,x1,y1,x2,y2,x,y,width,height,,\n"
+    (tmp_path / "a.csv").write_text(f"{header}9,2,8,4,0.1,0.5,9,9,1,1,3,3,1,1,2,2,,\n")
+    [track] = read_segments(tmp_path / "a.csv", size=(5, 6)).tracks
+    assert (track.id, track.frames.tolist(), track.confidence.tolist()) == (4, [2], [0.5])
+    assert track.boxes.tolist() == [[1, 1, 3, 3]]
+    boxes = [{"frame": 2, "class": 0, "name": "face", "xmin": 1, "x1": 0, "y1": 1, "x2": 3, "y2": 3}]
+    (tmp_path / "a.json").write_text(json.dumps(boxes))
+    [track] = read_segments(tmp_path / "a.json", size=(5, 6)).tracks
+    assert (track.label, track.boxes.tolist()) == ("face", [[0, 1, 3, 3]])
+
+
 def test_a_table_without_ids_and_labels_is_linked(tmp_path):
     (tmp_path / "a.csv").write_text("frame,x,y,width,height\n0,0,0,4,4\n1,1,0,4,4\n1,50,50,4,4\n")
     first, second = read_segments(tmp_path / "a.csv", size=(60, 60)).tracks
@@ -429,6 +459,7 @@ def test_a_table_without_ids_and_labels_is_linked(tmp_path):
         ("", "it is empty"),
         ("1,2,3,4,5\n", "line 1: expected names of columns: frame, x1.*got 1, 2, 3, 4, 5"),
         ("frame,x1,y1,x2\n", "line 1: expected names of columns"),
+        ("frame,x1,y1,x2,y2,x1\n0,1,1,3,3,1\n", "line 1: expected each column once, got x1 2 times"),
         ("frame,x1,y1,x2,y2\n0,1,1,3\n", "line 2: expected 5 columns, got 4"),
         ("frame,x1,y1,x2,y2\n0,1,1,3,wide\n", "line 2: y2: expected a number, got 'wide'"),
         ("frame,x1,y1,x2,y2\n0,1,1,3,nan\n", "line 2: y2: expected a finite number"),

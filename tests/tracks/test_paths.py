@@ -22,6 +22,7 @@ from segs_detailer.tracks import (
     track_masks,
     tracks_to_segs,
 )
+from segs_detailer.tracks.motion import motion_of
 
 SIZE = (120, 200)
 
@@ -249,6 +250,38 @@ def test_a_leap_is_a_cut_that_nobody_named():
     masks = track_masks(track, everywhere(40), 0, 40, SIZE)
     assert (masks[:20] == masks[0]).all()
     assert (masks[20:] == masks[39]).all()
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_an_end_goes_on_with_the_motion_of_its_own_run(mirrored):
+    # A subject that rests, leaps, and rests again, so near to the ends of its shot that it was there all along.
+    boxes = [(20, 40, 40, 60)] * 4 + [(140, 40, 160, 60)] * 4
+    settings = CropSettings(max_gap=12, smoothing=0)
+    track = Track(1, "a", range(8, 16), boxes[::-1] if mirrored else boxes, shot=(0, 24))
+    motion = motion_of(track, SIZE, 24, settings)
+    first, last = (150, 30) if mirrored else (30, 150)
+    assert motion.runs == [(0, 12), (12, 24)]
+    assert motion.boxes[[0, -1], 0].tolist() == [first, last]
+    path = crop_path(track, SIZE, 24, settings)
+    assert (path.alpha == 1).all()
+    assert (path.regions[:12] == path.regions[8]).all()
+    assert (path.regions[12:] == path.regions[15]).all()
+
+
+def test_an_end_goes_on_with_no_motion_from_before_a_long_absence():
+    boxes = [(20, 40, 40, 60)] * 3 + [(150, 40, 170, 60)] * 3
+    track = Track(1, "a", [5, 6, 7, 30, 31, 32], boxes, shot=(0, 40))
+    motion = motion_of(track, SIZE, 40, CropSettings(max_gap=8))
+    assert motion.runs == [(0, 8), (30, 40)]
+    assert motion.boxes[[0, -1], 0].tolist() == [30, 160]
+
+
+def test_a_short_track_is_extended_with_the_same_speed_at_both_ends():
+    track = Track(1, "a", [10, 11, 12], [(50 + 2 * n, 40, 70 + 2 * n, 60) for n in range(3)], shot=(4, 19))
+    motion = motion_of(track, SIZE, 30, CropSettings(smoothing=0))
+    assert motion.frames.tolist() == [4, 10, 11, 12, 18]
+    steps = np.diff(motion.boxes[:, 0])
+    assert steps[0] == pytest.approx(steps[-1])
 
 
 def test_fast_motion_is_no_leap():

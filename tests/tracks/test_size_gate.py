@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.tracks import CropSettings, Track, crop_path, gated, size_gate, tracks_to_segs
+from segs_detailer.tracks import CropSettings, Track, crop_path, gated, size_gate, subject_box, tracks_to_segs
 
 SIZE = (400, 400)
 
@@ -55,6 +57,38 @@ def test_crops_are_gated_if_asked():
     assert np.diff(alpha).min() >= -0.2501
     assert (crop_path(track, SIZE, 80).alpha == 1).all()
     assert tracks_to_segs([growing([150] * 9)], SIZE, 9, CropSettings(size_gate=100)) == (SIZE, [])
+
+
+def test_segments_that_bring_their_way_are_gated():
+    sides = np.arange(60, 140)
+    regions = np.stack([sides, sides, sides + 200, sides + 200], axis=1)
+    own = CropPath(regions, np.minimum(1, np.arange(80) / 4))
+    track = replace(growing(sides), crop_region=own, bbox=(150, 150, 250, 250))
+    assert crop_path(track, SIZE, 80) is own
+    for crop in ("follow", "fixed"):
+        settings = CropSettings(size_gate=100, ramp=3, crop=crop)
+        path = crop_path(track, SIZE, 80, settings)
+        assert np.array_equal(path.regions, own.regions)
+        assert np.array_equal(path.alpha[:30], own.alpha[:30])
+        assert (path.alpha[:42] > 0).sum() > 35
+        assert not path.alpha[42:].any()
+        assert crop_path(track, SIZE, 80, CropSettings(size_gate=300, crop=crop)) is own
+        # The box of the subject is one of its size, not one around its way.
+        x1, y1, x2, y2 = subject_box(track, path, SIZE, settings)
+        assert x2 - x1 < 150
+        assert path[0] <= x1 < x2 <= path[2]
+        assert path[1] <= y1 < y2 <= path[3]
+    assert tracks_to_segs([replace(track, crop_region=CropPath(regions))], SIZE, 80, CropSettings(size_gate=9)) == (
+        SIZE,
+        [],
+    )
+
+
+def test_where_the_size_is_not_known_a_way_decides_itself():
+    own = CropPath(np.tile([0, 0, 40, 40], (9, 1)))
+    seen = Track(1, "a", range(3), [(0, 0, 20, 20)] * 3, crop_region=own, bbox=(0, 0, 20, 20))
+    alpha = crop_path(seen, SIZE, 9, CropSettings(size_gate=10, max_gap=0)).alpha
+    assert np.allclose(alpha, [0, 0, 0, 0.2, 0.4, 0.6, 0.8, 1, 1])
 
 
 def test_where_it_is_not_there_nothing_is_wanted():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["is_boxes", "parse_boxes", "parse_table", "write_boxes", "write_table"]
 
 _COLUMNS = ("frame", "id", "label", "x1", "y1", "x2", "y2", "confidence")
-# Other names of the same columns.
+# Other names of the same columns. Of several the one before comes first: names before numbers of classes.
 _ALIASES = {
     "frame_index": "frame",
     "frame_id": "frame",
@@ -29,9 +29,9 @@ _ALIASES = {
     "track_id": "id",
     "tracker_id": "id",
     "object_id": "id",
-    "class": "label",
-    "class_name": "label",
     "name": "label",
+    "class_name": "label",
+    "class": "label",
     "score": "confidence",
     "conf": "confidence",
     "xmin": "x1",
@@ -49,9 +49,18 @@ _CORNERS = ("x1", "y1", "x2", "y2")
 _EXTENTS = ("x", "y", "width", "height")
 
 
+_RANKS = {name: rank for rank, name in enumerate(_ALIASES, start=1)}
+
+
 def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
+    """Give fields the usual names; of several with one meaning the first counts that says anything."""
     lower = {key.strip().lower(): value for key, value in fields.items()}
-    return {_ALIASES.get(key, key): value for key, value in lower.items()}
+    chosen: dict[str, Any] = {}
+    for key in sorted(lower, key=lambda key: _RANKS.get(key, 0)):
+        name, value = _ALIASES.get(key, key), lower[key]
+        if chosen.get(name) in (None, ""):
+            chosen[name] = value
+    return chosen
 
 
 def parse_table(text: str, *, size: tuple[int, int] | None, frame_count: int | None) -> Segments:
@@ -80,7 +89,7 @@ def parse_table(text: str, *, size: tuple[int, int] | None, frame_count: int | N
     header: list[str] = []
     sightings: list[Sighting] = []
     try:
-        header = list(_renamed(dict.fromkeys(next(rows))))
+        header = [name.strip().lower() for name in next(rows)]
         _check_header(header)
         sightings += [_row(header, row, f"line {rows.line_num}") for row in rows if row]
     except csv.Error as error:
@@ -89,18 +98,23 @@ def parse_table(text: str, *, size: tuple[int, int] | None, frame_count: int | N
 
 
 def _check_header(header: list[str]) -> None:
-    has_box = set(_CORNERS) <= set(header) or set(_EXTENTS) <= set(header)
-    if "frame" not in header or not has_box:
+    names = {_ALIASES.get(name, name) for name in header}
+    has_box = set(_CORNERS) <= names or set(_EXTENTS) <= names
+    if "frame" not in names or not has_box:
         expected = (
             "names of columns: frame, x1, y1, x2, y2 (or x, y, width, height), and id, label, confidence if known"
         )
         raise InvalidArgumentError("line 1", expected, ", ".join(header))
+    known = [name for name in header if _ALIASES.get(name, name) in (*_COLUMNS, *_EXTENTS)]
+    twice = [name for name in dict.fromkeys(known) if known.count(name) > 1]
+    if twice:
+        raise InvalidArgumentError("line 1", "each column once", f"{twice[0]} {known.count(twice[0])} times")
 
 
 def _row(header: list[str], row: list[str], place: str) -> Sighting:
     if len(row) != len(header):
         raise InvalidArgumentError(place, f"{len(header)} columns", f"{len(row)}")
-    fields: dict[str, Any] = {name: value.strip() for name, value in zip(header, row, strict=True)}
+    fields = _renamed({name: value.strip() for name, value in zip(header, row, strict=True)})
     for name in ("frame", "id", "confidence", *_CORNERS, *_EXTENTS):
         if fields.get(name, "") == "":
             fields.pop(name, None)

@@ -129,16 +129,17 @@ def motion_of(track: Track, frame_size: tuple[int, int], frame_count: int, setti
         boxes = stand_in_for_outliers(frames, boxes, boxes[:, [2, 3, 2, 3]])
     runs = _runs(frames, boxes, settings.max_gap)
     first, last = _extension(track, seen, settings.max_gap, frame_count)
-    if first is not None:
-        at_start = _extrapolated(frames[:_SPEED_FRAMES], boxes[:_SPEED_FRAMES], first, frame_size)
-        if at_start is not None:
-            frames, boxes, detected = _with(frames, boxes, detected, first, at_start, 0)
-            runs[0] = (first, runs[0][1])
-    if last is not None:
-        at_end = _extrapolated(frames[-_SPEED_FRAMES:][::-1], boxes[-_SPEED_FRAMES:][::-1], last, frame_size)
-        if at_end is not None:
-            frames, boxes, detected = _with(frames, boxes, detected, last, at_end, len(frames))
-            runs[-1] = (runs[-1][0], last + 1)
+    # Motion goes on from detections of the same run: across a jump or a long gap there is none.
+    begin = np.flatnonzero(frames < runs[0][1])[:_SPEED_FRAMES]
+    end = np.flatnonzero(frames >= runs[-1][0])[-_SPEED_FRAMES:][::-1]
+    at_start = None if first is None else _extrapolated(frames[begin], boxes[begin], first, frame_size)
+    at_end = None if last is None else _extrapolated(frames[end], boxes[end], last, frame_size)
+    if first is not None and at_start is not None:
+        frames, boxes, detected = _with(frames, boxes, detected, first, at_start, 0)
+        runs[0] = (first, runs[0][1])
+    if last is not None and at_end is not None:
+        frames, boxes, detected = _with(frames, boxes, detected, last, at_end, len(frames))
+        runs[-1] = (runs[-1][0], last + 1)
     return Motion(frames, boxes, detected, runs)
 
 

@@ -99,8 +99,8 @@ def crop_path(
     Parameters
     ----------
     track : Track
-        The subject. One that was made from a SEG with a `CropPath` keeps it; one from a SEG with a fixed region keeps
-        that where `crop` is fixed.
+        The subject. One that was made from a SEG with a `CropPath` keeps it, but for the size gate; one from a SEG with
+        a fixed region keeps that where `crop` is fixed.
     frame_size : (int, int)
         Height and width of the frames.
     frame_count : int
@@ -121,7 +121,7 @@ def crop_path(
     settings = settings or CropSettings()
     whole_number("frame_count", frame_count, minimum=1)
     if isinstance(track.crop_region, CropPath) and track.crop_region.frames == frame_count:
-        return track.crop_region
+        return _gated(track.crop_region, track, frame_size, settings)
     motion = motion_of(track, frame_size, frame_count, settings)
     if not motion.runs:
         expected = f"a box or mask in the frame of {frame_size[1]}x{frame_size[0]} pixels"
@@ -131,11 +131,16 @@ def crop_path(
         regions = np.tile(np.array(_fixed_region(track, motion, frame_size, settings), np.float64), (frame_count, 1))
     else:
         regions = _followed(track, motion, frame_size, frame_count, settings)
-    path = CropPath(regions, alpha)
+    return _gated(CropPath(regions, alpha), track, frame_size, settings)
+
+
+def _gated(path: CropPath, track: Track, frame_size: tuple[int, int], settings: CropSettings) -> CropPath:
+    """Leave the subject alone where it is as large as the gate says; where its size is not known, the path decides."""
     if settings.size_gate is None:
         return path
-    wanted = size_gate(track, frame_size, frame_count, settings.size_gate, settings=settings)
-    return gated(path, wanted, settings.ramp)
+    wanted = size_gate(track, frame_size, path.frames, settings.size_gate, settings=settings)
+    known = motion_of(track, frame_size, path.frames, settings).present(0, path.frames)
+    return gated(path, wanted | ~known, settings.ramp)
 
 
 def _fixed_region(

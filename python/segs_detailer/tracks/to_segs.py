@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..crop_path import CropPath
 from ..segs import SEG
 from .motion import motion_of
 from .path import crop_path, is_in_frame
@@ -15,7 +16,6 @@ from .shapes import track_masks
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..crop_path import CropPath
     from ..segs import SEGS, Box
     from .track import Track
 
@@ -97,7 +97,7 @@ def subject_box(track: Track, path: CropPath, frame_size: tuple[int, int], setti
     motion = motion_of(track, frame_size, path.frames, settings)
     frames, boxes = motion.between(0, path.frames, settings.shape_smoothing, settings.smoothing)
     height, width = frame_size
-    if settings.crop == "fixed":
+    if settings.crop == "fixed" and not isinstance(track.crop_region, CropPath):
         low = np.floor((boxes[:, :2] - 0.5 * boxes[:, 2:]).min(axis=0))
         high = np.ceil((boxes[:, :2] + 0.5 * boxes[:, 2:]).max(axis=0))
         x1, y1 = np.clip(low, 0, (width - 1, height - 1)).astype(int).tolist()
