@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from ..errors import InvalidArgumentError, InvalidTypeError, MediaError
 from ..mask_levels import MaskLevels, MaskSurvey
 from ..video.image_files import IMAGE_ERRORS, load_image
+from ..video.transparency import with_depth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -291,6 +292,11 @@ def _packed(colors: NDArray[Any]) -> NDArray[np.int64]:
     return packed
 
 
+def _byte_alpha(alpha: NDArray[Any] | None) -> NDArray[np.uint8] | None:
+    """Return transparency in the depth of masks."""
+    return None if alpha is None else with_depth(alpha, np.uint8)
+
+
 # Videos and animations
 
 
@@ -301,7 +307,7 @@ def _frames(source: Source) -> Iterator[_Picture]:
     for picture in source.pictures():
         picture.copy_to(pixels)
         colors = (pixels.clip(0, 1) * np.float32(top) + np.float32(0.5)).astype(dtype)
-        yield _Picture(colors, picture.alpha)
+        yield _Picture(colors, _byte_alpha(picture.alpha))
 
 
 # Pictures
@@ -375,11 +381,8 @@ def _read(file: Path, white: int) -> _Picture:
             return _Picture(_limited(raw, white), numbers=raw.astype(np.int64) if image.mode == "I" else raw)
         if image.mode in ("1", "L") and plain:
             return _Picture(np.asarray(image), is_marked=opened.info.get(LEVELS_MARK[0]) == LEVELS_MARK[1])
-        colors, alpha = load_image(file)
-        if alpha is None and image.mode in ("RGBA", "LA"):
-            # Of 16 bits per sample, of which Pillow reads the upper half.
-            own = np.asarray(image.getchannel("A"))
-            alpha = None if own.min(initial=_TOP_8) == _TOP_8 else own
+        colors, deep_alpha = load_image(file)
+        alpha = _byte_alpha(deep_alpha)
         if image.mode != "P":
             return _Picture(colors, alpha)
         return _Picture(colors, alpha, np.asarray(image), has_colored_palette(image))

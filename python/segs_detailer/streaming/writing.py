@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class NewFrame:
     start, end : int
         When it is shown, in units of the clip's time base.
     alpha : ndarray or None
-        `(H, W)` uint8 where it is partly transparent.
+        `(H, W)` uint8, or uint16, where it is partly transparent.
     """
 
     number: int
@@ -42,7 +42,7 @@ class NewFrame:
     after: NDArray[np.float32]
     start: int
     end: int
-    alpha: NDArray[np.uint8] | None
+    alpha: NDArray[Any] | None
 
 
 class FrameTaker(Protocol):

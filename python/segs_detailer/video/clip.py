@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from .colour import ColourTags
 
@@ -67,6 +67,8 @@ class ClipInfo:
         File that each image is read from. Where a missing one is filled, it is that of the image before.
     first_number : int
         Number of the first file of a numbered sequence.
+    plays : int
+        How often an animation is shown; 0 is for ever.
     origin : Fraction
         Second of the file's clock that becomes 0 in an output. Recordings and transport streams begin anywhere; what
         begins within the first second of its file keeps its place in it.
@@ -99,6 +101,7 @@ class ClipInfo:
     names: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     first_number: int = 1
+    plays: int = 0
     origin: Fraction = Fraction(0)
     sound_start: Fraction | None = None
     interlacing: Interlacing | None = None
@@ -146,12 +149,13 @@ class Clip:
     frames : ndarray
         `(B, H, W, 3)` float32 in [0, 1].
     alpha : ndarray or None
-        `(B, H, W)` uint8 where the images are partly transparent: carried along, never changed.
+        `(B, H, W)` uint8, or uint16 from more than 8 bits, where the images are partly transparent: carried along,
+        never changed.
     """
 
     info: ClipInfo
     frames: NDArray[np.float32]
-    alpha: NDArray[np.uint8] | None = None
+    alpha: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +169,12 @@ class Picture:
     start : int
         Time stamp in units of the clip's time base.
     alpha : ndarray or None
-        `(H, W)` uint8 where the picture is partly transparent.
+        `(H, W)` uint8, or uint16 from more than 8 bits, where the picture is partly transparent.
     """
 
     copy_to: Callable[[NDArray[np.float32]], None]
     start: int
-    alpha: NDArray[np.uint8] | None = None
+    alpha: NDArray[Any] | None = None
 
 
 class Source(Protocol):
@@ -192,7 +196,7 @@ class Sink(Protocol):
     Left with an exception it removes what was written; left without one it finishes the file.
     """
 
-    def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[np.uint8] | None = None) -> None:
+    def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[Any] | None = None) -> None:
         """Append one frame `(H, W, 3)` float32, shown from `start` to `end` in units of the clip's time base."""
         ...
 

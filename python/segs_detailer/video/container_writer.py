@@ -233,7 +233,7 @@ class ContainerSink:
         """What of the clip the file cannot hold."""
         return self._output.left_out
 
-    def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[np.uint8] | None = None) -> None:
+    def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[Any] | None = None) -> None:
         """Encode one frame; see `Sink.write`. Transparency is kept by pixel formats that have it."""
         av = import_av()
         output = self._output
@@ -255,7 +255,7 @@ class ContainerSink:
         """Time on the output's clock."""
         return round((time * self._info.time_base - self._info.origin) / self._output.clock)
 
-    def _set_alpha(self, frame: Any, alpha: NDArray[np.uint8]) -> None:
+    def _set_alpha(self, frame: Any, alpha: NDArray[Any]) -> None:
         if has_alpha(frame.format):
             set_alpha(frame, alpha)
         elif not self._lost_alpha:

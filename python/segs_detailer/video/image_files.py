@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..errors import MediaError, MissingDependencyError
+from ..errors import MediaError
 from .clip import DEFAULT_RATE, ClipInfo, Picture
+from .deep_images import is_deep, load_deep, save_deep
+from .image_tags import ImageTags, tags_of, to_rgb
 from .partial import PartialFile, PartialFolder, check_place
 from .sequences import IMAGE_SUFFIXES, NumberedName, find_images, pictures_in
+from .transparency import opaque_as_none, with_depth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,16 +59,8 @@ _JPEG_QUALITY = 95
 _PNG_LEVEL = 3
 
 
-def _cv2() -> Any:
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingDependencyError("opencv-python-headless", "video") from error
-    return cv2
-
-
-def load_image(path: Path) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
-    """Pixels `(H, W, 3)` uint8 or uint16, and alpha `(H, W)` uint8 where the image is partly transparent.
+def load_image(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Pixels `(H, W, 3)`, and alpha `(H, W)` where the image is partly transparent; both uint8, or both uint16.
 
     Raises
     ------
@@ -74,16 +71,14 @@ def load_image(path: Path) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
         raise MediaError(f"{path}: no such file")
     try:
         with Image.open(path) as opened:
-            if _is_deep(opened):
-                # OpenCV writes its own words to the terminal about a damaged file.
+            if is_deep(opened):
                 opened.verify()
-                return _load_deep(path), None
+                return load_deep(path, opened)
             image = ImageOps.exif_transpose(opened)
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+            if image.mode in ("RGBA", "RGBa", "LA", "PA") or "transparency" in image.info:
                 rgba = np.asarray(image.convert("RGBA"))
-                alpha = np.ascontiguousarray(rgba[..., 3])
-                return np.ascontiguousarray(rgba[..., :3]), alpha if int(alpha.min()) < 255 else None
-            return np.asarray(image.convert("RGB")), None
+                return np.ascontiguousarray(rgba[..., :3]), opaque_as_none(np.ascontiguousarray(rgba[..., 3]))
+            return np.asarray(to_rgb(image)), None
     except MediaError:
         raise
     except IMAGE_ERRORS as error:
@@ -91,22 +86,6 @@ def load_image(path: Path) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
         if isinstance(error, Image.DecompressionBombError):
             reason = "it claims to have more pixels than are safe to open"
         raise MediaError(f"{path}: cannot be read ({reason})") from error
-
-
-def _is_deep(image: Image.Image) -> bool:
-    """16 bits per sample, which Pillow would cut to 8 in colour."""
-    tile = getattr(image, "tile", [])
-    raw = str(tile[0][3]) if tile else ""
-    return image.mode.startswith("I;16") or (image.format in ("PNG", "TIFF") and ";16" in raw)
-
-
-def _load_deep(path: Path) -> NDArray[np.uint16]:
-    cv2 = _cv2()
-    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    if pixels is None:
-        raise MediaError(f"{path}: cannot be read (damaged)")
-    colour: NDArray[np.uint16] = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    return colour
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +120,7 @@ class ImageSource:
     def __init__(self, path: Path, rate: Fraction | None = None, *, fill_gaps: bool = False) -> None:
         found = find_images(path, fill_gaps=fill_gaps).warn()
         first, _ = load_image(found.files[0])
+        _warn_of_inks(found.files[0])
         rate = rate or DEFAULT_RATE
         self._files = found.files
         self._info = ClipInfo(
@@ -164,6 +144,7 @@ class ImageSource:
     def pictures(self) -> Iterator[Picture]:
         """Load one file after the other."""
         for index, file in enumerate(self._files):
+            _check_samples(file)
             pixels, alpha = load_image(file)
             if pixels.shape[:2] != self._info.size:
                 height, width = self._info.size
@@ -203,6 +184,7 @@ class ImageSink:
         self._path = path
         self._info = info
         self._index = 0
+        self._said: set[str] = set()
         folder = path.parent if is_file else path
         self._pattern = pattern
         self._single = path.name if is_file and pattern is None else None
@@ -238,20 +220,39 @@ class ImageSink:
         # A video may hold more frames than it promised; of pictures it is known how many there are.
         return Path(self._info.names[index]).stem + ".png" if self._info.names else f"frame_{index + 1:05d}.png"
 
-    def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[np.uint8] | None = None) -> None:
+    def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[Any] | None = None) -> None:
         """Write one file; see `Sink.write`."""
         del start, end
         place, name = self._partial.path, self._name(self._index)
         file = place / name if isinstance(self._partial, PartialFolder) else place
+        index = self._index
         self._index += 1
         suffix = file.suffix.lower()
+        is_deep_file = self._info.bits > 8 and suffix in _DEEP_SUFFIXES
+        if alpha is not None:
+            alpha = with_depth(alpha, np.uint16 if is_deep_file else np.uint8) if self._keeps_alpha(suffix) else None
+        tags = tags_of(self._info.files[index]) if self._info.files else ImageTags()
+        self._warn_of_profile(tags, suffix)
         try:
-            if self._info.bits == 16 and suffix in _DEEP_SUFFIXES:
-                _save_deep(file, pixels)
+            if is_deep_file:
+                save_deep(file, pixels, alpha, tags)
             else:
-                _save(file, pixels, alpha if suffix in _ALPHA_SUFFIXES else None)
+                _save(file, pixels, alpha, tags)
         except (OSError, ValueError) as error:
             raise MediaError(f"{name}: cannot be written ({error})") from error
+
+    def _keeps_alpha(self, suffix: str) -> bool:
+        if suffix not in _ALPHA_SUFFIXES and "alpha" not in self._said:
+            self._said.add("alpha")
+            warnings.warn(f"{self._path}: transparency is left out, which {suffix} images do not have", stacklevel=3)
+        return suffix in _ALPHA_SUFFIXES
+
+    def _warn_of_profile(self, tags: ImageTags, suffix: str) -> None:
+        if tags.profile_name and (suffix == ".bmp" or not tags.rgb_profile) and "profile" not in self._said:
+            self._said.add("profile")
+            warnings.warn(
+                f"left out of {self._path}, which cannot hold it: the color profile {tags.profile_name}", stacklevel=3
+            )
 
     def __enter__(self) -> ImageSink:
         return self
@@ -269,17 +270,39 @@ class ImageSink:
             raise MediaError(f"{self._path}: the images cannot be moved to their place ({failure})") from failure
 
 
+def _check_samples(file: Path) -> None:
+    """Refuse numbers of 32 bits: what is white in them is known of masks alone, which are read elsewhere."""
+    mode = _mode_of(file)
+    if mode in ("I", "F"):
+        raise MediaError(f"{file}: expected 8 or 16 bits per sample, got 32: save it with 16")
+
+
+def _mode_of(file: Path) -> str:
+    """Return Pillow's name of what the pixels are; empty where that cannot be told."""
+    with suppress(*IMAGE_ERRORS), Image.open(file) as image:
+        # Older versions of Pillow open gray of 16 bits as 32.
+        return "I;16" if is_deep(image) else image.mode
+    return ""
+
+
+def _warn_of_inks(file: Path) -> None:
+    """Say once that colors of print are those of a screen from now on."""
+    mode = _mode_of(file)
+    if mode in ("CMYK", "LAB"):
+        warnings.warn(f"{file}: is a picture in {mode}, which is read, and written, in RGB", stacklevel=4)
+
+
 def to_bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Round `[0, 1]` to 8 bits, clipping what lies outside."""
     rounded: NDArray[np.uint8] = np.clip(pixels * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
     return rounded
 
 
-def _save(file: Path, pixels: NDArray[np.float32], alpha: NDArray[np.uint8] | None) -> None:
+def _save(file: Path, pixels: NDArray[np.float32], alpha: NDArray[np.uint8] | None, tags: ImageTags) -> None:
     array = to_bytes(pixels)
     if alpha is not None:
         array = np.dstack([array, alpha])
-    options: dict[str, Any] = {}
+    options = tags.options(file.suffix.lower())
     if file.suffix.lower() == ".png":
         options["compress_level"] = _PNG_LEVEL
     elif file.suffix.lower() in (".jpg", ".jpeg"):
@@ -287,12 +310,3 @@ def _save(file: Path, pixels: NDArray[np.float32], alpha: NDArray[np.uint8] | No
     elif file.suffix.lower() == ".webp":
         options.update(lossless=True)
     Image.fromarray(array).save(file, **options)
-
-
-def _save_deep(file: Path, pixels: NDArray[np.float32]) -> None:
-    cv2 = _cv2()
-    deep = np.clip(pixels * np.float32(65535) + np.float32(0.5), 0, 65535).astype(np.uint16)
-    done, data = cv2.imencode(file.suffix, cv2.cvtColor(deep, cv2.COLOR_RGB2BGR))
-    if not done:
-        raise OSError("OpenCV has no encoder for it")
-    file.write_bytes(data.tobytes())

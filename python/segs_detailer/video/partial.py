@@ -253,15 +253,23 @@ class PartialFolder(_Partial):
         """Move the files to their folder, over older ones of the same names, and remove what they replace."""
         found = (path.relative_to(self.path) for path in self.path.rglob("*") if not path.is_dir())
         files = sorted(file for file in found if file.name != LOCK)
-        names = {file.as_posix() for file in files}
+        is_new = not self._target.is_dir()
         self._target.mkdir(exist_ok=True)
+        with ExitStack() as undo:
+            if is_new:
+                undo.callback(shutil.rmtree, self._target, ignore_errors=True)
+            self._move(files)
+            undo.pop_all()
+        self.discard()
+
+    def _move(self, files: list[Path]) -> None:
+        names = {file.as_posix() for file in files}
         self._written.remove(self._replaced - names)
         # The note first: whatever stops this, none of the files is a stranger to the next run.
         self._written.note(self.path, names)
         for file in (Path(WrittenFiles.NAME), *files):
             (self._target / file).parent.mkdir(parents=True, exist_ok=True)
             (self.path / file).replace(self._target / file)
-        self.discard()
 
     def discard(self) -> None:
         """Remove what was written."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from .container_reader import ContainerSource
 from .image_files import ImageSource
 from .local_path import local_path
 from .sequences import IMAGE_SUFFIXES, names_several
+from .transparency import with_depth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +101,7 @@ def read_clip(source: Source | str | Path, *, progress: ReadProgress | None = No
     except MemoryError as error:
         gigabytes = info.frames * info.size[0] * info.size[1] * 12 / 1e9
         raise MediaError(f"{info.path}: needs {gigabytes:.0f} GB of memory: cut the clip into parts") from error
-    alphas: dict[int, NDArray[np.uint8]] = {}
+    alphas: dict[int, NDArray[Any]] = {}
     starts: list[int] = []
     for index, picture in enumerate(source.pictures()):
         if index == len(frames):
@@ -127,10 +128,11 @@ def _with_times(info: ClipInfo, starts: list[int]) -> ClipInfo:
     return replace(info, times=(*starts, max(info.times[-1], starts[-1] + step)))
 
 
-def _alpha_stack(alphas: dict[int, NDArray[np.uint8]], shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+def _alpha_stack(alphas: dict[int, NDArray[Any]], shape: tuple[int, ...]) -> NDArray[Any] | None:
     if not alphas:
         return None
-    stack = np.full(shape, 255, np.uint8)
+    dtype = max((alpha.dtype for alpha in alphas.values()), key=lambda each: each.itemsize)
+    stack = np.full(shape, np.iinfo(dtype).max, dtype)
     for index, alpha in alphas.items():
-        stack[index] = alpha
+        stack[index] = with_depth(alpha, dtype)
     return stack

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from numpy.typing import NDArray
 
-__all__ = ["alpha_of", "has_alpha", "set_alpha"]
+__all__ = ["alpha_of", "has_alpha", "opaque_as_none", "set_alpha", "with_depth"]
 
 _OPAQUE = 255
 # Place of alpha among the samples of a pixel, where all lie in one plane; elsewhere it is the last of four.
@@ -36,16 +36,36 @@ def _samples(frame: VideoFrame) -> tuple[NDArray[Any], int]:
     return rows[: frame.height, place : frame.width * count : count], (1 << component.bits) - 1
 
 
-def alpha_of(frame: VideoFrame) -> NDArray[np.uint8] | None:
-    """Alpha `(H, W)` uint8 of a frame, deeper ones rounded; None where there is none, or it is opaque all over."""
+def alpha_of(frame: VideoFrame) -> NDArray[Any] | None:
+    """Alpha `(H, W)` of a frame: uint8, or uint16 from more than 8 bits; None where it is opaque all over."""
     if not has_alpha(frame.format):
         return None
     samples, most = _samples(frame)
-    alpha: NDArray[np.uint8] = ((samples.astype(np.uint32) * _OPAQUE + most // 2) // most).astype(np.uint8)
-    return None if int(alpha.min()) == _OPAQUE else alpha
+    return opaque_as_none(_scaled(samples, most, np.dtype(np.uint16 if most > _OPAQUE else np.uint8)))
 
 
-def set_alpha(frame: VideoFrame, alpha: NDArray[np.uint8]) -> None:
-    """Write alpha `(H, W)` uint8 to a frame whose format has transparency."""
+def set_alpha(frame: VideoFrame, alpha: NDArray[Any]) -> None:
+    """Write alpha `(H, W)`, uint8 or uint16, to a frame whose format has transparency."""
     samples, most = _samples(frame)
-    samples[...] = (alpha.astype(np.uint32) * most + _OPAQUE // 2) // _OPAQUE
+    top = int(np.iinfo(alpha.dtype).max)
+    samples[...] = (alpha.astype(np.uint32) * most + top // 2) // top
+
+
+def with_depth(alpha: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Return alpha of uint8 or uint16 as another of both, to the nearest value."""
+    return _scaled(alpha, int(np.iinfo(alpha.dtype).max), np.dtype(dtype))
+
+
+def opaque_as_none(alpha: NDArray[Any]) -> NDArray[Any] | None:
+    """Return alpha, or None where it is opaque all over."""
+    return None if int(alpha.min(initial=np.iinfo(alpha.dtype).max)) == np.iinfo(alpha.dtype).max else alpha
+
+
+def _scaled(samples: NDArray[Any], most: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    top = int(np.iinfo(dtype).max)
+    if most == top:
+        return samples.astype(dtype)
+    # At most 16 bits times 16 bits.
+    products = samples.astype(np.uint32) * np.uint32(top) + np.uint32(most // 2)
+    scaled: NDArray[Any] = (products // np.uint32(most)).astype(dtype)
+    return scaled

@@ -9,6 +9,7 @@ from .animation import AnimationSink
 from .container_writer import ContainerSink, can_write_container
 from .encoders import EncoderSettings
 from .image_files import ImageSink
+from .image_tags import tags_of
 from .local_path import output_path
 from .losses import picture_losses, warn_of_losses
 from .sequences import IMAGE_SUFFIXES, is_pattern
@@ -67,6 +68,8 @@ def open_output(
         raise MediaError(f"{path}: is the input itself: choose another output")
     if kind == "images":
         return ImageSink(path, info, overwrite=overwrite)
+    if warn and info.files and (name := tags_of(info.files[0]).profile_name):
+        warn_of_losses(path, [f"the color profile {name}"])
     if kind == "animation":
         return AnimationSink(path, info)
     sink = ContainerSink(path, info, settings or EncoderSettings(), keep_audio=keep_audio)
