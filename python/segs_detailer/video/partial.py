@@ -241,7 +241,7 @@ class PartialFolder(_Partial):
         if target.exists() and not target.is_dir():
             raise MediaError(f"{target}: is a file: name a folder")
         self._target = target
-        is_there = target.is_dir()
+        self._was_there = is_there = target.is_dir()
         check_writable(target if is_there else target.parent)
         self._written = WrittenFiles(target)
         self._replaced = self._written.replaced(mixing, alone=alone, overwrite=overwrite)
@@ -276,3 +276,5 @@ class PartialFolder(_Partial):
         self._claim.allow_renaming()
         shutil.rmtree(self.path, ignore_errors=True)
         self._claim.release()
+        if not self._was_there and self._target.is_dir() and not any(self._target.iterdir()):
+            self._target.rmdir()
