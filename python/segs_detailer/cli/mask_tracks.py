@@ -33,6 +33,10 @@ _LEVELS = MaskLevels()
 """Of what `MaskFile` reads: levels already."""
 
 
+_MOST_TIMES, _MOST_PIXELS = 16, 1 << 25
+"""Masks that are no larger than a frame of 8K are read whatever the clip's size is."""
+
+
 @dataclass(frozen=True, slots=True)
 class MaskOptions:
     """How objects are found in masks.
@@ -84,6 +88,7 @@ def mask_tracks(source: Source, info: ClipInfo, options: MaskOptions) -> list[Tr
     MediaError
         Another number of masks than of frames; labels in a format that does not keep them.
     """
+    _check_size(source, info)
     masks = MaskFile.of_source(source)
     check_count(source.info.path, masks.frames, info.frames)
     if options.labels:
@@ -141,6 +146,16 @@ def _numbered(masks: MaskFile, info: ClipInfo, options: MaskOptions) -> list[Tra
         # Colors, which are no numbers that anyone would type.
         tracks = [replace(track, id=number) for number, track in enumerate(tracks, start=1)]
     return tracks
+
+
+def _check_size(source: Source, info: ClipInfo) -> None:
+    """Refuse masks that are out of all proportion to the frames, before they are unpacked."""
+    (height, width), (rows, columns) = source.info.size, info.size
+    if height * width > max(_MOST_PIXELS, _MOST_TIMES * rows * columns):
+        raise MediaError(
+            f"{source.info.path}: expected masks of at most {_MOST_TIMES} times the pixels of the frames, which are "
+            f"{columns}x{rows}, got {width}x{height}"
+        )
 
 
 def _of_one(mask: NDArray[Any], levels: MaskLevels | None, info: ClipInfo, options: MaskOptions) -> list[Track]:

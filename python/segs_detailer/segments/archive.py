@@ -15,12 +15,14 @@ import numpy as np
 from ..crop_path import CropPath
 from ..errors import InvalidArgumentError, InvalidTypeError, MediaError, MissingDependencyError
 from ..ops._checks import shown
-from ..tracks import Mask, Track
+from ..tracks import MAX_FRAMES, Mask, Track
+from .claims import MAX_UNPACKED, Claim, member_claim
 from .fields import dict_of, list_of, shape_of, shot_of, text_of, whole_of
 from .new_files import new_file
 from .segments import Segments, check_frame_size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -44,12 +46,18 @@ _ARRAYS: dict[str, tuple[str, int | None]] = {
 }
 # Crops that move, frame after frame and track after track; files of earlier versions have none.
 _PATHS: dict[str, tuple[str, int | None]] = {"path_regions": ("float64", 4), "path_alpha": ("float32", None)}
+_OF_MASKS = ("mask_places", "mask_soft", "mask_data")
 _NO_MASK = -1
+_MEMBER = ".npy"
+
+_MOST_HEADER = 1 << 24
+"""Bytes of the header: as Python's objects it takes thirty times as many."""
 
 
 def write_npz(path: Path, segments: Segments) -> None:
     """Write a NumPy archive."""
     header, arrays = _packed(segments)
+    _check_total(array.nbytes for array in arrays.values())
     arrays[_HEADER] = np.frombuffer(header.encode(), np.uint8)
     with new_file(path) as place, place.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -59,42 +67,68 @@ def write_safetensors(path: Path, segments: Segments) -> None:
     """Write safetensors, with the header in their metadata."""
     save = _safetensors().save
     header, arrays = _packed(segments)
+    _check_total(array.nbytes for array in arrays.values())
     with new_file(path) as place:
         place.write_bytes(save(arrays, metadata={_HEADER: header}))
 
 
 def read_npz(path: Path) -> Segments:
-    """Read what `write_npz` wrote.
+    """Read what `write_npz` wrote. What the archive claims to hold is looked at before any of it is unpacked.
 
     Raises
     ------
     MediaError
         It is no NumPy archive, damaged, or holds something else.
     InvalidArgumentError, InvalidTypeError
-        Its content does not fit together.
+        Its content does not fit together, or is more than may be unpacked.
     """
     if not path.exists():
         raise MediaError(f"{path}: no such file")
     try:
-        # Damaged archives raise any of these; RuntimeError is what zipfile says of passwords and unknown compressions.
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            arrays = {name: archive[name] for name in getattr(archive, "files", ())}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        reason = "it holds Python objects, which may run code" if "pickle" in str(error) else "damaged, or another file"
+        # Damaged archives raise any of these; RuntimeError is what zipfile says of passwords and unknown compressions,
+        # SyntaxError what NumPy says of an array's header.
+        with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as loaded:
+            return _read_members(path, archive, loaded)
+    except MediaError:
+        raise
+    except (InvalidArgumentError, InvalidTypeError):
+        raise
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        SyntaxError,
+        zipfile.BadZipFile,
+        zlib.error,
+        RuntimeError,
+    ) as error:
+        reason = "damaged, or another file"
         raise MediaError(f"{path}: expected a NumPy archive of segments, got what cannot be read ({reason})") from error
     except MemoryError as error:
         raise MediaError(f"{path}: expected a NumPy archive of segments, got more than fits the memory") from error
-    arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
-    header = arrays.pop(_HEADER, None)
-    if header is None or header.dtype != np.uint8:
+
+
+def _read_members(path: Path, archive: zipfile.ZipFile, loaded: Any) -> Segments:
+    claims = {}
+    for member in archive.infolist():
+        if member.filename.endswith(_MEMBER):
+            claim = member_claim(archive, member)
+            if claim.has_objects:
+                reason = "it holds Python objects, which may run code"
+                raise MediaError(f"{path}: expected a NumPy archive of segments, got what cannot be read ({reason})")
+            claims[member.filename.removesuffix(_MEMBER)] = claim
+    header = claims.pop(_HEADER, None)
+    if header is None or header.dtype != "uint8":
         raise MediaError(f"{path}: expected a NumPy archive of segments, got one without their header")
-    return _unpacked(header.tobytes(), arrays)
+    if header.bytes > _MOST_HEADER:
+        raise InvalidArgumentError(_HEADER, f"at most {_MOST_HEADER} bytes", f"{header.bytes}")
+    return _unpacked(loaded[_HEADER].tobytes(), claims, loaded.__getitem__)
 
 
 def read_safetensors(path: Path) -> Segments:
     """Read what `write_safetensors` wrote; raises as `read_npz`."""
-    module = _safetensors()
+    _safetensors()
     from safetensors import SafetensorError, safe_open
 
     if not path.exists():
@@ -102,13 +136,23 @@ def read_safetensors(path: Path) -> Segments:
     try:
         with safe_open(path, framework="np") as opened:
             header = (opened.metadata() or {}).get(_HEADER)
-        arrays = module.load_file(path)
+            if header is None:
+                raise MediaError(f"{path}: expected segments as safetensors, got some without their header")
+            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - it is no mapping
+            claims = {
+                name: Claim(_dtype_of(part.get_dtype()), tuple(part.get_shape())) for name, part in slices.items()
+            }
+            return _unpacked(header.encode(), claims, opened.get_tensor)
+    except (MediaError, InvalidArgumentError, InvalidTypeError):
+        raise
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         # The last three: a dtype that NumPy does not have.
         raise MediaError(f"{path}: expected segments as safetensors, got what cannot be read ({error})") from error
-    if header is None:
-        raise MediaError(f"{path}: expected segments as safetensors, got some without their header")
-    return _unpacked(header.encode(), arrays)
+
+
+def _dtype_of(name: str) -> str:
+    """Return NumPy's name of a dtype of safetensors; others stay, and are refused where they are not expected."""
+    return {"I64": "int64", "F64": "float64", "F32": "float32", "U8": "uint8"}.get(name, name)
 
 
 def _safetensors() -> Any:
@@ -164,19 +208,28 @@ def _packed(segments: Segments) -> tuple[str, dict[str, NDArray[Any]]]:
     }
 
 
-def _unpacked(header: bytes, arrays: dict[str, NDArray[Any]]) -> Segments:
+def _unpacked(header: bytes, claims: Mapping[str, Claim], read: Callable[[str], NDArray[Any]]) -> Segments:
+    """Hold what arrays claim to be against the header and each other, then read them."""
     fields = _header(header)
     size = check_frame_size("frame_size", list_of(fields.get("frame_size"), "frame_size"))
     entries = [dict_of(entry, f"tracks[{i}]") for i, entry in enumerate(list_of(fields.get("tracks"), "tracks"))]
-    counts = [whole_of(entry.get("frames"), f"tracks[{i}].frames") for i, entry in enumerate(entries)]
+    counts = [_count_of(entry.get("frames"), f"tracks[{i}].frames") for i, entry in enumerate(entries)]
+    path_counts = [
+        _count_of(entry.get("path_frames", 0), f"tracks[{i}].path_frames") for i, entry in enumerate(entries)
+    ]
     rows = sum(counts)
-    for name, (dtype, columns) in _ARRAYS.items():
-        _check_array(arrays, name, dtype, columns, None if name.startswith("mask_") else rows)
+    wanted = dict(_ARRAYS) | (_PATHS if any(path_counts) else {})
+    for name, (dtype, columns) in wanted.items():
+        expected = sum(path_counts) if name in _PATHS else None if name.startswith("mask_") else rows
+        _check_claim(claims, name, dtype, columns, expected)
+    _check_masks(claims, rows)
+    _check_total(claims[name].bytes for name in wanted)
+    masks = _masks(read("mask_places"), read("mask_soft"), size, claims["mask_data"], read)
+    arrays = {name: read(name) for name in wanted if name not in _OF_MASKS}
     index = arrays["mask_index"]
-    masks = _masks(arrays, size)
-    if len(index) != rows or (rows and not (int(index.min()) >= _NO_MASK and int(index.max()) < len(masks))):
+    if rows and not (int(index.min()) >= _NO_MASK and int(index.max()) < len(masks)):
         raise InvalidArgumentError("mask_index", f"{rows} numbers from -1 to {len(masks) - 1}", shown(index.tolist()))
-    paths = _crop_paths(entries, arrays)
+    paths = _crop_paths(path_counts, arrays)
     tracks = []
     start = 0
     for number, (entry, count) in enumerate(zip(entries, counts, strict=True)):
@@ -200,13 +253,15 @@ def _unpacked(header: bytes, arrays: dict[str, NDArray[Any]]) -> Segments:
     return Segments(size, whole_of(fields.get("frame_count"), "frame_count"), tuple(tracks))
 
 
-def _crop_paths(entries: list[dict[str, Any]], arrays: dict[str, NDArray[Any]]) -> list[CropPath | None]:
+def _count_of(value: Any, place: str) -> int:
+    count = whole_of(value, place)
+    if count > MAX_FRAMES:
+        raise InvalidArgumentError(place, f"at most {MAX_FRAMES} frames", f"{count}")
+    return count
+
+
+def _crop_paths(counts: list[int], arrays: dict[str, NDArray[Any]]) -> list[CropPath | None]:
     """Return the crop of each track that moves."""
-    counts = [whole_of(entry.get("path_frames", 0), f"tracks[{i}].path_frames") for i, entry in enumerate(entries)]
-    if not any(counts):
-        return [None] * len(entries)
-    for name, (dtype, columns) in _PATHS.items():
-        _check_array(arrays, name, dtype, columns, sum(counts))
     paths: list[CropPath | None] = []
     start = 0
     for count in counts:
@@ -228,21 +283,44 @@ def _header(text: bytes) -> dict[str, Any]:
     return fields
 
 
-def _check_array(arrays: dict[str, NDArray[Any]], name: str, dtype: str, columns: int | None, rows: int | None) -> None:
-    array = arrays.get(name)
-    if array is None:
+def _check_claim(claims: Mapping[str, Claim], name: str, dtype: str, columns: int | None, rows: int | None) -> None:
+    claim = claims.get(name)
+    if claim is None:
         raise InvalidArgumentError(name, f"an array of {dtype}", "none")
-    if array.dtype != dtype:
-        raise InvalidTypeError(name, dtype, str(array.dtype))
-    shape = (len(array) if array.ndim and rows is None else rows, *([columns] if columns else []))
-    if array.shape != shape:
-        raise InvalidArgumentError(name, f"shape {shape}", f"shape {array.shape}")
+    if claim.dtype != dtype:
+        raise InvalidTypeError(name, dtype, claim.dtype)
+    length = claim.shape[0] if claim.shape and rows is None else rows
+    shape = (length, *([columns] if columns else []))
+    if claim.shape != shape:
+        raise InvalidArgumentError(name, f"shape {shape}", f"shape {claim.shape}")
 
 
-def _masks(arrays: dict[str, NDArray[Any]], size: tuple[int, int]) -> list[Mask]:
-    places, soft, data = arrays["mask_places"], arrays["mask_soft"], arrays["mask_data"]
-    if len(soft) != len(places):
-        raise InvalidArgumentError("mask_soft", f"{len(places)} values", f"{len(soft)}")
+def _check_masks(claims: Mapping[str, Claim], rows: int) -> None:
+    """Check what the arrays of masks claim against the number of sightings."""
+    count = claims["mask_places"].shape[0]
+    if claims["mask_soft"].shape != (count,):
+        raise InvalidArgumentError("mask_soft", f"{count} values", f"{claims['mask_soft'].shape[0]}")
+    if claims["mask_index"].shape != (rows,):
+        got = f"{claims['mask_index'].shape[0]}"
+        raise InvalidArgumentError("mask_index", f"{rows} numbers from -1 to {count - 1}", got)
+    if count > rows:
+        raise InvalidArgumentError("mask_places", f"at most {rows} masks, one for each box", f"{count}")
+
+
+def _check_total(sizes: Iterable[int]) -> None:
+    total = sum(sizes)
+    if total > MAX_UNPACKED:
+        expected = f"arrays of at most {MAX_UNPACKED} bytes in all"
+        raise InvalidArgumentError("tracks", f"{expected} (divide the clip)", f"{total}")
+
+
+def _masks(
+    places: NDArray[Any],
+    soft: NDArray[Any],
+    size: tuple[int, int],
+    claim: Claim,
+    read: Callable[[str], NDArray[Any]],
+) -> list[Mask]:
     height, width = size
     corners = np.concatenate([places[:, :2], places[:, 2:]])
     if len(places) and (
@@ -251,8 +329,9 @@ def _masks(arrays: dict[str, NDArray[Any]], size: tuple[int, int]) -> list[Mask]
         raise InvalidArgumentError("mask_places", f"places in the frame of {width}x{height} pixels", "others")
     pixels = np.prod(places[:, 2:] - places[:, :2], axis=1, dtype=np.int64)
     lengths = np.where(soft != 0, pixels, -(-pixels // 8))
-    if int(lengths.sum()) != len(data):
-        raise InvalidArgumentError("mask_data", f"{int(lengths.sum())} bytes", f"{len(data)}")
+    if claim.shape != (int(lengths.sum()),):
+        raise InvalidArgumentError("mask_data", f"{int(lengths.sum())} bytes", f"{claim.shape[0]}")
+    data = read("mask_data")
     ends = np.cumsum(lengths).tolist()
     return [
         Mask(_box(place), bool(is_soft), data[end - length : end])

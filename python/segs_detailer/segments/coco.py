@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import InvalidArgumentError
 from ..ops._checks import MAX_COORDINATE, shown
+from .claims import masks_within_limit
 from .fields import box_of, dict_of, list_of, number_of, text_of, whole_of
 from .new_files import write_json
 from .outlines import fill, trace
@@ -80,7 +81,8 @@ def parse_coco(content: Any, *, size: tuple[int, int] | None, frame_count: int |
         labels = _labels(list_of(fields.get("categories", []), "categories"))
         frames = _frames(list_of(fields.get("images"), "images"))
     place = "" if isinstance(content, list) else "annotations"
-    tracks = gather(_sighting(entry, f"{place}[{i}]", frames, labels) for i, entry in enumerate(entries))
+    found = (_sighting(entry, f"{place}[{i}]", frames, labels) for i, entry in enumerate(entries))
+    tracks = gather(masks_within_limit(found))
     return Segments(frames.size, max(frames.frame_count, frames_needed(tracks)), tracks)
 
 

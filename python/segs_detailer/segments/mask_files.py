@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from ..errors import InvalidArgumentError, InvalidTypeError, MediaError
 from ..mask_levels import MaskLevels, MaskSurvey
-from ..video.image_files import IMAGE_ERRORS, load_image
+from ..video.image_files import IMAGE_ERRORS, load_image, too_large
 from ..video.transparency import with_depth
 
 if TYPE_CHECKING:
@@ -331,6 +331,8 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
         raise
     except IMAGE_ERRORS as error:
         reason = "it is empty" if path.stat().st_size == 0 else "not an image, or damaged"
+        if isinstance(error, Image.DecompressionBombError):
+            reason = too_large(error)
         raise MediaError(f"{path}: cannot be read ({reason})") from error
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["fill", "trace"]
 
+_AT_ONCE = 1 << 21
+"""Pixels, or crossings of edges with rows, that are counted at once."""
+
 
 def fill(polygons: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> Mask:
     """Return the mask of what lies in any of some polygons.
@@ -46,10 +49,21 @@ def fill(polygons: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> Mask
 def _parity(corners: NDArray[np.float64], origin: tuple[int, int], shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Write 1 where a ray from the pixel's centre to the left crosses the outline an odd number of times."""
     height, width = shape
-    x1, y1 = (corners - origin).T
+    parity = np.empty(shape, np.uint8)
+    # Some rows at a time: what is counted takes many times the memory of the pixels, and of the corners.
+    rows = max(_AT_ONCE // max(width + 1, len(corners)), 1)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        parity[top:bottom] = _parity_of_rows(corners - origin, (top, bottom), width)
+    return parity
+
+
+def _parity_of_rows(corners: NDArray[np.float64], rows: tuple[int, int], width: int) -> NDArray[np.uint8]:
+    height = rows[1] - rows[0]
+    x1, y1 = corners.T
     x2, y2 = np.roll(x1, -1), np.roll(y1, -1)
-    first = np.clip(np.ceil(np.minimum(y1, y2) - 0.5), 0, height).astype(np.int64)
-    end = np.clip(np.ceil(np.maximum(y1, y2) - 0.5), 0, height).astype(np.int64)
+    first = np.clip(np.ceil(np.minimum(y1, y2) - 0.5), *rows).astype(np.int64)
+    end = np.clip(np.ceil(np.maximum(y1, y2) - 0.5), *rows).astype(np.int64)
     counts = end - first
     edge = np.repeat(np.arange(len(counts)), counts)
     row = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
@@ -57,7 +71,8 @@ def _parity(corners: NDArray[np.float64], origin: tuple[int, int], shape: tuple[
     crossing = x1[edge] + (row + 0.5 - y1[edge]) * slope
     # Pixels whose centre lies at or right of the crossing; the last column takes what lies beyond.
     column = np.clip(np.ceil(crossing - 0.5), 0, width).astype(np.int64)
-    toggles = np.bincount(row * (width + 1) + column, minlength=height * (width + 1)).reshape(height, width + 1)
+    place = (row - rows[0]) * (width + 1) + column
+    toggles = np.bincount(place, minlength=height * (width + 1)).reshape(height, width + 1)
     parity: NDArray[np.uint8] = (np.cumsum(toggles[:, :-1], axis=1) & 1).astype(np.uint8)
     return parity
 

@@ -15,6 +15,7 @@ from ..mask_labels import label_regions
 from ..tracks import Mask, Track
 from ..video.partial import check_place
 from ..video.sequences import IMAGE_SUFFIXES, NumberedName, find_images, is_pattern, label_of, pictures_in
+from .claims import masks_within_limit
 from .mask_files import LEVELS_MARK, MaskFile, check_size, has_colored_palette, opened_image
 from .new_files import new_file, new_folder
 from .segments import Segments
@@ -130,20 +131,21 @@ def read_davis(path: Path, *, fill_gaps: bool = False) -> Segments:
         As `read_pictures`; a picture in colours.
     """
     files = find_images(path, fill_gaps=fill_gaps).warn().files
-    sightings = []
+    sightings: list[Sighting] = []
     size = (0, 0)
     for frame, file in enumerate(files):
         with opened_image(file) as image:
             if image.mode not in ("P", "L", "1", "I") and not image.mode.startswith("I;16"):
                 raise MediaError(f"{file}: expected indices of a palette, got an image of mode {image.mode}")
+            size = size if frame else (image.height, image.width)
+            # Before it is decoded.
+            check_size(file, (image.height, image.width), size)
             pixels = np.asarray(image)
-        size = size if frame else (pixels.shape[0], pixels.shape[1])
-        check_size(file, pixels.shape, size)
         numbers = pixels.astype(np.int64 if image.mode == "I" else np.uint16)
         for index, (x1, y1, _, _), inside in label_regions(numbers, str(file)):
             mask = Mask.from_pixels(inside, (x1, y1))
             sightings.append(Sighting(frame, None, f"object {index}", index, mask=mask, place=str(file)))
-    return Segments(size, len(files), gather(sightings))
+    return Segments(size, len(files), gather(masks_within_limit(sightings)))
 
 
 # Writing

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InvalidArgumentError
-from ..tracks import MAX_FRAMES, Detection, Track, associate
+from ..tracks import MAX_FRAMES, Associator, Detection, Track
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,11 +117,14 @@ def _linked(sightings: list[Sighting]) -> list[list[Sighting]]:
     """Put sightings without ids together to tracks."""
     if not sightings:
         return []
-    frames: list[list[Detection]] = [[] for _ in range(max(sighting.frame for sighting in sightings) + 1)]
+    frames: dict[int, list[Detection]] = {}
     of_detection = {}
     for sighting in sightings:
         detection = Detection(_box(sighting), sighting.confidence, sighting.label)
         of_detection[id(detection)] = sighting
-        frames[sighting.frame].append(detection)
-    tracks = associate(frames, [0], max_gap=_MAX_GAP)
-    return [[of_detection[id(detection)] for detection in track.detections] for track in tracks]
+        frames.setdefault(sighting.frame, []).append(detection)
+    associator = Associator(_MAX_GAP)
+    for frame in sorted(frames):
+        associator.skip(frame - associator.frame)
+        associator.add(frames[frame])
+    return [[of_detection[id(detection)] for detection in chain.detections] for chain in associator.finish()]

@@ -267,6 +267,10 @@ class Associator:
         """Number of the next frame."""
         return self._frame
 
+    def skip(self, frames: int) -> None:
+        """Pass over so many frames in which nothing was detected."""
+        self._frame += frames
+
     def add(self, detections: Sequence[Detection], *, begins_shot: bool = False) -> None:
         """Take what was detected in the next frame."""
         if begins_shot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 import zlib
@@ -36,6 +37,7 @@ __all__ = [
     "ImageSource",
     "load_image",
     "to_bytes",
+    "too_large",
 ]
 
 IMAGE_ERRORS = (
@@ -84,8 +86,14 @@ def load_image(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     except IMAGE_ERRORS as error:
         reason = "it is empty" if path.stat().st_size == 0 else "not an image, or damaged"
         if isinstance(error, Image.DecompressionBombError):
-            reason = "it claims to have more pixels than are safe to open"
+            reason = too_large(error)
         raise MediaError(f"{path}: cannot be read ({reason})") from error
+
+
+def too_large(error: Image.DecompressionBombError) -> str:
+    """Say what an image claims to be that Pillow does not open."""
+    pixels, limit = (int(number) for number in re.findall(r"\d+", str(error))[:2])
+    return f"it claims to have {pixels} pixels: no more than {limit} are opened"
 
 
 @dataclass(frozen=True, slots=True)
