@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CLIP_SUFFIXES", "Entry", "read_folder", "read_list"]
 
-CLIP_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif")
+CLIP_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".apng")
 """Files that count as clips in a folder."""
 
 

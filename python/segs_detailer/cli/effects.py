@@ -74,7 +74,7 @@ def _encodes(args: Options) -> bool:
         return True
     path = Path(args.output)
     is_folder = args.output.endswith(("/", "\\")) or path.is_dir() or not path.suffix
-    return not (is_folder or is_pattern(path) or path.suffix.lower() in (*IMAGE_SUFFIXES, ".gif"))
+    return not (is_folder or is_pattern(path) or path.suffix.lower() in (*IMAGE_SUFFIXES, ".gif", ".apng"))
 
 
 def _on(engine: str) -> Callable[[Options], bool]:

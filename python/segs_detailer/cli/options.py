@@ -75,7 +75,7 @@ def _add_run(commands: argparse._SubParsersAction[CommandParser]) -> None:
         type=output_name,
         required=True,
         metavar="OUT",
-        help="where to write; the name says the format: .mp4, .mov, .mkv, .webm, .avi, .gif, a folder/, "
+        help="where to write; the name says the format: .mp4, .mov, .mkv, .webm, .avi, .gif, .apng, .webp, a folder/, "
         "or frame_%%04d.png. Size, frame rate, pixel format, colours and sound are those of CLIP",
     )
     parser.add_argument(

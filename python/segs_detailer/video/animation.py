@@ -1,10 +1,11 @@
-"""Animations in one image file: GIF, APNG and WebP in, GIF out."""
+"""Animations in one image file: GIF, APNG and WebP in, GIF out; see `animated_images` for the others."""
 
 from __future__ import annotations
 
 import tempfile
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate
+from math import lcm
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from .clip import ClipInfo, Picture
 from .image_files import IMAGE_ERRORS, CopyPixels, to_bytes
 from .packets import import_av
 from .partial import PartialFile
+from .transparency import opaque_as_none, with_depth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -28,8 +30,13 @@ __all__ = ["AnimationSink", "AnimationSource", "is_animation"]
 _MILLISECOND = Fraction(1, 1000)
 # GIF counts hundredths of a second.
 _GIF_CLOCK = Fraction(1, 100)
-# What browsers show for a frame that names no time.
-_DEFAULT_MILLISECONDS = 100
+# What browsers show for a frame that names no time, or next to none.
+_DEFAULT_DURATION = Fraction(1, 10)
+# From here on browsers take a frame at its word.
+_LEAST_MILLISECONDS = 10
+# Delays of APNG are fractions of 16 bits, whose common clock may be finer than anybody needs.
+_MOST_DENOMINATOR = 65535
+_FINEST_CLOCK = Fraction(1, 10**6)
 _PALETTE_PIXELS = 1 << 20
 _TRANSPARENT_INDEX = 255
 
@@ -41,6 +48,29 @@ def is_animation(path: Path) -> bool:
             return image.format == "GIF" or bool(getattr(image, "is_animated", False))
     except IMAGE_ERRORS:
         return False
+
+
+def _duration(frame: Image.Image) -> Fraction:
+    """Seconds that a frame is shown."""
+    milliseconds = float(frame.info.get("duration") or 0)
+    if milliseconds <= _LEAST_MILLISECONDS:
+        return _DEFAULT_DURATION
+    return Fraction(milliseconds / 1000).limit_denominator(_MOST_DENOMINATOR)
+
+
+def _clock(durations: Sequence[Fraction]) -> Fraction:
+    """Time base in which all durations are whole, milliseconds if that goes."""
+    clock = Fraction(1, lcm(_MILLISECOND.denominator, *{each.denominator for each in durations}))
+    return max(clock, _FINEST_CLOCK)
+
+
+def _plays(image: Image.Image) -> int:
+    """How often an animation is shown; 0 is for ever."""
+    loop = image.info.get("loop")
+    if image.format != "GIF":
+        return int(loop or 0)
+    # A GIF says how often it is repeated, or nothing.
+    return 1 if loop is None else int(loop) + 1 if loop else 0
 
 
 class AnimationSource:
@@ -59,27 +89,29 @@ class AnimationSource:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        times = [0]
         with Image.open(path) as image:
             size = (image.height, image.width)
-            for _ in self._frames(image):
-                milliseconds = round(float(image.info.get("duration", 0))) or _DEFAULT_MILLISECONDS
-                times.append(times[-1] + milliseconds)
-        count = len(times) - 1
-        constant = len({end - start for start, end in pairwise(times)}) == 1
+            durations = [_duration(frame) for frame in self._frames(image)]
+            plays = _plays(image)
+        clock = _clock(durations)
+        ends = accumulate(durations)
+        times = (0, *(round(end / clock) for end in ends))
         self._info = ClipInfo(
             path=path,
             kind="animation",
             size=size,
-            times=tuple(times),
-            time_base=_MILLISECOND,
-            rate=Fraction(count * 1000, times[-1]),
-            constant_rate=constant,
+            times=times,
+            time_base=clock,
+            rate=Fraction(len(durations)) / sum(durations),
+            constant_rate=len(set(durations)) == 1,
+            plays=plays,
         )
 
     def _frames(self, image: Image.Image) -> Iterator[Image.Image]:
         try:
-            for index in range(getattr(image, "n_frames", 1)):
+            # The picture that programs without animation show is none of its frames.
+            first = 1 if image.info.get("default_image") else 0
+            for index in range(first, getattr(image, "n_frames", 1)):
                 image.seek(index)
                 image.load()
                 yield image
@@ -96,10 +128,8 @@ class AnimationSource:
         with Image.open(self._path) as image:
             for index, frame in enumerate(self._frames(image)):
                 rgba = np.asarray(frame.convert("RGBA"))
-                alpha = np.ascontiguousarray(rgba[..., 3])
-                opaque = int(alpha.min()) == 255
-                pixels = np.ascontiguousarray(rgba[..., :3])
-                yield Picture(CopyPixels(pixels), self._info.times[index], None if opaque else alpha)
+                alpha = opaque_as_none(np.ascontiguousarray(rgba[..., 3]))
+                yield Picture(CopyPixels(np.ascontiguousarray(rgba[..., :3])), self._info.times[index], alpha)
 
 
 class AnimationSink:
@@ -128,7 +158,7 @@ class AnimationSink:
         self._step = max(1, info.frames * height * width // _PALETTE_PIXELS)
         self._next = 0
 
-    def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[np.uint8] | None = None) -> None:
+    def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[Any] | None = None) -> None:
         """Take one frame; see `Sink.write`."""
         rgb = to_bytes(pixels)
         self._size = (rgb.shape[0], rgb.shape[1])
@@ -138,7 +168,7 @@ class AnimationSink:
         try:
             self._waiting.write(rgb.data)
             if alpha is not None:
-                self._waiting.write(np.ascontiguousarray(alpha).data)
+                self._waiting.write(np.ascontiguousarray(with_depth(alpha, np.uint8)).data)
         except OSError as failure:
             raise self._failed(failure) from failure
         self._has_alpha.append(alpha is not None)
@@ -193,7 +223,9 @@ class AnimationSink:
         colours[: len(table), 1:] = table
         colours[:_TRANSPARENT_INDEX, 0] = 255
         ticks = [round(time * self._info.time_base / _GIF_CLOCK) for time in self._times]
-        options = {"loop": "0", "final_delay": str(max(1, ticks[-1] - ticks[-2]))}
+        # -1 is once, 0 for ever, else how often it is repeated.
+        loop = str(self._info.plays - 1 if self._info.plays else 0) if self._info.plays != 1 else "-1"
+        options = {"loop": loop, "final_delay": str(max(1, ticks[-1] - ticks[-2]))}
         with av.open(f"file:{self._partial.path}", "w", format="gif", container_options=options) as container:
             stream = container.add_stream("gif", rate=Fraction(100))
             height, width = self._size

@@ -40,7 +40,6 @@ _FORMAT_OF_SUFFIX = {
     ".mkv": "matroska",
     ".webm": "webm",
     ".avi": "avi",
-    ".apng": "apng",
 }
 _QUICKTIME_FORMATS = ("mp4", "mov")
 _HEVC_APPLE_TAG = "hvc1"

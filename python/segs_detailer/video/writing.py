@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import MediaError
+from .animated_images import AnimatedImageSink
 from .animation import AnimationSink
 from .container_writer import ContainerSink, can_write_container
 from .encoders import EncoderSettings
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["losses_as_pictures", "open_output", "write_clip", "write_frames"]
 
-_KNOWN = ".mp4, .mov, .mkv, .webm, .avi, .gif, a folder/, or images such as frame_%04d.png"
+_KNOWN = ".mp4, .mov, .mkv, .webm, .avi, .gif, .apng, .webp, a folder/, or images such as frame_%04d.png"
 
 
 def open_output(
@@ -38,7 +39,8 @@ def open_output(
     Parameters
     ----------
     path : str or Path
-        A video file or GIF by its suffix, a folder, a numbered name (`frame_%04d.png`), or an image for one frame.
+        A video file or an animation (.gif, .apng, .webp) by its suffix, a folder, a numbered name (`frame_%04d.png`),
+        or an image for one frame.
     info : ClipInfo
         The clip that the frames come from; size, times, codec, pixel format, colour and sound follow it.
     settings : EncoderSettings or None
@@ -63,7 +65,7 @@ def open_output(
     InvalidArgumentError
         `path` is empty or `-`.
     """
-    path, kind = _output_kind(path)
+    path, kind = _output_kind(path, info)
     if info.path.exists() and path.exists() and path.samefile(info.path):
         raise MediaError(f"{path}: is the input itself: choose another output")
     if kind == "images":
@@ -71,22 +73,24 @@ def open_output(
     if warn and info.files and (name := tags_of(info.files[0]).profile_name):
         warn_of_losses(path, [f"the color profile {name}"])
     if kind == "animation":
-        return AnimationSink(path, info)
+        return AnimationSink(path, info) if path.suffix.lower() == ".gif" else AnimatedImageSink(path, info)
     sink = ContainerSink(path, info, settings or EncoderSettings(), keep_audio=keep_audio)
     if warn:
         warn_of_losses(path, sink.left_out)
     return sink
 
 
-def _output_kind(path: str | Path) -> tuple[Path, ClipKind]:
-    """Tell from an output's name what is written there."""
+def _output_kind(path: str | Path, info: ClipInfo) -> tuple[Path, ClipKind]:
+    """Tell from an output's name what is written there: several frames in one .webp are an animation."""
     is_folder = str(path).endswith(("/", "\\"))
     path = output_path(path)
     suffix = path.suffix.lower()
-    if is_folder or path.is_dir() or not suffix or is_pattern(path) or suffix in IMAGE_SUFFIXES:
+    if is_folder or path.is_dir() or not suffix or is_pattern(path):
         return path, "images"
-    if suffix == ".gif":
+    if suffix in (".gif", ".apng") or (suffix == ".webp" and info.frames > 1):
         return path, "animation"
+    if suffix in IMAGE_SUFFIXES:
+        return path, "images"
     if not can_write_container(path):
         raise MediaError(f"{path}: files of type {suffix} cannot be written: use {_KNOWN}")
     return path, "video"
@@ -104,7 +108,7 @@ def losses_as_pictures(path: str | Path, info: ClipInfo, *, keep_audio: bool = T
     keep_audio : bool
         Whether its sound is wanted.
     """
-    path, kind = _output_kind(path)
+    path, kind = _output_kind(path, info)
     return () if kind == "video" else picture_losses(info, keep_audio=keep_audio, keeps_times=kind == "animation")
 
 
