@@ -225,6 +225,19 @@ _CASES = {
     "pix_fmt": ("--pix-fmt rgb24 -o b.gif", "-o b.mkv"),
     "no_audio": ("--no-audio -o b.png", "-o b.mkv"),
 }
+_OF_VERIFY = {
+    "crop": "--crop fixed",
+    "crop_factor": "--crop-factor 2",
+    "aspect": "--aspect 1:1",
+    "smoothing": "--smoothing 2",
+    "ramp": "--ramp 3",
+    "size_gate": "--size-gate 90",
+    "mask_median": "--mask-median 1",
+    "mask_dilate": "--mask-dilate 1",
+    "feather": "--feather 9",
+    "grow": "--grow -3",
+    "margin": "--margin 3",
+}
 _OF_BATCH = {
     "devices": ("--devices cpu --engine ray", "--engine local"),
     "address": ("--address auto", "--engine ray"),
@@ -244,7 +257,16 @@ def _parsed(name, words):
 
 
 def test_each_option_of_the_table_has_a_case():
-    assert {name for rule in RULES for name in rule.options} == set(_CASES) | set(_OF_BATCH)
+    assert {name for rule in RULES for name in rule.options} == {*_CASES, *_OF_BATCH, *_OF_VERIFY}
+
+
+@pytest.mark.parametrize("name", _OF_VERIFY)
+def test_verify_refuses_options_of_masks_where_it_has_none(name):
+    words = ["verify", "a.mp4", "b.mp4", *_OF_VERIFY[name].split()]
+    with pytest.raises(InvalidArgumentError, match="subjects that were detailed") as caught:
+        check_effects(build_parser().parse_args(words))
+    assert caught.value.argument == "--" + name.replace("_", "-")
+    check_effects(build_parser().parse_args([*words, "--mask", "x"]))
 
 
 @pytest.mark.parametrize("name", [*_CASES, *_OF_BATCH])

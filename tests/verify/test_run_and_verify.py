@@ -71,6 +71,104 @@ def test_a_run_without_ramps_pops_where_its_subject_comes_and_goes(clip, tmp_pat
     assert "2 faults" in out
 
 
+def detailed(clip, output, *options):
+    sizes = ("--guide-size", "110", "--max-size", "200", "--no-cache", "-q", "--denoise", "1", "--feather", "0")
+    assert main(["run", str(clip / "in"), "-o", f"{output}/", *sizes, *options]) == 0
+
+
+def outside(capsys):
+    return [line for line in capsys.readouterr().out.splitlines() if "fault: outside" in line]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--mask-dilate", "6", "--crop-factor", "2.5"),
+        ("--mask-dilate", "6", "--crop", "fixed"),
+        ("--mask-dilate", "4", "--mask-median", "1", "--aspect", "2:1", "--smoothing", "2"),
+        ("--subpixel", "--mask-dilate", "4", "--crop-factor", "2"),
+        (
+            "--size-gate",
+            "500",
+        ),
+    ],
+)
+def test_masks_are_those_of_the_run(clip, options):
+    """What verify may find changed is what the run pastes: to the pixel."""
+    from segs_detailer.cli.options import build_parser
+
+    segs = ("--segs", str(clip / "tracks.npz"))
+    plan, pasted = _pasted(build_parser().parse_args(["run", str(clip / "in"), "-o", "x/", *segs, *options]))
+    found = _allowed(build_parser().parse_args(["verify", str(clip / "in"), "x/", *segs, *options]))
+    assert plan.tracks
+    assert pasted.any()
+    assert np.array_equal(found, pasted)
+
+
+def _pasted(args):
+    """Where the run's masks are at least half."""
+    from segs_detailer.cli.job import ClipJob
+    from segs_detailer.cli.stages import Stages
+    from segs_detailer.streaming import Cache
+
+    args.compare, places = None, np.zeros((COUNT, *SIZE), bool)
+    with Cache(None) as cache:
+        plan = ClipJob(args).begin(cache, Stages(quiet=True)).plan
+    for track in plan.tracks:
+        for frame in range(*track.span):
+            if track.alpha(frame) == 0:
+                continue
+            mask = track.masks_of(frame, frame + 1)[0] >= 128
+            x, y = track.region(frame)[:2]
+            # Between pixels it is pasted to those on both sides.
+            for left in {int(np.floor(x)), int(np.ceil(x))}:
+                for top in {int(np.floor(y)), int(np.ceil(y))}:
+                    bottom, right = min(top + len(mask), SIZE[0]), min(left + mask.shape[1], SIZE[1])
+                    places[frame, top:bottom, left:right] |= mask[: bottom - top, : right - left]
+    return plan, places
+
+
+def _allowed(args):
+    from segs_detailer.cli.stages import Stages
+    from segs_detailer.cli.verify import _subjects
+    from segs_detailer.video import open_clip
+
+    places = np.zeros((COUNT, *SIZE), bool)
+    for subject in _subjects(args, open_clip(args.input), Stages(quiet=True)):
+        for frame in range(COUNT):
+            area = subject.area(frame)
+            if area is not None:
+                x1, y1, x2, y2 = area.place
+                places[frame, y1:y2, x1:x2] |= area.inside
+    return places
+
+
+def test_what_run_was_told_verify_must_be_told(clip, tmp_path, capsys):
+    segs = ("--segs", str(clip / "tracks.npz"))
+    detailed(clip, tmp_path / "out", *segs, "--mask-dilate", "8", "--crop-factor", "3", "--crop", "fixed")
+    main(["verify", str(clip / "in"), str(tmp_path / "out"), *segs, "--margin", "0"])
+    assert outside(capsys)
+    options = ("--mask-dilate", "8", "--crop-factor", "3", "--crop", "fixed", "--feather", "0", "--margin", "0")
+    main(["verify", str(clip / "in"), str(tmp_path / "out"), *segs, *options])
+    assert not outside(capsys)
+
+
+def test_what_is_pasted_around_the_masks_makes_the_margin(clip, capsys):
+    from segs_detailer.cli.options import build_parser
+    from segs_detailer.cli.verify import _margin
+
+    words = ["verify", str(clip / "in"), str(clip / "in"), "--bbox", "9,9,40,40"]
+    given = ([], ["--grow", "30"], ["--margin", "3"])
+    assert [_margin(build_parser().parse_args([*words, *more])) for more in given] == [16, 43, 3]
+
+
+def test_subjects_that_the_gate_leaves_alone_may_not_change(clip, tmp_path, capsys):
+    segs = ("--segs", str(clip / "tracks.npz"))
+    detailed(clip, tmp_path / "out", *segs)
+    assert main(["verify", str(clip / "in"), str(tmp_path / "out"), *segs, "--size-gate", "20"]) == 1
+    assert outside(capsys)
+
+
 def test_subjects_are_found_as_run_finds_them(clip, tmp_path, capsys, monkeypatch):
     from segs_detailer.cli import selecting
 

@@ -50,8 +50,11 @@ def is_single_file(model: str | None) -> bool:
 
 def _detects(args: Options) -> bool:
     """Whether a detector is used: `verify` has none unless it is named."""
-    named = args.mask is not None or args.segs is not None or bool(args.bbox)
-    return args.detect is not None or not (named or args.command == "verify")
+    return args.detect is not None or not (_names_subjects(args) or args.command == "verify")
+
+
+def _names_subjects(args: Options) -> bool:
+    return any((args.detect is not None, args.mask is not None, args.segs is not None, args.bbox))
 
 
 def _is_images(name: str) -> bool:
@@ -80,6 +83,21 @@ def _encodes(args: Options) -> bool:
 def _on(engine: str) -> Callable[[Options], bool]:
     return lambda args: args.engine == engine
 
+
+_OF_MASKS = (
+    "crop",
+    "crop_factor",
+    "aspect",
+    "smoothing",
+    "subpixel",
+    "ramp",
+    "max_gap",
+    "size_gate",
+    "mask_median",
+    "mask_dilate",
+    "feather",
+    "grow",
+)
 
 RULES = (
     Rule(
@@ -136,6 +154,11 @@ RULES = (
         ("max_gap",),
         "what may be away for a while: add --mask, --segs or --detect",
         lambda args: args.mask is not None or args.segs is not None or _detects(args),
+    ),
+    Rule(
+        (*_OF_MASKS, "margin"),
+        "subjects that were detailed: add --detect, --mask, --bbox or --segs",
+        lambda args: args.command != "verify" or _names_subjects(args),
     ),
     Rule(
         ("subpixel",),

@@ -12,6 +12,8 @@ __all__ = [
     "INPUT_HELP",
     "WINDOW_OPTIONS",
     "add_clip_options",
+    "add_crop_options",
+    "add_paste_options",
     "add_run_options",
     "add_segment_options",
     "count_from_0",
@@ -136,7 +138,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def add_clip_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what is detailed, and at which size: all that a plan needs."""
     add_segment_options(parser)
-    _add_crops(parser)
+    add_crop_options(parser)
     _add_sizes(parser)
     _add_common(parser)
 
@@ -197,7 +199,8 @@ def add_segment_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--contour-fill", action="store_true", help="fill the outlines of the objects in --mask")
 
 
-def _add_crops(parser: argparse.ArgumentParser) -> None:
+def add_crop_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how crops and masks go through the clip: all that pixels depend on which are pasted."""
     group = parser.add_argument_group("crops", "How a subject's crop goes through the clip.")
     group.add_argument(
         "--crop",
@@ -256,6 +259,14 @@ def _add_crops(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_paste_options(group: argparse._ArgumentGroup) -> None:
+    """Add the options that say how far beyond the masks is pasted."""
+    group.add_argument("--feather", type=int, default=5, metavar="PX", help="blur of the paste's mask (default: 5)")
+    group.add_argument(
+        "--grow", type=int, default=0, metavar="PX", help="widen the paste's mask, or narrow it below 0 (default: 0)"
+    )
+
+
 def _add_sizes(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("working size")
     group.add_argument(
@@ -297,16 +308,13 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--denoise", type=float, default=0.5, metavar="S", help="how much is repainted, above 0 to 1 (default: 0.5)"
     )
-    group.add_argument("--feather", type=int, default=5, metavar="PX", help="blur of the paste's mask (default: 5)")
+    add_paste_options(group)
     group.add_argument(
         "--noise-mask-feather",
         type=int,
         default=20,
         metavar="PX",
         help="blur of the sampling mask; above 0, differential diffusion (default: 20)",
-    )
-    group.add_argument(
-        "--grow", type=int, default=0, metavar="PX", help="widen the paste's mask, or narrow it below 0 (default: 0)"
     )
     group.add_argument(
         "--noise-mask-grow", type=int, default=0, metavar="PX", help="the same for the sampling mask (default: 0)"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .arguments import EXIT_CODES, add_command, add_fill_gaps
-from .run_options import add_segment_options, count_from_0
+from .run_options import add_crop_options, add_paste_options, add_segment_options, count_from_0
 
 if TYPE_CHECKING:
     import argparse
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EXIT_FAULTS", "add_verify", "verify"]
 
+_LEAST_MARGIN = 16
+
 EXIT_FAULTS = 1
 """Exit code where something is wrong with the clip."""
 
@@ -25,8 +26,8 @@ _EPILOG = """examples:
       what changed, where, and how steadily
   segs-detailer verify clip.mp4 out.mp4 --detect face
       the same of each face; whatever changed beside the faces is a fault
-  segs-detailer verify clip.mp4 out.mp4 --segs tracks.npz
-      the same of the tracks of a file
+  segs-detailer verify clip.mp4 out.mp4 --segs tracks.npz --mask-dilate 3 --grow 8
+      the same of the tracks of a file, with the run's options that say what is pasted
   segs-detailer verify clip.mp4 out.mp4 --mask masks/%04d.png --json report.json -q || echo "look at it"
       for scripts
 
@@ -48,13 +49,14 @@ def add_verify(commands: Any) -> None:
     parser.add_argument("input", metavar="IN", help="the clip that was detailed")
     parser.add_argument("output", metavar="OUT", help="the clip that came out")
     add_segment_options(parser)
+    add_crop_options(parser)
+    add_paste_options(parser.add_argument_group("paste", "How far beyond the masks the run pasted."))
     limits = parser.add_argument_group("what is a fault")
     limits.add_argument(
         "--margin",
         type=count_from_0,
-        default=16,
         metavar="PX",
-        help="what may change around the masks: --grow and --feather of the run, and an encoder's block (default: 16)",
+        help="pixels around the masks that may change (default: --grow, --feather and an encoder's block, at least 16)",
     )
     limits.add_argument(
         "--max-flicker",
@@ -69,12 +71,6 @@ def add_verify(commands: Any) -> None:
         default=0.5,
         metavar="S",
         help="share of a change that may come or go from one frame to the next, above 0 to 1 (default: 0.5)",
-    )
-    limits.add_argument(
-        "--max-gap",
-        type=count_from_0,
-        metavar="N",
-        help="frames without the subject that were bridged, as in `run` (default: as there)",
     )
     limits.add_argument("--no-audio", action="store_true", help="OUT need not have the sound of IN")
     other = parser.add_argument_group("other")
@@ -105,7 +101,7 @@ def verify(args: argparse.Namespace) -> None:
 
     to_output = args.json == "-"
     stages = Stages(quiet=args.quiet or to_output)
-    settings = VerifySettings(args.margin, args.max_flicker, args.max_pop)
+    settings = VerifySettings(_margin(args), args.max_flicker, args.max_pop)
     with report_file("json", args.json, (args.input, args.output)) as write:
         source, result = (open_clip(path, fill_gaps=args.fill_gaps) for path in (args.input, args.output))
         subjects = _subjects(args, source, stages)
@@ -125,10 +121,20 @@ def verify(args: argparse.Namespace) -> None:
         raise SystemExit(EXIT_FAULTS)
 
 
+def _margin(args: argparse.Namespace) -> int:
+    from ..verify.cells import CELL
+
+    if args.margin is not None:
+        return int(args.margin)
+    reach: int = args.feather + max(args.grow, 0) + CELL
+    return max(_LEAST_MARGIN, reach)
+
+
 def _subjects(args: argparse.Namespace, source: Source, stages: Stages) -> list[Subject] | None:
     """Find the subjects as `run` finds them; None where nothing was named."""
     from ..streaming import Cache
     from ..verify import chosen_subjects
+    from .job import plan_settings
     from .options import build_parser
     from .selecting import TrackChooser
 
@@ -139,9 +145,12 @@ def _subjects(args: argparse.Namespace, source: Source, stages: Stages) -> list[
     info = source.info
     with Cache(None) as cache:
         chosen = TrackChooser(options, info).choose(source, "", cache, stages)
-    # The numbers that `run` tells its user.
-    tracks = [(replace(item.track, id=place), item.crop) for place, item in enumerate(chosen, start=1)]
-    return chosen_subjects(tracks, info.size, info.frames)
+    masks = plan_settings(options).masks
+    # With the numbers that `run` tells its user.
+    subjects = chosen_subjects(((item.track, item.crop) for item in chosen), info.size, info.frames, masks)
+    for place, subject in enumerate(subjects, start=1):
+        subject.id = place
+    return subjects
 
 
 def describe(report: Report) -> list[str]:

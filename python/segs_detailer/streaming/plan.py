@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..crop_path import CropPath
 from ..segs import SEG
-from ..tracks import MaskFilter, filtered_part, track_masks
+from ..tracks import MaskFilter, filtered_part, path_of_clip, track_masks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..crop_path import CropPath
     from ..segs import Box
     from ..tracks import CropSettings, Track
     from ..video import ClipInfo
@@ -153,8 +153,7 @@ class TrackPlan:
         ndarray
             `(stop - start, h, w)` uint8, in the crop's size.
         """
-        first, end = self.span
-        whole = CropPath(np.pad(self.path.regions, ((first, self.frame_count - end), (0, 0)), mode="edge"))
+        whole = path_of_clip(self.path, self.span[0], self.frame_count)
 
         def drawn(low: int, high: int) -> NDArray[np.uint8]:
             return track_masks(self.track, whole, low, high, self.frame_size, self.crop)

@@ -8,7 +8,7 @@ from .from_masks import MaskTracker, tracks_from_masks
 from .mask import Mask
 from .mask_filter import MaskFilter, filter_masks, filtered_part
 from .ownership import owned_weights, owner_order
-from .path import crop_path, is_in_frame, presence
+from .path import crop_path, is_in_frame, path_of_clip, presence
 from .settings import CropSettings
 from .shapes import track_masks
 from .size_gate import gated, size_gate
@@ -36,6 +36,7 @@ __all__ = [
     "overlap",
     "owned_weights",
     "owner_order",
+    "path_of_clip",
     "presence",
     "size_gate",
     "split_at_cuts",

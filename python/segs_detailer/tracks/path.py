@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .motion import Motion
     from .track import Track
 
-__all__ = ["crop_path", "is_in_frame", "presence"]
+__all__ = ["crop_path", "is_in_frame", "path_of_clip", "presence"]
 
 # What the smoothing leaves of the detector's noise lies within this many standard deviations of that noise, times the
 # root of the window's width in frames; the way stands still or straight within it.
@@ -132,6 +132,24 @@ def crop_path(
     else:
         regions = _followed(track, motion, frame_size, frame_count, settings)
     return _gated(CropPath(regions, alpha), track, frame_size, settings)
+
+
+def path_of_clip(path: CropPath, first: int, frame_count: int) -> CropPath:
+    """Lay a path through the whole clip that knows a span of it: before and after, it stays where that begins and ends.
+
+    Masks that are cleaned over time are drawn along it.
+
+    Parameters
+    ----------
+    path : CropPath
+        Through the span.
+    first : int
+        The span's first frame.
+    frame_count : int
+        Frames of the clip.
+    """
+    beside = (first, frame_count - first - path.frames)
+    return CropPath(np.pad(path.regions, (beside, (0, 0)), mode="edge"), np.pad(path.alpha, beside))
 
 
 def _gated(path: CropPath, track: Track, frame_size: tuple[int, int], settings: CropSettings) -> CropPath:

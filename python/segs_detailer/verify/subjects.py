@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..tracks import CropSettings, Track, crop_path, is_in_frame, track_masks
+from ..tracks import CropSettings, MaskFilter, Track, crop_path, filtered_part, is_in_frame, path_of_clip, track_masks
 from ..tracks.rescaling import rescaled_track
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["Area", "Subject", "chosen_subjects", "subjects_of"]
 
 # Masks are made for so many frames at once.
 _WINDOW = 16
-# Masks are cut to somewhat more than the subject.
+# Of a run that is not known, masks are cut to somewhat more than the subject.
 _CROP_FACTOR = 1.25
 # Levels from which on a pixel of a mask counts: soft edges are pasted too, but say little.
 _HALF = 128
@@ -61,7 +61,9 @@ class Subject:
     frame_count : int
         Length of the clip.
     crop : CropSettings or None
-        How the run followed it: gaps, smoothing.
+        How the run cropped it: what of a mask is outside its crop is not pasted.
+    masks : MaskFilter or None
+        What the run did to the masks.
 
     Raises
     ------
@@ -69,19 +71,25 @@ class Subject:
         The track is nowhere in the frame.
     """
 
-    def __init__(self, track: Track, size: tuple[int, int], frame_count: int, crop: CropSettings | None = None) -> None:
+    def __init__(
+        self,
+        track: Track,
+        size: tuple[int, int],
+        frame_count: int,
+        crop: CropSettings | None = None,
+        masks: MaskFilter | None = None,
+    ) -> None:
         self.id = track.id
         self.label = track.label
         self._size = size
         self._count = frame_count
-        self._crop = replace(
-            crop or CropSettings(), crop="follow", crop_factor=_CROP_FACTOR, aspect=None, ramp=0, subpixel=False
-        )
-        # The crop of its own that a track may bring shows more than is needed.
-        self._track = replace(track, crop_region=None, bbox=None)
-        self._path = crop_path(self._track, size, frame_count, replace(self._crop, size_gate=None))
-        shown = np.flatnonzero(self._path.alpha)
+        self._crop = crop or CropSettings(crop_factor=_CROP_FACTOR)
+        self._filter = masks or MaskFilter()
+        self._track = track
+        path = crop_path(track, size, frame_count, self._crop)
+        shown = np.flatnonzero(path.alpha)
         self.span = (int(shown[0]), int(shown[-1]) + 1) if len(shown) else (0, 0)
+        self._path = path_of_clip(path.part(*self.span), self.span[0], frame_count) if len(shown) else path
         self._start = 0
         self._masks: NDArray[np.uint8] = np.empty((0, *self._path.size), np.uint8)
 
@@ -91,16 +99,29 @@ class Subject:
             return None
         if not self._start <= frame < self._start + len(self._masks):
             stop = min(frame + _WINDOW, self._count)
-            self._masks = track_masks(self._track, self._path, frame, stop, self._size, self._crop)
+            self._masks = filtered_part(self._drawn, frame, stop, self._count, self._filter)
             self._start = frame
-        # Whole pixels: the path is not laid between them.
-        x1, y1, x2, y2 = (int(value) for value in self._path.regions[frame])
+        inside = self._masks[frame - self._start] >= _HALF
+        corner = self._path.regions[frame, :2]
+        x1, y1 = (int(value) for value in np.floor(corner))
+        # Between pixels a mask is spread over those on both sides.
+        spread = [int(part > 0) for part in (corner[1] - y1, corner[0] - x1)]
+        if any(spread):
+            wide = np.pad(inside, [(0, spread[0]), (0, spread[1])])
+            for down, right in ((spread[0], 0), (0, spread[1]), spread):
+                height, width = inside.shape
+                wide[down : down + height, right : right + width] |= inside
+            inside = wide
+        y2, x2 = y1 + inside.shape[0], x1 + inside.shape[1]
         left, top = max(x1, 0), max(y1, 0)
         right, bottom = min(x2, self._size[1]), min(y2, self._size[0])
         if left >= right or top >= bottom:
             return None
-        inside = self._masks[frame - self._start, top - y1 : bottom - y1, left - x1 : right - x1] >= _HALF
+        inside = inside[top - y1 : bottom - y1, left - x1 : right - x1]
         return Area((left, top, right, bottom), inside) if inside.any() else None
+
+    def _drawn(self, start: int, stop: int) -> NDArray[np.uint8]:
+        return track_masks(self._track, self._path, start, stop, self._size, self._crop)
 
 
 def subjects_of(segments: Segments, size: tuple[int, int], frame_count: int, *, max_gap: int = 12) -> list[Subject]:
@@ -121,13 +142,17 @@ def subjects_of(segments: Segments, size: tuple[int, int], frame_count: int, *, 
     tracks = [rescaled_track(track, segments.frame_size, size) for track in segments.tracks if len(track.frames)]
     if still:
         tracks = [_for_all(track, frame_count) for track in tracks]
-    return chosen_subjects(((track, CropSettings(max_gap=max_gap)) for track in tracks), size, frame_count)
+    crop = CropSettings(crop_factor=_CROP_FACTOR, max_gap=max_gap)
+    return chosen_subjects(((track, crop) for track in tracks), size, frame_count)
 
 
 def chosen_subjects(
-    chosen: Iterable[tuple[Track, CropSettings]], size: tuple[int, int], frame_count: int
+    chosen: Iterable[tuple[Track, CropSettings]],
+    size: tuple[int, int],
+    frame_count: int,
+    masks: MaskFilter | None = None,
 ) -> list[Subject]:
-    """Make subjects of tracks in the clip's size; those that are nowhere in the frame are left out.
+    """Make subjects of tracks in the clip's size; those of which nothing is pasted are left out, as a run does.
 
     Parameters
     ----------
@@ -137,8 +162,12 @@ def chosen_subjects(
         Height and width of the clip's frames.
     frame_count : int
         Its length.
+    masks : MaskFilter or None
+        What the run did to the masks.
     """
-    return [Subject(track, size, frame_count, crop) for track, crop in chosen if is_in_frame(track, size, frame_count)]
+    there = (item for item in chosen if is_in_frame(item[0], size, frame_count))
+    subjects = (Subject(track, size, frame_count, crop, masks) for track, crop in there)
+    return [subject for subject in subjects if subject.span != (0, 0)]
 
 
 def _for_all(track: Track, count: int) -> Track:
