@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..errors import InvalidArgumentError, MediaError
 from .colour import RgbToFrame
 from .companions import Companions
-from .encoders import EncoderSettings, plan_encoding
+from .encoders import ALPHA_BESIDE, EncoderSettings, plan_encoding
 from .frame_metadata import FieldMarker
 from .muxer_trial import Nowhere
 from .packet_stamps import PacketStamps
@@ -43,8 +43,6 @@ _FORMAT_OF_SUFFIX = {
 }
 _QUICKTIME_FORMATS = ("mp4", "mov")
 _HEVC_APPLE_TAG = "hvc1"
-# Encoders that put transparency beside their packets.
-_ALPHA_BESIDE = ("libvpx", "libvpx-vp9")
 # QuickTime's edit lists count in a clock of the whole file, by default of milliseconds.
 _FILE_CLOCK = 1000
 _FINEST_FILE_CLOCK = 1_000_000
@@ -152,7 +150,7 @@ class _Output:
         if container.format.name in _QUICKTIME_FORMATS and _holds_last_frame(self._info):
             # There the last frame is shown as long as until the next one would be decoded.
             context.options = {**plan.options, "bf": "0"}
-        if name in _ALPHA_BESIDE and context.format is not None and has_alpha(context.format):
+        if name in ALPHA_BESIDE and context.format is not None and has_alpha(context.format):
             # Decoders look for it only if they are told.
             stream.metadata["alpha_mode"] = "1"
         self.convert = RgbToFrame(tags, plan.pix_fmt)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .._native import cpu_has_avx512
 from ..errors import InvalidArgumentError, MediaError
 from .colour import sample_bits
+from .muxer_trial import Nowhere
 from .packets import import_av
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from .clip import ClipInfo
     from .frame_metadata import HdrMetadata
 
-__all__ = ["EncoderSettings", "EncodingPlan", "plan_encoding"]
+__all__ = ["ALPHA_BESIDE", "EncoderSettings", "EncodingPlan", "plan_encoding"]
+
+ALPHA_BESIDE = ("libvpx", "libvpx-vp9")
+"""Encoders that put transparency beside their packets."""
 
 # Encoder for each codec that can be written, in the order of preference.
 _ENCODERS: dict[str, tuple[str, ...]] = {
@@ -69,6 +73,9 @@ _SVT_LOG, _SVT_ERRORS = "SVT_LOG", "1"
 # Quantizers of the encoders that have no constant quality.
 _QUANTIZERS = (1, 3)
 _QUANTIZER_ENCODERS = ("mpeg4", "mjpeg", "mpeg2video", "mpeg1video", "msmpeg4", "flv")
+_TRIAL_SIDE = 64
+# Formats that have a place for transparency beside packets.
+_WITH_ALPHA_BESIDE = ("matroska", "webm")
 # Frames per second that an encoder is told. Packets get their true times afterwards, so that it need not be exact;
 # MPEG-4 part 2 stores both numbers in 16 bits, MPEG-1 and 2 know only those of a table.
 _MOST_RATE_TERMS = 65_535
@@ -155,13 +162,26 @@ def plan_encoding(settings: EncoderSettings, info: ClipInfo, container: OutputCo
     InvalidArgumentError, MediaError
         It cannot be encoded so.
     """
-    encoder = _choose_encoder(settings, info, container, path)
+    name = container.format.name
+    for encoder in _candidates(settings, info, container):
+        plan = _plan(settings, info, encoder, name)
+        if _muxes(plan, info, name):
+            return plan
+    if settings.codec is not None:
+        raise MediaError(f"{path}: a {path.suffix} file cannot hold {settings.codec}: choose .mkv or another codec")
+    raise MediaError(f"{path}: no encoder for {path.suffix} files is available: choose .mp4 or .mkv")
+
+
+def _plan(settings: EncoderSettings, info: ClipInfo, encoder: Codec, format_name: str) -> EncodingPlan:
+    """Plan to encode a clip with one encoder."""
     pix_fmt = _choose_pix_fmt(settings, info, encoder)
     rgb_encoder = _find_encoder("libx264rgb")
     if encoder.name == "libx264" and info.codec == "h264" and info.pix_fmt == "gbrp" and rgb_encoder:
         encoder, pix_fmt = rgb_encoder, "rgb24"
     if encoder.name == "libsvtav1":
         os.environ.setdefault(_SVT_LOG, _SVT_ERRORS)
+    if encoder.name in ALPHA_BESIDE and format_name not in _WITH_ALPHA_BESIDE:
+        pix_fmt = pix_fmt.replace("yuva", "yuv")
     rate = _encoder_rate(info.rate, encoder.name)
     pix_fmt = _fitting_format(settings, info, encoder, pix_fmt, rate)
     options = _encoder_options(encoder.name, settings)
@@ -178,6 +198,26 @@ def plan_encoding(settings: EncoderSettings, info: ClipInfo, container: OutputCo
     return EncodingPlan(
         encoder, pix_fmt, rate, {**options, **_merged(options, settings.options)}, quantizers, tuple(lost)
     )
+
+
+def _muxes(plan: EncodingPlan, info: ClipInfo, format_name: str) -> bool:
+    """Ask the muxer of a format whether it takes what an encoder gives: a file is begun to nowhere."""
+    # Small frames are quick; some encoders take only some sizes.
+    return any(_begins(plan, size, format_name) for size in ((_TRIAL_SIDE, _TRIAL_SIDE), info.size))
+
+
+def _begins(plan: EncodingPlan, size: tuple[int, int], format_name: str) -> bool:
+    av = import_av()
+    try:
+        with av.open(Nowhere(), "w", format=format_name) as container:
+            stream = container.add_stream(plan.encoder.name, rate=plan.rate)
+            stream.height, stream.width = size
+            stream.pix_fmt = plan.pix_fmt
+            stream.codec_context.options = dict(_ENCODER_OPTIONS.get(plan.encoder.name, {}))
+            container.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
 
 
 def _encoder_rate(rate: Fraction, encoder: str) -> Fraction:
@@ -313,25 +353,18 @@ def _find_encoder(name: str) -> Codec | None:
     return None
 
 
-def _choose_encoder(settings: EncoderSettings, info: ClipInfo, container: OutputContainer, path: Path) -> Codec:
-    supported = container.supported_codecs
+def _candidates(settings: EncoderSettings, info: ClipInfo, container: OutputContainer) -> list[Codec]:
+    """Return the encoder that the user wants, else those that may serve, the best first."""
     if settings.codec is not None:
         encoder = _find_encoder(settings.codec)
         if encoder is None:
             usual = {name for names in _ENCODERS.values() for name in names} | {"ffv1", "mjpeg", "mpeg4"}
             known = ", ".join(sorted(name for name in usual if _find_encoder(name) is not None))
             raise InvalidArgumentError("codec", f"a video encoder, such as {known}", repr(settings.codec))
-        if supported and encoder.canonical_name not in supported:
-            raise MediaError(
-                f"{path}: a {path.suffix} file cannot hold {encoder.canonical_name}: choose .mkv or another codec"
-            )
-        return encoder
-    wanted = [info.codec or "h264", container.default_video_codec, "h264", "vp9"]
-    for name in wanted:
-        encoder = _find_encoder(name)
-        if encoder is not None and (not supported or encoder.canonical_name in supported):
-            return encoder
-    raise MediaError(f"{path}: no encoder for {path.suffix} files is available: choose .mp4 or .mkv")
+        return [encoder]
+    names = dict.fromkeys((info.codec or "h264", container.default_video_codec, "h264", "vp9"))
+    found = (_find_encoder(name) for name in names)
+    return [encoder for encoder in found if encoder is not None]
 
 
 def _choose_pix_fmt(settings: EncoderSettings, info: ClipInfo, encoder: Codec) -> str:
