@@ -28,7 +28,7 @@ def slow(self, *error):
     sys.stdin.readline()
     leave(self, *error)
 Cache.__exit__ = slow
-from segs_detailer.cli.main import entry
+from segs_detailer.cli.__main__ import entry
 entry()
 """
 
@@ -108,3 +108,31 @@ def test_handlers_of_a_program_that_calls_the_command_line_are_its_own_again():
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     assert main(["preview", "none.mp4"]) == 2
     assert {number: signal.getsignal(number) for number in before} == before
+
+
+# A signal comes while the command line is imported, or when all is over and only the interpreter has to end.
+EARLY = """
+import os, signal, sys
+from segs_detailer.cli.__main__ import entry
+class Finder:
+    def find_spec(self, name, *more):
+        if name == "segs_detailer.cli.main":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+entry()
+"""
+LATE = """
+import atexit, os, signal
+atexit.register(lambda: [os.kill(os.getpid(), signal.SIGINT) for _ in range(3)])
+from segs_detailer.cli.__main__ import entry
+entry()
+"""
+
+
+@pytest.mark.parametrize(("program", "code", "said"), [(EARLY, 130, ""), (LATE, 2, "none.mp4: no such file")])
+def test_a_signal_at_the_very_beginning_or_end_leaves_no_traceback(tmp_path, program, code, said):
+    command = [sys.executable, "-c", program, "run", "none.mp4", "-o", str(tmp_path / "out.mp4")]
+    found, _, error = ended(start(command))
+    assert found == code
+    assert said in error
+    assert "Traceback" not in error

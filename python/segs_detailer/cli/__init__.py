@@ -1,7 +1,1 @@
-"""The command line: `segs-detailer run` and `segs-detailer preview`."""
-
-from __future__ import annotations
-
-from .main import main
-
-__all__ = ["main"]
+"""The command line: `segs-detailer run` and its other commands. The entry point for Python is `main.main`."""

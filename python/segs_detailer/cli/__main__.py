@@ -1,7 +1,28 @@
-"""`python -m segs_detailer.cli`."""
+"""The process of the command line: `segs-detailer`, and `python -m segs_detailer.cli`."""
 
 from __future__ import annotations
 
-from .main import entry
+import sys
+from typing import NoReturn
 
-entry()
+from .signals import EndingSignals, Interrupted
+
+
+def entry() -> NoReturn:
+    """Run the command line in a process that ends with it."""
+    signals = EndingSignals()
+    # First of all: what is imported takes longer than some users wait.
+    signals.install()
+    try:
+        from .main import run_command
+
+        code = run_command(None)
+    except Interrupted as stop:
+        # It came before there was a command to stop, or after.
+        code = stop.code
+    signals.end()
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    entry()

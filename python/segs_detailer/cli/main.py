@@ -6,7 +6,7 @@ import signal
 import sys
 import warnings
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CancelledError, SegsDetailerError
 from .arguments import check_paths, names_of_options
@@ -17,23 +17,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-__all__ = ["entry", "main"]
+__all__ = ["main", "run_command"]
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 128 + signal.SIGINT
-
-
-def entry() -> NoReturn:
-    """Run the command line as a process of its own, which ends with it."""
-    signals = EndingSignals()
-    signals.install()
-    try:
-        code = _run(None)
-        signals.finish()
-    except Interrupted as stop:
-        # It came when all was done, or has failed.
-        code = stop.code
-    sys.exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,10 +38,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         with one line on stderr; 128 and the number of the signal when stopped by one, such as 130 by Ctrl-C.
     """
     with EndingSignals():
-        return _run(argv)
+        return run_command(argv)
 
 
-def _run(argv: Sequence[str] | None) -> int:
+def run_command(argv: Sequence[str] | None) -> int:
+    """Do what `main` does, and leave it to the caller to answer signals: what one raises ends the command.
+
+    Parameters
+    ----------
+    argv : sequence of str or None
+        Arguments without the program's name; None takes `sys.argv`.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
     args = build_parser().parse_args(argv)
     stopped = "stopped; clips that were done are kept" if args.command == "batch" else "stopped; nothing was written"
     try:

@@ -54,7 +54,6 @@ class EndingSignals:
     def __init__(self) -> None:
         self._before: dict[int, object] = {}
         self._count = 0
-        self._is_over = False
 
     def install(self) -> None:
         """Answer signals from now on."""
@@ -64,9 +63,13 @@ class EndingSignals:
             if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._answer)
 
-    def finish(self) -> None:
-        """Say that there is nothing more to stop: the process ends by itself, and is not disturbed any more."""
-        self._count, self._is_over = max(self._count, 1), True
+    def end(self) -> None:
+        """Say that the process ends by itself now. Whatever comes is too late to stop anything, and not answered.
+
+        Python would give the signals back to the system before it has ended, which would change the exit code.
+        """
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)
 
     def __enter__(self) -> EndingSignals:
         self.install()
@@ -87,7 +90,6 @@ class EndingSignals:
             raise Interrupted(number)
         if self._count >= _AT_ONCE:
             os._exit(128 + number)
-        if not self._is_over:
-            # Not through Python's files: the signal may have come while they are written to.
-            with suppress(OSError):
-                os.write(2, _SECOND)
+        # Not through Python's files: the signal may have come while they are written to.
+        with suppress(OSError):
+            os.write(2, _SECOND)
