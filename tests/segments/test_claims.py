@@ -123,9 +123,9 @@ def test_the_limit_holds_for_reading_and_writing(tmp_path, monkeypatch):
         assert read_segments(tmp_path / name) == one()
     monkeypatch.setattr(archive, "MAX_UNPACKED", 100)
     for name in ("a.npz", "a.safetensors"):
-        with pytest.raises(MediaError, match=rf"{name}: tracks: expected arrays of at most 100 bytes in all .*, got 1"):
+        with pytest.raises(MediaError, match=rf"{name}: arrays: expected at most 100 bytes in all .*, got 1"):
             read_segments(tmp_path / name)
-        with pytest.raises(InvalidArgumentError, match="tracks: expected arrays of at most 100 bytes in all"):
+        with pytest.raises(InvalidArgumentError, match="arrays: expected at most 100 bytes in all"):
             write_segments(tmp_path / f"new-{name}", one())
         assert not (tmp_path / f"new-{name}").exists()
 

@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from segs_detailer.segments import Segments, read_segments, write_segments
 from segs_detailer.segments.rle import decode, encode
-from segs_detailer.tracks import Mask, Track, association, tracks_from_masks
+from segs_detailer.tracks import Detection, Mask, Track, association, overlap, suppress, tracks_from_masks
 from segs_detailer.tracks.assignment import assign_sparse
 from segs_detailer.tracks.box_index import BoxIndex
 from segs_detailer.tracks.nearest import Place, nearest_places
@@ -70,6 +70,16 @@ def test_the_nearest_place_is_that_of_all_distances(places):
     x, y = np.arange(3, 103) + 0.5, (np.arange(5, 75) + 0.5)[:, None]
     distances = [((x - p.x) / p.width) ** 2 + ((y - p.y) / p.height) ** 2 for p in places]
     assert np.array_equal(owner, np.argmin(distances, axis=0))
+
+
+@given(boxes, st.sampled_from([0.0, 0.3, 1.0]))
+def test_what_overlaps_an_earlier_detection_is_dropped(found, most):
+    detections = [Detection(box, 1.0) for box in found]
+    kept = []
+    for detection in detections:
+        if all(overlap(detection.box, other.box) <= most for other in kept):
+            kept.append(detection)
+    assert suppress(detections, most=most) == kept
 
 
 def test_each_object_is_compared_with_those_near_it_alone(monkeypatch):

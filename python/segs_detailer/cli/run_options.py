@@ -283,7 +283,11 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
         help="what the guide size counts for (default: bbox)",
     )
     group.add_argument(
-        "--max-size", type=float, default=1024, metavar="PX", help="limit of the crop's longer side (default: 1024)"
+        "--max-size",
+        type=float,
+        default=1024,
+        metavar="PX",
+        help="limit of the crop's longer side while it is repainted (default: 1024)",
     )
     group.add_argument(
         "--limit-size",

@@ -310,8 +310,8 @@ def _check_masks(claims: Mapping[str, Claim], rows: int) -> None:
 def _check_total(sizes: Iterable[int]) -> None:
     total = sum(sizes)
     if total > MAX_UNPACKED:
-        expected = f"arrays of at most {MAX_UNPACKED} bytes in all"
-        raise InvalidArgumentError("tracks", f"{expected} (divide the clip)", f"{total}")
+        expected = f"at most {MAX_UNPACKED} bytes in all"
+        raise InvalidArgumentError("arrays", f"{expected} (divide the clip)", f"{total}")
 
 
 def _masks(

@@ -189,12 +189,14 @@ def overlap(a: Box, b: Box) -> float:
 
 
 def suppress(detections: Sequence[Detection], *, most: float = 0.3) -> list[Detection]:
-    """Drop detections that overlap an earlier one of the list by more than `most`."""
-    kept: list[Detection] = []
-    for detection in detections:
-        if all(overlap(detection.box, other.box) <= most for other in kept):
-            kept.append(detection)
-    return kept
+    """Drop detections that overlap an earlier one of the list, which is kept, by more than `most`, 0 to 1."""
+    index = BoxIndex([detection.box for detection in detections])
+    kept: dict[int, Detection] = {}
+    for place, detection in enumerate(detections):
+        near = (kept[other] for other in index.touching(detection.box) if other in kept)
+        if all(overlap(detection.box, other.box) <= most for other in near):
+            kept[place] = detection
+    return list(kept.values())
 
 
 def _affinity(chain: Chain, expected: Box, detection: Detection, frame: int, min_overlap: float) -> float:
