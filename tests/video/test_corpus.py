@@ -109,6 +109,7 @@ FILM = f"{video('24')} {SOUND} {X264} -c:a aac"
 CLIP = f"{PICTURE} {SOUND} {X264} -c:a aac"
 TRANSPORT = f"{PICTURE} {SOUND} {X264} -g 12 -c:a aac"
 
+WITH_SOUND = python("b.mkv", make_video, size=corpus.SIZE, rate=Fraction(25), audio="aac")
 WMV = ffmpeg(f"{PICTURE} {SOUND} -c:v wmv2 -q:v 2 -c:a wmav2 a.wmv")
 # libav's muxer could, but PyAV asks its list.
 NO_WMA = (
@@ -187,7 +188,7 @@ CUTS_AND_STAMPS = [
     Row("AVI with B-frames", ffmpeg(f"{PICTURE} {SOUND} {MPEG4} -bf 2 -c:a libmp3lame a.avi"), ".mp4", gap=ANY),
     Row(
         "AVI with dropped frames",
-        ffmpeg(f"{PICTURE} {SOUND} -vf select='not(between(n\\,8\\,12))' -vsync vfr {MPEG4} -c:a mp2 a.avi"),
+        ffmpeg(f"{PICTURE} {SOUND} -vf select='not(between(n\\,8\\,12))' -fps_mode vfr {MPEG4} -c:a mp2 a.avi"),
         ".mp4",
         times=tuple(Fraction(i, 25) for i in range(25) if not 8 <= i <= 12),
         but={"streams": ("mpeg4", "mp3")},
@@ -418,13 +419,13 @@ SOUND_ROWS = [
     ),
     Row(
         "the same decoding time twice in the sound",
-        python("a.mkv", corpus.remuxed, source=ffmpeg(f"{CLIP} b.mkv"), change=corpus.repeated("audio", 20)),
+        python("a.mkv", corpus.remuxed, source=WITH_SOUND, change=corpus.repeated("audio", 9)),
         ".mp4",
         True,
     ),
     Row(
         "the same decoding time twice in the sound",
-        python("a.mkv", corpus.remuxed, source=ffmpeg(f"{CLIP} b.mkv"), change=corpus.repeated("audio", 20)),
+        python("a.mkv", corpus.remuxed, source=WITH_SOUND, change=corpus.repeated("audio", 9)),
     ),
     Row(
         "a damaged packet of sound",
@@ -621,6 +622,12 @@ ORIENTATIONS = [
 TOP = "-vf setfield=tff -flags +ilme+ildct"
 BOTTOM = "-vf setfield=bff -flags +ilme+ildct"
 PICTURES = [
+    Row(
+        "interlaced H.264, top first",
+        ffmpeg(f"{PICTURE} {TOP} {X264} -x264-params tff=1 a.mp4"),
+        ".mp4",
+        may_say="interlaced|fields",
+    ),
     Row(
         "interlaced H.264, bottom first",
         ffmpeg(f"{PICTURE} {BOTTOM} {X264} -x264-params bff=1 a.mkv"),
@@ -958,6 +965,28 @@ def test_corpus(row, cli, made, looked_at, tmp_path, capsys):
     problems = [*wrong_words(row, said), *wrong_times(row, before, after), *wrong_pictures(row, before, after)]
     problems += [*wrong_facts(row, before, after, lost)]
     assert not problems, "\n".join(problems)
+
+
+BEFOREHAND = {
+    "unknown sound": "an output like output.mkv cannot hold audio stream 1, whose codec is unknown",
+    "telemetry": "an output like output.mp4 cannot hold data stream 1",
+    "closed captions": "an output like output.mp4 cannot hold closed captions",
+    "turned by 30 degrees": "an output like output.mp4 cannot hold a turn by 30 degrees",
+    "interlaced H.264, top first": "the clip is interlaced: subjects are sampled across its fields",
+    "Matroska cut at half": "cut off: the picture lacks its last",
+    "joined clips whose stamps go back": "the time stamps of 15 frames go back or repeat",
+}
+"""What `plan` says of files of the corpus."""
+
+
+@pytest.mark.parametrize("what", BEFOREHAND)
+def test_plan_says_beforehand_what_will_be_lost(what, made, capsys):
+    source = made(next(row.file for row in ROWS if row.what == what))
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main(["plan", str(source), *BOX[:-1]]) == 0
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count(BEFOREHAND[what]) == 1
 
 
 def said_to_be_lost(row, said):
