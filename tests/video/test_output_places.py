@@ -225,6 +225,23 @@ def test_overlays_and_masks_follow_the_same_rule(tmp_path, capsys):
     assert shown(tmp_path / "masks") == ["00000.png", "00001.png"]
 
 
+@pytest.mark.parametrize(
+    ("masks", "output"),
+    [("m/", "m/"), ("m/%05d.png", "m/"), ("m/*.png", "m"), ("m/", "m/%05d.png"), ("m/%05d.png", "m/%05d.png")],
+)
+@pytest.mark.parametrize("option", ["--mask", "--segs"])
+def test_masks_that_are_read_are_never_written_over(tmp_path, capsys, monkeypatch, masks, output, option):
+    frames(tmp_path / "in", 2)
+    monkeypatch.chdir(tmp_path)
+    box = (1, 1, 6, 6)
+    track = Track(1, "a", [0, 1], [box, box], 1.0, [Mask.filled(box), Mask.filled(box)])
+    write_segments("m/", Segments((24, 32), 2, (track,)))
+    before = contents(tmp_path / "m")
+    assert run("run", "in", option, masks, "-o", output, "--overwrite", *QUICK[2:]) == 2
+    assert f"--output: expected another place than the masks of {option}" in capsys.readouterr().err
+    assert contents(tmp_path / "m") == before
+
+
 # Mount points and long names
 
 

@@ -12,8 +12,9 @@ from ..streaming import SinkTaker
 from ..video import open_output
 from ..video.losses import warn_of_losses
 from ..video.partial import PartialFile
-from ..video.sequences import is_pattern
+from ..video.sequences import is_pattern, names_several
 from ..video.writing import losses_as_pictures
+from .arguments import option_of
 from .compare import Comparison
 from .job import ClipJob, encoder_settings, open_cache
 from .models import load_pipes
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace, stages: Stages | None = None, load: Loader = l
     stages = stages or Stages(quiet=args.quiet)
     if args.compare and Path(args.compare).resolve() == Path(args.output).resolve():
         raise InvalidArgumentError("compare", "another file than the output", args.compare)
+    _check_apart(args)
     job = ClipJob(args, load)
     encoder = encoder_settings(args, job.info)
     # What is done anew replaces what the last run wrote.
@@ -110,6 +112,29 @@ def _keeps_file(args: argparse.Namespace) -> bool:
     other = args.codec is not None or args.crf is not None or args.pix_fmt is not None or args.no_audio
     is_file = clip.is_file() and not (output.is_dir() or is_pattern(output))
     return is_file and clip.suffix.lower() == output.suffix.lower() and not other
+
+
+def _check_apart(args: argparse.Namespace) -> None:
+    """Refuse to write over masks that are read."""
+    for output in ("output", "compare"):
+        for given in ("mask", "segs"):
+            if (
+                getattr(args, given)
+                and getattr(args, output)
+                and _meet(Path(getattr(args, output)), getattr(args, given))
+            ):
+                expected = f"another place than the masks of {option_of(given)}"
+                raise InvalidArgumentError(output, expected, getattr(args, output))
+
+
+def _meet(output: Path, given: str) -> bool:
+    """Whether one would be written over the other: equal names, or a folder and what lies in it."""
+    read = Path(given)
+    if output.resolve() == read.resolve():
+        return True
+    if is_pattern(output):
+        return read.is_dir() and output.parent.resolve() == read.resolve()
+    return names_several(read) and output.resolve() == read.parent.resolve()
 
 
 @contextmanager
