@@ -294,6 +294,18 @@ CUTS_AND_STAMPS = [
         None,
         end=Fraction(6, 5),
     ),
+    Row(
+        "GIF that is shown twice",
+        python("a.gif", corpus.images, delays=(100, 100, 200), loop=2),
+        ".gif",
+        end=Fraction(2, 5),
+    ),
+    Row(
+        "APNG that is shown twice",
+        python("a.png", corpus.images, delays=(100, 100, 200), loop=2),
+        ".apng",
+        end=Fraction(2, 5),
+    ),
     Row("GIF, uneven delays", python("a.gif", corpus.images, delays=(100, 250, 40, 110)), ".mkv", end=Fraction(1, 2)),
     Row(
         "WebP, long last delay",
@@ -307,6 +319,7 @@ CUTS_AND_STAMPS = [
         ".mp4",
         end=Fraction(6, 5),
     ),
+    Row("APNG, long last delay", python("a.png", corpus.images, delays=(100, 300, 900)), ".apng", end=Fraction(13, 10)),
 ]
 
 ADPCM = f"{PICTURE} {tone(rate=44_100)} {MPEG4} -c:a adpcm_ima_wav"
