@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,20 +117,14 @@ def _keeps_file(args: argparse.Namespace) -> bool:
 
 def _check_apart(args: argparse.Namespace) -> None:
     """Refuse to write over masks that are read."""
-    for output in ("output", "compare"):
-        for given in ("mask", "segs"):
-            if (
-                getattr(args, given)
-                and getattr(args, output)
-                and _meet(Path(getattr(args, output)), getattr(args, given))
-            ):
-                expected = f"another place than the masks of {option_of(given)}"
-                raise InvalidArgumentError(output, expected, getattr(args, output))
+    for name, given in product(("output", "compare"), ("mask", "segs")):
+        output, masks = getattr(args, name), getattr(args, given)
+        if output and masks and _meet(Path(output), Path(masks)):
+            raise InvalidArgumentError(name, f"another place than the masks of {option_of(given)}", output)
 
 
-def _meet(output: Path, given: str) -> bool:
+def _meet(output: Path, read: Path) -> bool:
     """Whether one would be written over the other: equal names, or a folder and what lies in it."""
-    read = Path(given)
     if output.resolve() == read.resolve():
         return True
     if is_pattern(output):
