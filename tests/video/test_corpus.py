@@ -185,7 +185,23 @@ CUTS_AND_STAMPS = [
         times=steady(25, 25),
     ),
     Row("program stream", ffmpeg(f"{PICTURE} {SOUND} {MPEG2} -bf 2 -c:a mp2 a.mpg"), ".mkv"),
+    Row(
+        "program stream",
+        ffmpeg(f"{PICTURE} {SOUND} {MPEG2} -bf 2 -c:a mp2 a.mpg"),
+        ".mp4",
+        True,
+        but={"streams": ("mpeg2video", "mp3")},
+    ),
     Row("AVI with B-frames", ffmpeg(f"{PICTURE} {SOUND} {MPEG4} -bf 2 -c:a libmp3lame a.avi"), ".mp4", gap=ANY),
+    Row(
+        "AVI with a pyramid of B-frames",
+        ffmpeg(f"{PICTURE} {SOUND} {X264} -c:a libmp3lame a.avi"),
+        ".mp4",
+        True,
+        times=steady(25, 25),
+        gap=ANY,
+        may_say=r"a\.avi: .*time",
+    ),
     Row(
         "AVI with dropped frames",
         ffmpeg(f"{PICTURE} {SOUND} -vf select='not(between(n\\,8\\,12))' -fps_mode vfr {MPEG4} -c:a mp2 a.avi"),
@@ -196,6 +212,7 @@ CUTS_AND_STAMPS = [
     Row(
         "raw H.264", ffmpeg(f"{PICTURE} {X264} a.h264"), ".mp4", True, times=steady(25, 25), may_say=r"a\.h264: .*time"
     ),
+    Row("raw H.264 of 30 fps", ffmpeg(f"{video('30')} {X264} a.h264"), times=steady(30, 30), may_say=r"\.h264: .*time"),
     Row("raw MPEG-4", ffmpeg(f"{PICTURE} {MPEG4} -bf 2 -f m4v a.mpeg4"), ".mp4"),
     Row("raw VP9", ffmpeg(f"{PICTURE} -c:v libvpx-vp9 -deadline realtime -crf 10 -b:v 0 a.ivf"), ".webm"),
     Row(
@@ -279,6 +296,8 @@ CUTS_AND_STAMPS = [
         ".mkv",
         True,
     ),
+    Row("Windows Media", WMV, ".avi", gap=ANY),
+    Row("Windows Media", WMV, ".avi", True, gap=ANY),
     Row("Windows Media", WMV, ".mkv", True, refused=NO_WMA),
     Row(
         "MXF",
@@ -354,6 +373,7 @@ SOUND_ROWS = [
     Row("ADPCM", ffmpeg(f"{ADPCM} a.avi"), ".avi"),
     Row("ADPCM", ffmpeg(f"{ADPCM} a.avi"), ".mkv", True, refused=r"adpcm_ima_wav sound \(stream 1\): choose \.avi, or"),
     Row("WMA", ffmpeg(f"{PICTURE} {SOUND} {MPEG4} -c:a wmav2 a.mkv"), ".mkv", None, refused=NO_WMA),
+    Row("WMA", ffmpeg(f"{PICTURE} {SOUND} {MPEG4} -c:a wmav2 a.mkv"), ".avi"),
     Row(
         "ADPCM",
         ffmpeg(f"{ADPCM} a.avi"),
@@ -368,6 +388,7 @@ SOUND_ROWS = [
         True,
         refused=r"out\.webm: a \.webm file cannot hold the clip's aac sound \(stream 1\): choose \.mkv, or ",
     ),
+    Row("AAC", ffmpeg(f"{CLIP} a.mkv"), ".avi", gap=ANY, but={"sound": ANY}),
     Row(
         "two sounds",
         ffmpeg(
@@ -445,6 +466,14 @@ SOUND_ROWS = [
         then(ffmpeg(f"{CLIP} b.mkv"), corpus.noise_in_packet("audio", 20), name="a.mkv"),
         ".mp4",
     ),
+    Row(
+        "a damaged packet of AAC in a transport stream",
+        then(ffmpeg(f"{TRANSPORT} a.ts"), corpus.noise_in_packet("audio", 16)),
+        ".mp4",
+        None,
+        may_say=r"a\.ts",
+        but={"sound": ANY},
+    ),
 ]
 
 DAMAGE = [
@@ -505,11 +534,29 @@ DAMAGE = [
         frames=(10, 24),
     ),
     Row(
+        "AVI cut at 60 %",
+        then(ffmpeg(f"{PICTURE} {SOUND} {MPEG4} -c:a mp2 a.avi"), corpus.cut(0.6)),
+        ".mp4",
+        True,
+        says=(rf"a\.avi: {SHORT}",),
+        may_say=r"damaged",
+        but={"streams": ("mpeg4", "mp3")},
+        frames=(10, 20),
+    ),
+    Row(
         "WebM cut at 70 %",
         then(ffmpeg(f"{PICTURE} {SOUND} -c:v libvpx -crf 8 -b:v 9M -c:a libopus a.webm"), corpus.cut(0.7)),
         ".webm",
         says=(rf"a\.webm: {SHORT}",),
         frames=(10, 22),
+    ),
+    Row(
+        "Flash cut at 60 %",
+        then(ffmpeg(f"{CLIP} -ar 44100 a.flv"), corpus.cut(0.6)),
+        ".mp4",
+        True,
+        says=(rf"a\.flv: {SHORT}",),
+        frames=(10, 20),
     ),
     Row("no picture", ffmpeg(f"{SOUND} -c:a aac a.mp4"), refused=r"a\.mp4: there is no video stream"),
     Row(
@@ -642,9 +689,23 @@ PICTURES = [
         may_say="interlaced|fields",
     ),
     Row(
+        "interlaced H.264, top first",
+        ffmpeg(f"{PICTURE} {TOP} {X264} -x264-params tff=1 a.mp4"),
+        ".mp4",
+        True,
+        says=("interlaced",),
+    ),
+    Row(
         "interlaced H.264, bottom first",
         ffmpeg(f"{PICTURE} {BOTTOM} {X264} -x264-params bff=1 a.mkv"),
         may_say="interlaced|fields",
+    ),
+    Row(
+        "interlaced MPEG-2",
+        ffmpeg(f"{PICTURE} {SOUND} {TOP} {MPEG2} -c:a mp2 a.ts"),
+        ".mkv",
+        True,
+        says=("interlaced",),
     ),
     Row(
         "interlaced ProRes",
@@ -771,6 +832,16 @@ SEE_THROUGH = [
         )
         for what, name, codec, pix_fmt, options, to, cli, but in [
             ("transparent VP9", "a.webm", "libvpx-vp9", "yuva420p", {"auto-alt-ref": "0"}, ".webm", None, {}),
+            (
+                "transparent VP8",
+                "a.webm",
+                "libvpx",
+                "yuva420p",
+                {"auto-alt-ref": "0", "b": "5M"},
+                ".webm",
+                False,
+                {"colors": ANY},
+            ),
             ("transparent ProRes", "a.mov", "prores_ks", "yuva444p10le", {}, ".mov", True, {}),
             ("QuickTime Animation", "a.mov", "qtrle", "argb", {}, ".mov", False, {}),
             ("transparent FFV1", "a.mkv", "ffv1", "yuva420p", {}, ".mkv", True, {}),
@@ -864,6 +935,13 @@ BESIDES = [
         "SubRip",
         python("a.mkv", make_rich, extras=Extras((("subrip", "fra"),))),
         ".mp4",
+        but={"streams": ("h264", "mov_text")},
+    ),
+    Row(
+        "ASS, forced",
+        python("a.mkv", make_rich, extras=Extras((("ass", "spa"),))),
+        ".mov",
+        unless_said={"flags": "forced"},
         but={"streams": ("h264", "mov_text")},
     ),
     Row("WebVTT", python("a.mkv", make_rich, extras=Extras((("webvtt", "fra"),))), ".mkv"),
