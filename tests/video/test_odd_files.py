@@ -82,6 +82,8 @@ def sound_alone(folder):
 
 SUBTITLES = b"1\n00:00:00,000 --> 00:00:01,000\nNobody here\n\n"
 
+TOO_MANY_PIXELS = r"it claims to have \d+ pixels: no more than \d+ are opened"
+
 # Name, what makes its content, and what is said.
 BAD_FILES = [
     ("empty.mp4", lambda _: b"", "the file is empty"),
@@ -102,7 +104,11 @@ BAD_FILES = [
     ("cut.gif", lambda _: half(image_bytes("GIF", 4)), "damaged after frame"),
     ("cut.apng", lambda _: half(image_bytes("PNG", 4)), "damaged after frame"),
     ("huge.png", lambda _: png_header(60_000, 60_000), r"it claims to have \d+ pixels: no more than \d+ are opened"),
-    ("largest.png", lambda _: png_header(0x7FFFFFFF, 0x7FFFFFFF), r"it claims to have \d+ pixels: no more than \d+ are opened"),
+    (
+        "largest.png",
+        lambda _: png_header(0x7FFFFFFF, 0x7FFFFFFF),
+        r"it claims to have \d+ pixels: no more than \d+ are opened",
+    ),
     ("nothing.png", lambda _: png_header(0, 0), "not an image, or damaged"),
     ("huge.gif", lambda _: huge_gif(), "not one frame of it could be decoded"),
     ("sound.mp4", sound_alone, "there is no video stream in it"),

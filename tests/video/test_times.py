@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import pytest
 
+from segs_detailer.video.file_length import missing_bytes
 from segs_detailer.video.frame_times import FrameClock, frame_times
-from segs_detailer.video.matroska import missing_bytes
 from segs_detailer.video.packet_stamps import PacketStamps, Rising
 from segs_detailer.video.packets import PacketTimes
 from video_files import make_video
@@ -94,13 +94,20 @@ def test_decoding_times_that_repeat_are_moved_on():
     assert all(packet.pts >= packet.dts for packet in given)
 
 
-def test_matroska_files_say_what_they_lack(tmp_path):
-    whole = make_video(tmp_path / "a.mkv")
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".avi"])
+def test_files_say_what_they_lack(tmp_path, suffix):
+    whole = make_video(tmp_path / f"a{suffix}", codec="mpeg4")
     data = whole.read_bytes()
     assert missing_bytes(whole) == 0
-    (tmp_path / "cut.mkv").write_bytes(data[:-100])
-    assert missing_bytes(tmp_path / "cut.mkv") == 100
-    for number, other in enumerate((b"", b"\x1a", data[:20], b"RIFF" * 20)):
+    (tmp_path / "cut").write_bytes(data[:-100])
+    assert missing_bytes(tmp_path / "cut") == 100
+    (tmp_path / "more").write_bytes(data + b"garbage")
+    assert not missing_bytes(tmp_path / "more")
+
+
+def test_files_that_do_not_say_how_long_they_are(tmp_path):
+    data = make_video(tmp_path / "a.mkv").read_bytes()
+    for number, other in enumerate((b"", b"\x1a", data[:20], b"RIFF" + bytes(20), b"\0\0\0\0mdat")):
         (tmp_path / f"{number}.mkv").write_bytes(other)
         assert missing_bytes(tmp_path / f"{number}.mkv") is None
     # A live stream does not know how long it will be.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MediaError
 from .arguments import add_command, add_overwrite, output_name
-from .report import table
+from .report import INTERLACED, table
 from .report_file import report_file
 from .run_options import INPUT_HELP, add_run_options
 from .stages import Stages
@@ -98,6 +98,8 @@ def plan(args: argparse.Namespace) -> None:
         cache = outputs.enter_context(open_cache(args))
         clip_run = job.begin(cache, stages)
         found = clip_run.plan
+        if job.info.interlaced:
+            warnings.append(INTERLACED)
         warnings += _losses(job.info, args)
         warnings += _lacking_room(clip_run)
         if sink is not None:

@@ -10,7 +10,14 @@ if TYPE_CHECKING:
     from ..streaming import TrackPlan
     from .stages import Stages
 
-__all__ = ["describe_times", "describe_tracks", "table"]
+__all__ = ["INTERLACED", "describe_times", "describe_tracks", "table"]
+
+
+INTERLACED = (
+    "the clip is interlaced: subjects are sampled across its fields, which show two moments: deinterlace it first "
+    "where they move fast"
+)
+"""What a user should know of a clip whose frames hold two moments each."""
 
 
 def describe_tracks(tracks: Sequence[TrackPlan]) -> list[str]:

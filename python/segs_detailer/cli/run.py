@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import product
 from pathlib import Path
@@ -19,7 +20,7 @@ from .arguments import option_of
 from .compare import Comparison
 from .job import ClipJob, encoder_settings, open_cache
 from .models import load_pipes
-from .report import describe_times, describe_tracks
+from .report import INTERLACED, describe_times, describe_tracks
 from .stages import Stages
 from .threads import one_torch_thread
 
@@ -90,6 +91,8 @@ def run(args: argparse.Namespace, stages: Stages | None = None, load: Loader = l
                 raise _LeftAlone
             del takers[0]
             shutil.copyfile(args.clip, output.enter_context(PartialFile(Path(args.output))))
+        if job.info.interlaced and clip_run.plan.tracks:
+            warnings.warn(f"{args.clip}: {INTERLACED}", stacklevel=2)
         for warning in clip_run.plan.warnings:
             stages.say(f"warning: {warning}")
         if comparison is not None:

@@ -208,11 +208,6 @@ def _largest_crop(tracks: Sequence[TrackPlan]) -> str:
 
 def _warnings(info: ClipInfo, tracks: Sequence[TrackPlan], settings: PlanSettings, traits: ModelTraits) -> list[str]:
     found = []
-    if info.interlaced:
-        found.append(
-            "the clip is interlaced: subjects are sampled across its fields, which show two moments: deinterlace it "
-            "first where they move fast"
-        )
     wanted = min(max(traits.geometry.min_frames, traits.window or 1), info.frames)
     for plan in tracks:
         name = f"track {plan.index + 1} ({plan.label})"

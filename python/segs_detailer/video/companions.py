@@ -47,6 +47,7 @@ _WITH_PICTURES = ("mp4", "mov")
 _PICTURE_FILES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 _WITH_CHAPTERS = ("matroska", "webm", "mp4", "mov")
 _WITH_EDIT_LISTS = ("mp4", "mov")
+_WITH_FLAGS = ("matroska", "webm", "mp4")
 _WITH_STEREO_MODES = ("matroska", "webm")
 _WITH_TIME_CODES = ("mp4", "mov")
 # Where sound goes that a format does not hold, the best first.
@@ -141,6 +142,7 @@ class Companions:
         self._rising: dict[int, Rising] = defaultdict(Rising)
         self._left_out: list[str] = []
         self._lost_lines = 0
+        self._lost_packets: Counter[str] = Counter()
         with ExitStack() as undo:
             undo.callback(self._input.close)
             self._add_all(video, keep_audio=keep_audio)
@@ -181,9 +183,14 @@ class Companions:
         self._routes[stream.index] = (copy, None)
         return copy
 
-    @staticmethod
-    def _finish(copy: Stream, stream: Stream) -> None:
+    def _finish(self, copy: Stream, stream: Stream) -> None:
+        from av.stream import Disposition
+
         copy.metadata.update(_kept(stream.metadata))
+        flags = stream.disposition & ~(Disposition.default | Disposition.attached_pic)
+        if flags and self._output.format.name not in _WITH_FLAGS:
+            names = ", ".join(flag.name for flag in Disposition if flag & flags and flag.name)
+            self._left_out.append(f"the flag of {stream.type} stream {stream.index}: {names}")
         # The flags' number: a plain enumeration in older versions of PyAV, which want an integer here.
         copy.disposition = stream.disposition.value  # type: ignore[assignment]
 
@@ -335,6 +342,9 @@ class Companions:
             self._pending = next(self._packets, None)
         if until is None and self._lost_lines:
             warnings.warn(f"{self._lost_lines} subtitles could not be converted for {self._target}", stacklevel=2)
+        for kind, count in self._lost_packets.items() if until is None else ():
+            packets = "1 packet" if count == 1 else f"{count} packets"
+            warnings.warn(f"{self._path}: {packets} of its {kind} are damaged and left out", stacklevel=2)
 
     def _send(self, packet: Any) -> None:
         av = import_av()
@@ -345,6 +355,9 @@ class Companions:
             self._rising[stream.index](packet)
         try:
             self._output.mux(packet)
+        except (av.InvalidDataError, av.ArgumentError):
+            # It is damaged: the rest of the stream is none the worse for it.
+            self._lost_packets[stream.type] += 1
         except av.FFmpegError as error:
             reason = f"{error.strerror or error}, at {float(packet.dts * packet.time_base):.2f} s"
             raise MediaError(

@@ -15,7 +15,7 @@ from .colour import ColourTags, FrameToRgb, sample_bits
 from .frame_metadata import STEREO, carried_by_frames, has_stereo_mode, hdr_metadata_of, interlacing_of
 from .frame_times import FrameClock, frame_times
 from .orientation import orientation_of
-from .packets import Scan, import_av, open_input, packets_of, read_error, scan
+from .packets import Scan, has_stamps, import_av, open_input, packets_of, read_error, scan
 from .transparency import alpha_of
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ _TIMESTAMP_ROUNDING = Fraction(1, 1000)
 _LIBAV_MICROSECONDS = 1_000_000
 # Formats that say how long each stream is.
 _WITH_LENGTHS = ("mov", "matroska")
+# Formats that say how long they are as a whole.
+_WITH_LENGTH = ("matroska", "flv")
 # A file whose streams begin later than this is a piece of something longer: its own clock means nothing.
 _LATEST_START = Fraction(1)
 # What a stream may lack of its length before that is worth a word: half a frame, one more where the last packet does
@@ -84,7 +86,9 @@ def _time_base(stream: VideoStream) -> Fraction:
 
 def _step(stream: VideoStream) -> int:
     """Ticks from a frame to the next, of the file's own words."""
-    return max(1, round(1 / ((stream.average_rate or DEFAULT_RATE) * _time_base(stream))))
+    # Of a stream without times, only the decoder's guess says more than that nothing is known.
+    rate = stream.average_rate if stream.start_time is not None else stream.guessed_rate or stream.average_rate
+    return max(1, round(1 / ((rate or DEFAULT_RATE) * _time_base(stream))))
 
 
 def _rate(times: Sequence[int], stream: VideoStream) -> tuple[Fraction, bool]:
@@ -158,6 +162,7 @@ class ContainerSource:
         with open_input(path) as container:
             stream = picture_stream(container, path)
             self._step = _step(stream)
+            self._has_stamps = has_stamps(container)
             timed = frame_times(found.picture, self._step)
             if len(timed.times) < 2:
                 raise MediaError(f"{path}: its video stream has no frames")
@@ -239,7 +244,8 @@ class ContainerSource:
             if alpha is not None:
                 alpha = np.ascontiguousarray(self._orientation.apply(alpha))
             done += 1
-            yield Picture(_Filler(frame, convert, self._orientation), clock.time(frame.pts), alpha)
+            start = clock.time(frame.pts if self._has_stamps else None)
+            yield Picture(_Filler(frame, convert, self._orientation), start, alpha)
         self._warn_of_damage(damaged, done)
 
     def _warn_of_damage(self, damaged: list[int], done: int) -> None:
@@ -350,20 +356,16 @@ def _lacking(container: InputContainer, picture: VideoStream, found: Scan, info:
     for stream in (picture, *container.streams.audio):
         seen = found.streams[stream.index]
         name = "the picture" if stream is picture else f"audio stream {stream.index}"
-        allowed = (_LACK_FRAMES + (not seen.last_has_duration)) * frame
-        lack = _lack(seen, allowed if stream is picture else max(allowed, _LACK_SECONDS))
+        lack, frames = _lack(seen, frame, is_picture=stream is picture)
+        if stream is picture and not lack and seen.expected_end is None:
+            lack = _lack_of_file(container, found, frame)
+            frames = round(lack / frame)
         if lack:
-            # Where frames are counted, the count tells more than the time.
-            frames = seen.expected_packets - seen.packets if seen.expected_packets else round(lack / frame)
             texts.append(f"{name} lacks its last {float(lack):.2f} s" + (f" ({_frames(frames)})" * (stream is picture)))
         elif seen.ends_within_packet:
             texts.append(f"{name} ends within a frame")
     if not texts and found.missing_bytes:
         texts.append(f"the file lacks its last {found.missing_bytes} bytes")
-    if not texts and all(each.expected_end is None for each in found.streams.values()):
-        lack = _lack_of_file(container, found)
-        if lack > max(2 * frame, _LACK_SECONDS):
-            texts.append(f"the file lacks its last {float(lack):.2f} s (about {_frames(round(lack / frame))})")
     return texts
 
 
@@ -371,22 +373,32 @@ def _frames(count: int) -> str:
     return "1 frame" if count == 1 else f"{count} frames"
 
 
-def _lack(stream: StreamScan, allowed: Fraction) -> Fraction:
-    """Seconds that a stream lacks; 0 for what is allowed, and where the file does not say."""
-    if stream.expected_end is None or stream.end is None or 0 < stream.expected_packets <= stream.packets:
-        return Fraction(0)
+def _lack(stream: StreamScan, frame: Fraction, *, is_picture: bool) -> tuple[Fraction, int]:
+    """Seconds and frames that a stream lacks; 0 for what is allowed, and where the file does not say."""
+    missing = max(0, stream.expected_packets - stream.packets)
+    if stream.expected_packets and not missing:
+        return Fraction(0), 0
+    # Where frames are counted, the count tells more than the time.
+    counted = missing * frame if is_picture else Fraction(0)
+    if stream.expected_end is None or stream.end is None:
+        return counted, missing
+    allowed = (_LACK_FRAMES + (not stream.last_has_duration)) * frame
     lack = stream.expected_end - stream.end
-    return lack if lack > allowed else Fraction(0)
+    if lack <= (allowed if is_picture else max(allowed, _LACK_SECONDS)):
+        return counted, missing
+    return lack, missing or round(lack / frame)
 
 
-def _lack_of_file(container: InputContainer, found: Scan) -> Fraction:
+def _lack_of_file(container: InputContainer, found: Scan, frame: Fraction) -> Fraction:
     """Seconds that a file lacks of its length, where it gives one for all streams together."""
-    if not container.duration:
+    # Transport streams and the like give none: libav tells it from the last packet.
+    if not container.duration or not any(name in container.format.name for name in _WITH_LENGTH):
         return Fraction(0)
-    # Matroska counts from 0, other formats from the first packet.
+    # Matroska counts from 0, Flash from the first packet.
     start = 0 if "matroska" in container.format.name else container.start_time or 0
     ends = [stream.end for stream in found.streams.values() if stream.end is not None]
-    return Fraction(container.duration + start, _LIBAV_MICROSECONDS) - max(ends, default=Fraction(0))
+    lack = Fraction(container.duration + start, _LIBAV_MICROSECONDS) - max(ends, default=Fraction(0))
+    return lack if lack > max(2 * frame, _LACK_SECONDS) else Fraction(0)
 
 
 def _colour_tags(frame: VideoFrame, stream: VideoStream) -> ColourTags:

@@ -103,6 +103,8 @@ class _Output:
             if self._info.kind == "video":
                 self.companions = Companions(self._info, self.container, self.stream, self._path, keep_audio=keep_audio)
                 lost = (*lost, *self.companions.left_out)
+            if name == "avi":
+                lost = (*lost, *_avi_losses(self._info))
             self.container.start_encoding()
         except (MediaError, InvalidArgumentError):
             raise
@@ -114,8 +116,10 @@ class _Output:
         if name not in _QUICKTIME_FORMATS:
             return {}
         options = {"movflags": "+faststart"}
-        start = self._info.times[0] * self._info.time_base - self._info.origin
-        if (start * _FILE_CLOCK).denominator > 1 and self.clock.denominator <= _FINEST_FILE_CLOCK:
+        info = self._info
+        starts = [info.times[0] * info.time_base, *([] if info.sound_start is None else [info.sound_start])]
+        is_exact = all(((start - info.origin) * _FILE_CLOCK).denominator == 1 for start in starts)
+        if not is_exact and self.clock.denominator <= _FINEST_FILE_CLOCK:
             options["movie_timescale"] = str(self.clock.denominator)
         return options
 
@@ -147,8 +151,10 @@ class _Output:
             height, width = self._info.size
             context.bit_rate = round(height * width * float(plan.rate))
         context.options = plan.options
-        if container.format.name in _QUICKTIME_FORMATS and _holds_last_frame(self._info):
-            # There the last frame is shown as long as until the next one would be decoded.
+        is_held = container.format.name in _QUICKTIME_FORMATS and _holds_last_frame(self._info)
+        if is_held or container.format.name == "avi":
+            # In QuickTime the last frame is shown as long as until the next one would be decoded; AVI knows only when
+            # frames are decoded.
             context.options = {**plan.options, "bf": "0"}
         if name in ALPHA_BESIDE and context.format is not None and has_alpha(context.format):
             # Decoders look for it only if they are told.
@@ -300,6 +306,17 @@ class ContainerSink:
 def _write_error(path: Path, error: Exception) -> MediaError:
     reason = getattr(error, "strerror", None) or error
     return MediaError(f"{path}: cannot be written ({reason}): choose another format, codec or place")
+
+
+def _avi_losses(info: ClipInfo) -> list[str]:
+    """Name what AVI cannot say: it has no times, but a place for each tick of its clock, from the first frame on."""
+    lost = []
+    late = 0 if info.sound_start is None else float(info.times[0] * info.time_base - info.sound_start)
+    if late * float(info.rate) >= 1:
+        lost.append(f"the {late:.3f} s from the start of the sound to that of the picture")
+    if _holds_last_frame(info):
+        lost.append("how long the last frame is shown")
+    return lost
 
 
 def _holds_last_frame(info: ClipInfo) -> bool:

@@ -72,7 +72,10 @@ _ENCODER_OPTIONS: dict[str, dict[str, str]] = {
 _SVT_LOG, _SVT_ERRORS = "SVT_LOG", "1"
 # Quantizers of the encoders that have no constant quality.
 _QUANTIZERS = (1, 3)
-_QUANTIZER_ENCODERS = ("mpeg4", "mjpeg", "mpeg2video", "mpeg1video", "msmpeg4", "flv")
+_QUANTIZER_ENCODERS = (
+    *("mpeg4", "mpeg2video", "mpeg1video", "msmpeg4", "msmpeg4v2", "mjpeg", "amv"),
+    *("wmv1", "wmv2", "flv", "h261", "h263", "h263p", "rv10", "rv20"),
+)
 _TRIAL_SIDE = 64
 # Formats that have a place for transparency beside packets.
 _WITH_ALPHA_BESIDE = ("matroska", "webm")
@@ -194,6 +197,9 @@ def _plan(settings: EncoderSettings, info: ClipInfo, encoder: Codec, format_name
             lost.append("the order of its fields")
     if info.hdr is not None:
         lost += _add_hdr(options, info.hdr, encoder.name)
+    if encoder.name == "libvpx" and "yuva" in pix_fmt:
+        # It refuses frames that are never shown beside transparency.
+        options["auto-alt-ref"] = "0"
     quantizers = _QUANTIZERS if encoder.name in _QUANTIZER_ENCODERS else None
     return EncodingPlan(
         encoder, pix_fmt, rate, {**options, **_merged(options, settings.options)}, quantizers, tuple(lost)
@@ -213,7 +219,7 @@ def _begins(plan: EncodingPlan, size: tuple[int, int], format_name: str) -> bool
             stream = container.add_stream(plan.encoder.name, rate=plan.rate)
             stream.height, stream.width = size
             stream.pix_fmt = plan.pix_fmt
-            stream.codec_context.options = dict(_ENCODER_OPTIONS.get(plan.encoder.name, {}))
+            stream.codec_context.options = dict(plan.options)
             container.start_encoding()
     except (av.FFmpegError, ValueError):
         return False

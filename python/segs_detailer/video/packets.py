@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MediaError, MissingDependencyError
-from .matroska import missing_bytes
+from .file_length import missing_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +24,7 @@ __all__ = [
     "PacketTimes",
     "Scan",
     "StreamScan",
+    "has_stamps",
     "import_av",
     "is_preroll",
     "open_input",
@@ -241,7 +242,8 @@ def scan(path: Path, container: InputContainer, picture: Stream) -> Scan:
         tally = tallies.setdefault(packet.stream_index, _Tally(may_join))
         tally.add(packet)
         if packet.stream_index == picture.index and not packet.is_discard:
-            times = PacketTimes(packet.pts, packet.duration or 0, bool(packet.is_keyframe))
+            shown = packet.pts if has_stamps(container) else packet.dts
+            times = PacketTimes(shown, packet.duration or 0, bool(packet.is_keyframe))
             listed.append((len(tally.parts) - 1, times))
     offsets = _join_offsets(list(tallies.values()))
     joins = {
@@ -295,7 +297,9 @@ def _stream_scan(stream: Stream, tally: _Tally, offsets: Sequence[Fraction], con
 def _expected_end(stream: Stream, container: InputContainer) -> Fraction | None:
     """When a stream ends by what the file says of it: its header, or Matroska's statistics."""
     if stream.duration and stream.time_base:
-        return ((stream.start_time or 0) + stream.duration) * stream.time_base
+        # ASF counts its start in.
+        start = 0 if "asf" in container.format.name else stream.start_time or 0
+        return (start + stream.duration) * stream.time_base
     found = _DURATION_TAG.match(stream.metadata.get("DURATION", ""))
     if found is None or not container.duration:
         return None
@@ -303,6 +307,11 @@ def _expected_end(stream: Stream, container: InputContainer) -> Fraction | None:
     end = Fraction(int(hours) * 3600 + int(minutes) * 60) + Fraction(seconds)
     # Statistics of a longer file stay behind where a program copies a part of it.
     return end if end <= Fraction(container.duration, _LIBAV_MICROSECONDS) + Fraction(1, 1000) else None
+
+
+def has_stamps(container: InputContainer) -> bool:
+    """Whether a format says when frames are shown. AVI says only when they are decoded: they are shown then."""
+    return container.format.name != "avi"
 
 
 def packets_of(container: InputContainer, streams: Sequence[Stream], joins: Joins) -> Iterator[Packet[Any]]:
