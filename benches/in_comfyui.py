@@ -31,11 +31,11 @@ import comfy.sample  # noqa: E402
 import comfy.samplers  # noqa: E402
 import comfy.sd  # noqa: E402
 import comfy.utils  # noqa: E402
-import nodes  # noqa: E402
 import numpy as np  # noqa: E402
 import server  # noqa: E402
 import torch  # noqa: E402
 
+import nodes  # noqa: E402
 from segs_detailer.ops import set_num_threads  # noqa: E402
 
 IMPACT, ACCELERATED, OURS = "Impact Pack", "Impact Pack, accelerated", "segs-detailer"

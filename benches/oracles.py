@@ -76,7 +76,7 @@ def lanczos(frames: NDArray[np.float32], size: tuple[int, int]) -> Array:
 
 
 def bilinear(masks: NDArray[np.float32], size: tuple[int, int]) -> Array:
-    """Masks (N, h, w) resized to `size` (height, width) by two taps per axis, half-pixel centres."""
+    """Masks (N, h, w) resized to `size` (height, width) by two taps per axis, half-pixel centers."""
     result = masks.astype(np.float64)
     for axis, length in ((1, size[0]), (2, size[1])):
         source = result.shape[axis]
@@ -95,10 +95,10 @@ def _weights(source: int, target: int) -> Array:
     support = LANCZOS_SUPPORT * stretch
     weights = np.zeros((target, source))
     for row in range(target):
-        centre = (row + 0.5) * scale
-        first = max(int(centre - support + 0.5), 0)
-        last = min(int(centre + support + 0.5), source)
-        x = (np.arange(first, last) - centre + 0.5) / stretch
+        center = (row + 0.5) * scale
+        first = max(int(center - support + 0.5), 0)
+        last = min(int(center + support + 0.5), source)
+        x = (np.arange(first, last) - center + 0.5) / stretch
         taps = np.where(np.abs(x) < LANCZOS_SUPPORT, np.sinc(x) * np.sinc(x / LANCZOS_SUPPORT), 0)
         weights[row, first:last] = taps / taps.sum()
     return weights

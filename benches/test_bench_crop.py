@@ -11,7 +11,7 @@ import oracles
 import peers
 from contest import OURS, Contest, Way, Work, compare
 from segs_detailer.ops import crop_frames
-from workloads import Region, centred_region
+from workloads import Region, centerd_region
 
 AREA = "Crops"
 SIDE = 384
@@ -21,7 +21,7 @@ LOWER_QUALITY = "A shorter filter: softer results."
 
 @pytest.fixture(scope="module")
 def region(long_clip: torch.Tensor) -> Region:
-    return centred_region((long_clip.shape[1], long_clip.shape[2]), (SIDE, SIDE))
+    return centerd_region((long_clip.shape[1], long_clip.shape[2]), (SIDE, SIDE))
 
 
 def cut(frames: torch.Tensor, region: Region) -> torch.Tensor:
@@ -85,7 +85,7 @@ def test_crop_between_pixels(contest: Contest, way: Way, threads: str, dtype, lo
     result = contest(work, way, threads, lambda: way.run(frames, regions, out))
     full = 255 if dtype == torch.uint8 else 1
     expected = oracles.cropped(frames[:2].numpy() / full, regions[:2]) * full
-    # Other filters of neighbouring taps are close on soft pictures; ours is the definition.
+    # Other filters of neighboring taps are close on soft pictures; ours is the definition.
     tolerance = 0.1 if way.label != OURS else 1e-5 if full == 1 else 0.501 / 255
     np.testing.assert_allclose(result[:2].numpy(), expected, atol=tolerance * full)
 

@@ -12,7 +12,7 @@ import oracles
 import peers
 from contest import OURS, Contest, Way, Work, compare
 from segs_detailer import ops
-from segs_detailer.tracks import tracks_from_masks
+from segs_detailer.subjects import tracks_from_masks
 from workloads import Sizes, ellipse_mask, noise_mask
 
 AREA = "Masks"

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segs_detailer.sampling.protocol import Geometry, SampleJob
+from segs_detailer.models.protocol import Geometry, SampleJob
 
 __all__ = [
     "FULL",
@@ -19,7 +19,7 @@ __all__ = [
     "Region",
     "Sizes",
     "Untouched",
-    "centred_region",
+    "centerd_region",
     "ellipse_mask",
     "grown",
     "noise_mask",
@@ -100,7 +100,7 @@ QUICK = Sizes(
 def random_frames(count: int, height: int, width: int, channels: int = 3, *, seed: int = 1) -> torch.Tensor:
     """Frames (count, height, width, channels) float32 in [0, 1]: soft noise, in memory that NumPy allocated.
 
-    As in photographs, neighbours are alike, and a sharp filter seldom passes [0, 1]. Where it does, ways that keep
+    As in photographs, neighbors are alike, and a sharp filter seldom passes [0, 1]. Where it does, ways that keep
     8 bits between the passes lose much, and would not agree with the others.
     """
     frames = np.empty((count, height, width, channels), np.float32)
@@ -113,7 +113,7 @@ def random_frames(count: int, height: int, width: int, channels: int = 3, *, see
     return torch.from_numpy(frames)
 
 
-def centred_region(frame_size: tuple[int, int], size: tuple[int, int]) -> Region:
+def centerd_region(frame_size: tuple[int, int], size: tuple[int, int]) -> Region:
     """The region (x1, y1, x2, y2) of `size` (height, width) in the middle of a frame, on odd coordinates."""
     y1 = (frame_size[0] - size[0]) // 2 | 1
     x1 = (frame_size[1] - size[1]) // 2 | 1
@@ -134,12 +134,12 @@ def noise_mask(height: int, width: int, *, seed: int = 2) -> NDArray[np.float32]
 def segment_boxes(frame_size: tuple[int, int], side: int) -> list[Region]:
     """Three boxes of `side` x `side` pixels, as of three faces in a row of a frame (height, width)."""
     height, width = frame_size
-    centres = [(width * k // 4, height * (2 + k % 2) // 5) for k in (1, 2, 3)]
-    return [(x - side // 2, y - side // 2, x - side // 2 + side, y - side // 2 + side) for x, y in centres]
+    centers = [(width * k // 4, height * (2 + k % 2) // 5) for k in (1, 2, 3)]
+    return [(x - side // 2, y - side // 2, x - side // 2 + side, y - side // 2 + side) for x, y in centers]
 
 
 def grown(box: Region, factor: int) -> Region:
-    """A box `factor` times as large around the same centre; that it stays in the frame is the caller's care."""
+    """A box `factor` times as large around the same center; that it stays in the frame is the caller's care."""
     x1, y1, x2, y2 = box
     x, y = (x2 - x1) * (factor - 1) // 2, (y2 - y1) * (factor - 1) // 2
     return x1 - x, y1 - y, x2 + x, y2 + y

@@ -10,8 +10,8 @@ import sys
 import torch
 
 from segs_detailer import BasicPipe
-from segs_detailer.detect import detect_faces
 from segs_detailer.nodes import SEGSDetailerForAnimateDiff, SEGSPaste
+from segs_detailer.subjects.finders import detect_faces
 from segs_detailer.video import Clip, read_clip, write_clip
 
 

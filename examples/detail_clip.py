@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from segs_detailer import BasicPipe, detail_frames
-from segs_detailer.detect import FaceSettings, detect_faces
+from segs_detailer.subjects.finders import FaceSettings, detect_faces
 from segs_detailer.video import read_clip, write_clip
 
 

@@ -22,12 +22,12 @@ FRAMES, RATE = 48, 24
 BLUR = 0.9
 SAMPLE_RATE = 44_100
 TONE_HERTZ, TONE_LEVEL = 220.0, 0.05
-# Centre and width of the view in the photograph, at the first and at the last frame.
+# Center and width of the view in the photograph, at the first and at the last frame.
 FIRST_VIEW, LAST_VIEW = (190.0, 190.0, 380.0), (245.0, 160.0, 320.0)
 
 
 def view_at(frame: int) -> tuple[float, float, float]:
-    """Centre and width of the view, moving smoothly from the first to the last."""
+    """Center and width of the view, moving smoothly from the first to the last."""
     t = 0.5 - 0.5 * math.cos(math.pi * frame / (FRAMES - 1))
     x, y, width = (a + (b - a) * t for a, b in zip(FIRST_VIEW, LAST_VIEW, strict=True))
     return x, y, width

@@ -198,9 +198,9 @@ def mask(graph):
     """Build the case in which a second video says where."""
     frames = clip(graph)
     masks = clip(graph, (0, 560), title="Load Video (masks: white is repainted)", file="mask.mp4")
-    grey = graph.add("ImageToMask", (380, 540), links={"image": (masks, "images")}, channel="red", size=(320, 60))
+    gray = graph.add("ImageToMask", (380, 540), links={"image": (masks, "images")}, channel="red", size=(320, 60))
     # A compressed video's black is not quite black, and a pixel of a mask counts from 1/255 on.
-    clean = graph.add("ThresholdMask", (380, 650), links={"mask": (grey, "MASK")}, value=0.5, size=(320, 60))
+    clean = graph.add("ThresholdMask", (380, 650), links={"mask": (gray, "MASK")}, value=0.5, size=(320, 60))
     found = graph.add(
         "SegsDetailerMaskToSegs", (380, 770), links={"masks": (clean, "MASK")}, crop_factor=2.0, size=(320, 200)
     )

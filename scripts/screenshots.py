@@ -97,7 +97,7 @@ def thumbnail(page, path):
 
 
 def whole_page(page, name):
-    """Write a picture of the whole page, in 256 colours."""
+    """Write a picture of the whole page, in 256 colors."""
     picture = Image.open(io.BytesIO(page.picture())).convert("RGB")
     picture.quantize(256, dither=Image.Dither.NONE).save(IMAGES / name, optimize=True)
 

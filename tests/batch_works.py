@@ -8,8 +8,8 @@ import time
 import warnings
 from pathlib import Path
 
-from segs_detailer.batch import Ending, Task
 from segs_detailer.errors import MediaError
+from segs_detailer.jobs.batch import Ending, Task
 from segs_detailer.video.partial import PartialFile
 
 __all__ = ["PlainWork", "Recorder", "pids", "tasks_of"]

@@ -22,8 +22,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segs_detailer.video import ColourTags
-from segs_detailer.video.colour import RgbToFrame
+from segs_detailer.video import ColorTags
+from segs_detailer.video.color import RgbToFrame
 from video_files import encoder_options, picture
 
 SIZE = (80, 96)
@@ -213,7 +213,7 @@ def clip(
     aspect=None,
 ):
     """Frames at `times`, in units of `clock`; `last` is the last frame's duration."""
-    tags = tags or ColourTags()
+    tags = tags or ColorTags()
     with av.open(str(path), "w", container_options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=25, options={**encoder_options(codec), **(options or {})})
         stream.height, stream.width, stream.pix_fmt = *size, pix_fmt
@@ -343,7 +343,7 @@ def _with_packets(path, add_stream, content):
         stream = container.add_stream("libx264", rate=25, options=encoder_options("libx264"))
         stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
         other = add_stream(container)
-        convert = RgbToFrame(ColourTags(), "yuv420p")
+        convert = RgbToFrame(ColorTags(), "yuv420p")
         for index in range(12):
             packet = av.Packet(content + b" %d" % index)
             packet.stream, packet.time_base = other, Fraction(1, 25)

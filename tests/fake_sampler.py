@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from segs_detailer.sampling.protocol import Geometry, SampleJob
+from segs_detailer.models.protocol import Geometry, SampleJob
 from segs_detailer.segs import SEG
 
 Repaint = Callable[[torch.Tensor, SampleJob], torch.Tensor]
@@ -17,7 +17,7 @@ def identity(pixels, job):
 
 
 def constant(value):
-    """Paints everything in one colour."""
+    """Paints everything in one color."""
     return lambda pixels, job: torch.full_like(pixels, value)
 
 

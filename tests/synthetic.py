@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from segs_detailer.tracks import Detection
+from segs_detailer.subjects import Detection
 
 __all__ = ["SCENES", "Scene", "Subject", "scene"]
 
@@ -129,10 +129,10 @@ def _draw(picture, box, seed):
     v = ((np.arange(y1, y2) + 0.5 - box[1]) / (box[3] - box[1]))[:, None]
     rng = np.random.default_rng(seed)
     waves = rng.random((3, 3)) * 20
-    colour = [0.5 + 0.5 * np.sin(a * u + b * v + c) for a, b, c in waves]
+    color = [0.5 + 0.5 * np.sin(a * u + b * v + c) for a, b, c in waves]
     inside = (2 * u - 1) ** 2 + (2 * v - 1) ** 2 <= 1
     part = picture[y1:y2, x1:x2]
-    part[inside] = np.stack(np.broadcast_arrays(*colour), axis=-1).astype(np.float32)[inside]
+    part[inside] = np.stack(np.broadcast_arrays(*color), axis=-1).astype(np.float32)[inside]
 
 
 def _subject(x, y, sides=(44.0, 52.0), visible=None):

@@ -1,7 +1,7 @@
-"""Detectors in ONNX files, made by hand: they find plain red, green and blue squares on grey.
+"""Detectors in ONNX files, made by hand: they find plain red, green and blue squares on gray.
 
-Each class is a colour. A convolution says for each pixel how much of the colour is there. Each cell of a grid has a box
-of a fixed size about its centre, and its score is the mean over that box. The outputs are laid out as in real exports.
+Each class is a color. A convolution says for each pixel how much of the color is there. Each cell of a grid has a box
+of a fixed size about its center, and its score is the mean over that box. The outputs are laid out as in real exports.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-COLOURS = np.eye(3, dtype=np.float32)
+COLORS = np.eye(3, dtype=np.float32)
 NAMES = ("red", "green", "blue")
-GREY = 0.4
+GRAY = 0.4
 _OPSET = 17
 _IR = 8
 
@@ -22,7 +22,7 @@ def _constant(name, values):
 
 
 def _grid(size, cell):
-    """Centres of the cells, `(1, 2, N)` as x and y, row by row."""
+    """Centers of the cells, `(1, 2, N)` as x and y, row by row."""
     rows, columns = size[0] // cell, size[1] // cell
     y, x = np.mgrid[:rows, :columns].astype(np.float32)
     return np.stack([x.ravel(), y.ravel()])[None] * cell + cell / 2
@@ -54,16 +54,16 @@ def yolo(
 ):
     """Save a detector of the layout of YOLOv5, YOLOv8 or one with suppression inside ("v5", "v8", "end2end").
 
-    One that segments has the colours at a quarter of the size as prototypes, and the scores as coefficients.
+    One that segments has the colors at a quarter of the size as prototypes, and the scores as coefficients.
     """
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     classes = len(names)
-    weights = (1.5 * COLOURS[:classes] - 0.5)[:, :, None, None]
-    centres = _grid(size, cell)
-    count = centres.shape[2]
+    weights = (1.5 * COLORS[:classes] - 0.5)[:, :, None, None]
+    centers = _grid(size, cell)
+    count = centers.shape[2]
     sides = np.full((1, 2, count), box, np.float32)
-    boxes = np.concatenate([centres, sides], axis=1)
-    corners = np.concatenate([centres - box / 2, centres + box / 2], axis=1).transpose(0, 2, 1)
+    boxes = np.concatenate([centers, sides], axis=1)
+    corners = np.concatenate([centers - box / 2, centers + box / 2], axis=1).transpose(0, 2, 1)
     constants = [
         _constant("weights", weights.astype(dtype)),
         _constant("low", np.array(0, dtype)),
@@ -71,10 +71,10 @@ def yolo(
         _constant("flat", np.array([0, classes, -1])),
     ]
     nodes = [
-        helper.make_node("Conv", ["images", "weights"], ["colours"]),
+        helper.make_node("Conv", ["images", "weights"], ["colors"]),
         helper.make_node(
             "AveragePool",
-            ["colours"],
+            ["colors"],
             ["cells"],
             kernel_shape=[box, box],
             strides=[cell, cell],
@@ -145,7 +145,7 @@ def yolo(
     if segments:
         constants.append(_constant("level", np.array(0.5, dtype)))
         nodes += [
-            helper.make_node("AveragePool", ["colours"], ["quarter"], kernel_shape=[4, 4], strides=[4, 4]),
+            helper.make_node("AveragePool", ["colors"], ["quarter"], kernel_shape=[4, 4], strides=[4, 4]),
             helper.make_node("Sub", ["quarter", "level"], ["output1"]),
         ]
         outputs.append(helper.make_tensor_value_info("output1", kind, [batch, classes, size[0] // 4, size[1] // 4]))
@@ -161,7 +161,7 @@ def _constant_node(name, values):
 def flexible_yolo(path, *, metadata=None, names=NAMES):
     """Save a detector `(1, 4 + C, 1)` for any number of pictures of any size: one box, of the share 1 / 4 of the input.
 
-    Its score is the mean of the colour over the whole picture.
+    Its score is the mean of the color over the whole picture.
     """
     classes = len(names)
     nodes = [
@@ -172,8 +172,8 @@ def flexible_yolo(path, *, metadata=None, names=NAMES):
         helper.make_node("Gather", ["shape", "zero"], ["count"]),
         helper.make_node("Concat", ["count", "column"], ["repeats"], axis=0),
         helper.make_node("Expand", ["box_row", "repeats"], ["boxes"]),
-        helper.make_node("Conv", ["images", "weights"], ["colours"]),
-        helper.make_node("ReduceMean", ["colours"], ["means"], axes=[2, 3], keepdims=0),
+        helper.make_node("Conv", ["images", "weights"], ["colors"]),
+        helper.make_node("ReduceMean", ["colors"], ["means"], axes=[2, 3], keepdims=0),
         helper.make_node("Unsqueeze", ["means", "two"], ["scores"]),
         helper.make_node("Concat", ["boxes", "scores"], ["output0"], axis=1),
     ]
@@ -185,7 +185,7 @@ def flexible_yolo(path, *, metadata=None, names=NAMES):
         _constant("zero", np.array([0])),
         _constant("two", np.array([2])),
         _constant("column", np.array([4, 1])),
-        _constant("weights", (1.5 * COLOURS[:classes] - 0.5)[:, :, None, None]),
+        _constant("weights", (1.5 * COLORS[:classes] - 0.5)[:, :, None, None]),
     ]
     return _save(
         path,
@@ -200,7 +200,7 @@ def flexible_yolo(path, *, metadata=None, names=NAMES):
 def yunet(path, *, size=(96, 128), cell=8, faces=(((40.0, 24.0, 30.0, 36.0), 0.95),)):
     """Save a network with YuNet's outputs that gives the same faces `((x, y, width, height), score)` for any picture.
 
-    The outputs are decoded by OpenCV: for a cell at column c and row r of the grid of stride s, the centre is
+    The outputs are decoded by OpenCV: for a cell at column c and row r of the grid of stride s, the center is
     `(c + dx, r + dy) * s`, the size `exp(w) * s`, `exp(h) * s`, and the score the root of class times objectness.
     """
     constants, nodes, outputs = [], [], []
@@ -216,11 +216,11 @@ def yunet(path, *, size=(96, 128), cell=8, faces=(((40.0, 24.0, 30.0, 36.0), 0.9
         }
         if stride == cell:
             for (x, y, width, height), score in faces:
-                centre = np.array([x + width / 2, y + height / 2]) / stride
-                column, row = np.floor(centre).astype(int)
+                center = np.array([x + width / 2, y + height / 2]) / stride
+                column, row = np.floor(center).astype(int)
                 index = row * columns + column
                 part["cls"][0, index] = part["obj"][0, index] = score
-                part["bbox"][0, index, :2] = centre - [column, row]
+                part["bbox"][0, index, :2] = center - [column, row]
                 part["bbox"][0, index, 2:] = np.log(np.array([width, height]) / stride)
         values[stride] = part
     for kind in ("cls", "obj", "bbox", "kps"):
@@ -245,9 +245,9 @@ def yunet(path, *, size=(96, 128), cell=8, faces=(((40.0, 24.0, 30.0, 36.0), 0.9
     return _save(path, nodes, constants, inputs, outputs, {})
 
 
-def picture(squares, size=(96, 128), ground=GREY):
-    """Grey frame with squares `(colour, x, y, side)`."""
+def picture(squares, size=(96, 128), ground=GRAY):
+    """Gray frame with squares `(color, x, y, side)`."""
     frame = np.full((*size, 3), ground, np.float32)
-    for colour, x, y, side in squares:
-        frame[y : y + side, x : x + side] = COLOURS[NAMES.index(colour)]
+    for color, x, y, side in squares:
+        frame[y : y + side, x : x + side] = COLORS[NAMES.index(color)]
     return frame

@@ -35,7 +35,7 @@ def make_vae(*, seed: int = 1) -> AutoencoderKLWan:
     vae = AutoencoderKLWan(
         base_dim=4, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1, latents_mean=[0.1] * 4, latents_std=[0.5] * 4
     ).eval()
-    # As it starts it decodes to one flat colour, which the detailer takes for a failure.
+    # As it starts it decodes to one flat color, which the detailer takes for a failure.
     with torch.no_grad():
         vae.decoder.conv_out.weight.mul_(3)
     return vae

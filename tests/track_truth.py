@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from segs_detailer.tracks import CropSettings, associate, crop_path
+from segs_detailer.subjects import CropSettings, associate, crop_path
 
 __all__ = ["COLUMNS", "Truth", "measure", "row"]
 

@@ -1,4 +1,4 @@
-"""Video files that tests make: smooth colours that move, in any format, with all that files carry."""
+"""Video files that tests make: smooth colors that move, in any format, with all that files carry."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from segs_detailer._native import cpu_has_avx512
-from segs_detailer.video import ColourTags
-from segs_detailer.video.colour import RgbToFrame
+from segs_detailer.video import ColorTags
+from segs_detailer.video.color import RgbToFrame
 
 CHAPTERS = (("Beginning", 0, 400), ("End", 400, 1000))
 """Title, start and end in milliseconds."""
@@ -24,7 +24,7 @@ FONT = b"not really a font" * 20
 
 
 def picture(index, height=48, width=64):
-    """Smooth colours that move, so that encoders have little to lose."""
+    """Smooth colors that move, so that encoders have little to lose."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
     waves = [np.sin((x + 3 * index) / 9), np.sin((y + index) / 7), np.cos((x + y) / 11)]
     return (0.5 + 0.4 * np.stack(waves, axis=-1)).astype(np.float32)
@@ -46,7 +46,7 @@ def make_video(
     rate=Fraction(24),
     codec="libx264",
     pix_fmt="yuv420p",
-    colour=None,
+    color=None,
     audio=None,
     times=None,
     aspect=None,
@@ -58,7 +58,7 @@ def make_video(
         stream.height, stream.width = size
         stream.pix_fmt = pix_fmt
         context = stream.codec_context
-        tags = colour or ColourTags()
+        tags = color or ColorTags()
         context.colorspace, context.color_range = tags.matrix, tags.range
         context.color_primaries, context.color_trc = tags.primaries, tags.transfer
         if aspect is not None:
@@ -115,7 +115,7 @@ class Extras:
 
 _ASS_HEADER = (
     b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\n"
-    b"Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, "
+    b"Format: Name, Fontname, Fontsize, PrimaryColor, SecondaryColor, OutlineColor, BackColor, Bold, Italic, "
     b"Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, "
     b"MarginR, MarginV, Encoding\n"
     b"Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1\n\n"
@@ -177,7 +177,7 @@ def make_rich(path, extras, *, frames=24, audio=None, start=0, title="A film"):
         for codec, stream in streams:
             for number, (text, first, end) in enumerate(LINES):
                 _mux(container, stream, _line(codec, number, text), first + start, end - first, clock)
-        convert = RgbToFrame(ColourTags(), "yuv420p")
+        convert = RgbToFrame(ColorTags(), "yuv420p")
         for index in range(frames):
             frame = convert(picture(index))
             frame.pts, frame.time_base = round(start + 1000 * index / 24), clock

@@ -32,10 +32,10 @@ fn lanczos(from: usize, to: usize) -> Taps {
     let scale = from as f64 / to as f64;
     let wide = scale.max(1.0);
     let taps = |i: usize| {
-        let centre = (i as f64 + 0.5) * scale;
-        let first = (centre - 3.0 * wide + 0.5).max(0.0) as usize;
-        let end = ((centre + 3.0 * wide + 0.5) as usize).min(from);
-        let weights = (first..end).map(|j| (j, filter((j as f64 - centre + 0.5) / wide)));
+        let center = (i as f64 + 0.5) * scale;
+        let first = (center - 3.0 * wide + 0.5).max(0.0) as usize;
+        let end = ((center + 3.0 * wide + 0.5) as usize).min(from);
+        let weights = (first..end).map(|j| (j, filter((j as f64 - center + 0.5) / wide)));
         let sum: f64 = weights.clone().map(|(_, weight)| weight).sum();
         weights.map(|(j, weight)| (j, weight / sum)).collect()
     };

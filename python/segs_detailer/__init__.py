@@ -6,8 +6,9 @@ PyTorch nor any optional package.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from segs_detailer._lazy import lazy_names
 
 if TYPE_CHECKING:
     from segs_detailer.crop_path import CropPath
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
         ModelError,
         SegsDetailerError,
     )
-    from segs_detailer.masks import boxes_to_segs, make_crop_region, masks_to_segs
+    from segs_detailer.models.pipe import BasicPipe
     from segs_detailer.ops import (
         crop_frames,
         feather_mask,
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
         resize_masks,
         set_num_threads,
     )
-    from segs_detailer.sampling.pipe import BasicPipe
     from segs_detailer.segs import SEG, SEGS, check_segs, scale_match
-    from segs_detailer.tracks import CropSettings, Track, tracks_to_segs
+    from segs_detailer.subjects.masks import boxes_to_segs, make_crop_region, masks_to_segs
+    from segs_detailer.subjects.settings import CropSettings
+    from segs_detailer.subjects.to_segs import tracks_to_segs
+    from segs_detailer.subjects.track import Track
 
     __version__: str
 
@@ -85,7 +88,7 @@ _MODULES = {
         "ModelError",
         "SegsDetailerError",
     ),
-    "segs_detailer.masks": ("boxes_to_segs", "make_crop_region", "masks_to_segs"),
+    "segs_detailer.subjects.masks": ("boxes_to_segs", "make_crop_region", "masks_to_segs"),
     "segs_detailer.ops": (
         "crop_frames",
         "feather_mask",
@@ -96,11 +99,11 @@ _MODULES = {
         "resize_masks",
         "set_num_threads",
     ),
-    "segs_detailer.sampling.pipe": ("BasicPipe",),
+    "segs_detailer.models.pipe": ("BasicPipe",),
     "segs_detailer.segs": ("SEG", "SEGS", "check_segs", "scale_match"),
-    "segs_detailer.tracks": ("CropSettings", "Track", "tracks_to_segs"),
+    "segs_detailer.subjects": ("CropSettings", "Track", "tracks_to_segs"),
 }
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+_load, _names = lazy_names(__name__, _MODULES)
 
 # What a source tree on the path that was never installed says of itself.
 _NOT_INSTALLED = "0+unknown"
@@ -108,17 +111,13 @@ _NOT_INSTALLED = "0+unknown"
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        value: Any = _version()
-    elif name in _MODULE_OF:
-        value = getattr(importlib.import_module(_MODULE_OF[name]), name)
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value  # the next look-up finds it at once
-    return value
+        globals()[name] = value = _version()
+        return value
+    return _load(name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*_names(), "__version__"]
 
 
 def _version() -> str:

@@ -148,7 +148,7 @@ def as_numpy(array: Array) -> NDArray[Any]:
 
 
 def allocate(argument: str, shape: Sequence[int], dtype: str, device_tensor: Tensor | None = None) -> Any:
-    """Make room for a result, uninitialised: NumPy's, or a tensor on the device of `device_tensor`.
+    """Make room for a result, uninitialized: NumPy's, or a tensor on the device of `device_tensor`.
 
     NumPy's allocator asks the system for huge pages, torch's does not: fresh pages cost more than the pixels that are
     written to them. A tensor on the CPU is therefore a view of NumPy's memory, see `wrap`.

@@ -16,8 +16,8 @@ from segs_detailer.detailer.pasting import paste_segs
 from segs_detailer.detailer.run import detail_and_paste, detail_segs
 from segs_detailer.detailer.segment import Run
 from segs_detailer.detailer.settings import MAX_RESOLUTION, MAX_SEED, MAX_STEPS, DetailerSettings, integer
-from segs_detailer.sampling.samplers import SAMPLERS
-from segs_detailer.sampling.schedules import SCHEDULES
+from segs_detailer.models.samplers import SAMPLERS
+from segs_detailer.models.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,7 +170,7 @@ def run_of(
     observer: Observer | None = None,
     grow: int = 0,
     noise_mask_grow: int = 0,
-    colour_match: float = 0.0,
+    color_match: float = 0.0,
     vae_correction: bool = False,
     noise: Literal["per-frame", "fixed", "shared"] = "per-frame",
     limit_size: bool = False,
@@ -184,7 +184,7 @@ def run_of(
         See `DetailerForEachPipeForAnimateDiff.doit`.
     observer : Observer or None
         Who is told of the progress; what it raises ends the run.
-    grow, noise_mask_grow, colour_match, vae_correction, noise, limit_size
+    grow, noise_mask_grow, color_match, vae_correction, noise, limit_size
         See `DetailerSettings`.
 
     Returns
@@ -209,7 +209,7 @@ def run_of(
         scheduler_func=scheduler_func_opt,
         grow=grow,
         noise_mask_grow=noise_mask_grow,
-        colour_match=colour_match,
+        color_match=color_match,
         vae_correction=vae_correction,
         noise=noise,
         limit_size=limit_size,

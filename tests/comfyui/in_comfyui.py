@@ -32,9 +32,9 @@ from tiny_nodes import tiny_clip_vae, tiny_model, tiny_vae  # noqa: E402
 from segs_detailer.comfyui.backend.sampler import ComfySampler  # noqa: E402
 from segs_detailer.comfyui.detailing import paste_segments  # noqa: E402
 from segs_detailer.detailer import pasting as detailer_pasting  # noqa: E402
-from segs_detailer.masks import boxes_to_segs  # noqa: E402
-from segs_detailer.sampling.frame_noise import FrameNoise  # noqa: E402
-from segs_detailer.sampling.protocol import RefinerStage, SampleJob  # noqa: E402
+from segs_detailer.models.frame_noise import FrameNoise  # noqa: E402
+from segs_detailer.models.protocol import RefinerStage, SampleJob  # noqa: E402
+from segs_detailer.subjects.masks import boxes_to_segs  # noqa: E402
 
 comfy.utils.set_progress_bar_enabled(False)
 STEPS = 4

@@ -15,7 +15,7 @@ from processes import PATIENCE
 from segs_detailer.comfyui.backend.differential import threshold_for, with_threshold
 from segs_detailer.comfyui.backend.vae import GraphVAE
 from segs_detailer.errors import ModelError
-from segs_detailer.sampling import resolve
+from segs_detailer.models import resolve
 
 IN_COMFYUI = pytest.mark.skipif(not os.environ.get(comfy_server.VARIABLE), reason=comfy_server.REASON)
 

@@ -21,10 +21,10 @@ from segs_detailer.comfyui.nodes import NODES
 from segs_detailer.comfyui.seams import SEAMS
 from segs_detailer.comfyui.segments import ORDERS
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.masks import boxes_to_segs
-from segs_detailer.sampling.samplers import SAMPLERS
-from segs_detailer.sampling.schedules import SCHEDULES
+from segs_detailer.models.samplers import SAMPLERS
+from segs_detailer.models.schedules import SCHEDULES
 from segs_detailer.segs import SEG
+from segs_detailer.subjects.masks import boxes_to_segs
 
 ORIGINALS = {
     "SegsDetailerSegsForVideo": nodes.SEGSDetailerForAnimateDiff,

@@ -7,11 +7,11 @@ import re
 import subprocess
 import sys
 from email.message import Message
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from places import ROOT
 from segs_detailer.cli.main import main
 from segs_detailer.comfyui.folder import LIST, folder_files
 from segs_detailer.comfyui.install import install, status, uninstall
@@ -22,8 +22,6 @@ try:
     import tomllib
 except ModuleNotFoundError:
     tomllib = None
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from segs_detailer.comfyui.classic import NODE_CLASS_MAPPINGS
 from segs_detailer.comfyui.seams import Seams
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.masks import boxes_to_segs
-from segs_detailer.sampling.frame_noise import FrameNoise
+from segs_detailer.models.frame_noise import FrameNoise
+from segs_detailer.subjects.masks import boxes_to_segs
 
 COUNT, HEIGHT, WIDTH = 24, 64, 160
 FRAMES = torch.rand((COUNT, HEIGHT, WIDTH, 3), generator=torch.Generator().manual_seed(0))
@@ -29,7 +29,7 @@ SAMPLING = {
     "refiner_ratio": 0.2,
 }
 MASKS = {"combined": False, "crop_factor": 1.5, "bbox_fill": False, "drop_size": 4, "contour_fill": False}
-SEAMS = {"grow": 0, "noise_mask_grow": 0, "colour_match": 0.0, "vae_correction": False, "noise": "per-frame"}
+SEAMS = {"grow": 0, "noise_mask_grow": 0, "color_match": 0.0, "vae_correction": False, "noise": "per-frame"}
 
 
 def run(node_id, **inputs):
@@ -178,12 +178,12 @@ class TestSeams:
         assert job.frame_noise == FrameNoise("shared")
         assert int(job.noise_mask[0].sum()) == (24 + 10) * (32 + 10)
 
-    def test_colours_and_the_vaes_changes(self):
+    def test_colors_and_the_vaes_changes(self):
         def darker(pixels, job):
             return pixels - 0.1 * job.noise_mask[..., None]
 
         plain, _ = self.detailed(FakeSampler(darker))
-        matched, _ = self.detailed(FakeSampler(darker), colour_match=1.0)
+        matched, _ = self.detailed(FakeSampler(darker), color_match=1.0)
         assert float((plain - FRAMES).abs().max()) > 0.09
         assert float((matched - FRAMES).abs().mean()) < 0.2 * float((plain - FRAMES).abs().mean())
         sampler = FakeSampler(identity)
@@ -225,9 +225,7 @@ class TestSeams:
         expected[:, 24:40, 44:68] = 0
         assert torch.equal(pasted, expected)
 
-    @pytest.mark.parametrize(
-        ("changes", "name"), [({"colour_match": 2.0}, "colour_match"), ({"noise": "pink"}, "noise")]
-    )
+    @pytest.mark.parametrize(("changes", "name"), [({"color_match": 2.0}, "color_match"), ({"noise": "pink"}, "noise")])
     def test_values_that_cannot_be_used_are_refused_where_they_are_set(self, changes, name):
         with pytest.raises(InvalidArgumentError, match=f"^{name}: expected"):
             run("SegsDetailerSeams", **{**SEAMS, **changes})

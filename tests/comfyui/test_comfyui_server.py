@@ -210,7 +210,7 @@ def test_segs_detailer_filter_order_and_paste(server, frames):
 @pytest.mark.parametrize("prefix", ["", "Classic"], ids=["schema", "classic"])
 @pytest.mark.parametrize("model", ["TinyModel", "TinyVideoModel"])
 def test_crops_that_follow_with_seams_and_noise(server, prefix, model):
-    seams = {"grow": 2, "noise_mask_grow": 2, "colour_match": 1.0, "vae_correction": True, "noise": "shared"}
+    seams = {"grow": 2, "noise_mask_grow": 2, "color_match": 1.0, "vae_correction": True, "noise": "shared"}
     prompt = graph(prefix, frames=5, seams=node(f"{prefix}SegsDetailerSeams", **seams))
     prompt["clip"]["inputs"]["speed"] = 8
     prompt["segs"]["inputs"]["crop"] = "follow"

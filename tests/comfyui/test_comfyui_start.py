@@ -7,16 +7,15 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import comfy_server
 import pytest
 from comfy_server import base_folder
 
+from places import ROOT
 from segs_detailer.comfyui.extension import ACCELERATE_VARIABLE
 from segs_detailer.comfyui.install import install
 
-ROOT = Path(__file__).parents[2]
 # Packages that take long to load, and that ComfyUI may not have loaded.
 HEAVY = {"av", "cv2", "diffusers", "onnxruntime", "scipy", "tqdm", "transformers", "ultralytics"}
 # What only a run, a command or an acceleration needs.
@@ -27,8 +26,8 @@ LATER = (
     "segs_detailer.comfyui.folder",
     "segs_detailer.comfyui.help_pages",
     "segs_detailer.comfyui.install",
-    "segs_detailer.segments",
-    "segs_detailer.streaming",
+    "segs_detailer.subjects",
+    "segs_detailer.jobs",
     "segs_detailer.verify",
     "segs_detailer.video",
 )

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from fake_sampler import FakeSampler
+from places import ROOT
 from segs_detailer.comfyui.classic import NODE_CLASS_MAPPINGS
 from segs_detailer.comfyui.control import GraphControlNetWrapper
 from segs_detailer.comfyui.help_pages import help_page, reference
 from segs_detailer.comfyui.hooks import ScheduleHook
 from segs_detailer.comfyui.nodes import NODES
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.masks import boxes_to_segs
+from segs_detailer.subjects.masks import boxes_to_segs
 
 FRAMES = torch.rand((3, 40, 60, 3), generator=torch.Generator().manual_seed(0))
 PIPE_SETTINGS = {
@@ -331,7 +330,7 @@ def test_cycles_of_other_detailers_are_gone_over():
 
 
 def test_the_reference_is_the_declarations():
-    page = Path(__file__).parents[2] / "docs" / "comfyui.md"
+    page = ROOT / "docs" / "comfyui.md"
     text = page.read_text(encoding="utf-8")
     assert f"<!-- nodes -->\n\n{reference()}\n<!-- /nodes -->" in text, "run scripts/node_reference.py"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parents[2]
+from places import ROOT
+
 FOLDER = ROOT / "python" / "segs_detailer" / "comfyui" / "example_workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.json"))
 MODELS = (

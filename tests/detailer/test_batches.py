@@ -11,7 +11,7 @@ from fake_sampler import FakeSampler, clip, constant, identity, pipe_of, segment
 from segs_detailer.detailer import DetailerHook, SegmentWarning, detail_and_paste, detail_frames, detail_segs
 from segs_detailer.detailer.batches import batch_segments
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.sampling.protocol import Geometry
+from segs_detailer.models.protocol import Geometry
 
 CLIPS = Geometry(size_multiple=8, takes_clips=True)
 # Three of 16 x 16 side by side, one of another shape, and one that overlaps the first.
@@ -33,7 +33,7 @@ def batches_of(segments, *, limit=8, pasted=True, sampler=None, **changes):
 
 
 class TestWhichSegments:
-    def test_neighbours_of_one_working_size(self):
+    def test_neighbors_of_one_working_size(self):
         assert batches_of(APART) == [[0, 1, 2]]
         assert batches_of([*APART[:2], WIDE, APART[2]]) == [[0, 1], [2], [3]]
 

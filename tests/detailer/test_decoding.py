@@ -10,11 +10,11 @@ from detailer_run import run_of
 from fake_sampler import FakeSampler, clip, constant, segment, segs_of, smooth_clip
 from segs_detailer.detailer import SegmentWarning, detail_and_paste
 from segs_detailer.detailer.decoding import CropTexture
-from segs_detailer.sampling.protocol import Geometry
+from segs_detailer.models.protocol import Geometry
 
 FRAMES = 4
 REGION = (8, 8, 40, 40)
-FAMILY = "gave one flat colour for textured crops"
+FAMILY = "gave one flat color for textured crops"
 
 
 def brighter(pixels, job):
@@ -22,7 +22,7 @@ def brighter(pixels, job):
 
 
 class CollapsingSampler(FakeSampler):
-    """Its decoder gives one grey for some frames: in half precision, always or never."""
+    """Its decoder gives one gray for some frames: in half precision, always or never."""
 
     def __init__(self, collapses="half", frames=(0, 1, 2, 3), repaint=brighter, layout="F C h w", **options):
         super().__init__(repaint, **options)
@@ -114,7 +114,7 @@ class TestCollapsedVariance:
         assert float(image[0, 20, 20, 0]) == 0.5
 
     @pytest.mark.parametrize("layout", ["F C h w", "F h w C", "opaque"])
-    def test_a_sampler_that_paints_one_colour_is_not_accused(self, layout):
+    def test_a_sampler_that_paints_one_color_is_not_accused(self, layout):
         sampler = CollapsingSampler("never", repaint=constant(0.25), layout=layout)
         image, _ = detailed(smooth_clip(FRAMES), sampler)
         assert sampler.decodes == [False]
@@ -137,7 +137,7 @@ class TestCollapsedVariance:
         assert sampler.decodes == [False, True]
         torch.testing.assert_close(image[:, 24:40, 24:40], painted(frames)[:, 24:40, 24:40], atol=1e-5, rtol=0)
 
-    def test_one_colour_painted_inside_the_mask_is_not_accused(self):
+    def test_one_color_painted_inside_the_mask_is_not_accused(self):
         def paint(pixels, job):
             return torch.where(job.noise_mask[..., None] > 0.5, 0.25, pixels)
 

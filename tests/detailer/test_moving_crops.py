@@ -19,8 +19,8 @@ from segs_detailer.detailer.batches import batch_segments
 from segs_detailer.detailer.crops import cut_stack
 from segs_detailer.detailer.pasting import paste_segs
 from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.models.protocol import Geometry
 from segs_detailer.nodes import SEGSPaste
-from segs_detailer.sampling.protocol import Geometry
 from segs_detailer.segs import check_segs, scale_match
 
 FRAMES = 5
@@ -264,7 +264,7 @@ class TestAround:
             moving(path_of(step=(8, 0), start=(16, 0), alpha=np.linspace(0.2, 1, FRAMES))),
             moving(path_of(step=(8, 0), start=(0, 0))),
         ]
-        given = {"colour_match": 0.5, "vae_correction": True, "geometry": Geometry(size_multiple=8, takes_clips=True)}
+        given = {"color_match": 0.5, "vae_correction": True, "geometry": Geometry(size_multiple=8, takes_clips=True)}
         alone, one = detail(frames, *segs, repaint=darker, **given)
         together, other = detail(frames, *segs, repaint=darker, batch_segments=2, **given)
         assert [job.clips for job in one.jobs] == [1, 1]

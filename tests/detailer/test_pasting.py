@@ -142,8 +142,8 @@ class TestChannels:
         result = paste(frames, segment(REGION, image=crops, mask=mask))[INSIDE]
         below, over = frames[INSIDE], crops[..., 3:] * mask[None, :, :, None]
         alpha = over + below[..., 3:] * (1 - over)
-        colour = (crops[..., :3] * over + below[..., :3] * below[..., 3:] * (1 - over)) / alpha
-        torch.testing.assert_close(result, torch.cat((colour, alpha), -1), atol=1e-5, rtol=1e-5)
+        color = (crops[..., :3] * over + below[..., :3] * below[..., 3:] * (1 - over)) / alpha
+        torch.testing.assert_close(result, torch.cat((color, alpha), -1), atol=1e-5, rtol=1e-5)
 
     def test_rgba_crops_on_rgb_frames_weigh_by_their_alpha(self):
         frames, crops = clip(), crops_of(channels=4)

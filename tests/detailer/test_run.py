@@ -10,7 +10,7 @@ from detailer_run import run_of
 from fake_sampler import FakeSampler, clip, constant, pipe_of, segment, segs_of, smooth_clip
 from segs_detailer.detailer import Models, SegmentWarning, detail_and_paste, detail_segs
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
-from segs_detailer.sampling.protocol import Geometry
+from segs_detailer.models.protocol import Geometry
 
 
 def detail(frames, *segments, sampler=None, **settings):
@@ -30,7 +30,7 @@ class TestOneSegment:
         assert cnet_images == []
         assert sampler.encoded[0].shape == (3, 64, 64, 3)
 
-    def test_a_colour_comes_back_exactly(self):
+    def test_a_color_comes_back_exactly(self):
         [seg], _, _ = detail(clip(), segment(), sampler=FakeSampler(constant(0.25)))
         np.testing.assert_allclose(seg.cropped_image, 0.25, atol=1e-6)
 
@@ -268,7 +268,7 @@ class TestSegsThatBringTheirCrops:
         with pytest.raises(InvalidArgumentError, match=r"segs\[1\]\[0\]\.cropped_image: expected 1 or 3 crops.*got 2"):
             detail(clip(), given)
 
-    def test_grey_crops_are_refused(self):
+    def test_gray_crops_are_refused(self):
         given = segment((8, 8, 40, 40), image=np.zeros((1, 32, 32, 1), np.float32))
         with pytest.raises(InvalidArgumentError, match=r"segs\[1\]\[0\]\.cropped_image: expected RGB or RGBA crops"):
             detail(clip(), given)

@@ -1,4 +1,4 @@
-"""Seams: edges of masks, colours along them, what the VAE alone changes, and the noise of the frames, by numbers."""
+"""Seams: edges of masks, colors along them, what the VAE alone changes, and the noise of the frames, by numbers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from fake_sampler import FakeSampler, constant, identity, pipe_of, segment, segs_of, smooth_clip
 from segs_detailer.crop_path import CropPath
 from segs_detailer.detailer import DetailerSettings, detail_frames
-from segs_detailer.detailer.seams import match_colours
-from segs_detailer.detailer.seams.colour import REACH, edge_band
+from segs_detailer.detailer.seams import match_colors
+from segs_detailer.detailer.seams.color import REACH, edge_band
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
-from segs_detailer.sampling.frame_noise import FrameNoise
-from segs_detailer.sampling.protocol import Geometry
+from segs_detailer.models.frame_noise import FrameNoise
+from segs_detailer.models.protocol import Geometry
 
 FRAMES = 7
 REGION = (8, 8, 72, 72)
@@ -53,7 +53,7 @@ def step_at_the_edge(painted, frames, inner=12):
 
 
 def shifted(pixels, job):
-    """Colours that drift, under the mask only, as a diffusion model leaves them."""
+    """Colors that drift, under the mask only, as a diffusion model leaves them."""
     mask = 1 if job.noise_mask is None else job.noise_mask[..., None]
     return (pixels + mask * SHIFT).clamp(0, 1)
 
@@ -85,16 +85,16 @@ class TestEdges:
         assert sampler.jobs[0].noise_mask is None
 
 
-class TestColourMatch:
+class TestColorMatch:
     @pytest.mark.parametrize("feather", [0, 20])
     def test_the_step_at_the_edge_falls_to_less_than_a_tenth(self, feather):
         frames = clip_of()
         before, _ = detail(frames, sampler=FakeSampler(shifted), noise_mask_feather=feather)
-        after, _ = detail(frames, sampler=FakeSampler(shifted), noise_mask_feather=feather, colour_match=1.0)
+        after, _ = detail(frames, sampler=FakeSampler(shifted), noise_mask_feather=feather, color_match=1.0)
         step = step_at_the_edge(before.frames, frames)
         assert step > 0.03
         assert step_at_the_edge(after.frames, frames) < 0.1 * step
-        # The middle has the frame's colours again too, and nothing outside the mask has changed.
+        # The middle has the frame's colors again too, and nothing outside the mask has changed.
         inside = slice(28, 36)
         change = in_crop(after.frames - frames)[:, inside, inside].abs().max()
         assert float(change) < 0.1 * float(in_crop(before.frames - frames)[:, inside, inside].abs().max())
@@ -104,14 +104,14 @@ class TestColourMatch:
     def test_half_the_strength_is_half_the_way(self):
         frames = clip_of()
         before, _ = detail(frames, sampler=FakeSampler(shifted))
-        after, _ = detail(frames, sampler=FakeSampler(shifted), colour_match=0.5)
+        after, _ = detail(frames, sampler=FakeSampler(shifted), color_match=0.5)
         ratio = step_at_the_edge(after.frames, frames) / step_at_the_edge(before.frames, frames)
         assert ratio == pytest.approx(0.5, abs=0.05)
 
     @pytest.mark.parametrize("feather", [0, 20])
     def test_a_tint_of_the_whole_crop_is_told_from_what_was_repainted(self, feather):
         frames = clip_of()
-        settings = {"noise_mask_feather": feather, "grow": 4, "colour_match": 1.0}
+        settings = {"noise_mask_feather": feather, "grow": 4, "color_match": 1.0}
         both = FakeSampler(lambda pixels, job: shifted(pixels, job) + torch.tensor([-0.04, 0.05, 0.06]))
         after, _ = detail(frames, sampler=both, **settings)
         assert float(in_crop(after.frames - frames).abs().max()) < 0.012
@@ -122,7 +122,7 @@ class TestColourMatch:
         frames = clip_of()
         flatter = FakeSampler(lambda pixels, job: 0.4 + 0.85 * (pixels - 0.4))
         before, _ = detail(frames, sampler=flatter)
-        after, _ = detail(frames, sampler=flatter, colour_match=1.0)
+        after, _ = detail(frames, sampler=flatter, color_match=1.0)
         error = [float(in_crop(result.frames - frames)[:, 12:-12, 12:-12].abs().mean()) for result in (before, after)]
         assert error[0] > 0.01
         assert error[1] < 0.35 * error[0]
@@ -130,20 +130,20 @@ class TestColourMatch:
     def test_new_detail_and_a_new_middle_are_left_as_they_are(self):
         frames = clip_of()
         detail_only = torch.rand(FRAMES, 64, 64, 1, generator=torch.Generator().manual_seed(3)).sub(0.5).mul(0.2)
-        centre = torch.zeros(64, 64, 1)
-        centre[28:36, 28:36] = 0.2
+        center = torch.zeros(64, 64, 1)
+        center[28:36, 28:36] = 0.2
 
         def repaint(pixels, job):
-            return (pixels + detail_only + centre).clamp(0, 1)
+            return (pixels + detail_only + center).clamp(0, 1)
 
         before, _ = detail(frames, sampler=FakeSampler(repaint))
-        after, _ = detail(frames, sampler=FakeSampler(repaint), colour_match=1.0)
+        after, _ = detail(frames, sampler=FakeSampler(repaint), color_match=1.0)
         assert float((after.frames - before.frames).abs().max()) < 0.015
 
     def test_a_drift_over_time_is_followed_without_lag(self):
         drift = torch.linspace(0.02, 0.14, 15)[:, None, None, None]
         crops = clip_of(15)[:, :64, :64].contiguous()
-        found = match_colours((crops + drift), crops, torch.from_numpy(square()[None]), torch.ones(1, 64, 64), 1.0)
+        found = match_colors((crops + drift), crops, torch.from_numpy(square()[None]), torch.ones(1, 64, 64), 1.0)
         # Away from the ends a straight drift is its own mean: what is left shows a lag.
         assert float((found - crops)[5:10].abs().max()) < 2e-3
 
@@ -153,14 +153,14 @@ class TestColourMatch:
         crops = clip_of(30)[:, :64, :64].contiguous()
         mask, everywhere = torch.from_numpy(square()[None]), torch.ones(1, 64, 64)
         given = crops + jitter
-        correction = (match_colours(given.clone(), crops, mask, everywhere, 1.0) - given).mean(dim=(1, 2))
+        correction = (match_colors(given.clone(), crops, mask, everywhere, 1.0) - given).mean(dim=(1, 2))
         raw = -jitter[:, 0, 0]
         assert float(correction.diff(dim=0).std()) < 0.35 * float(raw.diff(dim=0).std())
         # One bright frame is spread to both sides alike.
         impulse = torch.zeros(15, 1, 1, 1)
         impulse[7] = 0.1
         flat = torch.full((15, 64, 64, 3), 0.5)
-        spread = (match_colours(flat + impulse, flat, mask, everywhere, 1.0) - flat - impulse).mean(dim=(1, 2, 3))
+        spread = (match_colors(flat + impulse, flat, mask, everywhere, 1.0) - flat - impulse).mean(dim=(1, 2, 3))
         torch.testing.assert_close(spread, spread.flip(0), atol=1e-5, rtol=0)
         assert float(spread[6]) < -0.01
 
@@ -169,9 +169,9 @@ class TestColourMatch:
         crops = clip_of(40)[:, :64, :64].contiguous()
         given = crops + (torch.rand(40, 1, 1, 3, generator=generator) - 0.5) * 0.1
         mask, everywhere = torch.from_numpy(square()[None]), torch.ones(1, 64, 64)
-        whole = match_colours(given.clone(), crops, mask, everywhere, 1.0)
+        whole = match_colors(given.clone(), crops, mask, everywhere, 1.0)
         piece = slice(15 - REACH, 25 + REACH)
-        part = match_colours(given[piece].clone(), crops[piece], mask, everywhere, 1.0)
+        part = match_colors(given[piece].clone(), crops[piece], mask, everywhere, 1.0)
         torch.testing.assert_close(part[REACH:-REACH], whole[15:25], atol=1e-6, rtol=0)
 
     def test_frames_in_which_nothing_is_seen_do_not_count(self):
@@ -187,13 +187,13 @@ class TestColourMatch:
 
         path = CropPath(np.repeat([REGION], FRAMES, axis=0), alpha)
         seg = segment(path, bbox=REGION, mask=masks)
-        after, _ = detail(frames, seg, FakeSampler(repaint), colour_match=1.0)
+        after, _ = detail(frames, seg, FakeSampler(repaint), color_match=1.0)
         assert float((after.frames - frames)[3:6].abs().max()) < 0.012
         assert torch.equal(after.frames[6], frames[6])
 
     def test_without_a_mask_the_band_lies_along_the_crops_border(self):
         frames = clip_of()
-        after, _ = detail(frames, segment(REGION, mask=None), FakeSampler(shifted), colour_match=1.0)
+        after, _ = detail(frames, segment(REGION, mask=None), FakeSampler(shifted), color_match=1.0)
         assert float(in_crop(after.frames - frames).abs().max()) < 0.012
         band = edge_band(torch.ones(1, 64, 64))[0]
         assert bool(band[:5].all() and band[:, -5:].all())
@@ -202,13 +202,13 @@ class TestColourMatch:
     def test_an_empty_mask_changes_nothing(self):
         crops = torch.rand(2, 64, 64, 3)
         given = crops.clone()
-        assert match_colours(crops, crops * 0.5, torch.zeros(1, 64, 64), torch.ones(1, 64, 64), 1.0) is crops
+        assert match_colors(crops, crops * 0.5, torch.zeros(1, 64, 64), torch.ones(1, 64, 64), 1.0) is crops
         assert torch.equal(crops, given)
 
     def test_the_frames_count_and_not_the_crops_that_a_segment_brings(self):
         frames = clip_of()
         seg = segment(REGION, mask=square(), image=in_crop(frames) + SHIFT)
-        after, _ = detail(frames, seg, FakeSampler(identity), colour_match=1.0)
+        after, _ = detail(frames, seg, FakeSampler(identity), color_match=1.0)
         assert float(in_crop(after.frames - frames).abs().max()) < 0.012
 
 
@@ -324,7 +324,7 @@ class TestNoise:
             ({"noise": 3}, InvalidTypeError, "noise: expected a str"),
             ({"noise_start": -1}, InvalidArgumentError, "noise_start: expected an int of at least 0"),
             ({"noise_start": 0.5}, InvalidTypeError, "noise_start: expected an int"),
-            ({"colour_match": 1.5}, InvalidArgumentError, "colour_match: expected a number"),
+            ({"color_match": 1.5}, InvalidArgumentError, "color_match: expected a number"),
             ({"vae_correction": "yes"}, InvalidTypeError, "vae_correction: expected a bool"),
             ({"grow": 0.5}, InvalidTypeError, "grow: expected an int"),
             ({"noise_mask_grow": 20000}, InvalidArgumentError, "noise_mask_grow: expected an int from"),

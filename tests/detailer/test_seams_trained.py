@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from fixture.moving_faces import degrade, draw_clip
+from places import TESTS
 from segs_detailer import SEG, BasicPipe
 from segs_detailer.detailer import DetailerHook, detail_frames
 
-MODEL = Path(__file__).parents[1] / "fixture" / "model"
+MODEL = TESTS / "fixture" / "model"
 FRAME, REGION = (80, 96), (16, 8, 80, 72)
 SETTINGS = {
     "guide_size": 64,
@@ -93,11 +92,11 @@ def test_a_tint_is_taken_back_and_what_was_restored_stays(pipe, clips, feather):
         return detail_frames(frames, SEGS, pipe, **{**SETTINGS, "noise_mask_feather": feather, **changes}).frames
 
     plain, tinted = restored(), restored(detailer_hook=Tint())
-    matched = restored(detailer_hook=Tint(), colour_match=1.0)
+    matched = restored(detailer_hook=Tint(), color_match=1.0)
     assert psnr(tinted, truth) < psnr(plain, truth) - 0.8
     assert psnr(matched, truth) > psnr(plain, truth) - 0.15
-    # Colours that fit already are hardly touched.
-    assert abs(psnr(restored(colour_match=1.0), truth) - psnr(plain, truth)) < 0.15
+    # Colors that fit already are hardly touched.
+    assert abs(psnr(restored(color_match=1.0), truth) - psnr(plain, truth)) < 0.15
 
 
 def test_the_more_noise_the_frames_share_the_less_they_flicker(pipe, clips):

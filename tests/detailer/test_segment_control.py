@@ -12,12 +12,12 @@ import tiny_models
 from fake_sampler import FakeSampler, clip, pipe_of, segment, segs_of
 from segs_detailer.detailer import ControlNetWrapper, ImagePromptWrapper, detail_frames, with_control_net
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
+from segs_detailer.models.pipe import BasicPipe
+from segs_detailer.models.protocol import Geometry
+from segs_detailer.models.sd.model import DiffusersModel
+from segs_detailer.models.sd.vae import FrameVAE
 from segs_detailer.nodes import DetailerForEachPipeForAnimateDiff, SEGSDetailerForAnimateDiff
 from segs_detailer.ops import crop_frames, resize_frames
-from segs_detailer.sampling.diffusers.model import DiffusersModel
-from segs_detailer.sampling.diffusers.vae import FrameVAE
-from segs_detailer.sampling.pipe import BasicPipe
-from segs_detailer.sampling.protocol import Geometry
 
 FRAMES = clip(frames=3)
 REGION = (8, 8, 40, 40)

@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from segs_detailer.cli.main import main
-from segs_detailer.segments import Segments, write_segments
-from segs_detailer.tracks import Track
+from segs_detailer.subjects import Segments, Track, write_segments
 
 COUNT, ENTRY, EXIT = 22, 5, 17
 SIZE = (112, 160)
@@ -40,8 +39,8 @@ def _place(index):
 
 def _texture(rng, size):
     noise = cv2.GaussianBlur(rng.random((*size, 1)).astype(np.float32), (0, 0), 1.6)
-    grey = 0.5 + 0.2 * (noise - noise.mean()) / noise.std()
-    return np.repeat((255 * grey.clip(0, 1))[..., None], 3, axis=2).astype(np.uint8)
+    gray = 0.5 + 0.2 * (noise - noise.mean()) / noise.std()
+    return np.repeat((255 * gray.clip(0, 1))[..., None], 3, axis=2).astype(np.uint8)
 
 
 def detail_and_verify(clip, output, *options):
@@ -109,7 +108,7 @@ def _pasted(args):
     """Where the run's masks are at least half."""
     from segs_detailer.cli.job import ClipJob
     from segs_detailer.cli.stages import Stages
-    from segs_detailer.streaming import Cache
+    from segs_detailer.jobs import Cache
 
     args.compare, places = None, np.zeros((COUNT, *SIZE), bool)
     with Cache(None) as cache:

@@ -11,8 +11,7 @@ from PIL import Image
 
 from segs_detailer.cli.main import main
 from segs_detailer.errors import InvalidArgumentError, MediaError
-from segs_detailer.segments import Segments, write_segments
-from segs_detailer.tracks import Mask, Track
+from segs_detailer.subjects import Mask, Segments, Track, write_segments
 from segs_detailer.verify import FrameChecker, VerifySettings, subjects_of, verify_clips
 from segs_detailer.video import EncoderSettings, open_clip, read_clip, write_clip
 
@@ -24,7 +23,7 @@ ENTRY, EXIT = 6, 19
 
 
 def texture(rng, size, blur):
-    # Like nature, more light and dark than colour: encoders keep little of that.
+    # Like nature, more light and dark than color: encoders keep little of that.
     noise = rng.random((*size, 1)).astype(np.float32) + 0.1 * rng.random((*size, 3)).astype(np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), blur)
     smooth = (smooth - smooth.mean()) / smooth.std()
@@ -157,7 +156,7 @@ def test_the_margin_says_what_is_outside(truth, good, segments):
     assert only(check(truth[0], wrong, segments, margin=0), "outside").frames == (12,)
 
 
-def test_a_shift_of_the_colours_is_found(truth, good, segments):
+def test_a_shift_of_the_colors_is_found(truth, good, segments):
     report = check(truth[0], (good + np.float32(3 / 255)).clip(0, 1), segments)
     assert "shifted by +3.0 levels" in " ".join(finding.text for finding in report.findings)
 

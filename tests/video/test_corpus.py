@@ -23,7 +23,7 @@ from corpus import HAS_FFMPEG, MPEG2, MPEG4, PICTURE, SOUND, X264, File, ffmpeg,
 from file_facts import facts
 from segs_detailer.cli.main import main
 from segs_detailer.errors import MediaError
-from segs_detailer.video import ColourTags, EncoderSettings, read_clip, write_clip
+from segs_detailer.video import ColorTags, EncoderSettings, read_clip, write_clip
 from video_files import Extras, make_rich, make_video
 
 pytestmark = pytest.mark.skipif(
@@ -726,14 +726,14 @@ PICTURES = [
     *(
         Row(what, python(name, corpus.clip, codec=codec, pix_fmt=pix_fmt, tags=tags, options=options), to, cli)
         for what, name, codec, pix_fmt, tags, options, to, cli in [
-            ("HDR10", "a.mp4", "libx265", "yuv420p10le", ColourTags(9, 1, 9, 16), corpus.HDR10_HEVC, ".mp4", None),
-            ("HDR10", "a.mkv", "libx265", "yuv420p10le", ColourTags(9, 1, 9, 16), corpus.HDR10_HEVC, ".mkv", True),
+            ("HDR10", "a.mp4", "libx265", "yuv420p10le", ColorTags(9, 1, 9, 16), corpus.HDR10_HEVC, ".mp4", None),
+            ("HDR10", "a.mkv", "libx265", "yuv420p10le", ColorTags(9, 1, 9, 16), corpus.HDR10_HEVC, ".mkv", True),
             (
                 "HDR10 in H.264",
                 "a.mp4",
                 "libx264",
                 "yuv420p10le",
-                ColourTags(9, 1, 9, 16),
+                ColorTags(9, 1, 9, 16),
                 corpus.HDR10_H264,
                 ".mp4",
                 False,
@@ -743,31 +743,31 @@ PICTURES = [
                 "a.mkv",
                 "libsvtav1",
                 "yuv420p10le",
-                ColourTags(9, 1, 9, 16),
+                ColorTags(9, 1, 9, 16),
                 corpus.HDR10_AV1,
                 ".mkv",
                 False,
             ),
-            ("HLG", "a.mp4", "libx265", "yuv420p10le", ColourTags(9, 1, 9, 18), corpus.HEVC, ".mp4", True),
+            ("HLG", "a.mp4", "libx265", "yuv420p10le", ColorTags(9, 1, 9, 18), corpus.HEVC, ".mp4", True),
             (
                 "BT.2020 in AV1",
                 "a.mkv",
                 "libsvtav1",
                 "yuv420p10le",
-                ColourTags(9, 1, 9, 14),
+                ColorTags(9, 1, 9, 14),
                 {"preset": "12"},
                 ".webm",
                 False,
             ),
-            ("BT.709", "a.mp4", "libx264", "yuv420p", ColourTags(1, 1, 1, 1), {}, ".mov", False),
-            ("full range", "a.mp4", "libx264", "yuvj420p", ColourTags(1, 2, 1, 1), {}, ".mp4", True),
-            ("untagged", "a.mkv", "libx264", "yuv420p", ColourTags(), {}, ".mp4", False),
-            ("10 bits", "a.mkv", "libx264", "yuv420p10le", ColourTags(1, 1, 1, 1), {}, ".mp4", False),
-            ("12 bits", "a.mkv", "libx265", "yuv422p12le", ColourTags(1, 1, 1, 1), corpus.HEVC, ".mkv", False),
-            ("gray", "a.mp4", "libx264", "gray", ColourTags(), {}, ".mp4", False),
-            ("4:4:4", "a.mp4", "libx264", "yuv444p", ColourTags(1, 1, 1, 1), {}, ".mp4", False),
-            ("RGB in H.264", "a.mkv", "libx264rgb", "rgb24", ColourTags(), {}, ".mp4", True),
-            ("GBR in FFV1", "a.mkv", "ffv1", "gbrp10le", ColourTags(), {"crf": "0"}, ".mkv", False),
+            ("BT.709", "a.mp4", "libx264", "yuv420p", ColorTags(1, 1, 1, 1), {}, ".mov", False),
+            ("full range", "a.mp4", "libx264", "yuvj420p", ColorTags(1, 2, 1, 1), {}, ".mp4", True),
+            ("untagged", "a.mkv", "libx264", "yuv420p", ColorTags(), {}, ".mp4", False),
+            ("10 bits", "a.mkv", "libx264", "yuv420p10le", ColorTags(1, 1, 1, 1), {}, ".mp4", False),
+            ("12 bits", "a.mkv", "libx265", "yuv422p12le", ColorTags(1, 1, 1, 1), corpus.HEVC, ".mkv", False),
+            ("gray", "a.mp4", "libx264", "gray", ColorTags(), {}, ".mp4", False),
+            ("4:4:4", "a.mp4", "libx264", "yuv444p", ColorTags(1, 1, 1, 1), {}, ".mp4", False),
+            ("RGB in H.264", "a.mkv", "libx264rgb", "rgb24", ColorTags(), {}, ".mp4", True),
+            ("GBR in FFV1", "a.mkv", "ffv1", "gbrp10le", ColorTags(), {"crf": "0"}, ".mkv", False),
         ]
     ),
     Row(
@@ -777,7 +777,7 @@ PICTURES = [
             corpus.clip,
             codec="libx265",
             pix_fmt="yuv420p10le",
-            tags=ColourTags(9, 1, 9, 16),
+            tags=ColorTags(9, 1, 9, 16),
             options=corpus.HDR10_HEVC,
         ),
         ".mkv",

@@ -15,8 +15,8 @@ from PIL import Image
 
 from segs_detailer.cli.main import main
 from segs_detailer.errors import InvalidArgumentError, MediaError
-from segs_detailer.segments import Mask, Segments, Track, write_segments
-from segs_detailer.streaming.store import PixelFile
+from segs_detailer.jobs.store import PixelFile
+from segs_detailer.subjects import Mask, Segments, Track, write_segments
 from segs_detailer.video import open_output, read_clip, write_clip
 from segs_detailer.video.partial import PartialFile, PartialFolder, remove_left_over
 

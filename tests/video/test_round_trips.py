@@ -9,16 +9,16 @@ import av
 import numpy as np
 import pytest
 
-from segs_detailer.video import ColourTags, EncoderSettings, iter_frames, open_clip, open_output
+from segs_detailer.video import ColorTags, EncoderSettings, iter_frames, open_clip, open_output
 from video_files import audio_bytes, make_video
 
-UNTAGGED = ColourTags()
-BT709 = ColourTags(1, 1, 1, 1)
-BT709_FULL = ColourTags(1, 2, 1, 1)
-BT601 = ColourTags(6, 1, 6, 6)
-BT601_FULL = ColourTags(5, 2, 5, 6)
-HDR10 = ColourTags(9, 1, 9, 16)
-HLG = ColourTags(9, 1, 9, 18)
+UNTAGGED = ColorTags()
+BT709 = ColorTags(1, 1, 1, 1)
+BT709_FULL = ColorTags(1, 2, 1, 1)
+BT601 = ColorTags(6, 1, 6, 6)
+BT601_FULL = ColorTags(5, 2, 5, 6)
+HDR10 = ColorTags(9, 1, 9, 16)
+HLG = ColorTags(9, 1, 9, 18)
 UNEVEN = (0, 40, 80, 200, 240, 500, 540, 580)
 """Milliseconds: variable frame rate."""
 
@@ -30,7 +30,7 @@ class Row:
     suffix: str
     codec: str = "libx264"
     pix_fmt: str = "yuv420p"
-    tags: ColourTags = UNTAGGED
+    tags: ColorTags = UNTAGGED
     rate: Fraction = Fraction(24)
     times: tuple[int, ...] | None = None
     rotation: int | None = None
@@ -94,8 +94,8 @@ ROWS = [
 ]
 
 
-def colours(frame):
-    """Mean colour of each block of 8 x 8 pixels: what codecs lose of fine chroma is not looked at."""
+def colors(frame):
+    """Mean color of each block of 8 x 8 pixels: what codecs lose of fine chroma is not looked at."""
     height, width = (max(1, length // 8) for length in frame.shape[:2])
     rows = np.array_split(frame, height, axis=0)
     return np.array([[part.mean(axis=(0, 1)) for part in np.array_split(row, width, axis=1)] for row in rows])
@@ -117,7 +117,7 @@ def test_a_clip_stays_what_it_is(tmp_path, row):
             rate=row.rate,
             codec=row.codec,
             pix_fmt=row.pix_fmt,
-            colour=row.tags,
+            color=row.tags,
             audio=row.audio,
             times=row.times,
             aspect=row.aspect,
@@ -139,7 +139,7 @@ def test_a_clip_stays_what_it_is(tmp_path, row):
     assert after.frames == before.frames == len(frames) == row.frames
     assert after.size == before.size == (row.size if row.rotation in (None, 180) else row.size[::-1])
     assert (after.codec, after.pix_fmt, after.bits) == (before.codec, before.pix_fmt, before.bits)
-    assert after.colour == before.colour
+    assert after.color == before.color
     assert after.sample_aspect_ratio == before.sample_aspect_ratio == (row.aspect or 1)
     assert after.constant_rate == before.constant_rate == (row.times is None)
     if row.times is None:
@@ -150,5 +150,5 @@ def test_a_clip_stays_what_it_is(tmp_path, row):
     assert after.audio_streams == before.audio_streams
     if row.audio:
         assert audio_bytes(target) == audio_bytes(before.path)
-    errors = [np.abs(colours(a) - colours(b)).mean() for a, b in zip(iter_frames(written), frames, strict=True)]
+    errors = [np.abs(colors(a) - colors(b)).mean() for a, b in zip(iter_frames(written), frames, strict=True)]
     assert max(errors) < row.error

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-SAMPLE = Path(__file__).parents[2] / "examples" / "sample.mp4"
+from places import ROOT
+
+SAMPLE = ROOT / "examples" / "sample.mp4"
 WRITE = (
     "import sys; from segs_detailer.video import read_clip, write_clip; write_clip(sys.argv[2], read_clip(sys.argv[1]))"
 )

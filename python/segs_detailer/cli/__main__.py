@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from .signals import EndingSignals, Interrupted
+from segs_detailer.cli.signals import EndingSignals, Interrupted
 
 
 def entry() -> NoReturn:
@@ -14,7 +14,7 @@ def entry() -> NoReturn:
     # First of all: what is imported takes longer than some users wait.
     signals.install()
     try:
-        from .main import run_command
+        from segs_detailer.cli.main import run_command
 
         code = run_command(None)
     except Interrupted as stop:

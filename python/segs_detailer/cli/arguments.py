@@ -8,8 +8,8 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import InvalidArgumentError, InvalidTypeError, MediaError
-from ..video.local_path import local_path
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MediaError
+from segs_detailer.video.local_path import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,16 +8,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import InvalidArgumentError, MediaError
-from ..video.partial import check_makeable, check_writable
-from ..video.sequences import NumberedName, is_pattern, names_several
-from .arguments import EXIT_CODES, CommandParser, add_command, check_paths, count, names, output_name
-from .run_options import add_run_options, count_from_0
+from segs_detailer.cli.arguments import EXIT_CODES, CommandParser, add_command, check_paths, count, names, output_name
+from segs_detailer.cli.run_options import add_run_options, count_from_0
+from segs_detailer.errors import InvalidArgumentError, MediaError
+from segs_detailer.video.partial import check_makeable, check_writable
+from segs_detailer.video.sequences import NumberedName, is_pattern, names_several
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..batch import Entry, Outcome, Task
+    from segs_detailer.jobs.batch.listing import Entry
+    from segs_detailer.jobs.batch.tasks import Outcome, Task
 
 __all__ = ["EXIT_FAILED", "add_batch", "batch"]
 
@@ -119,9 +120,10 @@ def batch(args: argparse.Namespace) -> None:
     SystemExit
         With `EXIT_FAILED`, where a clip has failed.
     """
-    from ..batch import Outcome, read_folder, read_list
-    from .batch_view import BatchView, describe_outcomes, outcomes_to_json
-    from .report_file import report_file
+    from segs_detailer.cli.batch_view import BatchView, describe_outcomes, outcomes_to_json
+    from segs_detailer.cli.report_file import report_file
+    from segs_detailer.jobs.batch.listing import read_folder, read_list
+    from segs_detailer.jobs.batch.tasks import Outcome
 
     started = time.perf_counter()
     _check_engine(args)
@@ -146,8 +148,9 @@ def batch(args: argparse.Namespace) -> None:
 
 
 def _run(args: argparse.Namespace, tasks: Sequence[Task], view: Any) -> list[Outcome]:
-    from ..batch import RayOptions, run_local, run_ray
-    from .batch_work import RunWork
+    from segs_detailer.cli.batch_work import RunWork
+    from segs_detailer.jobs.batch.local_engine import run_local
+    from segs_detailer.jobs.batch.ray_engine import RayOptions, run_ray
 
     if args.engine == "local":
         workers = args.workers or len(args.devices or ()) or 1
@@ -161,7 +164,7 @@ def _run(args: argparse.Namespace, tasks: Sequence[Task], view: Any) -> list[Out
 def _check_engine(args: argparse.Namespace) -> None:
     """Refuse devices that have no such name, and fewer workers than devices."""
     if args.devices:
-        from ..sampling.diffusers.device import named_device
+        from segs_detailer.models.sd.device import named_device
 
         for name in args.devices:
             if name != "auto":
@@ -179,8 +182,8 @@ class _LineParser(CommandParser):
 
 def _task(entry: Entry, args: argparse.Namespace) -> Task:
     """Put the options of one clip together: its own come before those of the command, boxes and LoRAs add up."""
-    from ..batch import Task
-    from .effects import check_effects
+    from segs_detailer.cli.effects import check_effects
+    from segs_detailer.jobs.batch.tasks import Task
 
     parser = _LineParser(prog=entry.place, add_help=False)
     parser.add_argument("-o", "--output", type=output_name)

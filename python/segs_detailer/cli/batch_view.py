@@ -7,12 +7,12 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, get_args
 
-from ..batch.tasks import Status
+from segs_detailer.jobs.batch.tasks import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..batch import Outcome, Task
+    from segs_detailer.jobs.batch.tasks import Outcome, Task
 
 __all__ = ["BatchView", "describe_outcomes", "outcomes_to_json"]
 
@@ -21,7 +21,7 @@ _REDRAW_SECONDS = 0.2
 
 
 class BatchView:
-    """Shows a batch on the terminal: see `segs_detailer.batch.View`.
+    """Shows a batch on the terminal: see `segs_detailer.jobs.batch.View`.
 
     Parameters
     ----------

@@ -7,21 +7,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..batch import Ending
-from .arguments import names_of_options
-from .job import ClipJob, open_cache
-from .models import load_pipes
-from .run import run, run_stages
-from .stages import Stages
-from .threads import one_torch_thread
+from segs_detailer.cli.arguments import names_of_options
+from segs_detailer.cli.job import ClipJob, open_cache
+from segs_detailer.cli.models import load_pipes
+from segs_detailer.cli.run import run, run_stages
+from segs_detailer.cli.stages import Stages
+from segs_detailer.cli.threads import one_torch_thread
+from segs_detailer.jobs.batch.tasks import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..batch import Part, Tell
-    from ..sampling.pipe import BasicPipe
-    from ..streaming import ClipRun
-    from .stages import Advance
+    from segs_detailer.cli.stages import Advance
+    from segs_detailer.jobs.batch.tasks import Part, Tell
+    from segs_detailer.jobs.run import ClipRun
+    from segs_detailer.models.pipe import BasicPipe
 
 __all__ = ["RunWork"]
 
@@ -47,7 +47,7 @@ _OF_CLIPS = frozenset(
 
 
 class RunWork:
-    """Does the tasks of a batch: see `segs_detailer.batch.ClipWork`.
+    """Does the tasks of a batch: see `segs_detailer.jobs.batch.ClipWork`.
 
     Parameters
     ----------

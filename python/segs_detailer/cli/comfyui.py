@@ -6,9 +6,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ..comfyui.extension import ACCELERATE_VARIABLE, accelerates_impact
-from ..comfyui.install import install, status, uninstall
-from .arguments import add_command
+from segs_detailer.cli.arguments import add_command
+from segs_detailer.comfyui.extension import ACCELERATE_VARIABLE, accelerates_impact
+from segs_detailer.comfyui.install import install, status, uninstall
 
 if TYPE_CHECKING:
     import argparse
@@ -83,7 +83,7 @@ def _uninstall(args: argparse.Namespace) -> str:
 
 
 def _status(args: argparse.Namespace) -> str:
-    from .. import __version__
+    from segs_detailer import __version__
 
     found = status(args.path)
     if found.foreign:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import MediaError
-from ..video import EncoderSettings, open_output
-from ..video.sequences import IMAGE_SUFFIXES, is_pattern
-from .drawing import grid, label, new_picture, to_image
+from segs_detailer.cli.drawing import grid, label, new_picture, to_image
+from segs_detailer.errors import MediaError
+from segs_detailer.video import EncoderSettings, open_output
+from segs_detailer.video.sequences import IMAGE_SUFFIXES, is_pattern
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from ..streaming import ClipPlan, TrackPlan
-    from ..streaming.writing import NewFrame
-    from ..video import ClipInfo, Sink
-    from ..video.partial import PartialFile
+    from segs_detailer.jobs.plan import ClipPlan, TrackPlan
+    from segs_detailer.jobs.writing import NewFrame
+    from segs_detailer.video import ClipInfo, Sink
+    from segs_detailer.video.partial import PartialFile
 
 __all__ = ["Comparison"]
 
@@ -152,8 +152,8 @@ def _view(track: TrackPlan, frame: int, size: tuple[int, int]) -> tuple[int, int
     x1, y1, x2, y2 = track.bbox
     x, y = (x1 + x2) / 2, (y1 + y2) / 2
     if track.crop.crop == "follow" and len(track.track.frames):
-        centres = (track.track.boxes[:, :2] + track.track.boxes[:, 2:]) / 2
-        x, y = (float(np.interp(frame, track.track.frames, column)) for column in centres.T)
+        centers = (track.track.boxes[:, :2] + track.track.boxes[:, 2:]) / 2
+        x, y = (float(np.interp(frame, track.track.frames, column)) for column in centers.T)
     half_width, half_height = (_VIEW * (x2 - x1) / 2, _VIEW * (y2 - y1) / 2)
     left, top = min(max(0, int(x - half_width)), width - 1), min(max(0, int(y - half_height)), height - 1)
     right, bottom = min(width, int(x + half_width) + 1), min(height, int(y + half_height) + 1)

@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MediaError
-from .arguments import add_command, add_fill_gaps, add_overwrite, count, output_name
+from segs_detailer.cli.arguments import add_command, add_fill_gaps, add_overwrite, count, output_name
+from segs_detailer.errors import MediaError
 
 if TYPE_CHECKING:
-    from ..segments import Segments
+    from segs_detailer.subjects.segments import Segments
 
 __all__ = ["add_convert", "convert"]
 
@@ -22,7 +22,7 @@ _EPILOG = """examples:
   segs-detailer convert annotations.json subjects.npz
       COCO to a SEGS file, which keeps everything
   segs-detailer convert masks/ davis/ --format davis
-      grey masks to palette pictures with one index for each subject
+      gray masks to palette pictures with one index for each subject
   segs-detailer convert tracks.csv tracks.json --format boxes --size 1920x1080 --frames 300
       a table of boxes to JSON; a table does not say the size of the frames
 
@@ -77,8 +77,8 @@ def convert(args: argparse.Namespace) -> None:
     SegsDetailerError, OSError
         Something cannot be done; nothing was written.
     """
-    from ..segments import FORMATS, format_to_write, read_segments, write_segments
-    from ..video.partial import check_file, check_writable
+    from segs_detailer.subjects.formats.files import FORMATS, format_to_write, read_segments, write_segments
+    from segs_detailer.video.partial import check_file, check_writable
 
     path = Path(args.output)
     is_folder = args.output.endswith(("/", "\\"))

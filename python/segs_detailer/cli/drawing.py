@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..errors import MediaError
-from ..video.image_files import to_bytes
-from ..video.partial import PartialFile
-from ..video.sequences import IMAGE_SUFFIXES
+from segs_detailer.errors import MediaError
+from segs_detailer.video.image_files import to_bytes
+from segs_detailer.video.partial import PartialFile
+from segs_detailer.video.sequences import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ def to_image(pixels: NDArray[np.float32], size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(to_bytes(np.ascontiguousarray(pixels))).resize(size, Image.Resampling.LANCZOS)
 
 
-def label(image: Image.Image, text: str, place: tuple[float, float], *, colour: tuple[int, int, int] = TEXT) -> None:
+def label(image: Image.Image, text: str, place: tuple[float, float], *, color: tuple[int, int, int] = TEXT) -> None:
     """Write on a dark ground, moved into the picture where it would leave it."""
     draw = ImageDraw.Draw(image)
     face = font(max(11, image.height // 24))
@@ -47,7 +47,7 @@ def label(image: Image.Image, text: str, place: tuple[float, float], *, colour: 
     x = min(max(0, place[0]), max(0, image.width - width))
     y = min(max(0, place[1]), max(0, image.height - height))
     draw.rectangle((x, y, x + width, y + height), fill=BACKGROUND)
-    draw.text((x + 3 - left, y + 3 - top), text, fill=colour, font=face)
+    draw.text((x + 3 - left, y + 3 - top), text, fill=color, font=face)
 
 
 def grid(rows: Sequence[Sequence[Image.Image]], *, footer: Sequence[str] = ()) -> Image.Image:

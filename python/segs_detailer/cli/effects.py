@@ -8,10 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..errors import InvalidArgumentError
-from ..video.sequences import IMAGE_SUFFIXES, is_pattern, names_several
-from .arguments import CommandParser, option_of
-from .run_options import COMPUTE_OPTIONS, WINDOW_OPTIONS, add_run_options
+from segs_detailer.cli.arguments import CommandParser, option_of
+from segs_detailer.cli.run_options import COMPUTE_OPTIONS, WINDOW_OPTIONS, add_run_options
+from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.video.sequences import IMAGE_SUFFIXES, is_pattern, names_several
 
 if TYPE_CHECKING:
     from collections.abc import Callable

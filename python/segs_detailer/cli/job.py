@@ -7,34 +7,28 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..detailer.prompts import check_prompts, load_prompts
-from ..errors import InvalidArgumentError, MediaError, SegsDetailerError
-from ..streaming import (
-    Cache,
-    ClipRun,
-    Detailing,
-    MaskFilter,
-    ModelTraits,
-    PlanSettings,
-    Redo,
-    RunSettings,
-    StreamSizes,
-    check_memory,
-)
-from ..streaming.cache import default_folder, digest_of_files
-from ..streaming.memory import encoder_threads
-from ..video import EncoderSettings, open_clip
-from .models import Loader, load_pipes, models_identity
-from .selecting import TrackChooser
-from .threads import limit_threads
+from segs_detailer.cli.models import Loader, load_pipes, models_identity
+from segs_detailer.cli.selecting import TrackChooser
+from segs_detailer.cli.threads import limit_threads
+from segs_detailer.detailer.prompts import check_prompts, load_prompts
+from segs_detailer.errors import InvalidArgumentError, MediaError, SegsDetailerError
+from segs_detailer.jobs.cache import Cache, default_folder, digest_of_files
+from segs_detailer.jobs.memory import StreamSizes, encoder_threads
+from segs_detailer.jobs.plan import PlanSettings
+from segs_detailer.jobs.planning import check_memory
+from segs_detailer.jobs.run import ClipRun, Redo, RunSettings
+from segs_detailer.jobs.sampling import Detailing
+from segs_detailer.jobs.traits import ModelTraits
+from segs_detailer.subjects.mask_filter import MaskFilter
+from segs_detailer.video import EncoderSettings, open_clip
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from ..streaming import ChosenTrack
-    from ..video import ClipInfo
-    from .stages import Stages
+    from segs_detailer.cli.stages import Stages
+    from segs_detailer.jobs.plan import ChosenTrack
+    from segs_detailer.video import ClipInfo
 
 __all__ = ["ClipJob", "clip_digest", "encoder_settings", "open_cache", "plan_settings"]
 

@@ -8,10 +8,10 @@ import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CancelledError, SegsDetailerError
-from .arguments import check_paths, names_of_options
-from .options import build_parser
-from .signals import EndingSignals, Interrupted
+from segs_detailer.cli.arguments import check_paths, names_of_options
+from segs_detailer.cli.options import build_parser
+from segs_detailer.cli.signals import EndingSignals, Interrupted
+from segs_detailer.errors import CancelledError, SegsDetailerError
 
 if TYPE_CHECKING:
     import argparse
@@ -84,35 +84,35 @@ def run_command(argv: Sequence[str] | None) -> int:
 def _command(args: argparse.Namespace) -> None:
     check_paths(args)
     if args.command in ("run", "plan", "preview", "verify"):
-        from .effects import check_effects
+        from segs_detailer.cli.effects import check_effects
 
         check_effects(args)
     if args.command == "run":
-        from .run import run
+        from segs_detailer.cli.run import run
 
         run(args)
     elif args.command == "plan":
-        from .plan import plan
+        from segs_detailer.cli.plan import plan
 
         plan(args)
     elif args.command == "batch":
-        from .batch import batch
+        from segs_detailer.cli.batch import batch
 
         batch(args)
     elif args.command == "convert":
-        from .convert import convert
+        from segs_detailer.cli.convert import convert
 
         convert(args)
     elif args.command == "verify":
-        from .verify import verify
+        from segs_detailer.cli.verify import verify
 
         verify(args)
     elif args.command == "comfyui":
-        from .comfyui import comfyui
+        from segs_detailer.cli.comfyui import comfyui
 
         comfyui(args)
     else:
-        from .preview import preview
+        from segs_detailer.cli.preview import preview
 
         preview(args)
 

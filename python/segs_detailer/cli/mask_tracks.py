@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _native
-from ..errors import MediaError
-from ..mask_levels import MaskLevels
-from ..masks import find_objects
-from ..ops import fill_holes, resize_masks
-from ..segments import from_segs
-from ..segments.mask_files import MaskFile
-from ..segs import SEG, Box, scale_match
-from ..tracks import Mask, MaskTracker, Track
-from ..tracks.rescaling import rescaled_track
+from segs_detailer import _native
+from segs_detailer.errors import MediaError
+from segs_detailer.mask_levels import MaskLevels
+from segs_detailer.ops import fill_holes, resize_masks
+from segs_detailer.segs import SEG, Box, scale_match
+from segs_detailer.subjects.formats.mask_files import MaskFile
+from segs_detailer.subjects.from_masks import MaskTracker
+from segs_detailer.subjects.mask import Mask
+from segs_detailer.subjects.masks import find_objects
+from segs_detailer.subjects.rescaling import rescaled_track
+from segs_detailer.subjects.track import Track
+from segs_detailer.subjects.tuples import from_segs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..video import ClipInfo, Source
+    from segs_detailer.video import ClipInfo, Source
 
 __all__ = ["MaskOptions", "check_count", "mask_tracks"]
 

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..detailer import detail_frames
-from ..sampling.compute import ComputeOptions
-from ..sampling.diffusers.device import named_device
-from ..sampling.diffusers.windows import ContextWindows
-from ..sampling.pipe import BasicPipe
-from ..sampling.stages import SamplingOptions
-from .effects import is_single_file
-from .run_options import COMPUTE_OPTIONS, WINDOW_OPTIONS
+from segs_detailer.cli.effects import is_single_file
+from segs_detailer.cli.run_options import COMPUTE_OPTIONS, WINDOW_OPTIONS
+from segs_detailer.detailer import detail_frames
+from segs_detailer.models.compute import ComputeOptions
+from segs_detailer.models.pipe import BasicPipe
+from segs_detailer.models.sd.device import named_device
+from segs_detailer.models.sd.windows import ContextWindows
+from segs_detailer.models.stages import SamplingOptions
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from .stages import Stages
+    from segs_detailer.cli.stages import Stages
 
 __all__ = ["Loader", "load_pipes", "models_identity", "sampling_settings"]
 
@@ -48,7 +48,7 @@ def sampling_settings(args: argparse.Namespace) -> dict[str, Any]:
         "batch_segments": args.batch_segments,
         "grow": args.grow,
         "noise_mask_grow": args.noise_mask_grow,
-        "colour_match": args.colour_match,
+        "color_match": args.color_match,
         "vae_correction": args.vae_correction,
         "noise": args.noise,
     }

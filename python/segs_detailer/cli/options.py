@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-from .arguments import EXIT_CODES, CommandParser, add_command, add_overwrite, count, output_name
-from .batch import add_batch
-from .comfyui import add_comfyui
-from .convert import add_convert
-from .plan import add_plan
-from .run_options import INPUT_HELP, add_clip_options, add_run_options
-from .verify import add_verify
+from segs_detailer.cli.arguments import EXIT_CODES, CommandParser, add_command, add_overwrite, count, output_name
+from segs_detailer.cli.batch import add_batch
+from segs_detailer.cli.comfyui import add_comfyui
+from segs_detailer.cli.convert import add_convert
+from segs_detailer.cli.plan import add_plan
+from segs_detailer.cli.run_options import INPUT_HELP, add_clip_options, add_run_options
+from segs_detailer.cli.verify import add_verify
 
 __all__ = ["build_parser"]
 
@@ -35,7 +35,7 @@ class _Version(argparse.Action):
     """Looks the version up only when it is asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        from .. import __version__
+        from segs_detailer import __version__
 
         print(f"segs-detailer {__version__}")
         parser.exit()
@@ -76,7 +76,7 @@ def _add_run(commands: argparse._SubParsersAction[CommandParser]) -> None:
         required=True,
         metavar="OUT",
         help="where to write; the name says the format: .mp4, .mov, .mkv, .webm, .avi, .gif, .apng, .webp, a folder/, "
-        "or frame_%%04d.png. Size, frame rate, pixel format, colours and sound are those of CLIP",
+        "or frame_%%04d.png. Size, frame rate, pixel format, colors and sound are those of CLIP",
     )
     parser.add_argument(
         "--compare",

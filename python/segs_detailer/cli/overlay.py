@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..detect.opencv import import_cv2
+from segs_detailer.subjects.finders.opencv import import_cv2
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from ..streaming import ClipPlan, TrackPlan
-    from ..video import Sink, Source
-    from .stages import Advance
+    from segs_detailer.cli.stages import Advance
+    from segs_detailer.jobs.plan import ClipPlan, TrackPlan
+    from segs_detailer.video import Sink, Source
 
 __all__ = ["write_overlay"]
 
-_COLOURS = ((255, 214, 10), (48, 209, 88), (100, 210, 255), (255, 159, 10), (191, 90, 242), (255, 105, 97))
+_COLORS = ((255, 214, 10), (48, 209, 88), (100, 210, 255), (255, 159, 10), (191, 90, 242), (255, 105, 97))
 _MASK_OPACITY = 0.4
 # Masks of a track are made for so many frames at once.
 _WINDOW = 16
@@ -90,8 +90,8 @@ class _Masks:
         return mask
 
 
-def _colour(track: TrackPlan) -> tuple[float, float, float]:
-    red, green, blue = _COLOURS[track.index % len(_COLOURS)]
+def _color(track: TrackPlan) -> tuple[float, float, float]:
+    red, green, blue = _COLORS[track.index % len(_COLORS)]
     return red / 255, green / 255, blue / 255
 
 
@@ -108,22 +108,22 @@ def _tint(pixels: NDArray[np.float32], track: TrackPlan, masks: _Masks, frame: i
         return
     part = pixels[top:bottom, left:right]
     weight = mask[top - y1 : bottom - y1, left - x1 : right - x1, None] * np.float32(_MASK_OPACITY * alpha / 255)
-    part += weight * (np.array(_colour(track), np.float32) - part)
+    part += weight * (np.array(_color(track), np.float32) - part)
 
 
 def _outline(pixels: NDArray[np.float32], track: TrackPlan, frame: int) -> None:
     cv2 = import_cv2()
     thin = max(1, round(pixels.shape[0] * _LINE))
-    colour = _colour(track)
+    color = _color(track)
     x1, y1, x2, y2 = _whole(track.region(frame))
-    cv2.rectangle(pixels, (x1, y1), (x2 - 1, y2 - 1), colour, thin)
+    cv2.rectangle(pixels, (x1, y1), (x2 - 1, y2 - 1), color, thin)
     seen = track.track.frames
     place = (x1, y2)
     if len(seen) and seen[0] <= frame <= seen[-1]:
         left, top, right, bottom = _whole([np.interp(frame, seen, column) for column in track.track.boxes.T])
-        cv2.rectangle(pixels, (left, top), (right - 1, bottom - 1), colour, 3 * thin)
+        cv2.rectangle(pixels, (left, top), (right - 1, bottom - 1), color, 3 * thin)
         place = (left, bottom + 2 * thin)
-    _write(pixels, _label(track, frame), place, tuple(round(255 * value) for value in colour))
+    _write(pixels, _label(track, frame), place, tuple(round(255 * value) for value in color))
 
 
 def _label(track: TrackPlan, frame: int) -> str:
@@ -143,7 +143,7 @@ def _whole(values: Sequence[Any]) -> tuple[int, int, int, int]:
     return x1, y1, x2, y2
 
 
-def _write(pixels: NDArray[np.float32], text: str, place: tuple[int, int], colour: tuple[int, ...]) -> None:
+def _write(pixels: NDArray[np.float32], text: str, place: tuple[int, int], color: tuple[int, ...]) -> None:
     """Write on a dark ground, moved into the picture where it would leave it."""
     cv2 = import_cv2()
     height, width = pixels.shape[:2]
@@ -154,5 +154,5 @@ def _write(pixels: NDArray[np.float32], text: str, place: tuple[int, int], colou
     x = min(max(place[0], 0), max(width - across - 4, 0))
     y = min(max(place[1], 0), max(height - up - below - 4, 0))
     cv2.rectangle(pixels, (x, y), (x + across + 4, y + up + below + 4), (0.09, 0.09, 0.1), -1)
-    shade = tuple(value / 255 for value in colour)
+    shade = tuple(value / 255 for value in color)
     cv2.putText(pixels, text, (x + 2, y + up + 2), cv2.FONT_HERSHEY_SIMPLEX, scale, shade, 1, cv2.LINE_AA)

@@ -6,19 +6,20 @@ import argparse
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MediaError
-from .arguments import add_command, add_overwrite, output_name
-from .report import INTERLACED, table
-from .report_file import report_file
-from .run_options import INPUT_HELP, add_run_options
-from .stages import Stages
+from segs_detailer.cli.arguments import add_command, add_overwrite, output_name
+from segs_detailer.cli.report import INTERLACED, table
+from segs_detailer.cli.report_file import report_file
+from segs_detailer.cli.run_options import INPUT_HELP, add_run_options
+from segs_detailer.cli.stages import Stages
+from segs_detailer.errors import MediaError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..streaming import ClipRun, DiskPlan, TrackPlan
-    from ..video import ClipInfo
-    from .job import ClipJob
+    from segs_detailer.cli.job import ClipJob
+    from segs_detailer.jobs.plan import DiskPlan, TrackPlan
+    from segs_detailer.jobs.run import ClipRun
+    from segs_detailer.video import ClipInfo
 
 __all__ = ["add_plan", "plan"]
 
@@ -71,9 +72,9 @@ def plan(args: argparse.Namespace) -> None:
     SegsDetailerError, OSError
         Something cannot be done, in which case `run` could not do it either; nothing was written.
     """
-    from ..video import EncoderSettings, open_output
-    from .job import ClipJob, open_cache
-    from .overlay import write_overlay
+    from segs_detailer.cli.job import ClipJob, open_cache
+    from segs_detailer.cli.overlay import write_overlay
+    from segs_detailer.video import EncoderSettings, open_output
 
     to_output = args.json == "-"
     stages = Stages(quiet=args.quiet or to_output)
@@ -117,8 +118,8 @@ def plan(args: argparse.Namespace) -> None:
 
 def _losses(info: ClipInfo, args: argparse.Namespace) -> list[str]:
     """Say what of the clip an output of its own format would not hold."""
-    from ..video import EncoderSettings
-    from ..video.losses import probable_losses
+    from segs_detailer.video import EncoderSettings
+    from segs_detailer.video.losses import probable_losses
 
     settings = EncoderSettings(codec=args.codec, crf=args.crf, pix_fmt=args.pix_fmt)
     try:

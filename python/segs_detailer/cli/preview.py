@@ -8,32 +8,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..errors import MediaError
-from ..sampling.pipe import BasicPipe
-from ..streaming import Cache, ModelTraits, plan_clip
-from ..video import open_clip
-from ..video.sequences import label_of
-from .drawing import grid, label, new_picture, to_image
-from .job import plan_settings
-from .report import describe_times, describe_tracks
-from .selecting import TrackChooser
-from .stages import Stages
-from .threads import limit_threads
+from segs_detailer.cli.drawing import grid, label, new_picture, to_image
+from segs_detailer.cli.job import plan_settings
+from segs_detailer.cli.report import describe_times, describe_tracks
+from segs_detailer.cli.selecting import TrackChooser
+from segs_detailer.cli.stages import Stages
+from segs_detailer.cli.threads import limit_threads
+from segs_detailer.errors import MediaError
+from segs_detailer.jobs.cache import Cache
+from segs_detailer.jobs.planning import plan_clip
+from segs_detailer.jobs.traits import ModelTraits
+from segs_detailer.models.pipe import BasicPipe
+from segs_detailer.video import open_clip
+from segs_detailer.video.sequences import label_of
 
 if TYPE_CHECKING:
     import argparse
 
     from numpy.typing import NDArray
 
-    from ..streaming import ClipPlan, TrackPlan
-    from ..video import Source
+    from segs_detailer.jobs.plan import ClipPlan, TrackPlan
+    from segs_detailer.video import Source
 
 __all__ = ["preview"]
 
 _TILE_WIDTH = 480
 _MASK_TINT = np.array([1.0, 0.15, 0.3], np.float32)
 _MASK_OPACITY = 0.4
-_COLOURS = ((255, 214, 10), (48, 209, 88), (100, 210, 255), (255, 159, 10), (191, 90, 242), (255, 105, 97))
+_COLORS = ((255, 214, 10), (48, 209, 88), (100, 210, 255), (255, 159, 10), (191, 90, 242), (255, 105, 97))
 
 
 def preview(args: argparse.Namespace) -> None:
@@ -72,7 +74,7 @@ def _default_output(clip: Path) -> Path:
 
 
 def draw_sheet(source: Source, plan: ClipPlan, stages: Stages, *, frames: int, columns: int) -> Image.Image:
-    """Contact sheet: frames with masks tinted, boxes and crop regions outlined, each track in its own colour.
+    """Contact sheet: frames with masks tinted, boxes and crop regions outlined, each track in its own color.
 
     Parameters
     ----------
@@ -132,11 +134,11 @@ def _tile(pixels: NDArray[np.float32], plan: ClipPlan, index: int) -> Image.Imag
     image = to_image(pixels, (_TILE_WIDTH, max(1, round(height * scale))))
     draw = ImageDraw.Draw(image)
     for track in visible:
-        colour = _COLOURS[track.index % len(_COLOURS)]
-        draw.rectangle(_scaled(_whole(track.region(index)), scale), outline=colour, width=1)
+        color = _COLORS[track.index % len(_COLORS)]
+        draw.rectangle(_scaled(_whole(track.region(index)), scale), outline=color, width=1)
         box = _scaled(_box(track, index), scale)
-        draw.rectangle(box, outline=colour, width=3)
-        label(image, f"{track.index + 1} {track.label}", (box[0], box[3] + 2), colour=colour)
+        draw.rectangle(box, outline=color, width=3)
+        label(image, f"{track.index + 1} {track.label}", (box[0], box[3] + 2), color=color)
     times = plan.info.times
     seconds = float((times[index] - times[0]) * plan.info.time_base)
     label(image, f"frame {index}   {seconds:.2f} s", (0, 0))

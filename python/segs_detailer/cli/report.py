@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..streaming import TrackPlan
-    from .stages import Stages
+    from segs_detailer.cli.stages import Stages
+    from segs_detailer.jobs.plan import TrackPlan
 
 __all__ = ["INTERLACED", "describe_times", "describe_tracks", "table"]
 

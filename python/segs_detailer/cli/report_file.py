@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..errors import InvalidArgumentError, MediaError
-from ..video.partial import PartialFile
-from .arguments import option_of
+from segs_detailer.cli.arguments import option_of
+from segs_detailer.errors import InvalidArgumentError, MediaError
+from segs_detailer.video.partial import PartialFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

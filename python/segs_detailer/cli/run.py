@@ -9,28 +9,30 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InvalidArgumentError
-from ..streaming import SinkTaker
-from ..video import open_output
-from ..video.losses import warn_of_losses
-from ..video.partial import PartialFile
-from ..video.sequences import is_pattern, names_several
-from ..video.writing import losses_as_pictures
-from .arguments import option_of
-from .compare import Comparison
-from .job import ClipJob, encoder_settings, open_cache
-from .models import load_pipes
-from .report import INTERLACED, describe_times, describe_tracks
-from .stages import Stages
-from .threads import one_torch_thread
+from segs_detailer.cli.arguments import option_of
+from segs_detailer.cli.compare import Comparison
+from segs_detailer.cli.job import ClipJob, encoder_settings, open_cache
+from segs_detailer.cli.models import load_pipes
+from segs_detailer.cli.report import INTERLACED, describe_times, describe_tracks
+from segs_detailer.cli.stages import Stages
+from segs_detailer.cli.threads import one_torch_thread
+from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.jobs.writing import SinkTaker
+from segs_detailer.video import open_output
+from segs_detailer.video.losses import warn_of_losses
+from segs_detailer.video.partial import PartialFile
+from segs_detailer.video.sequences import is_pattern, names_several
+from segs_detailer.video.writing import losses_as_pictures
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from ..batch.tasks import Status
-    from ..streaming import ClipPlan, FrameTaker, RunProgress
-    from .models import Loader
+    from segs_detailer.cli.models import Loader
+    from segs_detailer.jobs.batch.tasks import Status
+    from segs_detailer.jobs.plan import ClipPlan
+    from segs_detailer.jobs.run import RunProgress
+    from segs_detailer.jobs.writing import FrameTaker
 
 __all__ = ["run", "run_stages"]
 
@@ -101,9 +103,9 @@ def run(args: argparse.Namespace, stages: Stages | None = None, load: Loader = l
             with run_stages(stages) as progress, one_torch_thread(only_if=args.model is None):
                 clip_run.run(takers, progress)
     if clip_run.plan.tracks:
-        _summarise(args, job, clip_run.plan, stages)
+        _summarize(args, job, clip_run.plan, stages)
         return "done"
-    return _summarise_empty(args, job, stages)
+    return _summarize_empty(args, job, stages)
 
 
 class _LeftAlone(Exception):  # noqa: N818 - no error
@@ -145,7 +147,7 @@ def run_stages(stages: Stages) -> Iterator[RunProgress]:
         yield lambda name, done, total: advances[name](done, total)
 
 
-def _summarise_empty(args: argparse.Namespace, job: ClipJob, stages: Stages) -> Status:
+def _summarize_empty(args: argparse.Namespace, job: ClipJob, stages: Stages) -> Status:
     if args.when_empty == "skip":
         stages.say(f"wrote nothing: {job.nothing_found}")
         return "skipped"
@@ -156,7 +158,7 @@ def _summarise_empty(args: argparse.Namespace, job: ClipJob, stages: Stages) -> 
     return "copied"
 
 
-def _summarise(args: argparse.Namespace, job: ClipJob, plan: ClipPlan, stages: Stages) -> None:
+def _summarize(args: argparse.Namespace, job: ClipJob, plan: ClipPlan, stages: Stages) -> None:
     stages.say(f"wrote {args.output}: {job.info.describe()}")
     if args.compare:
         stages.say(f"wrote {args.compare}: before and after")

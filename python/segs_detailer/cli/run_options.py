@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from fractions import Fraction
 
-from .arguments import add_fill_gaps, count, names
+from segs_detailer.cli.arguments import add_fill_gaps, count, names
 
 __all__ = [
     "COMPUTE_OPTIONS",
@@ -324,11 +324,15 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         "--noise-mask-grow", type=int, default=0, metavar="PX", help="the same for the sampling mask (default: 0)"
     )
     group.add_argument(
-        "--colour-match",
+        "--color-match",
         type=float,
         default=0.0,
         metavar="S",
-        help="bring repainted crops to the colours around them, 0 to 1 (default: 0)",
+        help="bring repainted crops to the colors around them, 0 to 1 (default: 0)",
+    )
+    # As it was spelled before.
+    group.add_argument(
+        "--colour-match", dest="color_match", type=float, default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
     group.add_argument(
         "--vae-correction", action="store_true", help="take back what the VAE alone changes, for one more decoding"

@@ -6,28 +6,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..detect import FollowSettings, find_tracks, open_detector
-from ..errors import MediaError
-from ..masks import boxes_to_segs
-from ..segments import Segments, from_segs, read_segments, to_segs, write_segments
-from ..segs import scale_match
-from ..streaming import ChosenTrack
-from ..streaming.cache import digest
-from ..tracks import CropSettings, is_in_frame
-from ..tracks.rescaling import rescaled_track
-from ..video import iter_frames, open_clip
-from ..video.sequences import label_of
-from .mask_tracks import MaskOptions, check_count, mask_tracks
+from segs_detailer.cli.mask_tracks import MaskOptions, check_count, mask_tracks
+from segs_detailer.errors import MediaError
+from segs_detailer.jobs.cache import digest
+from segs_detailer.jobs.plan import ChosenTrack
+from segs_detailer.segs import scale_match
+from segs_detailer.subjects.finders.following import FollowSettings, find_tracks
+from segs_detailer.subjects.finders.opening import open_detector
+from segs_detailer.subjects.formats.files import read_segments, write_segments
+from segs_detailer.subjects.masks import boxes_to_segs
+from segs_detailer.subjects.path import is_in_frame
+from segs_detailer.subjects.rescaling import rescaled_track
+from segs_detailer.subjects.segments import Segments
+from segs_detailer.subjects.settings import CropSettings
+from segs_detailer.subjects.tuples import from_segs, to_segs
+from segs_detailer.video import iter_frames, open_clip
+from segs_detailer.video.sequences import label_of
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from ..detect import Detector
-    from ..streaming import Cache
-    from ..tracks import Track
-    from ..video import ClipInfo, Source
-    from .stages import Stages
+    from segs_detailer.cli.stages import Stages
+    from segs_detailer.jobs.cache import Cache
+    from segs_detailer.subjects.finders.detector import Detector
+    from segs_detailer.subjects.track import Track
+    from segs_detailer.video import ClipInfo, Source
 
 __all__ = ["TrackChooser"]
 
@@ -179,7 +183,7 @@ class TrackChooser:
         return read_segments(path).tracks
 
     def _detection_digest(self) -> str:
-        from .. import __version__
+        from segs_detailer import __version__
 
         args = self._args
         detector: Any = args.detect or "face"

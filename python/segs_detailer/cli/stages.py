@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
-from ..errors import MissingDependencyError
+from segs_detailer.errors import MissingDependencyError
 
 __all__ = ["Advance", "Stages"]
 

@@ -17,8 +17,8 @@ def limit_threads(threads: int | None) -> None:
         return
     import torch
 
-    from ..detect.opencv import import_cv2
-    from ..ops import set_num_threads
+    from segs_detailer.ops import set_num_threads
+    from segs_detailer.subjects.finders.opencv import import_cv2
 
     set_num_threads(threads)
     torch.set_num_threads(threads)

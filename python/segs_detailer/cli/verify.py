@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .arguments import EXIT_CODES, add_command, add_fill_gaps
-from .run_options import add_crop_options, add_paste_options, add_segment_options, count_from_0
+from segs_detailer.cli.arguments import EXIT_CODES, add_command, add_fill_gaps
+from segs_detailer.cli.run_options import add_crop_options, add_paste_options, add_segment_options, count_from_0
 
 if TYPE_CHECKING:
     import argparse
 
-    from ..verify import Report, Subject
-    from ..video import Source
-    from .stages import Stages
+    from segs_detailer.cli.stages import Stages
+    from segs_detailer.verify import Report, Subject
+    from segs_detailer.video import Source
 
 __all__ = ["EXIT_FAULTS", "add_verify", "verify"]
 
@@ -94,10 +94,10 @@ def verify(args: argparse.Namespace) -> None:
     SystemExit
         With `EXIT_FAULTS`, where something is wrong with the clip.
     """
-    from ..verify import VerifySettings, verify_clips
-    from ..video import open_clip
-    from .report_file import report_file
-    from .stages import Stages
+    from segs_detailer.cli.report_file import report_file
+    from segs_detailer.cli.stages import Stages
+    from segs_detailer.verify import VerifySettings, verify_clips
+    from segs_detailer.video import open_clip
 
     to_output = args.json == "-"
     stages = Stages(quiet=args.quiet or to_output)
@@ -122,7 +122,7 @@ def verify(args: argparse.Namespace) -> None:
 
 
 def _margin(args: argparse.Namespace) -> int:
-    from ..verify.cells import CELL
+    from segs_detailer.verify.cells import CELL
 
     if args.margin is not None:
         return int(args.margin)
@@ -132,11 +132,11 @@ def _margin(args: argparse.Namespace) -> int:
 
 def _subjects(args: argparse.Namespace, source: Source, stages: Stages) -> list[Subject] | None:
     """Find the subjects as `run` finds them; None where nothing was named."""
-    from ..streaming import Cache
-    from ..verify import chosen_subjects
-    from .job import plan_settings
-    from .options import build_parser
-    from .selecting import TrackChooser
+    from segs_detailer.cli.job import plan_settings
+    from segs_detailer.cli.options import build_parser
+    from segs_detailer.cli.selecting import TrackChooser
+    from segs_detailer.jobs.cache import Cache
+    from segs_detailer.verify import chosen_subjects
 
     if args.detect is None and args.mask is None and args.segs is None and not args.bbox:
         return None
@@ -167,7 +167,7 @@ def describe(report: Report) -> list[str]:
         where = "outside the masks" if around.masked else "whole picture"
         same = "not one bit differs" if around.psnr is None else f"{around.psnr:.1f} dB"
         shift = ", ".join(f"{value:+.1f}" for value in around.shift)
-        lines.append(f"  {where}: {same}, colours {shift}, {around.changed:.2%} changed beyond the encoder")
+        lines.append(f"  {where}: {same}, colors {shift}, {around.changed:.2%} changed beyond the encoder")
         if not around.masked and around.worst_box is not None:
             box = ",".join(str(value) for value in around.worst_box)
             lines.append(f"  most changed: frame {around.worst_frame}, at {box}")

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segs_detailer.detailer.crops import check_frames
-from segs_detailer.detect import FaceSettings, ShotDetector, detect_faces
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.masks import boxes_to_segs
 from segs_detailer.segs import check_segs
-from segs_detailer.tracks import CropSettings, Detection, associate, tracks_to_segs
+from segs_detailer.subjects.association import Detection, associate
+from segs_detailer.subjects.finders.faces import FaceSettings, detect_faces
+from segs_detailer.subjects.finders.shots import ShotDetector
+from segs_detailer.subjects.masks import boxes_to_segs
+from segs_detailer.subjects.settings import CropSettings
+from segs_detailer.subjects.to_segs import tracks_to_segs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +48,7 @@ def find_faces(
     mask_shape: str,
     crop: str = "fixed",
 ) -> tuple[SEGS]:
-    """Find the faces of a clip, see `segs_detailer.detect.detect_faces`.
+    """Find the faces of a clip, see `segs_detailer.subjects.finders.detect_faces`.
 
     Parameters
     ----------
@@ -54,7 +57,7 @@ def find_faces(
     min_size : int
         Smallest face in pixels; at least 8, or 0 for a sixteenth of the frame's shorter side.
     min_share, max_gap, crop_factor, drop_size, mask_shape
-        See `segs_detailer.detect.FaceSettings`.
+        See `segs_detailer.subjects.finders.FaceSettings`.
     crop : str
         One of `CROPS`: the crop holds the whole way of the face, or moves with it.
     """

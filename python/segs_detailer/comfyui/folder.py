@@ -143,7 +143,7 @@ def _repository() -> str:
 
 
 def _license() -> str | None:
-    """Return the licence's text: the installed package's, or the checkout's."""
+    """Return the license's text: the installed package's, or the checkout's."""
     from importlib import metadata
 
     try:

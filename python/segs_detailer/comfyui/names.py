@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from segs_detailer.sampling.samplers import SAMPLERS
-from segs_detailer.sampling.schedules import SCHEDULES
+from segs_detailer.models.samplers import SAMPLERS
+from segs_detailer.models.schedules import SCHEDULES
 
 __all__ = ["sampler_names", "scheduler_names"]
 

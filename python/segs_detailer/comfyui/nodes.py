@@ -85,7 +85,7 @@ _DETAILERS = (
         "Paste them with SEGS Paste.",
         inputs=(
             *classic_inputs(nodes.SEGSDetailerForAnimateDiff, _CHOICES),
-            _seams_input("colours, the VAE's own changes, noise"),
+            _seams_input("colors, the VAE's own changes, noise"),
         ),
         outputs=classic_outputs(
             nodes.SEGSDetailerForAnimateDiff,
@@ -99,7 +99,7 @@ _DETAILERS = (
         description="Repaints the segments of a clip with its model and pastes them, one after the other.",
         inputs=(
             *classic_inputs(nodes.DetailerForEachPipeForAnimateDiff, _CHOICES),
-            _seams_input("edges of the masks, colours, the VAE's own changes, noise"),
+            _seams_input("edges of the masks, colors, the VAE's own changes, noise"),
         ),
         outputs=classic_outputs(
             nodes.DetailerForEachPipeForAnimateDiff,
@@ -132,8 +132,8 @@ _SEAMS = (
             _int("grow", "Pixels by which the edges of what is pasted are moved outwards, or inwards.", 0, -512, 512),
             _int("noise_mask_grow", "The same for what is repainted, in pixels of the crop.", 0, -512, 512),
             _float(
-                "colour_match",
-                "How far the repainted crops are brought to the frame's colours along the mask's edge; smoothed over "
+                "color_match",
+                "How far the repainted crops are brought to the frame's colors along the mask's edge; smoothed over "
                 "time.",
                 0.0,
                 0.0,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_segments", "preview_segments"]
 
-_COLOURS = ((255, 214, 10), (48, 209, 88), (100, 210, 255), (255, 159, 10), (191, 90, 242), (255, 105, 97))
+_COLORS = ((255, 214, 10), (48, 209, 88), (100, 210, 255), (255, 159, 10), (191, 90, 242), (255, 105, 97))
 _MASK_TINT = np.array([1.0, 0.15, 0.3], np.float32)
 _MASK_OPACITY = 0.4
 # Lines and letters grow with the picture: shares of its shorter side.
@@ -66,7 +66,7 @@ def preview_segments(image_frames: Tensor, segs: SEGS, max_images: int = 4) -> S
 
 
 def draw_segments(frame: NDArray[np.float32], segs: list[SEG], index: int, count: int) -> Image.Image:
-    """Draw masks as a red tint, bounding boxes thick, crop regions thin, each segment in its own colour.
+    """Draw masks as a red tint, bounding boxes thick, crop regions thin, each segment in its own color.
 
     Crop regions that move are drawn where they are in the frame, with their box; nothing is drawn of a segment that is
     not shown there.
@@ -94,11 +94,11 @@ def draw_segments(frame: NDArray[np.float32], segs: list[SEG], index: int, count
     line = max(1, round(min(image.size) * _LINE))
     letters = _font(max(_LEAST_LETTERS, round(min(image.size) * _LETTERS)))
     for number, seg in shown:
-        colour = _COLOURS[number % len(_COLOURS)]
-        _outline(draw, seg.crop_region, colour, line)
-        _outline(draw, seg.bbox, colour, 3 * line)
+        color = _COLORS[number % len(_COLORS)]
+        _outline(draw, seg.crop_region, color, line)
+        _outline(draw, seg.bbox, color, 3 * line)
         place = (max(seg.bbox[0], 0) + 4 * line, max(seg.bbox[1], 0) + 4 * line)
-        draw.text(place, f"{number + 1} {seg.label}", fill=colour, font=letters, stroke_width=line, stroke_fill=0)
+        draw.text(place, f"{number + 1} {seg.label}", fill=color, font=letters, stroke_width=line, stroke_fill=0)
     return image
 
 
@@ -125,10 +125,10 @@ def _tint(pixels: NDArray[np.float32], seg: SEG, index: int, count: int) -> None
     pixels += _MASK_OPACITY * whole * (_MASK_TINT - pixels)
 
 
-def _outline(draw: ImageDraw.ImageDraw, box: Box, colour: tuple[int, int, int], width: int) -> None:
+def _outline(draw: ImageDraw.ImageDraw, box: Box, color: tuple[int, int, int], width: int) -> None:
     x1, y1, x2, y2 = box
     if x2 > x1 and y2 > y1:
-        draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=colour, width=width)
+        draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=color, width=width)
 
 
 def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:

@@ -7,7 +7,7 @@ from typing import Any
 
 from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.errors import InvalidTypeError
-from segs_detailer.sampling.frame_noise import NOISES
+from segs_detailer.models.frame_noise import NOISES
 
 __all__ = ["NOISES", "SEAMS", "Seams", "make_seams", "seam_settings"]
 
@@ -21,7 +21,7 @@ class Seams:
 
     grow: int = 0
     noise_mask_grow: int = 0
-    colour_match: float = 0.0
+    color_match: float = 0.0
     vae_correction: bool = False
     noise: str = "per-frame"
     limit_size: bool = False
@@ -37,7 +37,7 @@ class Seams:
 def make_seams(
     grow: int,
     noise_mask_grow: int,
-    colour_match: float,
+    color_match: float,
     vae_correction: bool,
     noise: str,
     limit_size: bool = False,
@@ -53,7 +53,7 @@ def make_seams(
         Seams(
             grow=grow,
             noise_mask_grow=noise_mask_grow,
-            colour_match=colour_match,
+            color_match=color_match,
             vae_correction=vae_correction,
             noise=noise,
             limit_size=limit_size,

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import MaskLevels, warn_about_masks
-from segs_detailer.masks import find_objects, mask_stack, survey_masks
 from segs_detailer.ops import fill_holes
 from segs_detailer.segs import check_segs, scale_match
-from segs_detailer.tracks import CropSettings, MaskTracker, Track, tracks_to_segs
+from segs_detailer.subjects.from_masks import MaskTracker
+from segs_detailer.subjects.masks import find_objects, mask_stack, survey_masks
+from segs_detailer.subjects.settings import CropSettings
+from segs_detailer.subjects.to_segs import tracks_to_segs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
     from segs_detailer.segs import SEG, SEGS, Box
+    from segs_detailer.subjects.track import Track
 
 __all__ = [
     "ORDERS",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segs_detailer.detailer.prompts import Prompts
-    from segs_detailer.sampling.protocol import SchedulerFunc
+    from segs_detailer.models.protocol import SchedulerFunc
     from segs_detailer.segs import SEGS
 
 __all__ = ["DetailResult", "detail_frames"]
@@ -75,7 +75,7 @@ def detail_frames(
     batch_segments: int = 1,
     grow: int = 0,
     noise_mask_grow: int = 0,
-    colour_match: float = 0.0,
+    color_match: float = 0.0,
     vae_correction: bool = False,
     noise: Literal["per-frame", "fixed", "shared"] = "per-frame",
     noise_start: int | None = None,
@@ -91,7 +91,7 @@ def detail_frames(
     ----------
     frames : Tensor, ndarray or list of PIL.Image.Image
         `(B, H, W, 3 or 4)`, float32 or float16 in [0, 1], or uint8; or B images of mode RGB or RGBA and one size. The
-        colours of RGBA frames are repainted, their alpha is kept. Crops are worked on as float32; uint8 frames stay
+        colors of RGBA frames are repainted, their alpha is kept. Crops are worked on as float32; uint8 frames stay
         uint8 and are rounded once, where a crop is pasted.
     segs : SEGS
         `((H, W), [SEG, ...])`; rescaled where it was made for another frame size.
@@ -131,7 +131,7 @@ def detail_frames(
         Prompts of single segments: a label, or a segment's place from 0, to a prompt or `(prompt, negative prompt)`. A
         place counts before a label. Other segments have the pipe's prompt.
     batch_segments : int
-        Most segments that are sampled together, where neighbours have one working size and their crop regions do not
+        Most segments that are sampled together, where neighbors have one working size and their crop regions do not
         overlap. Fewer, larger steps keep a GPU busier and take more of its memory; the result is the same but for
         rounding. Segments under a hook, a ControlNet or a prompt of their own are sampled alone.
     grow : int
@@ -139,8 +139,8 @@ def detail_frames(
         negative ones go inwards.
     noise_mask_grow : int
         The same for the noise mask, before `noise_mask_feather`.
-    colour_match : float
-        How far the repainted crops are brought to the colours of the frame along the mask's edge, in [0, 1].
+    color_match : float
+        How far the repainted crops are brought to the colors of the frame along the mask's edge, in [0, 1].
     vae_correction : bool
         Take back what encoding and decoding alone change, where nothing is repainted; it takes one more decoding.
     noise : {"per-frame", "fixed", "shared"}
@@ -176,7 +176,7 @@ def detail_frames(
     -----
     SegmentWarning
         A segment was left as it was: it lies outside the frames, or its result was not finite, or one flat
-        colour that the model did not paint.
+        color that the model did not paint.
     """
     if guide_size_for not in _SIZES_OF:
         raise InvalidArgumentError("guide_size_for", '"bbox" or "crop_region"', repr(guide_size_for))
@@ -198,7 +198,7 @@ def detail_frames(
         batch_segments=batch_segments,
         grow=grow,
         noise_mask_grow=noise_mask_grow,
-        colour_match=colour_match,
+        color_match=color_match,
         vae_correction=vae_correction,
         noise=noise,
         noise_start=noise_start,

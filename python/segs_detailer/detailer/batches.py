@@ -9,8 +9,8 @@ import numpy as np
 from segs_detailer.crop_path import CropPath
 from segs_detailer.detailer.crops import is_inside
 from segs_detailer.detailer.segment import working_size
-from segs_detailer.sampling.protocol import of_one_clip
-from segs_detailer.sampling.samplers import SAMPLERS
+from segs_detailer.models.protocol import of_one_clip
+from segs_detailer.models.samplers import SAMPLERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ __all__ = ["batch_segments"]
 def batch_segments(segs: Sequence[SEG], frames: Tensor, run: Run, *, pasted: bool) -> list[list[int]]:
     """Divide segments into those that are sampled together, in their order.
 
-    At most `batch_segments` neighbours of one working size share a run, and where they are pasted, only those whose
+    At most `batch_segments` neighbors of one working size share a run, and where they are pasted, only those whose
     crop regions do not overlap: the later one must see what the earlier one painted. Alone stay segments with a control
     wrapper or a prompt of their own, and all of them under a hook, under masks or ControlNets in the conditioning, with
     a sampler that chooses its steps by the whole batch (dpm_adaptive), or with a model that takes one clip at a time.

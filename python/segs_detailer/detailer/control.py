@@ -11,15 +11,15 @@ from segs_detailer._interop import convert
 from segs_detailer.detailer.crops import cut_stack, to_dtype
 from segs_detailer.detailer.plan import reflect_frames
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.models.sd.control import ControlHint, with_control
 from segs_detailer.ops import resize_frames
-from segs_detailer.sampling.diffusers.control import ControlHint, with_control
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from segs_detailer.sampling.protocol import Conditioning
+    from segs_detailer.models.protocol import Conditioning
     from segs_detailer.segs import SEGS
 
 __all__ = ["ControlNetWrapper", "ImagePromptWrapper", "with_control_net"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from segs_detailer.errors import ModelError
-from segs_detailer.sampling.latent_layout import frame_latents, latent_of_frames
+from segs_detailer.models.latent_layout import frame_latents, latent_of_frames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segs_detailer.detailer.hooks import HookCalls, Latent
-    from segs_detailer.sampling.protocol import Sampler
+    from segs_detailer.models.protocol import Sampler
 
 __all__ = ["CropTexture", "Fault", "decode_crops"]
 
@@ -24,10 +24,10 @@ _TEXTURED = 0.02
 """Standard deviation from which on a crop is said to have texture: five 8-bit steps."""
 
 _FLAT = 0.5 / 255
-"""Standard deviation below which a decoded crop is one colour: half an 8-bit step."""
+"""Standard deviation below which a decoded crop is one color: half an 8-bit step."""
 
 _KEPT = 0.25
-"""Share of the latents' standard deviation that a sampler keeps unless it painted one colour itself."""
+"""Share of the latents' standard deviation that a sampler keeps unless it painted one color itself."""
 
 _GRID = 64
 """Rows and columns, at most, of the grid of pixels that is looked at: a collapsed crop is flat there too."""
@@ -59,9 +59,9 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class CropTexture:
-    """What is kept of a segment's crops to tell a decoder that fails from a sampler that paints one colour.
+    """What is kept of a segment's crops to tell a decoder that fails from a sampler that paints one color.
 
-    A decoder of half precision that overflows gives frames of one colour, black or grey as a rule. So does a sampler
+    A decoder of half precision that overflows gives frames of one color, black or gray as a rule. So does a sampler
     that was asked for one. They differ in the latents: those of a failed decoder still vary over the picture.
 
     Parameters
@@ -132,7 +132,7 @@ class CropTexture:
             flat &= self._kept(latents)
         collapsed: list[int] = flat.nonzero().flatten().tolist()
         if collapsed:
-            return f"decoding gave one flat colour for textured crops ({_frames(collapsed, self.count)})"
+            return f"decoding gave one flat color for textured crops ({_frames(collapsed, self.count)})"
         return None
 
     def _kept(self, latents: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from segs_detailer.sampling.protocol import Conditioning
+    from segs_detailer.models.protocol import Conditioning
     from segs_detailer.segs import SEGS
 
 __all__ = ["CombinedHook", "DetailerHook", "HookCalls", "Latent", "Prepared"]

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.sampling.protocol import Sampler
-from segs_detailer.sampling.resolve import sampler_for
+from segs_detailer.models.protocol import Sampler
+from segs_detailer.models.resolve import sampler_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from segs_detailer.sampling.protocol import Conditioning, Geometry
+    from segs_detailer.models.protocol import Conditioning, Geometry
 
 __all__ = ["Models", "PipeModel"]
 

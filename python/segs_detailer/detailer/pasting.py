@@ -70,7 +70,7 @@ class Canvas:
     ) -> None:
         """Blend crops into the frames; what lies outside them is clipped. Some pixel must lie inside.
 
-        RGBA crops are laid *over* the frames by their alpha. RGB crops change the colours of RGBA frames and leave
+        RGBA crops are laid *over* the frames by their alpha. RGB crops change the colors of RGBA frames and leave
         their alpha as it is.
 
         Parameters

@@ -54,7 +54,7 @@ class Progress:
     def preview(self) -> NDArray[np.uint8] | None:
         """Show what the model now predicts as the result, in small pictures.
 
-        They are one pixel for each latent, and their colours come from a linear map that is fitted to the segment's own
+        They are one pixel for each latent, and their colors come from a linear map that is fitted to the segment's own
         crops on the first call. Nothing is computed unless this is called. Where a `Progress` is kept and was never
         asked, it keeps the segment's crops in memory.
 

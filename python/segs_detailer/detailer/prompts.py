@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from segs_detailer.detailer.models import Models, PipeModel
-    from segs_detailer.sampling.protocol import Conditioning
+    from segs_detailer.models.protocol import Conditioning
     from segs_detailer.segs import SEG
 
 __all__ = ["Prompts", "SegmentPrompts", "check_prompts", "load_prompts", "prompt_of"]

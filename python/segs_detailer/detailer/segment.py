@@ -14,11 +14,11 @@ from segs_detailer.detailer.crops import change_region, crop_stack, is_inside
 from segs_detailer.detailer.decoding import CropTexture, Fault, decode_crops
 from segs_detailer.detailer.pasting import grown_masks, paste_mask
 from segs_detailer.detailer.plan import WorkingSize, check_side, fit_size, limited_size, plan_size, reflect_frames
-from segs_detailer.detailer.seams import match_colours, round_trip_error
+from segs_detailer.detailer.seams import match_colors, round_trip_error
 from segs_detailer.detailer.settings import check_names
+from segs_detailer.models.latent_preview import DeferredPreview
+from segs_detailer.models.protocol import RefinerStage, SampleJob
 from segs_detailer.ops import feather_mask, resize_frames, resize_masks
-from segs_detailer.sampling.latent_preview import DeferredPreview
-from segs_detailer.sampling.protocol import RefinerStage, SampleJob
 from segs_detailer.segs import SEG, mask_frames
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from segs_detailer.detailer.progress import Observer, SegmentProgress
     from segs_detailer.detailer.prompts import SegmentPrompts
     from segs_detailer.detailer.settings import DetailerSettings
-    from segs_detailer.sampling.protocol import Conditioning, Sampler
+    from segs_detailer.models.protocol import Conditioning, Sampler
 
 __all__ = ["DetailedSegment", "Run", "SegmentWarning", "detail_segment", "detail_together", "working_size"]
 
@@ -252,13 +252,13 @@ def _finish(
         return DetailedSegment(_with_crops(seg, crop_stack(frames, seg)), None, cnet_images)
     decoded = decoded.to(device=frames.device, dtype=torch.float32).contiguous()
     result = resize_frames(decoded, segment.size)
-    if run.settings.colour_match:
+    if run.settings.color_match:
         result = _matched(result, seg, frames, run.settings)
     return DetailedSegment(_with_crops(seg, result), result, cnet_images)
 
 
 def _matched(crops: Tensor, seg: SEG, frames: Tensor, settings: DetailerSettings) -> Tensor:
-    """Bring repainted crops to the colours of the frames around them."""
+    """Bring repainted crops to the colors of the frames around them."""
     repainted = _repainted(seg, len(frames), crops, settings)
     if repainted is None:
         repainted = crops.new_ones((1, *crops.shape[1:3]))
@@ -266,7 +266,7 @@ def _matched(crops: Tensor, seg: SEG, frames: Tensor, settings: DetailerSettings
     around = crop_stack(frames, seg._replace(cropped_image=None))
     shown = part_of_frames(seg.crop_region, (frames.shape[1], frames.shape[2]))
     shown_frames = torch.from_numpy(shown).expand(len(frames))
-    return match_colours(crops, around, pasted, repainted, settings.colour_match, shown=shown_frames)
+    return match_colors(crops, around, pasted, repainted, settings.color_match, shown=shown_frames)
 
 
 def _repainted(seg: SEG, count: int, like: Tensor, settings: DetailerSettings) -> Tensor | None:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown_name
+from segs_detailer.models.frame_noise import FrameNoise
+from segs_detailer.models.samplers import SAMPLERS
+from segs_detailer.models.schedules import SCHEDULES
 from segs_detailer.ops._checks import MAX_COORDINATE, shown
-from segs_detailer.sampling.frame_noise import FrameNoise
-from segs_detailer.sampling.samplers import SAMPLERS
-from segs_detailer.sampling.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from segs_detailer.sampling.protocol import Sampler, SchedulerFunc
+    from segs_detailer.models.protocol import Sampler, SchedulerFunc
 
 __all__ = ["MAX_RESOLUTION", "MAX_SEED", "MAX_STEPS", "DetailerSettings", "check_names", "integer", "number"]
 
@@ -75,14 +75,14 @@ class DetailerSettings:
         negative ones go inwards.
     noise_mask_grow : int
         The same for the noise mask, before `noise_mask_feather`.
-    colour_match : float
-        How far the repainted crops are brought to the colours of the frame along the mask's edge, in [0, 1]: see
-        `segs_detailer.detailer.seams.colour`.
+    color_match : float
+        How far the repainted crops are brought to the colors of the frame along the mask's edge, in [0, 1]: see
+        `segs_detailer.detailer.seams.color`.
     vae_correction : bool
         What the VAE alone changes is taken back where nothing is repainted, for one more decoding: see
         `segs_detailer.detailer.seams.round_trip`.
     noise : {"per-frame", "fixed", "shared"}
-        How the noise of the frames hangs together: see `segs_detailer.sampling.frame_noise.FrameNoise`.
+        How the noise of the frames hangs together: see `segs_detailer.models.frame_noise.FrameNoise`.
     noise_start : int or None
         Index of the first frame in its track, where the clip is a piece of one: pieces then have the same noise in the
         same frame. None for a whole clip.
@@ -112,14 +112,14 @@ class DetailerSettings:
     batch_segments: int = 1
     grow: int = 0
     noise_mask_grow: int = 0
-    colour_match: float = 0.0
+    color_match: float = 0.0
     vae_correction: bool = False
     noise: Literal["per-frame", "fixed", "shared"] = "per-frame"
     noise_start: int | None = None
     limit_size: bool = False
 
     def __post_init__(self) -> None:
-        # The dataclass is frozen: values are normalised here, and never after.
+        # The dataclass is frozen: values are normalized here, and never after.
         put: Callable[[str, object], None] = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
         put("guide_size", number("guide_size", self.guide_size, above=0, most=MAX_RESOLUTION))
         put("guide_size_for_bbox", _flag("guide_size_for", self.guide_size_for_bbox))
@@ -136,7 +136,7 @@ class DetailerSettings:
         put("noise_mask_feather", integer("noise_mask_feather", self.noise_mask_feather, least=0, most=MAX_COORDINATE))
         for name in ("grow", "noise_mask_grow"):
             put(name, integer(name, getattr(self, name), least=-MAX_RESOLUTION, most=MAX_RESOLUTION))
-        put("colour_match", number("colour_match", self.colour_match, least=0, most=1))
+        put("color_match", number("color_match", self.color_match, least=0, most=1))
         put("vae_correction", _flag("vae_correction", self.vae_correction))
         put("limit_size", _flag("limit_size", self.limit_size))
         if self.noise_start is not None:
@@ -159,7 +159,7 @@ def check_names(settings: DetailerSettings, sampler: Sampler) -> None:
     """Hold `sampler_name` and `scheduler` against the names that are known.
 
     A sampler that brings its own names has them as `sampler_names` and `scheduler_names` (as a host program's
-    backend does); otherwise the names are those of `segs_detailer.sampling`. `scheduler` is not checked where
+    backend does); otherwise the names are those of `segs_detailer.models`. `scheduler` is not checked where
     `scheduler_func` replaces it.
 
     Parameters

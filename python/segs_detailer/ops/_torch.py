@@ -129,7 +129,7 @@ def _cut(frames: Tensor, region: list[int], out: Tensor, fill: float | None) -> 
 def _runs(
     regions: NDArray[np.int64], shifts: NDArray[np.float64] | None
 ) -> Iterator[tuple[slice, list[int], tuple[float, float]]]:
-    """Yield frames that have the same place, neighbours together, with their region and shift."""
+    """Yield frames that have the same place, neighbors together, with their region and shift."""
     count = len(regions) if shifts is None else max(len(regions), len(shifts))
     # As floats, whole coordinates stay exact.
     parts = np.zeros((1, 2)) if shifts is None else shifts
@@ -247,12 +247,12 @@ def _lanczos_weights(size: int, new_size: int, device: torch.device) -> Tensor |
     scale = size / new_size
     stretch = max(scale, 1.0)
     support = _LOBES * stretch
-    centre = (np.arange(new_size) + 0.5) * scale
+    center = (np.arange(new_size) + 0.5) * scale
     # int() as Pillow: truncation, after half a pixel was added.
-    first = np.maximum((centre - support + 0.5).astype(np.int64), 0)[:, None]
-    last = np.minimum((centre + support + 0.5).astype(np.int64), size)[:, None]
+    first = np.maximum((center - support + 0.5).astype(np.int64), 0)[:, None]
+    last = np.minimum((center + support + 0.5).astype(np.int64), size)[:, None]
     index = np.arange(size)
-    distance = (index - centre[:, None] + 0.5) / stretch
+    distance = (index - center[:, None] + 0.5) / stretch
     inside = (index >= first) & (index < last) & (distance >= -_LOBES) & (distance < _LOBES)
     weights = np.where(inside, np.sinc(distance) * np.sinc(distance / _LOBES), 0.0)
     weights /= weights.sum(1, keepdims=True)
@@ -261,7 +261,7 @@ def _lanczos_weights(size: int, new_size: int, device: torch.device) -> Tensor |
 
 @torch.no_grad()
 def resize_masks(masks: Tensor, out: Tensor) -> None:
-    """Resize bilinearly to the size of `out`, with half-pixel centres."""
+    """Resize bilinearly to the size of `out`, with half-pixel centers."""
     if out.numel() == 0:
         return
     size = [*out.shape[1:]]
@@ -283,7 +283,7 @@ def feather_mask(masks: Tensor, feather: int, out: Tensor) -> None:
 
 
 def _radius(feather: int, shorter_side: int) -> int:
-    """Return the taps on each side of the centre: a kernel as long as the shorter side becomes half of it, made odd."""
+    """Return the taps on each side of the center: a kernel as long as the shorter side becomes half of it, made odd."""
     return feather if 2 * feather + 1 < shorter_side else shorter_side // 2 // 2
 
 
@@ -373,14 +373,14 @@ def _blend(target: Tensor, crop: Tensor, weight: Tensor) -> None:
 
 
 def _over(target: Tensor, crop: Tensor, weight: Tensor) -> None:
-    """Lay the crop by Porter and Duff's `over`, for colours that are not premultiplied."""
+    """Lay the crop by Porter and Duff's `over`, for colors that are not premultiplied."""
     full = _full(target.dtype)
-    colour, alpha = target[..., :3], target[..., 3:]
+    color, alpha = target[..., :3], target[..., 3:]
     under = _unit(alpha.to(torch.float32) / full) * (1.0 - weight)
     total = weight + under
     # Where nothing is pasted the frame is kept, whatever a division by 0 says.
-    values = (crop.to(torch.float32) * weight + colour.to(torch.float32) * under) / total
-    colour.copy_(_kept(colour, crop, weight, _to_samples(values, target.dtype)))
+    values = (crop.to(torch.float32) * weight + color.to(torch.float32) * under) / total
+    color.copy_(_kept(color, crop, weight, _to_samples(values, target.dtype)))
     alpha.copy_(torch.where(weight == 0.0, alpha, _to_samples(total * full, target.dtype)))
 
 

@@ -16,10 +16,10 @@ __all__ = ["feather_mask", "resize_masks"]
 
 
 def resize_masks(masks: ArrayT, size: Sequence[int], *, out: ArrayT | None = None) -> ArrayT:
-    """Resize masks bilinearly, with half-pixel centres and no antialiasing.
+    """Resize masks bilinearly, with half-pixel centers and no antialiasing.
 
     That is `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`. NaN and infinities
-    spread to their neighbours.
+    spread to their neighbors.
 
     Parameters
     ----------

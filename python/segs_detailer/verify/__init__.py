@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .clips import verify_clips
-from .frames import FrameChecker
-from .report import Finding, Report, SubjectReport, Surroundings
-from .settings import VerifySettings
-from .subjects import Subject, chosen_subjects, subjects_of
+from segs_detailer.verify.clips import verify_clips
+from segs_detailer.verify.frames import FrameChecker
+from segs_detailer.verify.report import Finding, Report, SubjectReport, Surroundings
+from segs_detailer.verify.settings import VerifySettings
+from segs_detailer.verify.subjects import Subject, chosen_subjects, subjects_of
 
 __all__ = [
     "Finding",

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..detect.opencv import import_cv2
-from .settings import LEVEL
+from segs_detailer.subjects.finders.opencv import import_cv2
+from segs_detailer.verify.settings import LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from .subjects import Area
+    from segs_detailer.verify.subjects import Area
 
 __all__ = ["CELL", "CellChange", "allowed_cells", "measure_cells", "noise_between"]
 
@@ -26,12 +26,12 @@ CELL = 8
 _NOISE_FACTOR = 4.0
 # ... and by so many levels.
 _LOSSY_FLOOR = 4.0 * LEVEL
-# ... and by this share of the contrast in it: at edges of colours the conversions of a lossy output differ.
+# ... and by this share of the contrast in it: at edges of colors the conversions of a lossy output differ.
 _EDGE_SHARE = 0.25
 # An output without loss is exact up to the rounding of conversions.
 _EXACT_FLOOR = 0.6 * LEVEL
 _LEAST_STRUCTURED = 8
-# Neighbouring cells that must have changed together in a lossy output: an encoder's worst cells stand alone.
+# Neighboring cells that must have changed together in a lossy output: an encoder's worst cells stand alone.
 _LEAST_CLUSTER = 4
 
 
@@ -44,7 +44,7 @@ class CellChange:
     difference : ndarray
         `(H, W, 3)` float32.
     pixels : ndarray
-        `(H, W)` float32: its square, the mean of the colours.
+        `(H, W)` float32: its square, the mean of the colors.
     squares : ndarray
         `(rows, columns)` float32: its mean in each cell.
     changed : ndarray
@@ -56,7 +56,7 @@ class CellChange:
     outside : ndarray
         `(rows, columns)` bool: cells in which nothing may change.
     shift : ndarray
-        `(3,)`: mean difference of the colours of those cells.
+        `(3,)`: mean difference of the colors of those cells.
     """
 
     difference: NDArray[np.float32]
@@ -140,7 +140,7 @@ def _by_cells(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _texture(frame: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the variance of the colours in each cell."""
+    """Return the variance of the colors in each cell."""
     cv2 = import_cv2()
     mean = _by_cells(frame)
     variance = np.maximum(_by_cells(cv2.multiply(frame, frame)) - mean * mean, 0)

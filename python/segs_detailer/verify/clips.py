@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import MediaError
-from ..segments import Segments
-from ..video import open_clip
-from ..video.reading import iter_frames
-from .frames import FrameChecker
-from .report import Finding, Report
-from .settings import VerifySettings
-from .subjects import Subject, subjects_of
+from segs_detailer.errors import MediaError
+from segs_detailer.subjects.segments import Segments
+from segs_detailer.verify.frames import FrameChecker
+from segs_detailer.verify.report import Finding, Report
+from segs_detailer.verify.settings import VerifySettings
+from segs_detailer.verify.subjects import Subject, subjects_of
+from segs_detailer.video import open_clip
+from segs_detailer.video.reading import iter_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from fractions import Fraction
 
-    from ..video import ClipInfo, ReadProgress, Source
+    from segs_detailer.video import ClipInfo, ReadProgress, Source
 
 __all__ = ["verify_clips"]
 

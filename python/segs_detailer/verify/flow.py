@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..detect.opencv import import_cv2
-from .settings import LEVEL
+from segs_detailer.subjects.finders.opencv import import_cv2
+from segs_detailer.verify.settings import LEVEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..segs import Box
-    from .subjects import Area
+    from segs_detailer.segs import Box
+    from segs_detailer.verify.subjects import Area
 
 __all__ = ["Flicker", "measure_flicker"]
 
@@ -156,7 +156,7 @@ def _places(cv2: Any, old: NDArray[np.float32], new: NDArray[np.float32]) -> NDA
     height, width = new.shape[:2]
     scale = min(1.0, _FLOW_SIDE / max(height, width))
     small = (max(_LEAST_FLOW_SIDE, round(width * scale)), max(_LEAST_FLOW_SIDE, round(height * scale)))
-    pictures = [_grey_bytes(cv2, picture, small) for picture in (new, old)]
+    pictures = [_gray_bytes(cv2, picture, small) for picture in (new, old)]
     flow = _flow().calc(*pictures, None)
     flow = cv2.resize(flow, (width, height)) * np.array([width / small[0], height / small[1]], np.float32)
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
@@ -164,7 +164,7 @@ def _places(cv2: Any, old: NDArray[np.float32], new: NDArray[np.float32]) -> NDA
     return places
 
 
-def _grey_bytes(cv2: Any, picture: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint8]:
+def _gray_bytes(cv2: Any, picture: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint8]:
     small = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
     levels: NDArray[np.uint8] = (np.nan_to_num(small).clip(0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
     return levels
@@ -193,8 +193,8 @@ def _in_picture(places: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _contrast(cv2: Any, a: NDArray[np.float32], b: NDArray[np.float32], usable: NDArray[np.bool_]) -> float:
-    grey = cv2.cvtColor(cv2.addWeighted(a, 0.5, b, 0.5, 0.0), cv2.COLOR_RGB2GRAY)
-    squares = np.zeros(grey.shape, np.float32)
-    squares[:, 1:] += np.diff(grey, axis=1) ** 2
-    squares[1:] += np.diff(grey, axis=0) ** 2
+    gray = cv2.cvtColor(cv2.addWeighted(a, 0.5, b, 0.5, 0.0), cv2.COLOR_RGB2GRAY)
+    squares = np.zeros(gray.shape, np.float32)
+    squares[:, 1:] += np.diff(gray, axis=1) ** 2
+    squares[1:] += np.diff(gray, axis=0) ** 2
     return float(squares[usable].sum(dtype=np.float64))

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..detect.opencv import import_cv2
-from ..detect.shots import ShotDetector
-from .cells import CELL, CellChange, allowed_cells, measure_cells, noise_between
-from .flow import measure_flicker
-from .report import Finding, Kind, Report, Surroundings, shown_frames
-from .settings import LEVEL, VerifySettings
-from .steadiness import Steadiness
-from .subjects import Area
+from segs_detailer.subjects.finders.opencv import import_cv2
+from segs_detailer.subjects.finders.shots import ShotDetector
+from segs_detailer.verify.cells import CELL, CellChange, allowed_cells, measure_cells, noise_between
+from segs_detailer.verify.flow import measure_flicker
+from segs_detailer.verify.report import Finding, Kind, Report, Surroundings, shown_frames
+from segs_detailer.verify.settings import LEVEL, VerifySettings
+from segs_detailer.verify.steadiness import Steadiness
+from segs_detailer.verify.subjects import Area
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from .subjects import Subject
+    from segs_detailer.verify.subjects import Subject
 
 __all__ = ["FrameChecker"]
 
@@ -238,7 +238,7 @@ class FrameChecker:
         found = []
         shift = max(around.shift, key=abs)
         if abs(shift) > _MOST_SHIFT:
-            found.append(Finding("outside", f"colours outside the masks are shifted by {shift:+.1f} levels"))
+            found.append(Finding("outside", f"colors outside the masks are shifted by {shift:+.1f} levels"))
         if self._outside.wrong and around.worst_box is not None:
             frames = tuple(self._outside.wrong)
             place = ",".join(str(value) for value in around.worst_box)

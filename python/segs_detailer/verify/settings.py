@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..errors import InvalidArgumentError
-from ..ops._checks import shown, whole_number
+from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.ops._checks import shown, whole_number
 
 __all__ = ["LEVEL", "VerifySettings"]
 

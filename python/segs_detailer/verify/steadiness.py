@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .flow import Flicker
-from .report import Finding, Kind, SubjectReport, shown_frames
-from .settings import LEVEL
+from segs_detailer.verify.flow import Flicker
+from segs_detailer.verify.report import Finding, Kind, SubjectReport, shown_frames
+from segs_detailer.verify.settings import LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .settings import VerifySettings
+    from segs_detailer.verify.settings import VerifySettings
 
 __all__ = ["Steadiness"]
 

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..tracks import CropSettings, MaskFilter, Track, crop_path, filtered_part, is_in_frame, path_of_clip, track_masks
-from ..tracks.rescaling import rescaled_track
+from segs_detailer.subjects.mask_filter import MaskFilter, filtered_part
+from segs_detailer.subjects.path import crop_path, is_in_frame, path_of_clip
+from segs_detailer.subjects.rescaling import rescaled_track
+from segs_detailer.subjects.settings import CropSettings
+from segs_detailer.subjects.shapes import track_masks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from ..segments import Segments
-    from ..segs import Box
+    from segs_detailer.segs import Box
+    from segs_detailer.subjects.segments import Segments
+    from segs_detailer.subjects.track import Track
 
 __all__ = ["Area", "Subject", "chosen_subjects", "subjects_of"]
 

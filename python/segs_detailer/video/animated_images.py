@@ -11,11 +11,11 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ..errors import MediaError
-from .deep_images import png_bytes
-from .image_files import to_bytes
-from .partial import PartialFile
-from .transparency import with_depth
+from segs_detailer.errors import MediaError
+from segs_detailer.video.deep_images import png_bytes
+from segs_detailer.video.image_files import to_bytes
+from segs_detailer.video.partial import PartialFile
+from segs_detailer.video.transparency import with_depth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .clip import ClipInfo
+    from segs_detailer.video.clip import ClipInfo
 
 __all__ = ["AnimatedImageSink", "ApngWriter", "WebpWriter"]
 

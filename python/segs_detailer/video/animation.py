@@ -11,12 +11,12 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ..errors import MediaError
-from .clip import ClipInfo, Picture
-from .image_files import IMAGE_ERRORS, CopyPixels, to_bytes
-from .packets import import_av
-from .partial import PartialFile
-from .transparency import opaque_as_none, with_depth
+from segs_detailer.errors import MediaError
+from segs_detailer.video.clip import ClipInfo, Picture
+from segs_detailer.video.image_files import IMAGE_ERRORS, CopyPixels, to_bytes
+from segs_detailer.video.packets import import_av
+from segs_detailer.video.partial import PartialFile
+from segs_detailer.video.transparency import opaque_as_none, with_depth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -133,7 +133,7 @@ class AnimationSource:
 
 
 class AnimationSink:
-    """Writes a GIF with one palette for the whole clip, so that colours do not flicker.
+    """Writes a GIF with one palette for the whole clip, so that colors do not flicker.
 
     The palette can be chosen only at the end: until then frames lie as 8-bit RGB in an unnamed file beside the output.
 
@@ -217,11 +217,11 @@ class AnimationSink:
         if not self._has_alpha:
             raise MediaError(f"{self._path}: there are no frames to write")
         palette = self._palette()
-        colours = np.zeros((256, 4), np.uint8)
+        colors = np.zeros((256, 4), np.uint8)
         table = np.asarray(palette.getpalette(), np.uint8).reshape(-1, 3)[:_TRANSPARENT_INDEX]
         # libav's pal8 palette is native-endian 0xAARRGGBB; PyAV takes its bytes as A, R, G, B.
-        colours[: len(table), 1:] = table
-        colours[:_TRANSPARENT_INDEX, 0] = 255
+        colors[: len(table), 1:] = table
+        colors[:_TRANSPARENT_INDEX, 0] = 255
         ticks = [round(time * self._info.time_base / _GIF_CLOCK) for time in self._times]
         # -1 is once, 0 for ever, else how often it is repeated.
         loop = str(self._info.plays - 1 if self._info.plays else 0) if self._info.plays != 1 else "-1"
@@ -233,15 +233,15 @@ class AnimationSink:
             stream.codec_context.pix_fmt = "pal8"
             stream.codec_context.time_base = _GIF_CLOCK
             for (pixels, alpha), tick in zip(self._frames(), ticks, strict=False):
-                frame = av.VideoFrame.from_ndarray((self._indices(pixels, alpha, palette), colours), format="pal8")
+                frame = av.VideoFrame.from_ndarray((self._indices(pixels, alpha, palette), colors), format="pal8")
                 frame.pts, frame.time_base = tick, _GIF_CLOCK
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
 
     @staticmethod
     def _indices(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, palette: Image.Image) -> NDArray[np.uint8]:
-        quantised = Image.fromarray(pixels).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
-        indices: NDArray[Any] = np.array(quantised, np.uint8)
+        quantized = Image.fromarray(pixels).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+        indices: NDArray[Any] = np.array(quantized, np.uint8)
         if alpha is not None:
             indices[alpha < 128] = _TRANSPARENT_INDEX
         return indices

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from .colour import ColourTags
+from segs_detailer.video.color import ColorTags
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .frame_metadata import HdrMetadata, Interlacing
-    from .packets import Joins
+    from segs_detailer.video.frame_metadata import HdrMetadata, Interlacing
+    from segs_detailer.video.packets import Joins
 
 __all__ = ["DEFAULT_RATE", "Clip", "ClipInfo", "ClipKind", "Picture", "ReadProgress", "Sink", "Source"]
 
@@ -53,7 +53,7 @@ class ClipInfo:
         Each frame starts where `rate` puts it, within the precision of the file's time stamps.
     codec, pix_fmt : str or None
         Names as libav knows them; None for images.
-    colour : ColourTags
+    color : ColorTags
         Matrix, range, primaries and transfer.
     bits : int
         Bits per sample.
@@ -93,7 +93,7 @@ class ClipInfo:
     constant_rate: bool = True
     codec: str | None = None
     pix_fmt: str | None = None
-    colour: ColourTags = field(default_factory=ColourTags)
+    color: ColorTags = field(default_factory=ColorTags)
     bits: int = 8
     sample_aspect_ratio: Fraction = Fraction(1)
     audio_streams: int = 0

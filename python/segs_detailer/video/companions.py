@@ -7,13 +7,13 @@ from collections import Counter, defaultdict
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MediaError
-from .container_reader import picture_stream
-from .frame_metadata import STEREO, has_stereo_mode
-from .muxer_trial import MuxerTrial
-from .packet_stamps import Rising
-from .packets import import_av, is_preroll, open_input, packets_of
-from .subtitles import SubtitleConverter, converter_for
+from segs_detailer.errors import MediaError
+from segs_detailer.video.container_reader import picture_stream
+from segs_detailer.video.frame_metadata import STEREO, has_stereo_mode
+from segs_detailer.video.muxer_trial import MuxerTrial
+from segs_detailer.video.packet_stamps import Rising
+from segs_detailer.video.packets import import_av, is_preroll, open_input, packets_of
+from segs_detailer.video.subtitles import SubtitleConverter, converter_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.stream import Stream
 
-    from .clip import ClipInfo
+    from segs_detailer.video.clip import ClipInfo
 
 __all__ = ["Companions", "beside_the_picture"]
 

@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import MediaError
-from .clip import DEFAULT_RATE, ClipInfo, Picture
-from .colour import ColourTags, FrameToRgb, sample_bits
-from .frame_metadata import STEREO, carried_by_frames, has_stereo_mode, hdr_metadata_of, interlacing_of
-from .frame_times import FrameClock, frame_times
-from .orientation import orientation_of
-from .packets import Scan, has_stamps, import_av, open_input, packets_of, read_error, scan
-from .transparency import alpha_of
+from segs_detailer.errors import MediaError
+from segs_detailer.video.clip import DEFAULT_RATE, ClipInfo, Picture
+from segs_detailer.video.color import ColorTags, FrameToRgb, sample_bits
+from segs_detailer.video.frame_metadata import (
+    STEREO,
+    carried_by_frames,
+    has_stereo_mode,
+    hdr_metadata_of,
+    interlacing_of,
+)
+from segs_detailer.video.frame_times import FrameClock, frame_times
+from segs_detailer.video.orientation import orientation_of
+from segs_detailer.video.packets import Scan, has_stamps, import_av, open_input, packets_of, read_error, scan
+from segs_detailer.video.transparency import alpha_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,9 +33,9 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
-    from .frame_times import FrameTimes
-    from .orientation import Orientation
-    from .packets import StreamScan
+    from segs_detailer.video.frame_times import FrameTimes
+    from segs_detailer.video.orientation import Orientation
+    from segs_detailer.video.packets import StreamScan
 
 __all__ = ["ContainerSource", "picture_stream"]
 
@@ -193,7 +199,7 @@ class ContainerSource:
             constant_rate=constant,
             codec=stream.codec_context.codec.canonical_name,
             pix_fmt=first.format.name,
-            colour=_colour_tags(first, stream),
+            color=_color_tags(first, stream),
             bits=sample_bits(first.format),
             sample_aspect_ratio=1 / aspect if sideways else aspect,
             audio_streams=len(container.streams.audio),
@@ -229,7 +235,7 @@ class ContainerSource:
 
     def pictures(self) -> Iterator[Picture]:
         """Decode the video stream from its start; warns at the end where frames are damaged or missing."""
-        convert = FrameToRgb(self._info.colour)
+        convert = FrameToRgb(self._info.color)
         clock = FrameClock(self._step, self._leading)
         damaged: list[int] = []
         done = 0
@@ -401,9 +407,9 @@ def _lack_of_file(container: InputContainer, found: Scan, frame: Fraction) -> Fr
     return lack if lack > max(2 * frame, _LACK_SECONDS) else Fraction(0)
 
 
-def _colour_tags(frame: VideoFrame, stream: VideoStream) -> ColourTags:
+def _color_tags(frame: VideoFrame, stream: VideoStream) -> ColorTags:
     context = stream.codec_context
-    return ColourTags(
+    return ColorTags(
         matrix=int(frame.colorspace),
         range=int(frame.color_range),
         primaries=int(context.color_primaries),

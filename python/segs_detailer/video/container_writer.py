@@ -9,16 +9,16 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import InvalidArgumentError, MediaError
-from .colour import RgbToFrame
-from .companions import Companions
-from .encoders import ALPHA_BESIDE, EncoderSettings, plan_encoding
-from .frame_metadata import FieldMarker
-from .muxer_trial import Nowhere
-from .packet_stamps import PacketStamps
-from .packets import import_av
-from .partial import PartialFile
-from .transparency import has_alpha, set_alpha
+from segs_detailer.errors import InvalidArgumentError, MediaError
+from segs_detailer.video.color import RgbToFrame
+from segs_detailer.video.companions import Companions
+from segs_detailer.video.encoders import ALPHA_BESIDE, EncoderSettings, plan_encoding
+from segs_detailer.video.frame_metadata import FieldMarker
+from segs_detailer.video.muxer_trial import Nowhere
+from segs_detailer.video.packet_stamps import PacketStamps
+from segs_detailer.video.packets import import_av
+from segs_detailer.video.partial import PartialFile
+from segs_detailer.video.transparency import has_alpha, set_alpha
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
-    from .clip import ClipInfo
+    from segs_detailer.video.clip import ClipInfo
 
 __all__ = ["ContainerSink", "can_write_container", "container_losses"]
 
@@ -138,7 +138,7 @@ class _Output:
         self.stamps = PacketStamps(1 / plan.rate)
         context.time_base = 1 / plan.rate
         stream.time_base = self.clock
-        tags = self._info.colour
+        tags = self._info.color
         if not context.format or not context.format.is_rgb:
             context.colorspace = tags.matrix
             context.color_range = tags.range

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import MediaError, MissingDependencyError
-from .image_tags import exif_of
-from .transparency import opaque_as_none
+from segs_detailer.errors import MediaError, MissingDependencyError
+from segs_detailer.video.image_tags import exif_of
+from segs_detailer.video.transparency import opaque_as_none
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from .image_tags import ImageTags
+    from segs_detailer.video.image_tags import ImageTags
 
 __all__ = ["is_deep", "load_deep", "png_bytes", "save_deep"]
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from .._native import cpu_has_avx512
-from ..errors import InvalidArgumentError, MediaError
-from .colour import sample_bits
-from .muxer_trial import Nowhere
-from .packets import import_av
+from segs_detailer._native import cpu_has_avx512
+from segs_detailer.errors import InvalidArgumentError, MediaError
+from segs_detailer.video.color import sample_bits
+from segs_detailer.video.muxer_trial import Nowhere
+from segs_detailer.video.packets import import_av
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from av.codec import Codec
     from av.container import OutputContainer
 
-    from .clip import ClipInfo
-    from .frame_metadata import HdrMetadata
+    from segs_detailer.video.clip import ClipInfo
+    from segs_detailer.video.frame_metadata import HdrMetadata
 
 __all__ = ["ALPHA_BESIDE", "EncoderSettings", "EncodingPlan", "plan_encoding"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .packets import PacketTimes
+    from segs_detailer.video.packets import PacketTimes
 
 __all__ = ["FrameClock", "FrameTimes", "frame_times"]
 

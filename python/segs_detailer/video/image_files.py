@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..errors import MediaError
-from .clip import DEFAULT_RATE, ClipInfo, Picture
-from .deep_images import is_deep, load_deep, save_deep
-from .image_tags import ImageTags, tags_of, to_rgb
-from .partial import PartialFile, PartialFolder, check_place
-from .sequences import IMAGE_SUFFIXES, NumberedName, find_images, pictures_in
-from .transparency import opaque_as_none, with_depth
+from segs_detailer.errors import MediaError
+from segs_detailer.video.clip import DEFAULT_RATE, ClipInfo, Picture
+from segs_detailer.video.deep_images import is_deep, load_deep, save_deep
+from segs_detailer.video.image_tags import ImageTags, tags_of, to_rgb
+from segs_detailer.video.partial import PartialFile, PartialFolder, check_place
+from segs_detailer.video.sequences import IMAGE_SUFFIXES, NumberedName, find_images, pictures_in
+from segs_detailer.video.transparency import opaque_as_none, with_depth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..errors import InvalidArgumentError, MediaError
-from .partial import check_name
+from segs_detailer.errors import InvalidArgumentError, MediaError
+from segs_detailer.video.partial import check_name
 
 __all__ = ["local_path", "output_path"]
 

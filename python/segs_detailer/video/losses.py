@@ -6,14 +6,14 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .companions import beside_the_picture
-from .container_writer import can_write_container, container_losses
-from .encoders import EncoderSettings
+from segs_detailer.video.companions import beside_the_picture
+from segs_detailer.video.container_writer import can_write_container, container_losses
+from segs_detailer.video.encoders import EncoderSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .clip import ClipInfo
+    from segs_detailer.video.clip import ClipInfo
 
 __all__ = ["picture_losses", "probable_losses", "warn_of_losses"]
 

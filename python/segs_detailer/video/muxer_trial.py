@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from .packets import import_av, open_input
+from segs_detailer.video.packets import import_av, open_input
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .frame_metadata import side_data
+from segs_detailer.video.frame_metadata import side_data
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

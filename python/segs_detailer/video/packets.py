@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MediaError, MissingDependencyError
-from .file_length import missing_bytes
+from segs_detailer.errors import MediaError, MissingDependencyError
+from segs_detailer.video.file_length import missing_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -15,9 +15,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import MediaError
-from .claims import LOCK, OWNER, Claim, owner, remove_abandoned
-from .written_files import WrittenFiles
+from segs_detailer.errors import MediaError
+from segs_detailer.video.claims import LOCK, OWNER, Claim, owner, remove_abandoned
+from segs_detailer.video.written_files import WrittenFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import MediaError
-from .animation import AnimationSource, is_animation
-from .clip import Clip, ClipInfo, ReadProgress, Source
-from .container_reader import ContainerSource
-from .image_files import ImageSource
-from .local_path import local_path
-from .sequences import IMAGE_SUFFIXES, names_several
-from .transparency import with_depth
+from segs_detailer.errors import MediaError
+from segs_detailer.video.animation import AnimationSource, is_animation
+from segs_detailer.video.clip import Clip, ClipInfo, ReadProgress, Source
+from segs_detailer.video.container_reader import ContainerSource
+from segs_detailer.video.image_files import ImageSource
+from segs_detailer.video.local_path import local_path
+from segs_detailer.video.sequences import IMAGE_SUFFIXES, names_several
+from segs_detailer.video.transparency import with_depth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

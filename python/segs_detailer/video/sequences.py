@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..errors import MediaError
+from segs_detailer.errors import MediaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

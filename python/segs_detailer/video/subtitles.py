@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .packets import import_av
+from segs_detailer.video.packets import import_av
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

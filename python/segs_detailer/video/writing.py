@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import MediaError
-from .animated_images import AnimatedImageSink
-from .animation import AnimationSink
-from .container_writer import ContainerSink, can_write_container
-from .encoders import EncoderSettings
-from .image_files import ImageSink
-from .image_tags import tags_of
-from .local_path import output_path
-from .losses import picture_losses, warn_of_losses
-from .sequences import IMAGE_SUFFIXES, is_pattern
+from segs_detailer.errors import MediaError
+from segs_detailer.video.animated_images import AnimatedImageSink
+from segs_detailer.video.animation import AnimationSink
+from segs_detailer.video.container_writer import ContainerSink, can_write_container
+from segs_detailer.video.encoders import EncoderSettings
+from segs_detailer.video.image_files import ImageSink
+from segs_detailer.video.image_tags import tags_of
+from segs_detailer.video.local_path import output_path
+from segs_detailer.video.losses import picture_losses, warn_of_losses
+from segs_detailer.video.sequences import IMAGE_SUFFIXES, is_pattern
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .clip import Clip, ClipInfo, ClipKind, ReadProgress, Sink
+    from segs_detailer.video.clip import Clip, ClipInfo, ClipKind, ReadProgress, Sink
 
 __all__ = ["losses_as_pictures", "open_output", "write_clip", "write_frames"]
 
@@ -42,7 +42,7 @@ def open_output(
         A video file or an animation (.gif, .apng, .webp) by its suffix, a folder, a numbered name (`frame_%04d.png`),
         or an image for one frame.
     info : ClipInfo
-        The clip that the frames come from; size, times, codec, pixel format, colour and sound follow it.
+        The clip that the frames come from; size, times, codec, pixel format, color and sound follow it.
     settings : EncoderSettings or None
         How videos are encoded.
     keep_audio : bool

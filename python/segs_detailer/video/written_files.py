@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import MediaError
+from segs_detailer.errors import MediaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

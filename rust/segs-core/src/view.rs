@@ -212,7 +212,7 @@ impl<'a, T> FramesMut<'a, T> {
         bands
     }
 
-    /// Cuts all rows of every frame into bands, and these into `shares` jobs of neighbours.
+    /// Cuts all rows of every frame into bands, and these into `shares` jobs of neighbors.
     ///
     /// Fresh memory is given in pages of up to 2 MB. Threads that write far from each other do not wait for each other's
     /// pages: copies of whole clips take a quarter less time than in bands that are handed out one by one.

@@ -20,7 +20,7 @@ import torch
 
 from segs_detailer.comfyui.classic import class_of
 from segs_detailer.comfyui.nodes import NODES
-from segs_detailer.masks import boxes_to_segs
+from segs_detailer.subjects.masks import boxes_to_segs
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
@@ -88,7 +88,7 @@ def fill(network, seed):
 
 
 class PatchVAE(torch.nn.Module):
-    """Four numbers for each 8x8 patch: its mean colour, and how much brighter its right half is."""
+    """Four numbers for each 8x8 patch: its mean color, and how much brighter its right half is."""
 
     def __init__(self):
         super().__init__()
@@ -96,10 +96,10 @@ class PatchVAE(torch.nn.Module):
         self.scale = torch.nn.Parameter(torch.tensor(100.0))
 
     def encode(self, pixels):
-        colour = torch.nn.functional.avg_pool2d(pixels, 8)
+        color = torch.nn.functional.avg_pool2d(pixels, 8)
         halves = torch.nn.functional.avg_pool2d(pixels.mean(1, keepdim=True), (8, 4))
         slope = halves[..., 1::2] - halves[..., ::2]
-        return torch.cat([colour, slope], 1) * self.scale
+        return torch.cat([color, slope], 1) * self.scale
 
     def decode(self, latents):
         latents = torch.nn.functional.interpolate(latents / self.scale, scale_factor=8, mode="nearest")
@@ -108,7 +108,7 @@ class PatchVAE(torch.nn.Module):
 
 
 def tiny_vae():
-    """ComfyUI's VAE class around a network that keeps pictures recognisable."""
+    """ComfyUI's VAE class around a network that keeps pictures recognizable."""
     network = PatchVAE()
     vae = comfy.sd.VAE(sd=comfy.taesd.taesd.TAESD(latent_channels=4).state_dict())
     vae.first_stage_model = network.eval()
@@ -127,19 +127,19 @@ def tiny_video_model(seed):
 
 
 class PatchClipVAE(torch.nn.Module):
-    """The mean colour of each patch: of the first frame alone, then of four frames together."""
+    """The mean color of each patch: of the first frame alone, then of four frames together."""
 
     def __init__(self):
         super().__init__()
         self.scale = torch.nn.Parameter(torch.tensor(5.0))
 
     def encode(self, pixels):
-        colour = (
+        color = (
             torch.nn.functional.avg_pool3d(pixels[:, :, 1:], (FRAMES_PER_LATENT, 8, 8)) if pixels.shape[2] > 1 else None
         )
         first = torch.nn.functional.avg_pool3d(pixels[:, :, :1], (1, 8, 8))
-        colour = first if colour is None else torch.cat([first, colour], 2)
-        return torch.cat([colour, *[torch.zeros_like(colour[:, :1])] * 13], 1) * self.scale
+        color = first if color is None else torch.cat([first, color], 2)
+        return torch.cat([color, *[torch.zeros_like(color[:, :1])] * 13], 1) * self.scale
 
     def decode(self, latents):
         frames = torch.cat([latents[:, :3, :1], latents[:, :3, 1:].repeat_interleave(FRAMES_PER_LATENT, 2)], 2)

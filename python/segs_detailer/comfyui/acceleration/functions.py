@@ -22,7 +22,7 @@ __all__ = ["RefusedError", "blur_mask", "match_scale", "paste_image", "paste_seg
 
 # Standard deviation in pixels with which masks are feathered; others come from the nodes that blur masks and SEGS.
 _SIGMA = 10.0
-_COLOURS = 3
+_COLORS = 3
 _OPAQUE = 255
 _BYTE = 255.0
 
@@ -112,16 +112,16 @@ def resize_image(image: Tensor, w: int, h: int) -> Tensor:
     Raises
     ------
     RefusedError, SegsDetailerError
-        Anything else. Pictures with an alpha are among it: Pillow weighs their colours with it.
+        Anything else. Pictures with an alpha are among it: Pillow weighs their colors with it.
     """
     _check_pictures(image)
     if image.shape[0] == 0 or not (isinstance(w, int) and isinstance(h, int)) or w <= 0 or h <= 0:
         raise RefusedError
-    resized = torch.empty((image.shape[0], h, w, _COLOURS))
+    resized = torch.empty((image.shape[0], h, w, _COLORS))
     levels = torch.empty((1, *image.shape[1:]))
     source = torch.empty(levels.shape, dtype=torch.uint8)
     # Pillow rounds to 8 bits after each axis: whole nodes stay within two levels of theirs only where both round alike.
-    between = torch.empty((1, image.shape[1], w, _COLOURS), dtype=torch.uint8)
+    between = torch.empty((1, image.shape[1], w, _COLORS), dtype=torch.uint8)
     target = torch.empty((1, *resized.shape[1:]), dtype=torch.uint8)
     # Frame by frame, so that what lies between stays in the caches.
     for frame, result in zip(image, resized, strict=True):
@@ -278,7 +278,7 @@ def _tensor(array: Any) -> Any:
 def _check_pictures(*pictures: Tensor) -> None:
     for picture in pictures:
         _check_floats(picture)
-        if picture.ndim != 4 or picture.shape[-1] != _COLOURS:
+        if picture.ndim != 4 or picture.shape[-1] != _COLORS:
             raise RefusedError
 
 

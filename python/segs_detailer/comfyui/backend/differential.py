@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from segs_detailer.sampling.denoise_mask import DifferentialThreshold
+from segs_detailer.models.denoise_mask import DifferentialThreshold
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from segs_detailer.sampling import resolve
+from segs_detailer.models import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from segs_detailer.detailer.progress import Observer
-    from segs_detailer.sampling.protocol import Sampler
+    from segs_detailer.models.protocol import Sampler
 
 __all__ = ["node_progress", "paste_progress", "register"]
 

@@ -13,20 +13,20 @@ from segs_detailer.comfyui.backend.differential import threshold_for, with_thres
 from segs_detailer.comfyui.backend.stages import StagedRun
 from segs_detailer.comfyui.backend.vae import GraphVAE
 from segs_detailer.errors import InvalidArgumentError, ModelError
-from segs_detailer.sampling.frame_noise import clip_noise
-from segs_detailer.sampling.stages import total_steps
-from segs_detailer.sampling.wan.sampler import clip_mask
+from segs_detailer.models.frame_noise import clip_noise
+from segs_detailer.models.stages import total_steps
+from segs_detailer.models.wan.sampler import clip_mask
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from segs_detailer.sampling.frame_noise import FrameNoise
-    from segs_detailer.sampling.protocol import Conditioning, Geometry, RefinerStage, SampleJob
+    from segs_detailer.models.frame_noise import FrameNoise
+    from segs_detailer.models.protocol import Conditioning, Geometry, RefinerStage, SampleJob
 
 __all__ = ["ComfySampler"]
 
 # Channel value of a masked pixel in what inpainting checkpoints are shown.
-_GREY = 0.5
+_GRAY = 0.5
 
 
 class ComfySampler:
@@ -160,7 +160,7 @@ class ComfySampler:
         count, height, width, _ = job.pixels.shape
         mask = job.pixels.new_ones((1, height, width)) if job.noise_mask is None else job.noise_mask.to(job.pixels)
         kept = 1 - mask[..., None].round()
-        masked = (job.pixels[..., :3] - _GREY) * kept + _GREY
+        masked = (job.pixels[..., :3] - _GRAY) * kept + _GRAY
         # One mask for all frames still means a masked picture of each.
         shown = {"concat_latent_image": self.encode(masked.expand(count, -1, -1, -1)), "concat_mask": mask[:, None]}
         return _with_values(job.positive, shown), _with_values(job.negative, shown)

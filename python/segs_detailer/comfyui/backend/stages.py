@@ -13,13 +13,13 @@ import comfy.utils
 import torch
 
 from segs_detailer.errors import ModelError
-from segs_detailer.sampling.frame_noise import FrameNoise, step_noise
-from segs_detailer.sampling.noise import gaussian_noise
+from segs_detailer.models.frame_noise import FrameNoise, step_noise
+from segs_detailer.models.noise import gaussian_noise
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from segs_detailer.sampling.protocol import Conditioning, SampleJob
+    from segs_detailer.models.protocol import Conditioning, SampleJob
 
 __all__ = ["StagedRun"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from segs_detailer.errors import ModelError
-from segs_detailer.sampling.protocol import Geometry
+from segs_detailer.models.protocol import Geometry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ const GROUP_ROWS: usize = 16;
 /// Buffers of one job.
 #[derive(Debug)]
 pub(super) struct Blur<'a> {
-    /// Weights of the centre and of one side.
+    /// Weights of the center and of one side.
     weights: &'a [f32],
     height: usize,
     width: usize,
@@ -185,8 +185,8 @@ fn filter_row_body<const FUSED: bool, const LANES: usize>(padded: &[f32], weight
     for (index, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
         let x = index * LANES;
         let padded = &padded[x..x + LANES + 2 * radius];
-        let centre = &padded[radius..radius + LANES];
-        let mut sums: [f32; LANES] = std::array::from_fn(|i| weights[0] * centre[i]);
+        let center = &padded[radius..radius + LANES];
+        let mut sums: [f32; LANES] = std::array::from_fn(|i| weights[0] * center[i]);
         for (k, &weight) in weights.iter().enumerate().skip(1) {
             let (before, after) = (&padded[radius - k..][..LANES], &padded[radius + k..][..LANES]);
             for (sum, (a, b)) in sums.iter_mut().zip(before.iter().zip(after)) {
@@ -230,8 +230,8 @@ fn weigh_columns<const FUSED: bool, const LANES: usize>(
     let radius = weights.len() - 1;
     let samples = |place: usize| &column[place][x..x + LANES];
     let (before, rest) = places.split_at(radius);
-    let centre = samples(rest[0]);
-    let mut sums: [f32; LANES] = std::array::from_fn(|i| weights[0] * centre[i]);
+    let center = samples(rest[0]);
+    let mut sums: [f32; LANES] = std::array::from_fn(|i| weights[0] * center[i]);
     for ((&weight, &before), &after) in weights[1..].iter().zip(before.iter().rev()).zip(&rest[1..]) {
         for (sum, (a, b)) in sums.iter_mut().zip(samples(before).iter().zip(samples(after))) {
             *sum = add_product::<FUSED>(*sum, weight, a + b);

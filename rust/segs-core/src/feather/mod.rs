@@ -64,7 +64,7 @@ fn band_rows(shape: Shape, half_kernel: usize) -> usize {
     shape.height.div_ceil(bands).max(MIN_BAND_KERNELS * (2 * half_kernel - 1)).max(MIN_BAND_ROWS)
 }
 
-/// Taps on each side of the centre, for masks whose shorter side is `shortest`.
+/// Taps on each side of the center, for masks whose shorter side is `shortest`.
 fn radius(feather: usize, shortest: usize) -> usize {
     // The kernel is not shorter than the side: `shortest <= 2 * feather + 1`, without overflow.
     if feather >= shortest / 2 {
@@ -75,7 +75,7 @@ fn radius(feather: usize, shortest: usize) -> usize {
     }
 }
 
-/// Weights of the centre and of the taps on one side of it; the whole kernel sums to 1. Those that are 0 as `f32`, from
+/// Weights of the center and of the taps on one side of it; the whole kernel sums to 1. Those that are 0 as `f32`, from
 /// some 145 pixels on, are left out.
 fn half_kernel(radius: usize) -> Vec<f32> {
     let weight = |k: usize| (-0.5 * (k as f64 / SIGMA).powi(2)).exp();

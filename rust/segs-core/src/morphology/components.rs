@@ -1,7 +1,7 @@
 //! Connected regions of a mask, and holes in it.
 
 use super::check_same;
-use super::runs::{Neighbours, RunForest};
+use super::runs::{Neighbors, RunForest};
 use crate::error::{Error, Result};
 use crate::parallel::{Interrupted, Watch};
 use crate::view::{Frames, FramesMut};
@@ -37,7 +37,7 @@ pub fn components(
     if shape.is_empty() {
         return Ok(Vec::new());
     }
-    let mut forest = RunForest::new(mask, true, Neighbours::Eight, interrupted)?;
+    let mut forest = RunForest::new(mask, true, Neighbors::Eight, interrupted)?;
     let mut watch = Watch::new(interrupted);
     let mut found: Vec<Component> = Vec::new();
     // Label of each run: a root comes before the runs of its region, so it has its label when they ask.
@@ -78,7 +78,7 @@ pub fn fill_holes(mask: Frames<'_, u8>, out: FramesMut<'_, u8>, interrupted: Int
         return Ok(());
     }
     // The foreground touches by corners, so the background does not pass between them.
-    let mut background = RunForest::new(mask, false, Neighbours::Four, interrupted)?;
+    let mut background = RunForest::new(mask, false, Neighbors::Four, interrupted)?;
     let mut open = vec![false; background.len()];
     for y in 0..shape.height {
         for index in background.row(y) {

@@ -14,9 +14,9 @@ pub(super) struct Run {
 /// Pixels that are looked at together, as bits of one number.
 const BLOCK: usize = 64;
 
-/// Which neighbours of a pixel touch it.
+/// Which neighbors of a pixel touch it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Neighbours {
+pub(super) enum Neighbors {
     Four,
     Eight,
 }
@@ -35,7 +35,7 @@ impl RunForest {
     pub(super) fn new(
         mask: Frames<'_, u8>,
         set: bool,
-        neighbours: Neighbours,
+        neighbors: Neighbors,
         interrupted: Interrupted<'_>,
     ) -> Result<Self> {
         let shape = mask.shape();
@@ -48,7 +48,7 @@ impl RunForest {
             collect_runs(mask.row(0, y), set, &mut forest.runs);
             forest.rows.push(forest.runs.len() as u32);
             forest.parent.extend(forest.parent.len() as u32..forest.runs.len() as u32);
-            forest.join(above, forest.row(y), u32::from(neighbours == Neighbours::Eight));
+            forest.join(above, forest.row(y), u32::from(neighbors == Neighbors::Eight));
         }
         Ok(forest)
     }
@@ -82,7 +82,7 @@ impl RunForest {
         at as usize
     }
 
-    /// Joins the regions of the touching runs of two neighbouring rows.
+    /// Joins the regions of the touching runs of two neighboring rows.
     fn join(&mut self, above: std::ops::Range<usize>, below: std::ops::Range<usize>, diagonal: u32) {
         let (mut a, mut b) = (above.start, below.start);
         while a < above.end && b < below.end {

@@ -159,10 +159,10 @@ fn other_sizes_and_stacks_are_refused() {
     let mut labels = [0; 6];
     let view = Frames::new("mask", &[0u8; 6], two).unwrap();
     assert!(components(view, FramesMut::new("labels", &mut labels, two).unwrap(), NEVER).is_err());
-    let coloured = Shape { channels: 2, ..shape };
-    let view = Frames::new("masks", &[0.0; 12], coloured).unwrap();
+    let colored = Shape { channels: 2, ..shape };
+    let view = Frames::new("masks", &[0.0; 12], colored).unwrap();
     let mut out = [0.0; 12];
-    assert!(dilate(view, 3, FramesMut::new("out", &mut out, coloured).unwrap(), NEVER).is_err());
+    assert!(dilate(view, 3, FramesMut::new("out", &mut out, colored).unwrap(), NEVER).is_err());
 }
 
 #[test]

@@ -212,7 +212,7 @@ impl Blend<3, 4> for RgbaOnRgb {
     }
 }
 
-/// A crop without alpha changes the colours of the frames and leaves their alpha.
+/// A crop without alpha changes the colors of the frames and leaves their alpha.
 struct RgbOnRgba;
 
 impl Blend<4, 3> for RgbOnRgba {
@@ -238,7 +238,7 @@ impl Blend<4, 4> for RgbaOnRgba {
     }
 }
 
-/// Porter and Duff's `over` for colours that are not premultiplied; `weight` is the source's whole alpha.
+/// Porter and Duff's `over` for colors that are not premultiplied; `weight` is the source's whole alpha.
 #[inline(always)]
 fn over(d: &mut [f32; 4], s: &[f32; 4], weight: f32, full: f32) {
     let under = unit(d[3] / full) * (1.0 - weight);

@@ -27,7 +27,7 @@ const BAND_ROWS: usize = 64;
 /// What is pasted, and where.
 ///
 /// Four channels mean RGB and a straight (not premultiplied) alpha. The alpha of a crop multiplies its mask; onto
-/// frames that have an alpha themselves it is laid by the `over` operator. A crop without alpha changes the colours of
+/// frames that have an alpha themselves it is laid by the `over` operator. A crop without alpha changes the colors of
 /// such frames and leaves their alpha.
 #[derive(Debug, Clone, Copy)]
 pub struct Patch<'a, T> {

@@ -28,8 +28,8 @@ fn expected<T: Pixel>(frame: &[T], crop: &[T], mask: f32, alpha: f32) -> Vec<T> 
     }
     let under = unit(frame[3].to_f32() / T::MAX) * (1.0 - weight);
     let total = weight + under;
-    let colour = |(&d, &s): (&T, &T)| pick(d, s, (s.to_f32() * weight + d.to_f32() * under) / total);
-    let mut pixel: Vec<T> = frame.iter().zip(crop).take(3).map(colour).collect();
+    let color = |(&d, &s): (&T, &T)| pick(d, s, (s.to_f32() * weight + d.to_f32() * under) / total);
+    let mut pixel: Vec<T> = frame.iter().zip(crop).take(3).map(color).collect();
     pixel.push(pick(frame[3], T::from_f32(T::MAX), total * T::MAX));
     pixel
 }

@@ -19,22 +19,22 @@ pub(super) struct Place {
 /// Torch computes small outputs, by this sum of height and width, in a kernel of its own, and rounds places otherwise.
 const SMALL_OUTPUT: usize = 128;
 
-/// Where each of `to` output samples lies among `from` input samples: the centres of pixels are at half coordinates.
+/// Where each of `to` output samples lies among `from` input samples: the centers of pixels are at half coordinates.
 ///
 /// All in `f32`, rounded as torch does: after each operation, or where `fused` once for both. The other way would move the
 /// share by more than the tolerance where the index is large.
 pub(super) fn places(from: usize, to: usize, fused: bool) -> Vec<Place> {
     let scale = from as f32 / to as f32;
     let place = |index: usize| {
-        let centre = index as f32 + 0.5;
-        let position = if fused { scale.mul_add(centre, -0.5) } else { scale * centre - 0.5 }.max(0.0);
+        let center = index as f32 + 0.5;
+        let position = if fused { scale.mul_add(center, -0.5) } else { scale * center - 0.5 }.max(0.0);
         let first = (position as usize).min(from - 1);
         Place { first, share: (position - first as f32).clamp(0.0, 1.0) }
     };
     (0..to).map(place).collect()
 }
 
-/// Resizes every mask to the size of `out`: bilinear, half-pixel centres, no antialiasing, which is torch's
+/// Resizes every mask to the size of `out`: bilinear, half-pixel centers, no antialiasing, which is torch's
 /// `interpolate(mode="bilinear", align_corners=False)`. Masks that keep their size are copied.
 pub fn resize_masks(masks: Frames<'_, f32>, out: FramesMut<'_, f32>, interrupted: Interrupted<'_>) -> Result<()> {
     let (from, to) = (masks.shape(), out.shape());
@@ -131,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_sample_lies_between_its_four_neighbours(
+        fn each_sample_lies_between_its_four_neighbors(
             height in 1usize..40, width in 1usize..40, to_height in 1usize..90, to_width in 1usize..90,
             seed in any::<u32>(),
         ) {

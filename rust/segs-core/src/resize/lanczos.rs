@@ -258,11 +258,11 @@ mod tests {
             if from == to {
                 return (0..from).map(|i| f64::from(u8::from(i == index))).collect();
             }
-            let centre = (index as f64 + 0.5) * scale;
-            let first = ((centre - 3.0 * widening + 0.5) as i64).max(0) as usize;
-            let end = ((centre + 3.0 * widening + 0.5) as usize).min(from);
+            let center = (index as f64 + 0.5) * scale;
+            let first = ((center - 3.0 * widening + 0.5) as i64).max(0) as usize;
+            let end = ((center + 3.0 * widening + 0.5) as usize).min(from);
             let weight = |i: usize| {
-                let x = (i as f64 + 0.5 - centre) / widening;
+                let x = (i as f64 + 0.5 - center) / widening;
                 if (first..end).contains(&i) && x.abs() <= 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 }
             };
             let weights: Vec<f64> = (0..from).map(weight).collect();

@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use crate::view::Shape;
 
-/// Lobes of the filter on each side of its centre.
+/// Lobes of the filter on each side of its center.
 const LOBES: f64 = 3.0;
 
 /// The input samples that make one output sample: `inputs` starts at `start`, its weights at `offset`.
@@ -17,8 +17,8 @@ struct Span {
 
 /// Which input samples, with which weights, make each output sample along one axis.
 ///
-/// This is Pillow's definition: the filter is centred on the output sample's centre in input coordinates, widened by
-/// the scale when shrinking, cut at the edges, and its weights are normalised to sum to 1 in `f64`.
+/// This is Pillow's definition: the filter is centerd on the output sample's center in input coordinates, widened by
+/// the scale when shrinking, cut at the edges, and its weights are normalized to sum to 1 in `f64`.
 #[derive(Debug)]
 pub(super) struct Axis {
     spans: Vec<Span>,
@@ -37,12 +37,12 @@ impl Axis {
         let mut weights = Vec::with_capacity(to * (2 * support.ceil() as usize + 1));
         let mut span_weights: Vec<f64> = Vec::new();
         for index in 0..to {
-            let centre = (index as f64 + 0.5) * scale;
+            let center = (index as f64 + 0.5) * scale;
             // `as` truncates and takes negative values to 0.
-            let start = (centre - support + 0.5) as usize;
-            let end = ((centre + support + 0.5) as usize).min(from);
+            let start = (center - support + 0.5) as usize;
+            let end = ((center + support + 0.5) as usize).min(from);
             span_weights.clear();
-            span_weights.extend((start..end).map(|i| lanczos((i as f64 - centre + 0.5) / widening)));
+            span_weights.extend((start..end).map(|i| lanczos((i as f64 - center + 0.5) / widening)));
             let sum: f64 = span_weights.iter().sum();
             spans.push(Span { start, len: end - start, offset: weights.len() });
             weights.extend(span_weights.iter().map(|w| (w / sum) as f32));

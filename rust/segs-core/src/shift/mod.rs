@@ -1,7 +1,7 @@
 //! Places between pixels: images shifted by part of a pixel along each axis.
 //!
 //! Frames are interpolated by a Lanczos filter of three lobes, masks linearly. The weights are the same for all pixels
-//! of a frame, calculated in `f64` and normalised to sum to 1. An axis along which a place is whole is not filtered: what
+//! of a frame, calculated in `f64` and normalized to sum to 1. An axis along which a place is whole is not filtered: what
 //! is whole on both axes is copied, bit for bit.
 
 mod rows;
@@ -93,7 +93,7 @@ pub(crate) const LANCZOS_TAPS: usize = 6;
 /// Taps of the filter for masks.
 pub(crate) const LINEAR_TAPS: usize = 2;
 
-/// The weights of `N` neighbours for a place that lies `part` of a pixel after the one with index `N / 2 - 1`; `None` for
+/// The weights of `N` neighbors for a place that lies `part` of a pixel after the one with index `N / 2 - 1`; `None` for
 /// a whole place.
 pub(crate) fn weights<const N: usize>(part: f64) -> Option<[f32; N]> {
     if part == 0.0 {

@@ -1,7 +1,7 @@
 //! The horizontal pass in integers, over a few rows at a time.
 //!
 //! Rows are gathered into a strip of columns. A column has lanes for the samples of a pixel of each row, and in each lane a
-//! pair of neighbouring samples: so two taps of eight lanes are one multiplication.
+//! pair of neighboring samples: so two taps of eight lanes are one multiplication.
 
 use crate::cpu::multiversion;
 use crate::resize::bytes::taps::{Finish, Pairing, Taps};

@@ -2,7 +2,7 @@
 
 use crate::resize::plan::Axis;
 
-/// The weights of two neighbouring taps.
+/// The weights of two neighboring taps.
 pub(super) type Pair = [i16; 2];
 
 /// Most bits after the point of a weight. With more, the sum of 255s would not fit 32 bits.
@@ -11,7 +11,7 @@ const MAX_BITS: u32 = 22;
 /// Most bits after the point of a sample: 255 and as many fit 15 bits.
 const MAX_FRACTION: u32 = 7;
 
-/// Which neighbouring input samples are pairs.
+/// Which neighboring input samples are pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pairing {
     /// Each sample and the next one: pair `i` is of the samples `i` and `i + 1`, and taps go on two pairs further.

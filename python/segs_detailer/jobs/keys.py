@@ -1,0 +1,48 @@
+"""What a cached result depends on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from segs_detailer.jobs.cache import FORMAT, digest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from segs_detailer.jobs.pieces import Piece
+    from segs_detailer.jobs.plan import TrackPlan
+    from segs_detailer.jobs.run import RunSettings
+    from segs_detailer.subjects.track import Track
+
+__all__ = ["content_key", "settings_key", "track_digest"]
+
+_OF_THE_PASTE = ("feather", "grow")
+"""Settings that count when a result is pasted, and not before."""
+
+
+def content_key(piece: Piece, plan: TrackPlan, track: str, source: str, dtype: np.dtype[Any]) -> str:
+    """Return a digest of what a piece shows: the clip, the track as `track_digest` gives it, the regions, the sizes."""
+    first = plan.span[0]
+    regions = plan.path.regions[piece.low - first : piece.high - first]
+    masks = (track, asdict(plan.crop), asdict(plan.masks), plan.path.size, plan.bbox)
+    place = (piece.low, piece.high, piece.low - first, len(plan.pieces) > 1)
+    return digest(FORMAT, source, plan.frame_size, plan.frame_count, dtype.str, regions, *masks, plan.size, place)
+
+
+def settings_key(piece: Piece, plan: TrackPlan, settings: RunSettings) -> str:
+    """Return a digest of how a piece is sampled: the version of the package, the models, the settings, the prompt."""
+    from segs_detailer import __version__
+
+    options = {name: value for name, value in settings.detailing.options.items() if name != "refiner_pipe"}
+    if not options.get("color_match"):
+        options = {name: value for name, value in options.items() if name not in _OF_THE_PASTE}
+    prompts = settings.detailing.prompts
+    prompt = prompts.get(plan.index, prompts.get(plan.label))
+    return digest(FORMAT, __version__, settings.models, options, prompt, piece.fades)
+
+
+def track_digest(track: Track) -> str:
+    """Return a digest of all that is known of a track."""
+    masks = [None if mask is None else (mask.place, mask.soft, digest(mask.data)) for mask in track.masks]
+    return digest(track.label, track.frames, track.boxes, masks, track.shot, track.shape)

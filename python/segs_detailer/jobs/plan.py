@@ -1,0 +1,253 @@
+"""What a run does, before it does it: tracks, crops, sizes, pieces, memory and disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segs_detailer.segs import SEG
+from segs_detailer.subjects.mask_filter import MaskFilter, filtered_part
+from segs_detailer.subjects.path import path_of_clip
+from segs_detailer.subjects.shapes import track_masks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from segs_detailer.crop_path import CropPath
+    from segs_detailer.jobs.pieces import Piece
+    from segs_detailer.segs import Box
+    from segs_detailer.subjects.settings import CropSettings
+    from segs_detailer.subjects.track import Track
+    from segs_detailer.video import ClipInfo
+
+__all__ = ["ChosenTrack", "ClipPlan", "DiskPlan", "MemoryPlan", "PlanSettings", "TrackPlan"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenTrack:
+    """A track to detail, and how it is cropped.
+
+    Parameters
+    ----------
+    track : Track
+        The subject.
+    crop : CropSettings
+        How its crop follows it.
+    """
+
+    track: Track
+    crop: CropSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSettings:
+    """What the plan of a clip depends on, beside its tracks.
+
+    Parameters
+    ----------
+    guide_size, guide_size_for, max_size, limit_size
+        As in `detail_frames`, which must get the same ones.
+    batch_segments : int
+        Pieces that are sampled together at most.
+    max_ram : int
+        Bytes of memory that the whole process may take.
+    masks : MaskFilter
+        What is done to the masks.
+    """
+
+    guide_size: float = 512
+    guide_size_for: str = "bbox"
+    max_size: float = 1024
+    limit_size: bool = False
+    batch_segments: int = 1
+    max_ram: int = 4 << 30
+    masks: MaskFilter = field(default_factory=MaskFilter)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackPlan:
+    """One track: where it is cropped, at which size it is worked on, and in which pieces.
+
+    Parameters
+    ----------
+    index : int
+        Place in the plan, from 0; users are told it counted from 1.
+    track : Track
+        The subject.
+    span : (int, int)
+        First frame in which anything is pasted, and the frame after the last.
+    path : CropPath
+        Region and alpha of each frame of `span`.
+    bbox : (int, int, int, int)
+        Box of the subject for the guide size, in the frame of the tuple that `path` is.
+    size : (int, int)
+        Height and width of the crops while they are worked on.
+    scaled : bool
+        False where that is the crops' own size.
+    pieces : tuple of Piece
+        In the order of their frames. Where the subject is away for long, there are none.
+    crop : CropSettings
+        How the path was made.
+    masks : MaskFilter
+        What is done to the masks.
+    frame_size : (int, int)
+        Height and width of the clip's frames.
+    frame_count : int
+        Number of the clip's frames.
+    """
+
+    index: int
+    track: Track
+    span: tuple[int, int]
+    path: CropPath
+    bbox: Box
+    size: tuple[int, int]
+    scaled: bool
+    pieces: tuple[Piece, ...]
+    crop: CropSettings
+    masks: MaskFilter
+    frame_size: tuple[int, int]
+    frame_count: int
+
+    @property
+    def label(self) -> str:
+        """What it is."""
+        return self.track.label
+
+    @property
+    def seg(self) -> SEG:
+        """The track as a segment of the clip, without masks."""
+        confidence = self.track.confidence
+        mean = float(confidence.mean()) if len(confidence) else 1.0
+        return SEG(None, None, mean, tuple(self.path), self.bbox, self.track.label)  # type: ignore[arg-type]
+
+    @property
+    def scale(self) -> float:
+        """How much larger the crops are while they are worked on."""
+        return self.size[1] / self.path.size[1]
+
+    def region(self, frame: int) -> tuple[float, float, float, float]:
+        """`(x1, y1, x2, y2)` of the crop in a frame of the clip, within `span`."""
+        x1, y1, x2, y2 = self.path.regions[frame - self.span[0]].tolist()
+        return x1, y1, x2, y2
+
+    def place(self, frame: int) -> NDArray[Any]:
+        """Return the same as `crop_frames` and `paste_` take it for one frame: `(1, 4)`, whole numbers where it is."""
+        region = np.array([self.region(frame)])
+        return region.astype(np.int64) if bool((region == np.floor(region)).all()) else region
+
+    def alpha(self, frame: int) -> float:
+        """How much is pasted in a frame of the clip; 0 outside `span`."""
+        first, end = self.span
+        return float(self.path.alpha[frame - first]) if first <= frame < end else 0.0
+
+    def masks_of(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Make the masks of some frames of the clip, within `span`.
+
+        Parameters
+        ----------
+        start, stop : int
+            First frame, and the frame after the last.
+
+        Returns
+        -------
+        ndarray
+            `(stop - start, h, w)` uint8, in the crop's size.
+        """
+        whole = path_of_clip(self.path, self.span[0], self.frame_count)
+
+        def drawn(low: int, high: int) -> NDArray[np.uint8]:
+            return track_masks(self.track, whole, low, high, self.frame_size, self.crop)
+
+        return filtered_part(drawn, start, stop, self.frame_count, self.masks)
+
+    def with_pieces(self, pieces: tuple[Piece, ...]) -> TrackPlan:
+        """Return the same plan, cut into other pieces."""
+        return replace(self, pieces=pieces)
+
+    def pieces_at(self, frame: int) -> list[Piece]:
+        """Pieces that have a share in a frame: one, or two where one passes over to the next; none where it is away."""
+        return [piece for piece in self.pieces if piece.low <= frame < piece.high and piece.weight(frame) > 0]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Bytes of memory that a run takes at most.
+
+    Parameters
+    ----------
+    program : int
+        The interpreter and the libraries.
+    models : int
+        Models in the computer's own memory.
+    streams : int
+        Decoders, encoders and the frames in them.
+    sampling : int
+        The largest piece, or group of pieces, while it is sampled.
+    """
+
+    program: int
+    models: int
+    streams: int
+    sampling: int
+
+    @property
+    def total(self) -> int:
+        """Everything together."""
+        return self.program + self.models + self.streams + self.sampling
+
+
+@dataclass(frozen=True, slots=True)
+class DiskPlan:
+    """Bytes on disk, beside the output.
+
+    Parameters
+    ----------
+    crops : int
+        Crops at once, at most.
+    results : int
+        Sampled crops.
+    """
+
+    crops: int
+    results: int
+
+    @property
+    def total(self) -> int:
+        """Both together."""
+        return self.crops + self.results
+
+
+@dataclass(frozen=True, slots=True)
+class ClipPlan:
+    """What a run does.
+
+    Parameters
+    ----------
+    info : ClipInfo
+        The clip.
+    tracks : tuple of TrackPlan
+        Its tracks.
+    groups : tuple of tuple of Piece
+        All pieces, in the order in which they are sampled; those of one group together.
+    memory : MemoryPlan
+        Memory that it takes.
+    owners : tuple of int
+        Indices of the tracks in the order in which they own pixels that several cover.
+    warnings : tuple of str
+        What a user should know before; without a full stop.
+    """
+
+    info: ClipInfo
+    tracks: tuple[TrackPlan, ...]
+    groups: tuple[tuple[Piece, ...], ...]
+    memory: MemoryPlan
+    owners: tuple[int, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """All pieces, in the order in which they are sampled."""
+        return tuple(piece for group in self.groups for piece in group)

@@ -1,0 +1,258 @@
+"""From tracks to the plan of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segs_detailer.detailer.plan import WorkingSize, check_side, fit_size, plan_size
+from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.jobs.memory import LEAST_FRAMES, StreamSizes, check_cap, most_frames, program_bytes, sampling_bytes
+from segs_detailer.jobs.pieces import cut_run, shown_runs
+from segs_detailer.jobs.plan import ClipPlan, MemoryPlan, TrackPlan
+from segs_detailer.subjects.ownership import owner_order
+from segs_detailer.subjects.path import crop_path, is_in_frame
+from segs_detailer.subjects.to_segs import subject_box
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from segs_detailer.jobs.pieces import Piece
+    from segs_detailer.jobs.plan import ChosenTrack, PlanSettings
+    from segs_detailer.jobs.traits import ModelTraits
+    from segs_detailer.segs import Box
+    from segs_detailer.video import ClipInfo
+
+__all__ = ["OVERLAP", "check_memory", "plan_clip"]
+
+OVERLAP = 8
+"""Frames over which one piece passes over to the next, where a model cannot say how far it looks."""
+
+_SAMPLED_TWICE = 1.2
+"""Pieces are worth a word where what they share makes so many times the frames."""
+
+_LOST_SCALE = 2.0
+"""A fixed crop is worth a word where following the subject would make it so many times larger."""
+
+
+def check_memory(max_ram: int, info: ClipInfo, traits: ModelTraits, streams: StreamSizes) -> None:
+    """Refuse a limit that cannot be kept whatever the tracks of a clip are, before they are looked for.
+
+    Raises
+    ------
+    InvalidArgumentError
+        It is too low.
+    """
+    height, width = info.size
+    needed = program_bytes(traits) + traits.weights + streams.bytes
+    check_cap(max_ram, needed, f"frames of {width}x{height}, without any crop")
+
+
+def plan_clip(
+    info: ClipInfo,
+    chosen: Sequence[ChosenTrack],
+    settings: PlanSettings,
+    traits: ModelTraits,
+    streams: StreamSizes | None = None,
+) -> ClipPlan:
+    """Plan a run.
+
+    Parameters
+    ----------
+    info : ClipInfo
+        The clip.
+    chosen : sequence of ChosenTrack
+        What is to be detailed. Tracks that are nowhere in the frame are left out.
+    settings : PlanSettings
+        Sizes and limits.
+    traits : ModelTraits
+        The models.
+    streams : StreamSizes or None
+        What flows through decoders and encoders; None is a single output like the clip.
+
+    Returns
+    -------
+    ClipPlan
+
+    Raises
+    ------
+    InvalidArgumentError
+        `max_ram` is too low for the clip, the crops and the models.
+    """
+    streams = streams or StreamSizes(info.size[0] * info.size[1], 2 if info.bits > 8 else 1)
+    tracks: list[TrackPlan] = []
+    for item in chosen:
+        plan = _uncut(len(tracks), item, info, settings, traits)
+        if plan is not None:
+            tracks.append(plan)
+    room = settings.max_ram - program_bytes(traits) - traits.weights - streams.bytes
+    tracks, groups = _cut_all(tracks, room, settings, traits)
+    memory = MemoryPlan(
+        program_bytes(traits), traits.weights, streams.bytes, _largest(groups, tracks, traits) if groups else 0
+    )
+    height, width = info.size
+    check_cap(settings.max_ram, memory.total, f"frames of {width}x{height} and crops of {_largest_crop(tracks)}")
+    return ClipPlan(
+        info,
+        tuple(tracks),
+        groups,
+        memory,
+        tuple(owner_order([plan.track for plan in tracks])),
+        tuple(_warnings(info, tracks, settings, traits)),
+    )
+
+
+def _uncut(
+    index: int, item: ChosenTrack, info: ClipInfo, settings: PlanSettings, traits: ModelTraits
+) -> TrackPlan | None:
+    """Lay the crop of a track through the clip; None for one that is never pasted."""
+    if not is_in_frame(item.track, info.size, info.frames):
+        return None
+    path = crop_path(item.track, info.size, info.frames, item.crop)
+    runs = shown_runs(path.alpha)
+    if not runs:
+        return None
+    span = (runs[0][0], runs[-1][1])
+    bbox = subject_box(item.track, path, info.size, item.crop)
+    working = _working_size(path.size, bbox, settings)
+    size = fit_size(
+        working,
+        multiple=traits.geometry.size_multiple,
+        max_size=settings.max_size,
+        limit_size=settings.limit_size,
+    )
+    check_side(size, traits.geometry.max_side, limit_size=settings.limit_size)
+    return TrackPlan(
+        index=index,
+        track=item.track,
+        span=span,
+        # Only what is used is kept: a long clip has many tracks, and each would hold all its frames.
+        path=path.part(*span),
+        bbox=bbox,
+        size=size,
+        scaled=working.scaled,
+        pieces=(),
+        crop=item.crop,
+        masks=settings.masks,
+        frame_size=info.size,
+        frame_count=info.frames,
+    )
+
+
+def _cut_all(
+    tracks: list[TrackPlan], room: int, settings: PlanSettings, traits: ModelTraits
+) -> tuple[list[TrackPlan], tuple[tuple[Piece, ...], ...]]:
+    """Cut the tracks into pieces, and put these into groups: of as many as wanted, or as there is room for."""
+    together = min(settings.batch_segments, len(tracks)) if traits.geometry.takes_clips else 1
+    for most in range(together, 1, -1):
+        cut = [_cut(plan, room, most, traits) for plan in tracks]
+        groups = _groups(cut, most)
+        if not groups or _largest(groups, cut, traits) <= room:
+            return cut, groups
+    cut = [_cut(plan, room, 1, traits) for plan in tracks]
+    return cut, _groups(cut, 1)
+
+
+def _cut(plan: TrackPlan, room: int, together: int, traits: ModelTraits) -> TrackPlan:
+    most = most_frames(room, plan.path.size, plan.size, traits, together)
+    step = traits.geometry.frame_step
+    least = LEAST_FRAMES if traits.reach is not None else 2 * (OVERLAP + step)
+    least += 2 * (traits.reach or 0)
+    runs = shown_runs(plan.path.alpha, plan.span[0])
+    most = _most_at_once(max(most, least), least, max(stop - start for start, stop in runs), traits)
+    pieces: list[Piece] = []
+    for run in runs:
+        pieces += cut_run(plan.index, run, most, reach=traits.reach, overlap=OVERLAP, step=step, origin=plan.span[0])
+    return plan.with_pieces(tuple(pieces))
+
+
+def _most_at_once(most: int, least: int, longest: int, traits: ModelTraits) -> int:
+    """Hold the length of pieces to what the model takes."""
+    limit = traits.geometry.max_frames
+    if limit is None or limit >= most:
+        return most
+    if limit < least and limit < longest:
+        expected = f"one that takes at least {least} frames at once, for pieces of {longest} frames that pass over"
+        raise InvalidArgumentError("model", expected, f"one that takes {limit}")
+    return limit
+
+
+def _groups(tracks: Sequence[TrackPlan], most: int) -> tuple[tuple[Piece, ...], ...]:
+    """Put the pieces in the order in which their crops are there, and those of one size and span together."""
+    groups: list[list[Piece]] = []
+    open_groups: dict[tuple[Any, ...], list[Piece]] = {}
+    pieces = [piece for plan in tracks for piece in plan.pieces]
+    for piece in sorted(pieces, key=lambda piece: (piece.high, piece.low, piece.track)):
+        plan = tracks[piece.track]
+        kind = (piece.low, piece.high, plan.span[0], len(plan.pieces) > 1, plan.size)
+        group = open_groups.get(kind)
+        if group is None or len(group) >= most:
+            group = open_groups[kind] = []
+            groups.append(group)
+        group.append(piece)
+    return tuple(tuple(group) for group in groups)
+
+
+def _largest(groups: Sequence[Sequence[Piece]], tracks: Sequence[TrackPlan], traits: ModelTraits) -> int:
+    def needed(group: Sequence[Piece]) -> int:
+        crop, *beside = (tracks[piece.track].path.size for piece in group)
+        return sampling_bytes(group[0].frames, crop, tracks[group[0].track].size, traits, beside)
+
+    return max(needed(group) for group in groups)
+
+
+def _largest_crop(tracks: Sequence[TrackPlan]) -> str:
+    sizes = [plan.size for plan in tracks]
+    height, width = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
+    return f"{width}x{height}"
+
+
+def _warnings(info: ClipInfo, tracks: Sequence[TrackPlan], settings: PlanSettings, traits: ModelTraits) -> list[str]:
+    found = []
+    wanted = min(max(traits.geometry.min_frames, traits.window or 1), info.frames)
+    for plan in tracks:
+        name = f"track {plan.index + 1} ({plan.label})"
+        lost = _lost_scale(plan, settings)
+        if lost >= _LOST_SCALE:
+            found.append(
+                f"{name}: its crop holds all of its way through the clip: one that follows it, --crop follow, would "
+                f"scale it up {lost:.1f} times as far"
+            )
+        if plan.scale < 0.999:
+            size = f"{plan.size[1]}x{plan.size[0]}"
+            found.append(f"{name}: its crops are scaled down to {size}: raise --max-size, or give --no-limit-size")
+        own = sum(piece.stop - piece.start for piece in plan.pieces)
+        twice = sum(piece.frames for piece in plan.pieces) / own
+        if twice >= _SAMPLED_TWICE:
+            found.append(
+                f"{name}: {len(plan.pieces)} short pieces overlap, and {twice:.1f} times its frames are sampled: "
+                "raise --max-ram"
+            )
+        shortest = min(stop - start for start, stop in shown_runs(plan.path.alpha))
+        if shortest < wanted:
+            found.append(f"{name}: is there for {shortest} frames, where the model wants {wanted}")
+    return found
+
+
+def _lost_scale(plan: TrackPlan, settings: PlanSettings) -> float:
+    """How much further a fixed crop's subject would be scaled up if the crop followed it."""
+    boxes = plan.track.boxes
+    if plan.crop.crop != "fixed" or not len(boxes):
+        return 1.0
+    width, height = np.maximum(np.round((boxes[:, 2:] - boxes[:, :2]).mean(axis=0)), 1).astype(int).tolist()
+    factor = plan.crop.crop_factor
+    crop = [int(min(side * factor, limit)) for side, limit in zip((height, width), plan.frame_size, strict=True)]
+    size = _working_size((max(crop[0], 1), max(crop[1], 1)), (0, 0, width, height), settings)
+    return (size.width / max(crop[1], 1)) / plan.scale
+
+
+def _working_size(crop: tuple[int, int], bbox: Box, settings: PlanSettings) -> WorkingSize:
+    return plan_size(
+        crop,
+        bbox,
+        guide_size=settings.guide_size,
+        guide_size_for_bbox=settings.guide_size_for == "bbox",
+        max_size=settings.max_size,
+        limit_size=settings.limit_size,
+    )

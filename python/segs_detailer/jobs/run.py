@@ -1,0 +1,383 @@
+"""A run from file to file: cropping, sampling and writing overlap, and what is done already is not done again."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from segs_detailer.errors import InvalidArgumentError, MediaError
+from segs_detailer.jobs.compositing import Compositor
+from segs_detailer.jobs.cropping import crop_clip
+from segs_detailer.jobs.disk import plan_disk
+from segs_detailer.jobs.keys import content_key, settings_key, track_digest
+from segs_detailer.jobs.planning import plan_clip
+from segs_detailer.jobs.progress import Stopped, Work
+from segs_detailer.jobs.store import PixelFile, sample_dtype
+from segs_detailer.jobs.traits import ModelTraits
+from segs_detailer.jobs.writing import write_clip_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from segs_detailer.detailer import Progress
+    from segs_detailer.jobs.cache import Cache
+    from segs_detailer.jobs.memory import StreamSizes
+    from segs_detailer.jobs.pieces import Piece
+    from segs_detailer.jobs.plan import ChosenTrack, ClipPlan, DiskPlan, PlanSettings
+    from segs_detailer.jobs.sampling import Detailing
+    from segs_detailer.jobs.writing import FrameTaker
+    from segs_detailer.video import Source
+
+__all__ = ["ClipRun", "Redo", "RunProgress", "RunSettings"]
+
+RunProgress = Callable[[str, int, int], None]
+"""Called with a pass, `"decode"`, `"detail"` or `"encode"`, and how much of it is done, and is to be done: frames, and
+steps of sampling. Several threads call it. What it raises ends the run."""
+
+_RESULTS = "crops"
+_SUFFIX = ".pixels"
+_SPARE_DISK = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Redo:
+    """What is sampled anew, although it is in the cache; all else is taken from there, however it was made.
+
+    Parameters
+    ----------
+    tracks : tuple of int
+        Indices of tracks, from 0.
+    frames : tuple of (int, int)
+        First frame and frame after the last of ranges.
+    """
+
+    tracks: tuple[int, ...] = ()
+    frames: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it names anything."""
+        return bool(self.tracks or self.frames)
+
+    def names(self, piece: Piece) -> bool:
+        """Whether a piece is among them."""
+        in_range = any(piece.start < end and first < piece.stop for first, end in self.frames)
+        return piece.track in self.tracks or in_range
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """How a run is done.
+
+    Parameters
+    ----------
+    detailing : Detailing
+        Models, settings of the detailer, prompts.
+    plan : PlanSettings
+        Sizes and limits.
+    models : object
+        What tells the models from others, for the cache: whatever JSON can hold.
+    source : str
+        A digest of the clip, for the cache.
+    redo : Redo
+        What is sampled anew.
+    streams : StreamSizes or None
+        What flows through decoders and encoders; None is one output like the clip.
+    """
+
+    detailing: Detailing
+    plan: PlanSettings
+    models: Any = None
+    source: str = ""
+    redo: Redo = field(default_factory=Redo)
+    streams: StreamSizes | None = None
+
+
+class ClipRun:
+    """A run over one clip.
+
+    Parameters
+    ----------
+    source : Source
+        The clip; it is read several times.
+    chosen : sequence of ChosenTrack
+        What is detailed.
+    settings : RunSettings
+        How.
+    cache : Cache
+        Where crops and results are kept. It belongs to the caller, who leaves it when the run is over.
+
+    Raises
+    ------
+    InvalidArgumentError
+        The memory limit cannot be kept; the cache is kept, and the settings do not say which clip and models it is for.
+    MediaError
+        The disk has no room.
+    """
+
+    def __init__(self, source: Source, chosen: Sequence[ChosenTrack], settings: RunSettings, cache: Cache) -> None:
+        if cache.keeps and (not settings.source or settings.models is None):
+            # Else the results of another clip or model would be taken for this one's.
+            raise InvalidArgumentError("settings", "source and models, as the cache is kept", "none of one or both")
+        self._source = source
+        self._settings = settings
+        self._cache = cache
+        detailing = settings.detailing
+        traits = ModelTraits.of(detailing.pipe, detailing.options.get("refiner_pipe"))
+        if detailing.options.get("color_match"):
+            # Colors are matched over all frames of a piece: pieces must pass over to each other.
+            traits = replace(traits, reach=None)
+        self._plan = plan_clip(source.info, chosen, settings.plan, traits, settings.streams)
+        limit_decoder(detailing.pipe, self._plan, traits, settings.plan.max_ram)
+        self._dtype = sample_dtype(source.info.bits)
+        self._results = dict(self._locate())
+
+    @property
+    def plan(self) -> ClipPlan:
+        """What is done."""
+        return self._plan
+
+    @property
+    def missing(self) -> tuple[tuple[Piece, ...], ...]:
+        """Groups of pieces whose results are not there yet, in the order in which they are sampled."""
+        groups = (tuple(piece for piece in group if not self._is_done(piece)) for group in self._plan.groups)
+        return tuple(group for group in groups if group)
+
+    @property
+    def disk(self) -> DiskPlan:
+        """What the missing pieces take on disk."""
+        return self._disk_of(piece for group in self.missing for piece in group)
+
+    def check_disk(self) -> None:
+        """Check that there is room for the missing pieces.
+
+        Raises
+        ------
+        MediaError
+            There is none.
+        """
+        self._check_room(self.disk)
+
+    def run(self, takers: Sequence[FrameTaker], progress: RunProgress | None = None) -> None:
+        """Sample what is missing and write all frames, both at the same time.
+
+        Parameters
+        ----------
+        takers : sequence of FrameTaker
+            Who gets the frames; called in a thread of the run's own.
+        progress : callable or None
+            See `RunProgress`.
+
+        Raises
+        ------
+        SegsDetailerError, OSError
+            Something cannot be done. What was sampled stays in the cache.
+        """
+        self._work(self.missing, list(takers), progress or _silent)
+
+    def sample(self, groups: Iterable[Sequence[Piece]] | None = None, progress: RunProgress | None = None) -> None:
+        """Sample pieces to the cache, and write nothing.
+
+        Parameters
+        ----------
+        groups : iterable of sequence of Piece
+            Pieces of the plan that are sampled together; None is all that is missing.
+        progress : callable or None
+            See `RunProgress`.
+        """
+        wanted = self.missing if groups is None else tuple(tuple(group) for group in groups)
+        self._work(wanted, None, progress or _silent)
+
+    def write(self, takers: Sequence[FrameTaker], progress: RunProgress | None = None) -> None:
+        """Write all frames with the results that are there.
+
+        Raises
+        ------
+        MediaError
+            Some are missing.
+        """
+        lacking = sum(len(group) for group in self.missing)
+        if lacking:
+            raise MediaError(
+                f"{self._cache.folder}: lacks {lacking} pieces of {self._plan.info.path}: sample them first"
+            )
+        self._work((), list(takers), progress or _silent)
+
+    def _locate(self) -> Iterator[tuple[Piece, PixelFile]]:
+        """Find the file of each piece's result, there or not."""
+        redo = self._settings.redo
+        tracks = [track_digest(plan.track) for plan in self._plan.tracks]
+        for piece in self._plan.pieces:
+            plan = self._plan.tracks[piece.track]
+            content = content_key(piece, plan, tracks[piece.track], self._settings.source, self._dtype)
+            exact = self._cache.entry(_RESULTS, content, settings_key(piece, plan, self._settings), _SUFFIX)
+            file = PixelFile(exact, piece.frames, plan.path.size, self._dtype, channels=4)
+            if redo.is_given and not redo.names(piece):
+                latest = self._cache.latest(_RESULTS, content, _SUFFIX)
+                last = None if latest is None else replace(file, path=latest)
+                file = last if last is not None and last.is_complete else file
+            yield piece, file
+        self._anew = {piece for piece in self._plan.pieces if redo.names(piece)}
+
+    def _is_done(self, piece: Piece) -> bool:
+        return piece not in self._anew and self._results[piece].is_complete
+
+    def _work(self, groups: Sequence[Sequence[Piece]], takers: list[FrameTaker] | None, progress: RunProgress) -> None:
+        """Crop and write in threads of their own, sample in this one, and end all of them together."""
+        sampled = {piece for group in groups for piece in group}
+        for piece, file in self._results.items():
+            if piece not in sampled and file.is_complete:
+                # Others that share the folder must see that it is in use; and it is what the last run has shown.
+                self._cache.touch(file.path)
+        work = Work(piece for piece in self._plan.pieces if piece not in sampled)
+        files = {piece: self._crops_of(piece) for piece in sampled}
+        self._check_room(self._disk_of(files))
+
+        def crop() -> None:
+            crop_clip(self._source, self._plan, files, work, lambda done, total: progress("decode", done, total))
+
+        def write(to: list[FrameTaker]) -> None:
+            options = self._settings.detailing.options
+            compositor = Compositor(
+                self._plan,
+                self._results.__getitem__,
+                feather=options.get("feather", 5),
+                grow=options.get("grow", 0),
+            )
+            info = self._plan.info
+            write_clip_frames(
+                self._source, info, compositor, to, work, lambda done, total: progress("encode", done, total)
+            )
+
+        threads = [_thread("crop", crop, work)] if files else []
+        if takers is not None:
+            threads.append(_thread("write", lambda: write(takers), work))
+        try:
+            for thread in threads:
+                thread.start()
+            self._sample_all(groups, files, work, progress)
+            for thread in threads:
+                _join(thread, work)
+        except BaseException as error:  # whatever it is, the other threads must end before it goes on
+            work.fail(error)
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+            if isinstance(error, Stopped) and work.error is not None:
+                raise work.error from None
+            raise
+        if work.error is not None:
+            raise work.error
+
+    def _crops_of(self, piece: Piece) -> PixelFile:
+        path = self._cache.crops / f"{piece.track}-{piece.low}-{piece.high}{_SUFFIX}"
+        path.unlink(missing_ok=True)
+        return PixelFile(path, piece.frames, self._plan.tracks[piece.track].path.size, self._dtype)
+
+    def _disk_of(self, pieces: Iterable[Piece]) -> DiskPlan:
+        return plan_disk(pieces, self._plan.tracks, self._dtype.itemsize)
+
+    def _check_room(self, disk: DiskPlan) -> None:
+        free = shutil.disk_usage(self._cache.folder).free
+        if disk.total and free < disk.total + _SPARE_DISK:
+            needed = (disk.total + _SPARE_DISK) / 1e9
+            raise MediaError(
+                f"{self._cache.folder}: {free / 1e9:.1f} GB are free, and crops take {needed:.1f} GB: "
+                "choose another folder with --cache"
+            )
+
+    def _sample_all(
+        self, groups: Sequence[Sequence[Piece]], files: dict[Piece, PixelFile], work: Work, progress: RunProgress
+    ) -> None:
+        count = _StepCounter(sum(len(group) for group in groups), progress)
+        # In the order in which their crops are there: the crop pass waits while too many of them lie about.
+        for group in sorted(groups, key=lambda group: max(piece.high for piece in group)):
+            work.wait_for_crops(max(piece.high for piece in group))
+            crops = [files[piece].read(0, piece.frames) for piece in group]
+
+            def told(state: Progress, group: Sequence[Piece] = group) -> None:
+                work.check()
+                count.told(group[state.segment], state)
+
+            results = self._settings.detailing.sample(group, self._plan.tracks, crops, told)
+            freed = 0
+            for piece, result in zip(group, results, strict=True):
+                self._results[piece].write(result)
+                self._anew.discard(piece)
+                freed += files[piece].frames * files[piece].frame_bytes
+                files[piece].remove()
+            del crops, results
+            work.sampled(group, freed)
+            _give_back_memory()
+
+
+class _StepCounter:
+    """Counts the steps of all pieces together."""
+
+    def __init__(self, pieces: int, progress: RunProgress) -> None:
+        self._pieces = pieces
+        self._progress = progress
+        self._taken: dict[Piece, int] = {}
+        self._sum = 0
+
+    def told(self, piece: Piece, state: Progress) -> None:
+        """Note a step. A sampler may take fewer than it was given; other stages report only that they begin."""
+        if state.stage == "sample":
+            self._sum += state.step - self._taken.get(piece, 0)
+            self._taken[piece] = state.step
+            self._progress("detail", self._sum, self._pieces * state.steps)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    del stage, done, total
+
+
+def _thread(name: str, work_of: Callable[[], None], work: Work) -> threading.Thread:
+    def run() -> None:
+        try:
+            work_of()
+        except Stopped:
+            return
+        except BaseException as error:  # raised again in the thread that waits for this one
+            work.fail(error)
+
+    return threading.Thread(target=run, name=f"segs-detailer-{name}", daemon=True)
+
+
+def _join(thread: threading.Thread, work: Work) -> None:
+    thread.join()
+    work.check()
+
+
+def limit_decoder(pipe: Any, plan: ClipPlan, traits: ModelTraits, max_ram: int) -> None:
+    """Let a VAE on the CPU take no more frames at once than the limit has room for; by itself it looks at all memory.
+
+    Parameters
+    ----------
+    pipe : BasicPipe, tuple or Sampler
+        The models. A VAE whose number of frames the user has chosen is left alone.
+    plan : ClipPlan
+        The plan, which has room for one frame.
+    traits : ModelTraits
+        The models' traits.
+    max_ram : int
+        The limit in bytes.
+    """
+    vae: Any = pipe[2] if isinstance(pipe, tuple) and len(pipe) == 5 else None
+    if not (traits.networks and traits.on_cpu and hasattr(vae, "chunk")) or vae.chunk is not None or not plan.tracks:
+        return
+    frame = max(traits.activations(track.size, 1) for track in plan.tracks)
+    vae.chunk = int(min(max(1 + (max_ram - plan.memory.total) // max(frame, 1), 1), 8))
+
+
+def _give_back_memory() -> None:
+    """Return freed memory to the system: glibc keeps it per thread, and would hold that of all threads at once."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)

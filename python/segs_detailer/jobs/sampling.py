@@ -1,0 +1,135 @@
+"""One piece, or a group of pieces, through the detailer: a clip of nothing but crops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segs_detailer.detailer import detail_frames
+from segs_detailer.detailer.prompts import prompt_of
+from segs_detailer.jobs.store import to_floats, to_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from segs_detailer.detailer import Progress
+    from segs_detailer.detailer.prompts import Prompts
+    from segs_detailer.jobs.pieces import Piece
+    from segs_detailer.jobs.plan import TrackPlan
+    from segs_detailer.segs import SEG
+
+__all__ = ["Detailing", "seg_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Detailing:
+    """How pieces are sampled.
+
+    Parameters
+    ----------
+    pipe : BasicPipe, tuple or Sampler
+        The models.
+    options : dict
+        Keyword arguments of `detail_frames`.
+    prompts : mapping
+        Prompts of single tracks, as `detail_frames` takes them.
+    """
+
+    pipe: Any
+    options: dict[str, Any]
+    prompts: Prompts = field(default_factory=dict)
+
+    def sample(
+        self,
+        group: Sequence[Piece],
+        tracks: Sequence[TrackPlan],
+        crops: Sequence[NDArray[Any]],
+        progress: Callable[[Progress], None],
+    ) -> list[NDArray[Any]]:
+        """Sample pieces of one size and span together.
+
+        Parameters
+        ----------
+        group : sequence of Piece
+            The pieces.
+        tracks : sequence of TrackPlan
+            All tracks of the plan.
+        crops : sequence of ndarray
+            Of each piece, `(n, h, w, 3)` uint8 or uint16.
+        progress : callable
+            Called with the progress; its `segment` is the place in the group.
+
+        Returns
+        -------
+        list of ndarray
+            Of each piece `(n, h, w, 4)` in the dtype of its crops: the new colors, and the mask.
+        """
+        plans = [tracks[piece.track] for piece in group]
+        masks = [plan.masks_of(piece.low, piece.high) for plan, piece in zip(plans, group, strict=True)]
+        frames, places = _side_by_side(crops)
+        segs = [seg_of(plan, mask, place) for plan, mask, place in zip(plans, masks, places, strict=True)]
+        found = {place: prompt_of(self.prompts, plan.index, segs[place]) for place, plan in enumerate(plans)}
+        own = {place: prompt for place, prompt in found.items() if prompt is not None}
+        extra: dict[str, Any] = {"prompts": own} if own else {}
+        extra |= _noise_start(plans[0], group[0])
+        result = detail_frames(
+            frames, (frames.shape[1:3], segs), self.pipe, in_place=True, progress=progress, **self.options, **extra
+        )
+        del frames
+        new = list(result.segs[1])
+        del result
+        return [_with_mask(new.pop(0).cropped_image, mask, own) for mask, own in zip(masks, crops, strict=True)]
+
+
+def seg_of(plan: TrackPlan, masks: Any, place: tuple[int, int, int, int]) -> SEG:
+    """Make the SEG of a track in a clip of its crops.
+
+    Parameters
+    ----------
+    plan : TrackPlan
+        The track.
+    masks : ndarray
+        `(n, h, w)`.
+    place : (int, int, int, int)
+        Where its crops lie in the clip's frames.
+    """
+    left, top = plan.path[:2]
+    x1, y1, x2, y2 = plan.bbox
+    bbox = (x1 - left + place[0], y1 - top + place[1], x2 - left + place[0], y2 - top + place[1])
+    return plan.seg._replace(cropped_mask=masks, crop_region=place, bbox=bbox)
+
+
+def _side_by_side(crops: Sequence[NDArray[Any]]) -> tuple[NDArray[np.float32], list[tuple[int, int, int, int]]]:
+    """Lay the crops of several pieces into one clip, and tell where each is."""
+    if len(crops) == 1:
+        height, width = crops[0].shape[1:3]
+        return to_floats(crops[0]), [(0, 0, width, height)]
+    height, width = max(stack.shape[1] for stack in crops), sum(stack.shape[2] for stack in crops)
+    frames = np.zeros((len(crops[0]), height, width, 3), np.float32)
+    places, left = [], 0
+    for stack in crops:
+        place = (left, 0, left + stack.shape[2], stack.shape[1])
+        frames[:, : place[3], place[0] : place[2]] = to_floats(stack)
+        places.append(place)
+        left = place[2]
+    return frames, places
+
+
+def _noise_start(plan: TrackPlan, piece: Piece) -> dict[str, int]:
+    """Let pieces of one track draw the same noise for the same frame; a track of one piece is a whole clip."""
+    return {"noise_start": piece.low - plan.span[0]} if len(plan.pieces) > 1 else {}
+
+
+def _with_mask(pixels: NDArray[np.float32], masks: NDArray[np.uint8], crops: NDArray[Any]) -> NDArray[Any]:
+    """Put colors and masks into one array; where a whole frame came back as it was, nothing is to be pasted."""
+    dtype = crops.dtype
+    out = np.empty((*masks.shape, 4), dtype)
+    levels = dtype.type(np.iinfo(dtype).max // np.iinfo(masks.dtype).max)
+    for target, frame, mask, crop in zip(out, pixels, masks, crops, strict=True):
+        target[..., :3] = to_samples(frame, dtype)
+        np.multiply(mask, 0 if np.array_equal(target[..., :3], crop) else levels, out=target[..., 3])
+    return out

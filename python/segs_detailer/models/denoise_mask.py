@@ -1,0 +1,134 @@
+"""Repainting under a mask: the denoiser sees pinned latents outside, and predicts them there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from segs_detailer.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from segs_detailer.models.denoiser import Denoiser
+    from segs_detailer.models.sigma_table import SigmaTable
+
+__all__ = ["DifferentialThreshold", "MaskedDenoiser", "latent_mask"]
+
+
+def latent_mask(mask: Tensor, latents: Tensor, argument: str = "noise_mask") -> Tensor:
+    """Bring a mask to the latents' size and frames.
+
+    Parameters
+    ----------
+    mask : Tensor
+        `(H, W)`, or `(1 or F, H, W)`, in [0, 1].
+    latents : Tensor
+        `(F, C, h, w)`.
+    argument : str
+        The mask's name, for errors.
+
+    Returns
+    -------
+    Tensor
+        `(1 or F, 1, h, w)` of the latents' dtype and device, resized bilinearly with half-pixel centers.
+    """
+    stack = mask[None] if mask.ndim == 2 else mask
+    if stack.ndim != 3 or len(stack) not in (1, len(latents)):
+        expected = f"(H, W), (1, H, W) or ({len(latents)}, H, W)"
+        raise InvalidArgumentError(argument, expected, f"shape {tuple(mask.shape)}")
+    stack = stack[:, None].to(latents.device, torch.float32)
+    if stack.shape[-2:] != latents.shape[-2:]:
+        stack = torch.nn.functional.interpolate(stack, size=latents.shape[-2:], mode="bilinear", align_corners=False)
+    return stack.to(latents.dtype)
+
+
+class DifferentialThreshold:
+    """Differential diffusion (Levin and Fried 2023): each value of the mask joins at its own noise level.
+
+    Parameters
+    ----------
+    table : SigmaTable
+        Turns noise levels into timesteps, which measure the progress.
+    sigmas : Tensor
+        The noise levels of the run; their first and their last positive one are the progress's ends.
+    strict : bool
+        Never release where the mask is 0. ComfyUI's own rule (`False`) compares `mask >= 0` at the last level and so
+        repaints everything there once.
+    """
+
+    def __init__(self, table: SigmaTable, sigmas: Tensor, *, strict: bool = True) -> None:
+        self._table = table
+        self._strict = strict
+        self._start = float(table.timestep(sigmas[0]))
+        self._end = float(table.timestep(torch.maximum(sigmas[-1], table.sigma_min)))
+
+    def __call__(self, mask: Tensor, sigma: Tensor) -> Tensor:
+        """Give the mask, as 0 and 1, that is repainted at `sigma`."""
+        span = self._start - self._end
+        threshold = (float(self._table.timestep(sigma)) - self._end) / span if span else 0.0
+        released = mask >= threshold
+        if self._strict:
+            released &= mask > 0
+        return released.to(mask.dtype)
+
+
+class MaskedDenoiser:
+    """A denoiser that repaints inside a mask and knows the answer outside.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        The model after guidance.
+    mask : Tensor
+        `(1 or F, 1, h, w)` in [0, 1]: 1 is repainted.
+    source : Tensor
+        `(F, C, h, w)`: the clean latents that stay outside.
+    noise : Tensor
+        Noise of standard deviation 1 that the model sees on them.
+    threshold : DifferentialThreshold or None
+        Differential diffusion.
+    noised : callable or None
+        `(source, noise, sigma) -> Tensor`: what the model sees outside; `None`: `source + sigma * noise`.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        mask: Tensor,
+        source: Tensor,
+        noise: Tensor,
+        threshold: DifferentialThreshold | None = None,
+        noised: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
+        self._noised = noised
+        self._denoiser = denoiser
+        self._mask = mask
+        self._source = source
+        self._noise = noise
+        self._threshold = threshold
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Predict x0: inside the mask the model's, outside the source."""
+        mask = self._mask_at(sigma)
+        return _blend(self._denoiser(self._seen(x, mask, sigma), sigma), self._source, mask)
+
+    def with_unconditional(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict x0, guided and negative; only the first is pinned, as the second is but a direction."""
+        mask = self._mask_at(sigma)
+        guided, negative = self._denoiser.with_unconditional(self._seen(x, mask, sigma), sigma)
+        return _blend(guided, self._source, mask), negative
+
+    def _mask_at(self, sigma: Tensor) -> Tensor:
+        return self._mask if self._threshold is None else self._threshold(self._mask, sigma)
+
+    def _seen(self, x: Tensor, mask: Tensor, sigma: Tensor) -> Tensor:
+        if self._noised is None:
+            return _blend(x, self._source + sigma * self._noise, mask)
+        return _blend(x, self._noised(self._source, self._noise, sigma), mask)
+
+
+def _blend(inside: Tensor, outside: Tensor, mask: Tensor) -> Tensor:
+    return inside * mask + outside * (1 - mask)

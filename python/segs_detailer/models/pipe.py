@@ -1,0 +1,466 @@
+"""A model with its companions, in the order that ComfyUI's node packs hand around as BASIC_PIPE."""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+    from segs_detailer.models.compute import ComputeOptions
+    from segs_detailer.models.protocol import Conditioning
+    from segs_detailer.models.sd.image_prompt import ImagePrompt
+    from segs_detailer.models.sd.model import DiffusersModel
+    from segs_detailer.models.sd.windows import ContextWindows
+    from segs_detailer.models.stages import SamplingOptions
+
+__all__ = ["BasicPipe"]
+
+
+class BasicPipe(NamedTuple):
+    """`(model, clip, vae, positive, negative)`; a plain tuple of these five works wherever a pipe is taken.
+
+    Parameters
+    ----------
+    model : object
+        A `DiffusersModel`, a UNet of diffusers, a ComfyUI model, or any object with the `Sampler` protocol.
+    clip : object
+        The text encoder; `TextEncoder` with diffusers.
+    vae : object
+        The VAE; `FrameVAE` or an AutoencoderKL with diffusers.
+    positive, negative : Conditioning
+        Entries `[embedding, {...}]`.
+    """
+
+    model: Any
+    clip: Any
+    vae: Any
+    positive: Conditioning
+    negative: Conditioning
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        base: str | PathLike[str],
+        *,
+        motion_adapter: Any = None,
+        prompt: str = "",
+        negative_prompt: str = "",
+        torch_dtype: str | torch.dtype | None = None,
+        device: str | torch.device | None = None,
+        variant: str | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        scheduler_config: Mapping[str, Any] | None = None,
+        windows: ContextWindows | None = None,
+        options: SamplingOptions | None = None,
+        vae_chunk: int | None = None,
+        compute: ComputeOptions | None = None,
+    ) -> BasicPipe:
+        """Load a checkpoint in diffusers' layout.
+
+        Parameters
+        ----------
+        base : str or path
+            Folder or hub id of a Stable Diffusion 1.5 or SDXL checkpoint, of an AnimateDiff pipeline, or of Wan 2.1 or
+            2.2 (text to video), which takes no `motion_adapter`, `windows` or `vae_chunk`.
+        motion_adapter : str, path, diffusers.MotionAdapter or None
+            AnimateDiff motion module for a plain checkpoint; `None`: the one that the checkpoint itself names, as an
+            AnimateDiff pipeline does. Without any the model works frame by frame.
+        prompt, negative_prompt : str
+            The prompts.
+        torch_dtype : str, torch.dtype or None
+            Dtype of the weights; `None`: float16 on a GPU (Wan: bfloat16), float32 on the CPU.
+        device : str, torch.device or None
+            `None` or "auto": CUDA where there is one, else the CPU.
+        variant, revision, local_files_only
+            As in diffusers.
+        scheduler_config : mapping or None
+            Keys of diffusers' schedulers that replace the chosen ones, for example
+            `{"beta_schedule": "scaled_linear"}`. By default a motion module brings the betas that it was trained with,
+            and everything else comes from the checkpoint. For Wan, `{"flow_shift": 3.0}` shifts the noise levels.
+        windows : ContextWindows or None
+            How long clips are divided; windows of 16 frames that share 4 by default.
+        options : SamplingOptions or None
+            Where to follow ComfyUI to the letter.
+        vae_chunk : int or None
+            Frames that go through the VAE at once; `None`: as many as fit the memory, see `FrameVAE`.
+        compute : ComputeOptions or None
+            Memory and speed: offload, compilation, tiles and slices.
+
+        Raises
+        ------
+        MissingDependencyError
+            diffusers or transformers is not installed.
+        ModelError
+            A part is missing, is not in safetensors, or does not fit the others.
+        InvalidArgumentError
+            An option that the checkpoint's kind does not take.
+        """
+        from segs_detailer.models.sd.files import check_source
+        from segs_detailer.models.sd.loader import LoadOptions, load_parts
+        from segs_detailer.models.wan.loader import is_wan_checkpoint, load_wan
+
+        check_source(fspath(base))
+        load = LoadOptions.of(
+            torch_dtype,
+            device,
+            compute,
+            variant=variant,
+            revision=revision,
+            local_files_only=local_files_only,
+            scheduler_config=scheduler_config,
+            windows=windows,
+            options=options,
+            vae_chunk=vae_chunk,
+        )
+        adapter = fspath(motion_adapter) if isinstance(motion_adapter, (str, PathLike)) else motion_adapter
+        parts: Any
+        if is_wan_checkpoint(fspath(base), load):
+            parts = load_wan(fspath(base), adapter, torch_dtype, load)
+        else:
+            parts = load_parts(fspath(base), adapter, load)
+        return cls._of_parts(parts, prompt, negative_prompt, compute, load.device)
+
+    @classmethod
+    def from_pipe(
+        cls,
+        pipeline: Any,
+        *,
+        prompt: str = "",
+        negative_prompt: str = "",
+        scheduler_config: Mapping[str, Any] | None = None,
+        windows: ContextWindows | None = None,
+        options: SamplingOptions | None = None,
+        vae_chunk: int | None = None,
+        compute: ComputeOptions | None = None,
+    ) -> BasicPipe:
+        """Use a pipeline of diffusers that exists, with all that is loaded into it and its memory options.
+
+        Parameters
+        ----------
+        pipeline : diffusers.DiffusionPipeline
+            Stable Diffusion, SDXL or AnimateDiff, for text, pictures, video or inpainting; or Wan, for text to video
+            or video to video. Its parts are shared.
+        prompt, negative_prompt : str
+            The prompts.
+        scheduler_config : mapping or None
+            Keys that replace those of the pipeline's scheduler, whose betas and `prediction_type` count.
+        windows, options, vae_chunk, compute
+            See `from_pretrained`. `compute` is done to the pipeline's own networks.
+
+        Raises
+        ------
+        InvalidTypeError, ModelError
+            Not such a pipeline.
+
+        Warns
+        -----
+        UserWarning
+            The scheduler's betas are not those of the motion module.
+        """
+        from segs_detailer.models.sd.loader import resolve_device, take_parts
+        from segs_detailer.models.wan.loader import is_wan_pipeline, take_wan_parts
+
+        take: Any = take_wan_parts if is_wan_pipeline(pipeline) else take_parts
+        parts = take(pipeline, scheduler_config=scheduler_config, windows=windows, options=options, vae_chunk=vae_chunk)
+        return cls._of_parts(parts, prompt, negative_prompt, compute, resolve_device(None))
+
+    @classmethod
+    def from_single_file(
+        cls,
+        path: str | PathLike[str],
+        *,
+        config: str | PathLike[str] | None = None,
+        motion_adapter: Any = None,
+        prompt: str = "",
+        negative_prompt: str = "",
+        torch_dtype: str | torch.dtype | None = None,
+        device: str | torch.device | None = None,
+        scheduler_config: Mapping[str, Any] | None = None,
+        windows: ContextWindows | None = None,
+        options: SamplingOptions | None = None,
+        vae_chunk: int | None = None,
+        compute: ComputeOptions | None = None,
+    ) -> BasicPipe:
+        """Load a checkpoint of one safetensors file, as ComfyUI users have them. Nothing is downloaded.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, of Stable Diffusion 1.5 or SDXL.
+        config : str or path
+            Folder with the configuration of such a checkpoint in diffusers' layout; its weights are not read.
+        motion_adapter, prompt, negative_prompt, torch_dtype, device, scheduler_config, windows, options
+            See `from_pretrained`; the motion adapter is a folder, or loaded already.
+        vae_chunk, compute
+            See `from_pretrained`.
+
+        Raises
+        ------
+        InvalidArgumentError
+            `config` is missing or no such folder.
+        MissingDependencyError
+            diffusers or transformers is not installed.
+        ModelError
+            The file cannot be used.
+        """
+        from segs_detailer.models.sd.loader import LoadOptions, load_single_file
+
+        if config is None:
+            expected = "a folder with the configuration of the checkpoint's family, so that nothing is downloaded"
+            raise InvalidArgumentError("config", expected, "none")
+        load = LoadOptions.of(
+            torch_dtype,
+            device,
+            compute,
+            local_files_only=True,
+            scheduler_config=scheduler_config,
+            windows=windows,
+            options=options,
+            vae_chunk=vae_chunk,
+        )
+        adapter = fspath(motion_adapter) if isinstance(motion_adapter, (str, PathLike)) else motion_adapter
+        parts = load_single_file(fspath(path), fspath(config), adapter, load)
+        return cls._of_parts(parts, prompt, negative_prompt, compute, load.device)
+
+    @classmethod
+    def preview(cls, strength: float = 1.0) -> BasicPipe:
+        """Make a pipe that needs no weights: it sharpens by classical means, to check segments, sizes and seams.
+
+        Parameters
+        ----------
+        strength : float
+            How much detail is restored, 0 to 4; see `SharpenSampler`.
+        """
+        from segs_detailer.models.sharpen import SharpenSampler
+
+        return cls(SharpenSampler(strength), None, None, [], [])
+
+    def with_prompt(self, prompt: str, negative_prompt: str = "") -> BasicPipe:
+        """Put the same models under other prompts.
+
+        Raises
+        ------
+        InvalidTypeError
+            This pipe's `clip` cannot encode text.
+        """
+        if not hasattr(self.clip, "encode"):
+            raise InvalidTypeError("clip", "a text encoder with encode(prompt)", type(self.clip).__name__)
+        return self._replace(positive=self.clip.encode(prompt), negative=self.clip.encode(negative_prompt))
+
+    def diffusers_pipeline(self) -> Any:
+        """Give the diffusers pipeline over this pipe's own networks: the way to its loaders and memory options.
+
+        What is done to it counts here: `enable_model_cpu_offload()`, `enable_attention_slicing()`,
+        `vae.enable_tiling()`, `set_adapters(...)`, and so on. Text encoders that changed need `with_prompt` afterwards.
+
+        Returns
+        -------
+        diffusers.DiffusionPipeline
+            The one that `from_pipe` was given, else one made on the first call.
+        """
+        from segs_detailer.models.sd.container import pipeline_of
+        from segs_detailer.models.wan.loader import wan_pipeline
+        from segs_detailer.models.wan.model import WanModel
+
+        if isinstance(self.model, WanModel):
+            return wan_pipeline(self.model, self.clip, self.vae)
+        return pipeline_of(self._diffusers_model(), self.clip, self.vae)
+
+    def load_lora(
+        self,
+        source: str | PathLike[str],
+        *,
+        weight: float = 1.0,
+        name: str | None = None,
+        weight_name: str | None = None,
+    ) -> BasicPipe:
+        """Load a LoRA or a motion LoRA beside those that are loaded.
+
+        Parameters
+        ----------
+        source : str or path
+            A safetensors file, a folder, or a hub id.
+        weight : float
+            Factor of its effect.
+        name : str or None
+            Its name for diffusers' `set_adapters`; by default "lora_0", "lora_1", ...
+        weight_name : str or None
+            The file in the folder or repository.
+
+        Returns
+        -------
+        BasicPipe
+            The same networks, under prompts encoded anew.
+
+        Raises
+        ------
+        MissingDependencyError
+            peft is not installed.
+        ModelError
+            It is not in safetensors, cannot be read, or does not fit.
+        """
+        from segs_detailer.models.sd.container import load_lora
+        from segs_detailer.models.wan.model import WanModel
+
+        model = self.model if isinstance(self.model, WanModel) else self._diffusers_model()
+        called = f"lora_{len(model.lora_weights)}" if name is None else name
+        load_lora(self.diffusers_pipeline(), model.lora_weights, source, weight, called, weight_name)
+        return self._encoded_anew()
+
+    def load_textual_inversion(
+        self, source: str | PathLike[str], *, token: str | None = None, weight_name: str | None = None
+    ) -> BasicPipe:
+        """Teach the text encoder a word; prompts use it as it is, or as `embedding:word`.
+
+        Parameters
+        ----------
+        source : str or path
+            A safetensors file, a folder, or a hub id.
+        token : str or None
+            The word; by default the file's own.
+        weight_name : str or None
+            The file in the folder or repository.
+
+        Returns
+        -------
+        BasicPipe
+            The same networks, under prompts encoded anew.
+
+        Raises
+        ------
+        ModelError
+            It is not in safetensors, cannot be read, or does not fit.
+        """
+        from segs_detailer.models.sd.container import load_textual_inversion
+
+        self._diffusers_model()
+        load_textual_inversion(self.diffusers_pipeline(), source, token, weight_name)
+        return self._encoded_anew()
+
+    def load_ip_adapter(
+        self,
+        source: str | PathLike[str],
+        *,
+        weight_name: str,
+        subfolder: str = "",
+        image_encoder: Any = None,
+        scale: float = 1.0,
+    ) -> BasicPipe:
+        """Put an IP-Adapter into the UNet; it then needs a picture: `with_image_prompt`.
+
+        Parameters
+        ----------
+        source : str or path
+            A folder or a hub id.
+        weight_name, subfolder : str
+            The safetensors file, and where it lies in `source`.
+        image_encoder : transformers.CLIPVisionModelWithProjection, str, path or None
+            Its image encoder or a folder of one; `None`: the pipeline's.
+        scale : float
+            Factor of its effect.
+
+        Returns
+        -------
+        BasicPipe
+            This pipe.
+
+        Raises
+        ------
+        ModelError
+            It is not in safetensors, cannot be read, or does not fit.
+        """
+        from segs_detailer.models.sd.container import load_ip_adapter
+
+        self._diffusers_model()
+        load_ip_adapter(self.diffusers_pipeline(), source, weight_name, subfolder, image_encoder, scale)
+        return self
+
+    def encode_image_prompt(self, *images: Any) -> ImagePrompt:
+        """Encode pictures for the UNet's IP-Adapters.
+
+        Parameters
+        ----------
+        *images : Tensor or ndarray
+            `(H, W, 3)` or `(n, H, W, 3)` floats in [0, 1], one per IP-Adapter.
+
+        Raises
+        ------
+        ModelError
+            There is no IP-Adapter, or no image encoder.
+        InvalidArgumentError
+            Another number of pictures than of IP-Adapters, or another shape.
+        """
+        import torch
+
+        from segs_detailer.models.sd.image_prompt import encode_image_prompt
+
+        model = self._diffusers_model()
+        encoder = getattr(self.diffusers_pipeline(), "image_encoder", None)
+        return encode_image_prompt(model.unet, encoder, [torch.as_tensor(image) for image in images])
+
+    def with_image_prompt(self, *images: Any) -> BasicPipe:
+        """Show the UNet's IP-Adapters pictures, in the place of earlier ones.
+
+        Parameters
+        ----------
+        *images : Tensor, ndarray or ImagePrompt
+            See `encode_image_prompt`; or what it gave.
+        """
+        from segs_detailer.models.sd.image_prompt import ImagePrompt
+
+        one = images[0] if len(images) == 1 and isinstance(images[0], ImagePrompt) else None
+        shown = self.encode_image_prompt(*images) if one is None else one
+        return self._replace(model=self._diffusers_model().with_image_prompt(shown))
+
+    @classmethod
+    def _of_parts(
+        cls,
+        parts: tuple[Any, Any, Any],
+        prompt: str,
+        negative_prompt: str,
+        compute: ComputeOptions | None,
+        device: torch.device,
+    ) -> BasicPipe:
+        model, clip, vae = parts
+        pipe = cls(model, clip, vae, [], [])
+        if compute is not None:
+            # Before prompts are encoded, so that offloaded encoders work on the device too.
+            compute.apply(pipe, device)
+        return pipe.with_prompt(prompt, negative_prompt)
+
+    def _diffusers_model(self) -> DiffusersModel:
+        from segs_detailer.models.sd.model import DiffusersModel
+        from segs_detailer.models.sd.text_encoder import TextEncoder
+        from segs_detailer.models.sd.vae import FrameVAE
+        from segs_detailer.models.wan.model import WanModel
+
+        if isinstance(self.model, WanModel):
+            expected = "a UNet of Stable Diffusion (there is no IP-Adapter and no textual inversion for Wan)"
+            raise InvalidTypeError("model", expected, "WanModel")
+        parts = (("model", DiffusersModel), ("clip", TextEncoder), ("vae", FrameVAE))
+        for name, kind in parts:
+            if not isinstance(getattr(self, name), kind):
+                expected = f"a {kind.__name__} (from_pretrained, from_pipe and from_single_file make it)"
+                raise InvalidTypeError(name, expected, type(getattr(self, name)).__name__)
+        model: DiffusersModel = self.model
+        return model
+
+    def _encoded_anew(self) -> BasicPipe:
+        def anew(conditioning: Conditioning) -> Conditioning:
+            entries = []
+            for embedding, options in conditioning:
+                if "prompt" not in options:
+                    entries.append([embedding, options])
+                    continue
+                ((embeds, fresh),) = self.clip.encode(options["prompt"])
+                entries.append([embeds, {**options, **fresh}])
+            return entries
+
+        return self._replace(positive=anew(self.positive), negative=anew(self.negative))

@@ -1,0 +1,126 @@
+"""SA-Solver: stochastic Adams predictor-corrector, Xue et al. 2023, arXiv 2309.05019."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from segs_detailer.models.samplers.step import StepHook, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from segs_detailer.models.denoiser import Denoiser
+    from segs_detailer.models.noise import NoiseSampler
+
+__all__ = ["STOCHASTIC_PERCENTS", "sample_sa_solver", "sample_sa_solver_pece"]
+
+STOCHASTIC_PERCENTS = (0.2, 0.8)
+"""Shares of the sampling process between which noise is injected; before and after them the steps are ODE steps."""
+
+_PREDICTOR_ORDER, _CORRECTOR_ORDER = 3, 4
+
+
+def sample_sa_solver(
+    denoiser: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: NoiseSampler,
+    callback: StepHook = None,
+    stochastic: tuple[float, float],
+    stop_early: bool = False,
+) -> Tensor:
+    """SA-Solver with a predictor of order 3 and a corrector of order 4: Xue et al. 2023.
+
+    `stochastic`: noise levels from which and to which noise is injected (tau is 1 there and 0 elsewhere).
+    `stop_early`: leave out the last step where it does not lead to 0, as ComfyUI does when noise is left over.
+    """
+    return _sa_solver(denoiser, x, sigmas, noise, callback, stochastic, pece=False, stop_early=stop_early)
+
+
+def sample_sa_solver_pece(
+    denoiser: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: NoiseSampler,
+    callback: StepHook = None,
+    stochastic: tuple[float, float],
+    stop_early: bool = False,
+) -> Tensor:
+    """`sample_sa_solver` that predicts once more after the corrector: two predictions a step."""
+    return _sa_solver(denoiser, x, sigmas, noise, callback, stochastic, pece=True, stop_early=stop_early)
+
+
+def _sa_solver(
+    denoiser: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    noise: NoiseSampler,
+    callback: StepHook,
+    stochastic: tuple[float, float],
+    *,
+    pece: bool,
+    stop_early: bool,
+) -> Tensor:
+    logs = -sigmas.double().log()
+    count = len(sigmas) - 1
+    to_zero = bool(sigmas[-1] == 0)
+    past: list[Tensor] = []
+    start = added = x  # state before the step that led to x, and the noise of that step
+    tau = 0.0
+    for i in range(count):
+        sigma, sigma_next = sigmas[i], sigmas[i + 1]
+        x0 = denoiser(x, sigma)
+        tell(callback, i, x0, x, sigma)
+        past = [*past, x0][-_CORRECTOR_ORDER:]
+        # Towards the clean end, where log sigma runs away, the orders go down to 1.
+        room = count - i if to_zero else _CORRECTOR_ORDER
+        if i and (sigma_next > 0 or pece):
+            order = min(_CORRECTOR_ORDER, len(past), room)
+            x = _adams(start, past[-order:], logs[i - order + 1 : i + 1], (logs[i - 1], logs[i]), tau) + added
+            if pece:
+                past[-1] = x0 = denoiser(x, sigma)
+        if sigma_next == 0:
+            x = x0
+            continue
+        if stop_early and i == count - 1:
+            break
+        order = min(_PREDICTOR_ORDER, len(past), room - 1 if to_zero else _PREDICTOR_ORDER)
+        tau = 1.0 if stochastic[1] <= sigma_next <= stochastic[0] else 0.0
+        start, ends = x, (logs[i], logs[i + 1])
+        x = _adams(start, past[-order:], logs[i - order + 1 : i + 1], ends, tau)
+        added = torch.zeros_like(x)
+        if tau:
+            deviation = (-torch.expm1(-2 * tau**2 * (ends[1] - ends[0]))).sqrt()
+            added = noise(sigma, sigma_next) * (sigma_next * deviation.float())
+        x = x + added
+    return x
+
+
+def _adams(
+    start: Tensor, predictions: Sequence[Tensor], nodes: Tensor, ends: tuple[Tensor, Tensor], tau: float
+) -> Tensor:
+    """One step without its noise: the exponential integral of the polynomial through the predictions.
+
+    The factors are `(1 + tau^2) * integral of exp((1 + tau^2) (l - l_end)) L_j(l) dl`, by
+    Gauss quadrature.
+    """
+    low, high = float(ends[0]), float(ends[1])
+    rate = 1 + tau**2
+    points, weights = np.polynomial.legendre.leggauss(16)
+    places = (high - low) / 2 * points + (high + low) / 2
+    kernel = rate * np.exp(rate * (places - high)) * weights * (high - low) / 2
+    x = start * float(np.exp(-rate * (high - low)))
+    values = nodes.tolist()
+    for j, (node, prediction) in enumerate(zip(values, predictions, strict=True)):
+        polynomial = np.ones_like(places)
+        for other in (*values[:j], *values[j + 1 :]):
+            polynomial = polynomial * (places - other) / (node - other)
+        x = x + prediction * float((kernel * polynomial).sum())
+    return x

@@ -1,0 +1,193 @@
+"""The diffusers pipeline around a model's parts: the way to diffusers' own loaders and memory options."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import warnings
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, ModelError
+from segs_detailer.models.sd.files import first_line
+
+if TYPE_CHECKING:
+    from segs_detailer.models.sd.model import DiffusersModel
+    from segs_detailer.models.sd.text_encoder import TextEncoder
+    from segs_detailer.models.sd.vae import FrameVAE
+
+__all__ = ["load_ip_adapter", "load_lora", "load_textual_inversion", "pipeline_of"]
+
+
+def pipeline_of(model: DiffusersModel, clip: TextEncoder, vae: FrameVAE) -> Any:
+    """Find the pipeline that holds these parts, or put them into one.
+
+    Parameters
+    ----------
+    model, clip, vae
+        The parts of a `BasicPipe`.
+
+    Returns
+    -------
+    diffusers.DiffusionPipeline
+        A Stable Diffusion or AnimateDiff pipeline over the very same networks.
+    """
+    if model.pipeline is None:
+        model.pipeline = _assembled(model, clip, vae)
+    return model.pipeline
+
+
+def _assembled(model: DiffusersModel, clip: TextEncoder, vae: FrameVAE) -> Any:
+    # Its constructors are not annotated.
+    diffusers: Any = importlib.import_module("diffusers")
+    two = len(clip.encoders) == 2
+    parts: dict[str, Any] = {
+        "unet": model.unet,
+        "vae": vae.vae,
+        "text_encoder": clip.encoders[0],
+        "tokenizer": clip.tokenizers[0],
+        "scheduler": diffusers.DDIMScheduler(clip_sample=False, steps_offset=1),
+    }
+    if two:
+        parts |= {"text_encoder_2": clip.encoders[1], "tokenizer_2": clip.tokenizers[1]}
+    if model.is_motion:
+        kind = diffusers.AnimateDiffSDXLPipeline if two else diffusers.AnimateDiffPipeline
+        return kind(**parts, motion_adapter=None)
+    if two:
+        return diffusers.StableDiffusionXLPipeline(**parts, add_watermarker=False)
+    return diffusers.StableDiffusionPipeline(
+        **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+    )
+
+
+def load_lora(
+    pipeline: Any, weights: dict[str, float], source: str | PathLike[str], weight: float, name: str, file: str | None
+) -> None:
+    """Load a LoRA beside those that are loaded.
+
+    Parameters
+    ----------
+    pipeline : diffusers.DiffusionPipeline
+        Where to.
+    weights : dict
+        Weights of all LoRAs by name; gets the new one.
+    source : str or path
+        A safetensors file, a folder, or a hub id.
+    weight : float
+        Factor of its effect.
+    name : str
+        Its name, not used yet.
+    file : str or None
+        The file in the folder or repository.
+
+    Raises
+    ------
+    MissingDependencyError
+        peft is not installed.
+    ModelError
+        It is not in safetensors, cannot be read, or does not fit.
+    """
+    if importlib.util.find_spec("peft") is None:
+        raise MissingDependencyError("peft", "diffusers")
+    if name in weights:
+        raise InvalidArgumentError("name", f"another than {', '.join(weights)}, which are loaded", repr(name))
+    where, arguments = _safetensors(source, file)
+    try:
+        with warnings.catch_warnings():
+            # peft takes several LoRAs for an oversight; here they are meant.
+            warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")
+            pipeline.load_lora_weights(where, adapter_name=name, use_safetensors=True, **arguments)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise ModelError(f"cannot load the LoRA {where}: {first_line(error)}") from error
+    known = {adapter for part in pipeline.get_list_adapters().values() for adapter in part}
+    if name not in known:
+        raise ModelError(f"the LoRA {where} has nothing for these networks")
+    weights[name] = weight
+    pipeline.set_adapters(list(weights), list(weights.values()))
+
+
+def load_textual_inversion(pipeline: Any, source: str | PathLike[str], token: str | None, file: str | None) -> None:
+    """Teach tokenizer and text encoder a word.
+
+    Parameters
+    ----------
+    pipeline : diffusers.DiffusionPipeline
+        Where to.
+    source : str or path
+        A safetensors file, a folder, or a hub id.
+    token : str or None
+        The word; by default the file's own.
+    file : str or None
+        The file in the folder or repository.
+
+    Raises
+    ------
+    ModelError
+        It is not in safetensors, cannot be read, does not fit, or the word is known already.
+    """
+    where, arguments = _safetensors(source, file)
+    try:
+        pipeline.load_textual_inversion(where, token=token, use_safetensors=True, **arguments)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise ModelError(f"cannot load the textual inversion {where}: {first_line(error)}") from error
+
+
+def load_ip_adapter(
+    pipeline: Any,
+    source: str | PathLike[str],
+    weight_name: str,
+    subfolder: str,
+    image_encoder: Any,
+    scale: float,
+) -> None:
+    """Put an IP-Adapter into the UNet.
+
+    Parameters
+    ----------
+    pipeline : diffusers.DiffusionPipeline
+        Where to.
+    source : str or path
+        A folder or a hub id.
+    weight_name, subfolder : str
+        The safetensors file, and where it lies in `source`.
+    image_encoder : transformers.CLIPVisionModelWithProjection, str, path or None
+        Its image encoder or a folder of one; `None`: the one that is loaded.
+    scale : float
+        Factor of its effect.
+
+    Raises
+    ------
+    ModelError
+        It is not in safetensors, cannot be read, or does not fit.
+    """
+    if not weight_name.endswith(".safetensors"):
+        raise ModelError(f"cannot load the IP-Adapter {weight_name}: weights are read from safetensors only")
+    if any(type(part).__name__ == "SlicedAttnProcessor" for part in pipeline.unet.attn_processors.values()):
+        # diffusers would fail for it with a TypeError.
+        raise ModelError(f"cannot load the IP-Adapter {weight_name} beside sliced attention: it takes its place")
+    try:
+        if isinstance(image_encoder, (str, PathLike)):
+            import transformers
+
+            image_encoder = transformers.CLIPVisionModelWithProjection.from_pretrained(
+                fspath(image_encoder), use_safetensors=True
+            )
+        if image_encoder is not None:
+            image_encoder = image_encoder.to(pipeline.unet.device, pipeline.unet.dtype).eval().requires_grad_(False)
+            pipeline.register_modules(image_encoder=image_encoder)
+        pipeline.load_ip_adapter(
+            fspath(source), subfolder=subfolder, weight_name=weight_name, image_encoder_folder=None
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise ModelError(f"cannot load the IP-Adapter {weight_name}: {first_line(error)}") from error
+    pipeline.set_ip_adapter_scale(scale)
+
+
+def _safetensors(source: str | PathLike[str], file: str | None) -> tuple[str, dict[str, Any]]:
+    """Refuse files of another kind; what is left for diffusers to find is asked for as safetensors."""
+    where = fspath(source)
+    chosen = Path(where).name if Path(where).is_file() else file
+    if chosen is not None and not chosen.endswith(".safetensors"):
+        raise ModelError(f"cannot load {chosen}: weights are read from safetensors only")
+    return where, {} if file is None else {"weight_name": file}

@@ -1,8 +1,0 @@
-"""Samplers: short pure functions `(denoiser, x, sigmas, *, noise, callback) -> x`, and one registry of their names."""
-
-from __future__ import annotations
-
-from .registry import SAMPLERS, SamplerFunction, SamplerSpec, sampler_named, sampler_names
-from .step import StepHook
-
-__all__ = ["SAMPLERS", "SamplerFunction", "SamplerSpec", "StepHook", "sampler_named", "sampler_names"]

@@ -1,0 +1,143 @@
+"""Where things are in a clip: detections, tracks through time, and the SEGS that the detailer takes.
+
+`finders` looks for subjects in frames; `formats` reads and writes what other programs say of them. Names are loaded
+when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from segs_detailer._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from segs_detailer.subjects.association import Associator, Chain, Detection, associate, overlap, suppress
+    from segs_detailer.subjects.cutting import split_at_cuts
+    from segs_detailer.subjects.formats.files import FORMATS, Format, format_to_write, read_segments, write_segments
+    from segs_detailer.subjects.from_masks import MaskTracker, tracks_from_masks
+    from segs_detailer.subjects.mask import Mask
+    from segs_detailer.subjects.mask_filter import MaskFilter, filter_masks, filtered_part
+    from segs_detailer.subjects.masks import boxes_to_segs, make_crop_region, masks_to_segs
+    from segs_detailer.subjects.objects import as_segments
+    from segs_detailer.subjects.ownership import owned_weights, owner_order
+    from segs_detailer.subjects.path import crop_path, is_in_frame, path_of_clip, presence
+    from segs_detailer.subjects.segments import Segments
+    from segs_detailer.subjects.settings import CropSettings
+    from segs_detailer.subjects.shapes import track_masks
+    from segs_detailer.subjects.size_gate import gated, size_gate
+    from segs_detailer.subjects.to_segs import subject_box, tracks_to_segs
+    from segs_detailer.subjects.track import MAX_FRAMES, SHAPES, Shape, Track
+    from segs_detailer.subjects.tuples import from_segs, to_segs
+
+__all__ = [
+    "FORMATS",
+    "MAX_FRAMES",
+    "SHAPES",
+    "Associator",
+    "Chain",
+    "CropSettings",
+    "Detection",
+    "Format",
+    "Mask",
+    "MaskFilter",
+    "MaskTracker",
+    "Segments",
+    "Shape",
+    "Track",
+    "as_segments",
+    "associate",
+    "boxes_to_segs",
+    "crop_path",
+    "filter_masks",
+    "filtered_part",
+    "format_to_write",
+    "from_segs",
+    "gated",
+    "is_in_frame",
+    "make_crop_region",
+    "masks_to_segs",
+    "overlap",
+    "owned_weights",
+    "owner_order",
+    "path_of_clip",
+    "presence",
+    "read_segments",
+    "size_gate",
+    "split_at_cuts",
+    "subject_box",
+    "suppress",
+    "to_segs",
+    "track_masks",
+    "tracks_from_masks",
+    "tracks_to_segs",
+    "write_segments",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "segs_detailer.subjects.association": (
+            "Associator",
+            "Chain",
+            "Detection",
+            "associate",
+            "overlap",
+            "suppress",
+        ),
+        "segs_detailer.subjects.cutting": ("split_at_cuts",),
+        "segs_detailer.subjects.formats.files": (
+            "FORMATS",
+            "Format",
+            "format_to_write",
+            "read_segments",
+            "write_segments",
+        ),
+        "segs_detailer.subjects.from_masks": (
+            "MaskTracker",
+            "tracks_from_masks",
+        ),
+        "segs_detailer.subjects.mask": ("Mask",),
+        "segs_detailer.subjects.mask_filter": (
+            "MaskFilter",
+            "filter_masks",
+            "filtered_part",
+        ),
+        "segs_detailer.subjects.masks": (
+            "boxes_to_segs",
+            "make_crop_region",
+            "masks_to_segs",
+        ),
+        "segs_detailer.subjects.objects": ("as_segments",),
+        "segs_detailer.subjects.ownership": (
+            "owned_weights",
+            "owner_order",
+        ),
+        "segs_detailer.subjects.path": (
+            "crop_path",
+            "is_in_frame",
+            "path_of_clip",
+            "presence",
+        ),
+        "segs_detailer.subjects.segments": ("Segments",),
+        "segs_detailer.subjects.settings": ("CropSettings",),
+        "segs_detailer.subjects.shapes": ("track_masks",),
+        "segs_detailer.subjects.size_gate": (
+            "gated",
+            "size_gate",
+        ),
+        "segs_detailer.subjects.to_segs": (
+            "subject_box",
+            "tracks_to_segs",
+        ),
+        "segs_detailer.subjects.track": (
+            "MAX_FRAMES",
+            "SHAPES",
+            "Shape",
+            "Track",
+        ),
+        "segs_detailer.subjects.tuples": (
+            "from_segs",
+            "to_segs",
+        ),
+    },
+)

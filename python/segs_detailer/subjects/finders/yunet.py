@@ -1,0 +1,123 @@
+"""Faces by YuNet, a small network that OpenCV runs itself (`FaceDetectorYN`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segs_detailer.errors import ModelError
+from segs_detailer.subjects.association import Detection
+from segs_detailer.subjects.finders.detector import DetectionFilter, check_frame, check_labels
+from segs_detailer.subjects.finders.opencv import bgr_bytes, import_cv2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["YuNetDetector", "is_yunet"]
+
+_LABEL = "face"
+_DEFAULT_CONFIDENCE = 0.7
+_MOST_OVERLAP = 0.3
+_MOST_CANDIDATES = 5000
+# Names of some of its outputs, at the finest and the coarsest of its three grids; no YOLO export has them.
+_OUTPUT_NAMES = (b"cls_8", b"obj_8", b"bbox_32", b"kps_32")
+# The largest of its files has less than half of this.
+_MOST_BYTES = 1 << 20
+# It finds faces of about 10 to 300 pixels. Frames are reduced until the smallest face that is looked for has this size.
+_FACE_PIXELS = 20.0
+_SMALLEST_SHARE = 16
+_SCORE_COLUMN = 14
+
+
+def is_yunet(path: Path) -> bool:
+    """Whether an ONNX file holds YuNet, in the form that OpenCV takes since version 4.8."""
+    if path.stat().st_size > _MOST_BYTES:
+        return False
+    data = path.read_bytes()
+    return all(name in data for name in _OUTPUT_NAMES)
+
+
+class YuNetDetector:
+    """Faces, by a YuNet model in an ONNX file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, such as `face_detection_yunet_2023mar.onnx` of the OpenCV Zoo.
+    labels : iterable of str or None
+        Only `face`.
+    confidence : float
+        Least score.
+    min_size : float or None
+        Smallest face in pixels; None is a sixteenth of the frame's shorter side. It decides how far frames are reduced.
+
+    Raises
+    ------
+    MissingDependencyError
+        OpenCV is not installed.
+    ModelError
+        OpenCV cannot load the file.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        labels: Iterable[str] | None = None,
+        confidence: float = _DEFAULT_CONFIDENCE,
+        min_size: float | None = None,
+    ) -> None:
+        self._cv2 = import_cv2()
+        self._path = Path(path)
+        check_labels(labels, self.names)
+        self._filter = DetectionFilter(confidence, None, min_size)
+        try:
+            self._model: Any = self._cv2.FaceDetectorYN.create(
+                str(self._path), "", (320, 320), confidence, _MOST_OVERLAP, _MOST_CANDIDATES
+            )
+        except self._cv2.error as error:
+            raise ModelError(f"{self._path}: OpenCV cannot load it as a YuNet model ({error.err or error})") from error
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Only `face`."""
+        return (_LABEL,)
+
+    @property
+    def batch(self) -> int:
+        """OpenCV takes one frame at a time."""
+        return 1
+
+    def detect(self, frames: Sequence[NDArray[np.float32]]) -> list[list[Detection]]:
+        """Find faces; see `Detector.detect`.
+
+        Raises
+        ------
+        InvalidTypeError
+            A frame has another shape or dtype.
+        ModelError
+            The network fails.
+        """
+        return [self._look(frame) for frame in frames]
+
+    def _look(self, frame: NDArray[np.float32]) -> list[Detection]:
+        height, width = check_frame(frame)
+        scale = min(1.0, _FACE_PIXELS / (self._filter.min_size or min(height, width) / _SMALLEST_SHARE))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = self._cv2.resize(np.ascontiguousarray(frame), size, interpolation=self._cv2.INTER_AREA)
+        try:
+            self._model.setInputSize(size)
+            _, faces = self._model.detect(bgr_bytes(small))
+        except self._cv2.error as error:
+            raise ModelError(f"{self._path}: cannot be run by OpenCV ({error.err or error})") from error
+        rows = np.empty((0, _SCORE_COLUMN + 1)) if faces is None else np.asarray(faces, np.float64)
+        back = np.array([width / size[0], height / size[1]])
+        found = []
+        for row in rows:
+            (x1, y1), (x2, y2) = row[:2] * back, (row[:2] + row[2:4]) * back
+            found.append(Detection((float(x1), float(y1), float(x2), float(y2)), float(row[_SCORE_COLUMN]), _LABEL))
+        return self._filter.inside(found, (height, width))

@@ -1,0 +1,3 @@
+"""Files that hold subjects: SEGS files, COCO, boxes, mask pictures and videos."""
+
+from __future__ import annotations

@@ -1,0 +1,415 @@
+"""Masks and boxes become SEGS."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from segs_detailer._interop import Array, as_numpy, check_dtype, is_tensor, kind_of
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.mask_levels import MASK_DTYPES, MaskLevels, MaskSurvey, warn_about_masks
+from segs_detailer.ops import connected_components, fill_holes, threshold
+from segs_detailer.ops._checks import MAX_COORDINATE, shown, whole_number
+from segs_detailer.segs import SEG, SEGS, Box
+from segs_detailer.subjects.mask_labels import check_labels, label_regions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["boxes_to_segs", "find_objects", "make_crop_region", "mask_stack", "masks_to_segs", "survey_masks"]
+
+# A pixel counts from 1/255 on, one step of an 8-bit mask; the kernel asks for values *above* its level.
+_LEVEL = float(np.nextafter(np.float32(1 / 255), np.float32(0)))
+
+
+def masks_to_segs(
+    masks: Array,
+    *,
+    combined: bool = False,
+    crop_factor: float = 3.0,
+    bbox_fill: bool = False,
+    drop_size: int = 10,
+    contour_fill: bool = False,
+    label: str = "A",
+    labels: bool = False,
+) -> SEGS:
+    """Find the objects in a mask, or in a stack with one mask per frame, and make a SEG of each.
+
+    An object is what lies within one closed outline: a region of pixels that touch by a side or a corner, with its
+    holes and what lies in them. In a stack the outlines are those of the union over the frames; one SEG follows a
+    moving object through the clip. The order is that of the objects' first pixels, from top to bottom.
+
+    Parameters
+    ----------
+    masks : ndarray or Tensor
+        `(h, w)` or `(B, h, w)`, also `(B, 1, h, w)` and `(B, h, w, 1)`: floats in [0, 1], uint8, uint16, int64 from 0
+        to 255, or bool. A pixel counts from 1/255 on; where no value in the stack is above 1 (floats: 1/255), 1 is on,
+        as in a bool mask. Tensors on a GPU are brought to the CPU.
+    combined : bool
+        Make one SEG of everything; `drop_size` does not apply then, as in Impact Pack.
+    crop_factor : float
+        Size of the crop region in sizes of the box, at least 1; see `make_crop_region`.
+    bbox_fill : bool
+        The mask is 1 all over the box, in every frame.
+    drop_size : int
+        Objects with a side of no more than this many pixels are dropped.
+    contour_fill : bool
+        The mask is 1 within the outline, of each frame's own object, instead of having the values of `masks`.
+    label : str
+        Label of all the SEGs.
+    labels : bool
+        The values are numbers of subjects, 0 for none, as segmentation models return them: one SEG for each number, in
+        rising order, whose mask is 1 where the number is. Integers only, and not with `combined`.
+
+    Returns
+    -------
+    SEGS
+        Masks are NumPy float32: `(h, w)` for a single mask, `(B, h, w)` for a stack, zero outside the SEG's own object.
+
+    Raises
+    ------
+    InvalidArgumentError, InvalidTypeError
+        Arguments that cannot be used; NaN in a mask.
+
+    Warns
+    -----
+    UserWarning
+        Once, where no mask comes near white, the background is not black, or white is all around the frame: with what
+        to do. Black of 16 and white of 235, which is limited range, are taken as such.
+    """
+    stack = mask_stack(masks)
+    levels = None
+    if labels:
+        check_labels(stack, "masks")
+    else:
+        survey = survey_masks(stack)
+        levels = survey.levels
+        warn_about_masks(survey, "masks")
+    return find_objects(
+        stack,
+        levels,
+        combined=combined,
+        crop_factor=crop_factor,
+        bbox_fill=bbox_fill,
+        drop_size=drop_size,
+        contour_fill=contour_fill,
+        label=label,
+    )
+
+
+def survey_masks(stack: NDArray[Any]) -> MaskSurvey:
+    """Look at all masks of a stack `(B, h, w)`."""
+    survey = MaskSurvey()
+    for mask in stack:
+        survey.look(mask)
+    return survey
+
+
+def find_objects(
+    stack: NDArray[Any],
+    levels: MaskLevels | None,
+    *,
+    combined: bool,
+    crop_factor: float,
+    bbox_fill: bool,
+    drop_size: int,
+    contour_fill: bool,
+    label: str,
+) -> SEGS:
+    """Make SEGS of a stack of masks whose values are known to mean something.
+
+    Parameters
+    ----------
+    stack : ndarray
+        `(B, h, w)`, as `mask_stack` returns it.
+    levels : MaskLevels or None
+        What the values are; None for numbers of subjects.
+    combined, crop_factor, bbox_fill, drop_size, contour_fill, label
+        As for `masks_to_segs`, which says the rest.
+    """
+    minimum = whole_number("drop_size", drop_size, minimum=0)
+    _check_crop_factor(crop_factor)
+    if combined and levels is None:
+        raise InvalidArgumentError("labels", "False, as combined makes one subject of all", "True")
+    size = (stack.shape[1], stack.shape[2])
+    if len(stack) == 0:
+        return size, []
+    if levels is None:
+        objects = _labeled(stack, minimum=minimum)
+    else:
+        objects = _objects(_union(stack, levels), combined=combined, minimum=minimum)
+    segs = []
+    for found in objects:
+        crop_region = make_crop_region(size, found.bbox, crop_factor)
+        cropped = _cropped_masks(stack, levels, found, crop_region, bbox_fill=bbox_fill, contour_fill=contour_fill)
+        segs.append(SEG(None, cropped[0] if len(stack) == 1 else cropped, 1.0, crop_region, found.bbox, label))
+    return size, segs
+
+
+class _Object(NamedTuple):
+    bbox: Box
+    inside: NDArray[np.bool_] | None  # (h, w) of the box: which pixels belong to it; None for those of its number
+    number: int = 0
+
+    def own(self, mask: NDArray[Any], levels: MaskLevels | None) -> NDArray[np.float32]:
+        """Return the values of a mask `(h, w)` of the box that belong to it, as float32 in [0, 1]."""
+        if self.inside is None or levels is None:
+            numbered: NDArray[np.float32] = (mask == self.number).astype(np.float32)
+            return numbered
+        return np.where(self.inside, levels.unit(mask), np.float32(0))
+
+
+def mask_stack(masks: Any) -> NDArray[Any]:
+    """Bring masks into one stack on the CPU, in their own dtype.
+
+    Parameters
+    ----------
+    masks : ndarray or Tensor
+        `(h, w)`, `(B, h, w)`, `(B, 1, h, w)` or `(B, h, w, 1)`, of `MASK_DTYPES`.
+
+    Returns
+    -------
+    ndarray
+        `(B, h, w)`.
+
+    Raises
+    ------
+    InvalidArgumentError, InvalidTypeError
+        Another shape or dtype.
+    """
+    kind_of("masks", masks)
+    name = check_dtype("masks", masks, MASK_DTYPES)
+    shape = tuple(masks.shape)
+    if len(shape) == 4 and shape[1] == 1:
+        masks = masks[:, 0]
+    elif len(shape) == 4 and shape[3] == 1:
+        masks = masks[..., 0]
+    elif len(shape) == 2:
+        masks = masks[None]
+    elif len(shape) != 3:
+        raise InvalidArgumentError("masks", "shape (h, w), (B, h, w), (B, 1, h, w) or (B, h, w, 1)", f"shape {shape}")
+    if is_tensor(masks):
+        masks = masks.cpu()
+        # NumPy has no bfloat16.
+        masks = masks.float() if name == "bfloat16" else masks
+    return as_numpy(masks)
+
+
+def _union(stack: NDArray[Any], levels: MaskLevels) -> NDArray[np.uint8]:
+    """Write 1 where any mask of the stack counts."""
+    union = np.zeros(stack.shape[1:], np.uint8)
+    for index, mask in enumerate(stack):
+        if mask.size and np.isnan(mask.max()):
+            raise InvalidArgumentError("masks", "numbers", f"NaN in mask {index}")
+        union |= threshold(levels.unit(mask), _LEVEL)
+    return union
+
+
+def _labeled(stack: NDArray[Any], *, minimum: int) -> list[_Object]:
+    """Find the extent of each number over all masks."""
+    boxes: dict[int, Box] = {}
+    for mask in stack:
+        for number, (x1, y1, x2, y2), _ in label_regions(mask, "masks"):
+            left, top, right, bottom = boxes.get(number, (x1, y1, x2, y2))
+            boxes[number] = (min(x1, left), min(y1, top), max(x2, right), max(y2, bottom))
+    return [
+        _Object(box, None, number)
+        for number, box in sorted(boxes.items())
+        if box[2] - box[0] > minimum and box[3] - box[1] > minimum
+    ]
+
+
+def _objects(union: NDArray[np.uint8], *, combined: bool, minimum: int) -> list[_Object]:
+    filled = fill_holes(union)
+    labels, boxes, _ = connected_components(filled)
+    if combined:
+        if len(boxes) == 0:
+            return []
+        x1, y1 = boxes[:, :2].min(0).tolist()
+        x2, y2 = boxes[:, 2:].max(0).tolist()
+        return [_Object((x1, y1, x2, y2), filled[y1:y2, x1:x2] != 0)]
+    objects = []
+    for number, (x1, y1, x2, y2) in enumerate(boxes.tolist(), start=1):
+        if x2 - x1 > minimum and y2 - y1 > minimum:
+            objects.append(_Object((x1, y1, x2, y2), labels[y1:y2, x1:x2] == number))
+    return objects
+
+
+def _cropped_masks(
+    stack: NDArray[Any],
+    levels: MaskLevels | None,
+    found: _Object,
+    crop_region: Box,
+    *,
+    bbox_fill: bool,
+    contour_fill: bool,
+) -> NDArray[np.float32]:
+    """Make the masks `(B, h, w)` of the crop region; outside the object's box they are 0."""
+    cropped = np.zeros((len(stack), crop_region[3] - crop_region[1], crop_region[2] - crop_region[0]), np.float32)
+    rows, columns = _common(found.bbox, crop_region)
+    box = cropped[:, _within(rows, crop_region[1]), _within(columns, crop_region[0])]
+    if bbox_fill:
+        box[...] = 1.0
+        return cropped
+    x1, y1, x2, y2 = found.bbox
+    # One frame at a time: a stack of whole masks as float32 would be as large as the clip.
+    for target, mask in zip(box, stack[:, y1:y2, x1:x2], strict=True):
+        own = found.own(mask, levels)
+        values = fill_holes(threshold(own, _LEVEL)) if contour_fill else own
+        target[...] = values[_within(rows, y1), _within(columns, x1)]
+    return cropped
+
+
+def _common(bbox: Box, crop_region: Box) -> tuple[range, range]:
+    """Return rows and columns of the frame that lie both in the box and in the crop region."""
+    rows = range(max(bbox[1], crop_region[1]), min(bbox[3], crop_region[3]))
+    return rows, range(max(bbox[0], crop_region[0]), min(bbox[2], crop_region[2]))
+
+
+def _within(pixels: range, start: int) -> slice:
+    """Return rows or columns of the frame as counted from `start`."""
+    return slice(pixels.start - start, pixels.stop - start)
+
+
+def boxes_to_segs(
+    frame_size: Sequence[int],
+    boxes: Any,
+    *,
+    crop_factor: float = 3.0,
+    label: str | Sequence[str] = "A",
+    confidence: float | Sequence[float] = 1.0,
+) -> SEGS:
+    """Make a SEG of each box; its mask is 1 in the box.
+
+    Parameters
+    ----------
+    frame_size : (int, int)
+        Height and width of the frames.
+    boxes : array_like
+        `(N, 4)`, `(x1, y1, x2, y2)` in pixels. Fractions are widened to whole pixels; what passes the frame is cut off.
+    crop_factor : float
+        Size of the crop region in sizes of the box, at least 1; see `make_crop_region`.
+    label, confidence : str, float, or a sequence with one for each box
+        As the SEGs get them.
+
+    Returns
+    -------
+    SEGS
+        Masks are NumPy float32 `(h, w)`.
+
+    Raises
+    ------
+    InvalidArgumentError
+        A box that is empty, inverted, not finite or outside the frame; another number of labels than of boxes.
+    InvalidTypeError
+        Arguments of another type.
+    """
+    height, width = _frame_size(frame_size)
+    _check_crop_factor(crop_factor)
+    items = list(boxes.tolist() if hasattr(boxes, "tolist") else boxes)
+    labels = [label] * len(items) if isinstance(label, str) else list(label)
+    scores = list(confidence) if isinstance(confidence, (Sequence, np.ndarray)) else [confidence] * len(items)
+    for name, values in (("label", labels), ("confidence", scores)):
+        if len(values) != len(items):
+            raise InvalidArgumentError(name, f"one for each of {len(items)} boxes", f"{len(values)}")
+    segs = []
+    for index, (box, text, score) in enumerate(zip(items, labels, scores, strict=True)):
+        bbox = _inside(_corners(f"boxes[{index}]", box), height, width, f"boxes[{index}]")
+        crop_region = make_crop_region((height, width), bbox, crop_factor)
+        mask = np.zeros((crop_region[3] - crop_region[1], crop_region[2] - crop_region[0]), np.float32)
+        rows, columns = _common(bbox, crop_region)
+        mask[_within(rows, crop_region[1]), _within(columns, crop_region[0])] = 1.0
+        segs.append(SEG(None, mask, score, crop_region, bbox, text))
+    return (height, width), segs
+
+
+def make_crop_region(frame_size: Sequence[int], bbox: Sequence[float], crop_factor: float) -> Box:
+    """Return the region around a box that is worked on.
+
+    It has `crop_factor` times the width and height of the box and its center, and is moved into the frame where it
+    passes an edge; a side longer than the frame's becomes that. Edges are truncated to whole pixels as Impact Pack
+    truncates them: with a `crop_factor` just above 1 the last row or column of the box may be left out.
+
+    Parameters
+    ----------
+    frame_size : (int, int)
+        Height and width of the frames.
+    bbox : (x1, y1, x2, y2)
+        The box in pixels; it must touch the frame.
+    crop_factor : float
+        At least 1.
+
+    Returns
+    -------
+    (int, int, int, int)
+        `(x1, y1, x2, y2)`.
+
+    Raises
+    ------
+    InvalidArgumentError, InvalidTypeError
+        Arguments that cannot be used.
+    """
+    height, width = _frame_size(frame_size)
+    _check_crop_factor(crop_factor)
+    corners = _corners("bbox", bbox)
+    _inside(corners, height, width, "bbox")
+    x1, x2 = _crop_span(corners[0], corners[2], crop_factor, width)
+    y1, y2 = _crop_span(corners[1], corners[3], crop_factor, height)
+    return x1, y1, x2, y2
+
+
+def _crop_span(start: float, end: float, factor: float, limit: int) -> tuple[int, int]:
+    """Return both edges along one axis: at least one pixel, also for a box that is smaller."""
+    length = (end - start) * factor
+    first = int(start + (end - start) / 2 - length / 2)
+    if first < 0:
+        return 0, int(min(limit, max(length, 1)))
+    if first + length > limit:
+        return int(max(0, limit - max(length, 1))), limit
+    return first, max(int(first + length), first + 1)
+
+
+def _corners(name: str, box: Any) -> tuple[float, float, float, float]:
+    """Return four finite numbers that span an area."""
+    try:
+        x1, y1, x2, y2 = (float(value) for value in box)
+    except (TypeError, ValueError):
+        raise InvalidTypeError(name, "(x1, y1, x2, y2)", shown(box)) from None
+    except OverflowError:  # an int beyond all floats
+        raise InvalidArgumentError(name, f"|coordinate| <= {MAX_COORDINATE}", shown(box)) from None
+    if not (all(map(math.isfinite, (x1, y1, x2, y2))) and x1 < x2 and y1 < y2):
+        raise InvalidArgumentError(
+            name, "finite (x1, y1, x2, y2) with x1 < x2 and y1 < y2", f"({x1}, {y1}, {x2}, {y2})"
+        )
+    if max(map(abs, (x1, y1, x2, y2))) > MAX_COORDINATE:
+        raise InvalidArgumentError(name, f"|coordinate| <= {MAX_COORDINATE}", f"({x1}, {y1}, {x2}, {y2})")
+    return x1, y1, x2, y2
+
+
+def _inside(corners: tuple[float, float, float, float], height: int, width: int, name: str) -> Box:
+    """Return the whole pixels that a box touches in the frame."""
+    x1, y1, x2, y2 = corners
+    box = (max(math.floor(x1), 0), max(math.floor(y1), 0), min(math.ceil(x2), width), min(math.ceil(y2), height))
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise InvalidArgumentError(name, f"a box that touches the frame of {width}x{height} pixels", f"{corners}")
+    return box
+
+
+def _frame_size(frame_size: Sequence[int]) -> tuple[int, int]:
+    try:
+        height, width = frame_size
+    except (TypeError, ValueError):
+        raise InvalidTypeError("frame_size", "(height, width)", shown(frame_size)) from None
+    return whole_number("frame_size", height, minimum=0), whole_number("frame_size", width, minimum=0)
+
+
+def _check_crop_factor(crop_factor: float) -> None:
+    if isinstance(crop_factor, bool) or not isinstance(crop_factor, (int, float, np.integer, np.floating)):
+        raise InvalidTypeError("crop_factor", "a number", shown(crop_factor))
+    # NaN fails every comparison; a factor beyond all coordinates says nothing, and its products pass all floats.
+    if not 1.0 <= crop_factor <= MAX_COORDINATE:
+        expected = f"a finite number of at least 1 and at most {MAX_COORDINATE}"
+        raise InvalidArgumentError("crop_factor", expected, shown(crop_factor))

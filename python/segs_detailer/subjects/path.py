@@ -1,0 +1,260 @@
+"""The crop of a track through the clip: one size, holding the subject in every frame, without trembling."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from segs_detailer.crop_path import CropPath
+from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.ops._checks import whole_number
+from segs_detailer.subjects.masks import make_crop_region
+from segs_detailer.subjects.motion import motion_of, seen_frames
+from segs_detailer.subjects.settings import CropSettings
+from segs_detailer.subjects.shapes import shape_extents
+from segs_detailer.subjects.size_gate import gated, size_gate
+from segs_detailer.subjects.smoothing import noise_of, regress, taut_string, to_whole
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from segs_detailer.subjects.motion import Motion
+    from segs_detailer.subjects.track import Track
+
+__all__ = ["crop_path", "is_in_frame", "path_of_clip", "presence"]
+
+# What the smoothing leaves of the detector's noise lies within this many standard deviations of that noise, times the
+# root of the window's width in frames; the way stands still or straight within it.
+_REST = 1.1
+_MOST_SLACK = 0.015
+"""Share of the crop by which its middle may be away from the smoothed way, at most."""
+
+_MOST_GROWTH = 1.25
+"""How much larger a crop may be made to hold a subject that its smooth way would lose, before the way bends."""
+
+_BENDS = 3
+
+
+def is_in_frame(track: Track, frame_size: tuple[int, int], frame_count: int) -> bool:
+    """Whether any of a track is in the frame in any of the clip's frames: without that it has no crop."""
+    return len(seen_frames(track, frame_size, frame_count)) > 0
+
+
+def presence(
+    track: Track, frame_size: tuple[int, int], frame_count: int, settings: CropSettings | None = None
+) -> NDArray[np.float32]:
+    """How much of a track's crop is pasted in each frame: 1 where the subject is there, 0 where it is not.
+
+    Where it comes into view or goes out of it, and on both sides of a gap that is too long to be bridged, it rises and
+    falls in `ramp` steps, in frames in which the subject is there. Where a shot or the clip begins or ends with it,
+    nothing rises or falls: it comes and goes with the picture.
+
+    Parameters
+    ----------
+    track : Track
+        The subject.
+    frame_size : (int, int)
+        Height and width of the frames.
+    frame_count : int
+        Frames of the clip.
+    settings : CropSettings or None
+        `ramp` and `max_gap`.
+
+    Returns
+    -------
+    ndarray
+        `(frame_count,)` float32.
+    """
+    settings = settings or CropSettings()
+    return _alpha(motion_of(track, frame_size, frame_count, settings), track, frame_count, settings.ramp)
+
+
+def _alpha(motion: Motion, track: Track, frame_count: int, ramp: int) -> NDArray[np.float32]:
+    alpha = np.zeros(frame_count, np.float32)
+    start, stop = track.shot or (0, frame_count)
+    # Where one run follows another at once, there is a cut.
+    begins = {start, *(end for _, end in motion.runs)}
+    ends = {min(stop, frame_count), *(first for first, _ in motion.runs)}
+    for first, end in motion.runs:
+        frames = np.arange(first, end)
+        rise = np.ones(len(frames)) if first in begins else (frames - first + 1) / (ramp + 1)
+        fall = np.ones(len(frames)) if end in ends else (end - frames) / (ramp + 1)
+        alpha[first:end] = np.minimum(np.minimum(rise, fall), 1.0)
+    return alpha
+
+
+def crop_path(
+    track: Track, frame_size: tuple[int, int], frame_count: int, settings: CropSettings | None = None
+) -> CropPath:
+    """Lay the crop of a track through the clip.
+
+    The crop has one size in all frames, `crop_factor` times the subject where it is largest, and holds it in every
+    frame. Its way is the subject's, smoothed on both sides of each frame, so that it neither lags nor trembles with the
+    detector: where the subject rests, the crop does. At the edges of the frame the crop is moved into it, not cut; one
+    that is larger than the frame is the frame. Where the subject is not there, the crop waits or goes to where it comes
+    back, and nothing is pasted.
+
+    Parameters
+    ----------
+    track : Track
+        The subject. One that was made from a SEG with a `CropPath` keeps it, but for the size gate; one from a SEG with
+        a fixed region keeps that where `crop` is fixed.
+    frame_size : (int, int)
+        Height and width of the frames.
+    frame_count : int
+        Frames of the clip, at least 1.
+    settings : CropSettings or None
+        How.
+
+    Returns
+    -------
+    CropPath
+        Regions within the frame, in whole pixels unless `subpixel`.
+
+    Raises
+    ------
+    InvalidArgumentError
+        The track is nowhere in the frame: see `is_in_frame`.
+    """
+    settings = settings or CropSettings()
+    whole_number("frame_count", frame_count, minimum=1)
+    if isinstance(track.crop_region, CropPath) and track.crop_region.frames == frame_count:
+        return _gated(track.crop_region, track, frame_size, settings)
+    motion = motion_of(track, frame_size, frame_count, settings)
+    if not motion.runs:
+        expected = f"a box or mask in the frame of {frame_size[1]}x{frame_size[0]} pixels"
+        raise InvalidArgumentError(f"track {track.id}", expected, "none")
+    alpha = _alpha(motion, track, frame_count, settings.ramp)
+    if settings.crop == "fixed":
+        regions = np.tile(np.array(_fixed_region(track, motion, frame_size, settings), np.float64), (frame_count, 1))
+    else:
+        regions = _followed(track, motion, frame_size, frame_count, settings)
+    return _gated(CropPath(regions, alpha), track, frame_size, settings)
+
+
+def path_of_clip(path: CropPath, first: int, frame_count: int) -> CropPath:
+    """Lay a path through the whole clip that knows a span of it: before and after, it stays where that begins and ends.
+
+    Masks that are cleaned over time are drawn along it.
+
+    Parameters
+    ----------
+    path : CropPath
+        Through the span.
+    first : int
+        The span's first frame.
+    frame_count : int
+        Frames of the clip.
+    """
+    beside = (first, frame_count - first - path.frames)
+    return CropPath(np.pad(path.regions, (beside, (0, 0)), mode="edge"), np.pad(path.alpha, beside))
+
+
+def _gated(path: CropPath, track: Track, frame_size: tuple[int, int], settings: CropSettings) -> CropPath:
+    """Leave the subject alone where it is as large as the gate says; where its size is not known, the path decides."""
+    if settings.size_gate is None:
+        return path
+    wanted = size_gate(track, frame_size, path.frames, settings.size_gate, settings=settings)
+    known = motion_of(track, frame_size, path.frames, settings).present(0, path.frames)
+    return gated(path, wanted | ~known, settings.ramp)
+
+
+def _fixed_region(
+    track: Track, motion: Motion, frame_size: tuple[int, int], settings: CropSettings
+) -> tuple[int, int, int, int]:
+    if track.crop_region is not None:
+        return track.crop_region
+    frames, boxes = _all(motion, settings.shape_smoothing, settings)
+    corners = np.concatenate([boxes[:, :2] - 0.5 * boxes[:, 2:], boxes[:, :2] + 0.5 * boxes[:, 2:]], axis=1)
+    if track.has_masks:
+        corners = np.concatenate([corners, shape_extents(track, frames, boxes)])
+    height, width = frame_size
+    low = np.maximum(np.floor(corners[:, :2].min(axis=0)), 0)
+    high = np.minimum(np.ceil(corners[:, 2:].max(axis=0)), (width, height))
+    low, high = np.minimum(low, (width - 1, height - 1)), np.maximum(high, 1)
+    high = np.maximum(high, low + 1)
+    if settings.aspect is None:
+        return make_crop_region(frame_size, (*low.tolist(), *high.tolist()), settings.crop_factor)
+    size = _crop_size((high - low) * settings.crop_factor, high - low, frame_size, settings.aspect)
+    corner = np.clip(np.floor(0.5 * (low + high) - 0.5 * size), 0, (width, height) - size).astype(int).tolist()
+    return corner[0], corner[1], corner[0] + int(size[0]), corner[1] + int(size[1])
+
+
+def _all(motion: Motion, width: float, settings: CropSettings) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    return motion.between(motion.runs[0][0], motion.runs[-1][1], width, settings.smoothing)
+
+
+def _followed(
+    track: Track, motion: Motion, frame_size: tuple[int, int], frame_count: int, settings: CropSettings
+) -> NDArray[np.float64]:
+    frames, boxes = _all(motion, settings.smoothing, settings)
+    subject = boxes[:, 2:].max(axis=0)
+    wanted = settings.crop_factor * subject
+    middles = _rested(motion, frames, boxes[:, :2], wanted, settings)
+    frame = np.array(frame_size[::-1], np.float64)
+    shown_frames, shown = _all(motion, settings.shape_smoothing, settings)
+    held = np.clip(shape_extents(track, shown_frames, shown), 0, np.tile(frame, 2))
+    needed = 2 * np.maximum(middles - held[:, :2], held[:, 2:] - middles).max(axis=0)
+    extents = (held[:, 2:] - held[:, :2]).max(axis=0)
+    wanted = np.maximum(np.maximum(wanted, np.minimum(needed, _MOST_GROWTH * wanted)), extents)
+    size = _crop_size(wanted, extents, frame_size, settings.aspect)
+    least, most = held[:, 2:] - size, held[:, :2]
+    corners = middles - 0.5 * size
+    for axis in (0, 1):
+        corners[:, axis] = _holding(corners[:, axis], least[:, axis], most[:, axis], settings)
+    corners = np.clip(corners, 0, frame - size)
+    if not settings.subpixel:
+        corners = np.stack([to_whole(column) for column in corners.T], axis=1)
+        corners = np.clip(np.clip(corners, least, np.maximum(most, least)), 0, frame - size)
+    numbers = np.arange(frame_count)
+    path = np.stack([np.interp(numbers, frames, column) for column in corners.T], axis=1)
+    if not settings.subpixel:
+        path = np.floor(path + 0.5)
+    return np.concatenate([path, path + size], axis=1)
+
+
+def _rested(
+    motion: Motion,
+    frames: NDArray[np.int64],
+    middles: NDArray[np.float64],
+    size: NDArray[np.float64],
+    settings: CropSettings,
+) -> NDArray[np.float64]:
+    """Take out of each run what is left of the detector's noise: rest where the subject rests."""
+    rested = middles.copy()
+    for axis in (0, 1):
+        left = _REST * noise_of(motion.frames, motion.boxes[:, axis]) / math.sqrt(max(settings.smoothing, 1.0))
+        slack = min(left, _MOST_SLACK * float(size[axis])) if settings.smoothing > 0 else 0.0
+        for first, end in motion.runs:
+            own = slice(*np.searchsorted(frames, (first, end)).tolist())
+            rested[own, axis] = taut_string(middles[own, axis], slack)
+    return rested
+
+
+def _holding(
+    corners: NDArray[np.float64], least: NDArray[np.float64], most: NDArray[np.float64], settings: CropSettings
+) -> NDArray[np.float64]:
+    """Bend a way where it would lose the subject: `least` and `most` bound its corner in each frame."""
+    least = np.minimum(least, most)
+    weights = np.ones(len(corners))
+    for _ in range(_BENDS):
+        bent = np.clip(corners, least, most)
+        if np.array_equal(bent, corners):
+            return corners
+        change = regress((bent - corners)[:, None], weights, settings.shape_smoothing)[:, 0]
+        corners = corners + change
+    return np.clip(corners, least, most)
+
+
+def _crop_size(
+    wanted: NDArray[np.float64], needed: NDArray[np.float64], frame_size: tuple[int, int], aspect: float | None
+) -> NDArray[np.float64]:
+    """Width and height of a crop in whole pixels: of the aspect as far as the frame has room for it."""
+    frame = np.array(frame_size[::-1], np.float64)
+    size = wanted.copy()
+    if aspect is not None:
+        size = np.array([max(size[0], size[1] * aspect), max(size[1], size[0] / aspect)])
+        size = np.maximum(size * min(1.0, *(frame / size)), needed)
+    return np.minimum(np.ceil(np.maximum(size, 1.0) - 1e-6), frame)

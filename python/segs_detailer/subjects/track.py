@@ -1,0 +1,194 @@
+"""A track: one subject through time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.ops._checks import MAX_COORDINATE, shown, whole_number
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from segs_detailer.segs import Box
+    from segs_detailer.subjects.mask import Mask
+
+__all__ = ["MAX_FRAMES", "SHAPES", "Shape", "Track"]
+
+MAX_FRAMES = 1 << 22
+"""Longest clip, in frames: two days at 24 per second."""
+
+Shape: TypeAlias = Literal["box", "ellipse"]
+"""What a subject looks like in a frame that has no mask: its box, or an ellipse about the box of a face."""
+
+SHAPES: tuple[Shape, ...] = ("box", "ellipse")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Track:
+    """One subject through time: where it is in each of its frames. Frames that are not named are gaps.
+
+    Parameters
+    ----------
+    id : int
+        Its number, at least 0: what files and trackers call track, object or instance id.
+    label : str
+        What it is.
+    frames : array_like
+        `(n,)` whole numbers, ascending: the frames in which it is seen, counted from 0.
+    boxes : array_like
+        `(n, 4)`: `(x1, y1, x2, y2)` in pixels of each of them. They may pass the frame's edges.
+    confidence : array_like
+        `(n,)`; one number for all of them.
+    masks : sequence
+        `n` times a `Mask` or None, which stands for `shape`. None for all of them.
+    crop_region, bbox : (int, int, int, int) or None
+        `(x1, y1, x2, y2)` of the SEG that it was made from; SEGS made of it have the same. The region may be a
+        `CropPath`.
+    shot : (int, int) or None
+        First frame of its shot, and the frame after the last: whoever looked for the subject saw it begin or end
+        there, and nothing is ever pasted beyond. None is not known.
+    shape : {"box", "ellipse"}
+        What is shown of it in frames without mask. The ellipse is that of a head whose face, from brows to lips, is in
+        the box.
+
+    Raises
+    ------
+    InvalidArgumentError, InvalidTypeError
+        Arguments that cannot be used.
+    """
+
+    id: int
+    label: str
+    frames: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    masks: tuple[Mask | None, ...]
+    crop_region: Box | None = None
+    bbox: Box | None = None
+    shot: tuple[int, int] | None = None
+    shape: Shape = "box"
+
+    def __init__(
+        self,
+        id: int,  # noqa: A002 - the field's name
+        label: str,
+        frames: Any,
+        boxes: Any,
+        confidence: Any = 1.0,
+        masks: Any = None,
+        crop_region: Box | None = None,
+        bbox: Box | None = None,
+        shot: tuple[int, int] | None = None,
+        shape: Shape = "box",
+    ) -> None:
+        name = f"track {shown(id)}"
+        whole_number("id", id, minimum=0)
+        if not isinstance(label, str):
+            raise InvalidTypeError(f"{name}: label", "text", shown(label))
+        places = _frame_numbers(frames, f"{name}: frames")
+        count = len(places)
+        scores = _numbers(confidence, f"{name}: confidence")
+        if scores.ndim == 0:
+            scores = np.full(count, scores)
+        corners = _numbers(boxes, f"{name}: boxes").reshape(-1, 4) if count == 0 else _numbers(boxes, f"{name}: boxes")
+        if corners.shape != (count, 4):
+            raise InvalidArgumentError(f"{name}: boxes", f"shape ({count}, 4)", f"shape {corners.shape}")
+        if scores.shape != (count,):
+            raise InvalidArgumentError(f"{name}: confidence", f"shape ({count},)", f"shape {scores.shape}")
+        _check_boxes(corners, places, name)
+        shapes = (None,) * count if masks is None else tuple(masks)
+        if len(shapes) != count:
+            raise InvalidArgumentError(f"{name}: masks", f"one for each of {count} frames", f"{len(shapes)}")
+        if shape not in SHAPES:
+            raise InvalidArgumentError(f"{name}: shape", " or ".join(map(repr, SHAPES)), shown(shape))
+        bounds = _checked_shot(shot, places, f"{name}: shot")
+        for array in (places, corners, scores):
+            array.setflags(write=False)
+        values = (int(id), label, places, corners, scores, shapes, crop_region, bbox, bounds, shape)
+        for field, value in zip(Track.__slots__, values, strict=True):
+            object.__setattr__(self, field, value)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First frame, and the frame after the last; `(0, 0)` where it is in none."""
+        return (int(self.frames[0]), int(self.frames[-1]) + 1) if len(self.frames) else (0, 0)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether any frame has a mask."""
+        return any(mask is not None for mask in self.masks)
+
+    @property
+    def gaps(self) -> int:
+        """Number of frames in its span in which it is not seen."""
+        first, end = self.span
+        return end - first - len(self.frames)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Track):
+            return NotImplemented
+        return (
+            (self.id, self.label, self.crop_region, self.bbox, self.shot, self.shape)
+            == (other.id, other.label, other.crop_region, other.bbox, other.shot, other.shape)
+            and np.array_equal(self.frames, other.frames)
+            and np.array_equal(self.boxes, other.boxes)
+            and np.array_equal(self.confidence, other.confidence)
+            and self.masks == other.masks
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.label, self.frames.tobytes()))
+
+
+def _checked_shot(shot: Any, frames: NDArray[np.int64], name: str) -> tuple[int, int] | None:
+    if shot is None:
+        return None
+    try:
+        start, stop = shot
+    except (TypeError, ValueError):
+        raise InvalidTypeError(name, "(first frame, frame after the last)", shown(shot)) from None
+    start = whole_number(name, start, minimum=0)
+    stop = whole_number(name, stop, minimum=start + 1)
+    if len(frames) and not (start <= frames[0] and frames[-1] < stop):
+        expected = f"one that holds the frames from {frames[0]} to {frames[-1]}"
+        raise InvalidArgumentError(name, expected, f"({start}, {stop})")
+    return start, stop
+
+
+def _frame_numbers(frames: Any, name: str) -> NDArray[np.int64]:
+    values = np.array(frames)
+    if values.size == 0:
+        return np.empty(0, np.int64)
+    if values.dtype.kind not in "iu" or values.ndim != 1:
+        raise InvalidTypeError(name, "a list of whole numbers", shown(frames))
+    if int(values.min()) < 0 or int(values.max()) >= MAX_FRAMES:
+        raise InvalidArgumentError(name, f"numbers from 0 to {MAX_FRAMES - 1}", f"{values.min()} to {values.max()}")
+    numbers = values.astype(np.int64)
+    later = np.flatnonzero(np.diff(numbers) <= 0)
+    if len(later):
+        got = f"{numbers[later[0] + 1]} after {numbers[later[0]]}"
+        raise InvalidArgumentError(name, "ascending numbers, each once", got)
+    return numbers
+
+
+def _numbers(values: Any, name: str) -> NDArray[np.float64]:
+    try:
+        array = np.array(values, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidTypeError(name, "numbers", shown(values)) from None
+    if not np.isfinite(array).all():
+        raise InvalidArgumentError(name, "finite numbers", shown(array[~np.isfinite(array)].tolist()))
+    return array
+
+
+def _check_boxes(boxes: NDArray[np.float64], frames: NDArray[np.int64], name: str) -> None:
+    wrong = (boxes[:, 2:] < boxes[:, :2]).any(axis=1) | (np.abs(boxes) > MAX_COORDINATE).any(axis=1)
+    if wrong.any():
+        index = int(wrong.argmax())
+        expected = f"(x1, y1, x2, y2) with x1 <= x2, y1 <= y2 and |coordinate| <= {MAX_COORDINATE}"
+        got = f"{tuple(boxes[index].tolist())}"
+        raise InvalidArgumentError(f"{name}: box of frame {frames[index]}", expected, got)

@@ -1,0 +1,50 @@
+"""What the documentation says of the code is true."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from places import ROOT
+from segs_detailer.models.flow import FLOW_SAMPLERS
+from segs_detailer.models.samplers import SAMPLERS
+from segs_detailer.models.schedules import SCHEDULES
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_every_difference_names_a_test_that_exists():
+    named = re.findall(r"`(test_\w+)` \|$", (ROOT / "docs" / "compat.md").read_text(encoding="utf-8"), re.MULTILINE)
+    defined = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        defined |= set(re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8")))
+    assert len(named) > 20
+    assert set(named) <= defined, set(named) - defined
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_exist(page):
+    targets = re.findall(r"\]\(([^)#:]+)[)#]", page.read_text(encoding="utf-8"))
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_examples_compile_and_import_what_exists(page):
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        compile(block, str(page), "exec")
+        imports = re.findall(r"^from segs_detailer.* import .*$", block, re.MULTILINE)
+        exec("\n".join(imports), {})
+
+
+def test_every_sampler_and_schedule_has_its_row():
+    text = (ROOT / "docs" / "sampling.md").read_text(encoding="utf-8")
+    tables = (("sampler_name", SAMPLERS), ("scheduler", SCHEDULES))
+    for heading, known in tables:
+        table = text.split(f"| `{heading}` |", 1)[1].split("\n\n", 1)[0]
+        first_cells = [row.split("|")[1] for row in table.splitlines()[2:]]
+        named = [name for cell in first_cells for name in re.findall(r"`([^`]+)`", cell)]
+        assert sorted(named) == sorted(known)
+    wan = re.search(r"\* Samplers: (.*?)\. Those", text, re.DOTALL)
+    assert wan[1].replace("\n", " ").split() == ", ".join(FLOW_SAMPLERS).split()

@@ -1,0 +1,57 @@
+"""What importing the package loads, and that everything public is there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import pytest
+
+import segs_detailer
+
+HEAVY = ("torch", "diffusers", "transformers", "av", "cv2", "PIL", "tqdm")
+
+
+def loaded_after(statements):
+    """Which of the heavy packages a fresh interpreter has loaded."""
+    code = f"{statements}\nimport sys\nprint(*(name for name in {HEAVY} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "import segs_detailer",
+        "import segs_detailer; segs_detailer.__version__; segs_detailer.SEG; segs_detailer.InvalidArgumentError",
+        "import segs_detailer.segs, segs_detailer.subjects.masks, segs_detailer.ops",
+        "import numpy as np\n"
+        "from segs_detailer import crop_frames, feather_mask, masks_to_segs, paste, resize_frames, scale_match\n"
+        "frames = np.zeros((2, 8, 8, 3), np.float32)\n"
+        "paste(frames, resize_frames(crop_frames(frames, (0, 0, 4, 4)), (3, 3)), None, (1, 1, 4, 4))\n"
+        "mask = feather_mask(np.ones((8, 8), np.float32), 2)\n"
+        "scale_match(masks_to_segs(mask, drop_size=0), (2, 16, 16, 3))",
+    ],
+)
+def test_numpy_work_loads_nothing_heavy(statements):
+    assert loaded_after(statements) == set()
+
+
+@pytest.mark.parametrize("name", sorted(segs_detailer.__all__))
+def test_every_public_name_is_there(name):
+    assert getattr(segs_detailer, name) is not None
+    assert name in dir(segs_detailer)
+
+
+def test_names_that_are_not_there_are_said():
+    with pytest.raises(AttributeError, match="module 'segs_detailer' has no attribute 'detail_frame'"):
+        _ = segs_detailer.detail_frame
+
+
+def test_the_version_is_the_installed_distributions():
+    try:
+        expected = version("segs-detailer")
+    except PackageNotFoundError:
+        expected = "0+unknown"
+    assert segs_detailer.__version__ == expected
