@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segs_detailer import _native
+from segs_detailer.checks import MAX_COORDINATE, shown
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.ops._checks import MAX_COORDINATE, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,11 +10,11 @@ import numpy as np
 
 from segs_detailer import _native
 from segs_detailer._interop import FRAME_DTYPES, Array, check_dtype, convert, dtype_name, is_tensor, kind_of
+from segs_detailer.checks import MAX_COORDINATE, shown, whole_number
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import MASK_DTYPES, unit_masks
 from segs_detailer.ops import resize_frames, resize_masks
-from segs_detailer.ops._checks import MAX_COORDINATE, shown, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,6 +15,7 @@ PACKAGE = Path(segs_detailer.__file__).parent
 # From the lowest layer up. Modules of one layer may import each other only if they are the same package.
 LAYERS = [
     {"errors", "_lazy", "_native"},
+    {"checks"},
     {"_interop"},
     {"ops"},
     {"crop_path", "mask_levels"},

@@ -7,11 +7,11 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from segs_detailer.checks import MAX_COORDINATE, shown
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown_name
 from segs_detailer.models.frame_noise import FrameNoise
 from segs_detailer.models.samplers import SAMPLERS
 from segs_detailer.models.schedules import SCHEDULES
-from segs_detailer.ops._checks import MAX_COORDINATE, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

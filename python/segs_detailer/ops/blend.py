@@ -17,9 +17,10 @@ from segs_detailer._interop import (
     dtype_name,
     kind_of,
 )
+from segs_detailer.checks import unit_number
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.ops._backend import Call, copy_pixels, packed, rows_are_contiguous
-from segs_detailer.ops._checks import Places, Regions, frames_shape, masks_shape, output, region_places, unit_number
+from segs_detailer.ops._checks import Places, Regions, frames_shape, masks_shape, output, region_places
 
 __all__ = ["paste", "paste_"]
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segs_detailer._interop import FRAME_DTYPES, ArrayT, check_dtype, common_kind
+from segs_detailer.checks import unit_number
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.ops._backend import Call, packed, rows_are_contiguous
-from segs_detailer.ops._checks import Places, Regions, frames_shape, image_size, output, region_places, unit_number
+from segs_detailer.ops._checks import Places, Regions, frames_shape, image_size, output, region_places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

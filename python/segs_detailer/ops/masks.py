@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer._interop import ArrayT, common_kind
+from segs_detailer.checks import whole_number
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.ops._backend import Call
-from segs_detailer.ops._checks import image_size, masks_shape, output, whole_number
+from segs_detailer.ops._checks import image_size, masks_shape, output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,10 @@ import numpy as np
 
 from segs_detailer import _native
 from segs_detailer._interop import Array, ArrayT, Kind, as_numpy, check_dtype, common_kind, convert, wrap
+from segs_detailer.checks import float32_number, whole_number
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.ops._backend import Call, packed, rows_are_contiguous
-from segs_detailer.ops._checks import float32_number, masks_shape, output, whole_number
+from segs_detailer.ops._checks import masks_shape, output
 from segs_detailer.ops.masks import batched
 
 if TYPE_CHECKING:

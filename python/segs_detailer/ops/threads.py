@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segs_detailer import _native
-from segs_detailer.ops._checks import whole_number
+from segs_detailer.checks import whole_number
 
 __all__ = ["get_num_threads", "set_num_threads"]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from segs_detailer._interop import Array, as_numpy, check_dtype, is_tensor, kind_of
+from segs_detailer.checks import MAX_COORDINATE, shown, whole_number
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import MASK_DTYPES, MaskLevels, MaskSurvey, warn_about_masks
 from segs_detailer.ops import connected_components, fill_holes, threshold
-from segs_detailer.ops._checks import MAX_COORDINATE, shown, whole_number
 from segs_detailer.segs import SEG, SEGS, Box
 from segs_detailer.subjects.mask_labels import check_labels, label_regions
 

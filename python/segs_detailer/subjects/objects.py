@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segs_detailer._interop import is_tensor
+from segs_detailer.checks import shown, whole_number
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import MaskLevels, MaskSurvey, warn_about_masks
-from segs_detailer.ops._checks import shown, whole_number
 from segs_detailer.subjects.formats.outlines import fill
 from segs_detailer.subjects.mask import Mask
 from segs_detailer.subjects.segments import Segments, check_frame_size

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segs_detailer.checks import shown
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.ops._checks import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segs_detailer.checks import whole_number
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.ops._checks import whole_number
 from segs_detailer.subjects.masks import make_crop_region
 from segs_detailer.subjects.motion import motion_of, seen_frames
 from segs_detailer.subjects.settings import CropSettings

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from segs_detailer.checks import shown, whole_number
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.ops._checks import shown, whole_number
 from segs_detailer.subjects.track import MAX_FRAMES, Track
 
 __all__ = ["MAX_PIXELS", "Segments", "check_frame_size"]

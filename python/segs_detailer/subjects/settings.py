@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from segs_detailer.checks import MAX_COORDINATE, shown
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.ops._checks import MAX_COORDINATE, shown
 
 __all__ = ["CropSettings"]
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segs_detailer.checks import shown
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.ops._checks import shown
 from segs_detailer.subjects.motion import motion_of
 from segs_detailer.subjects.settings import CropSettings
 

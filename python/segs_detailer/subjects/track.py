@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from segs_detailer.checks import MAX_COORDINATE, shown, whole_number
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.ops._checks import MAX_COORDINATE, shown, whole_number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

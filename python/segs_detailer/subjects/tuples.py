@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from segs_detailer._interop import is_tensor
+from segs_detailer.checks import shown, whole_number
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import unit_masks
-from segs_detailer.ops._checks import shown, whole_number
 from segs_detailer.segs import SEG, SEGS, Box, check_segs, combined_masks, warn_about_counts
 from segs_detailer.subjects.mask import Mask
 from segs_detailer.subjects.masks import make_crop_region

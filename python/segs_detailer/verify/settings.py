@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from segs_detailer.checks import shown, whole_number
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.ops._checks import shown, whole_number
 
 __all__ = ["LEVEL", "VerifySettings"]
 

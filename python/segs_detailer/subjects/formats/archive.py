@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segs_detailer.checks import shown
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MediaError, MissingDependencyError
-from segs_detailer.ops._checks import shown
 from segs_detailer.subjects.formats.claims import MAX_UNPACKED, Claim, member_claim
 from segs_detailer.subjects.formats.fields import dict_of, list_of, shape_of, shot_of, text_of, whole_of
 from segs_detailer.subjects.formats.new_files import new_file

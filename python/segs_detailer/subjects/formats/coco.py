@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from segs_detailer.checks import MAX_COORDINATE, shown
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.ops._checks import MAX_COORDINATE, shown
 from segs_detailer.subjects.formats.claims import masks_within_limit
 from segs_detailer.subjects.formats.fields import box_of, dict_of, list_of, number_of, text_of, whole_of
 from segs_detailer.subjects.formats.new_files import write_json

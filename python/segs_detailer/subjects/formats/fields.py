@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from segs_detailer.checks import shown
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.ops._checks import shown
 from segs_detailer.subjects.track import SHAPES, Shape
 
 __all__ = ["box_of", "dict_of", "list_of", "number_of", "shape_of", "shot_of", "text_of", "whole_of"]

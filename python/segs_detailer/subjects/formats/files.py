@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+from segs_detailer.checks import shown, whole_number
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MediaError, unknown_name
-from segs_detailer.ops._checks import shown, whole_number
 from segs_detailer.subjects.formats.archive import read_npz, read_safetensors, write_npz, write_safetensors
 from segs_detailer.subjects.formats.boxes import is_boxes, parse_boxes, parse_table, write_boxes, write_table
 from segs_detailer.subjects.formats.coco import is_coco, parse_coco, write_coco

@@ -1,0 +1,67 @@
+"""Checks of single arguments, and how messages show a value."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+
+__all__ = ["MAX_COORDINATE", "float32_number", "shown", "unit_number", "whole_number"]
+
+MAX_COORDINATE = 1 << 30
+"""Largest size and coordinate of the kernels: sums and products of two such numbers fit an int64."""
+
+_MAX_SHOWN = 80  # characters of a value in a message
+_MAX_FLOAT32 = float(np.finfo(np.float32).max)
+# What is no number, though Python's conversions take it for one.
+_NO_NUMBERS = (bool, str, bytes)
+
+
+def whole_number(argument: str, value: Any, *, minimum: int) -> int:
+    """Return a Python or NumPy integer that is not below `minimum` and fits the kernels."""
+    try:
+        number = operator.index(value)
+    except (TypeError, RuntimeError):  # RuntimeError: torch's, for a tensor without data
+        number = None
+    if number is None or isinstance(value, _NO_NUMBERS):
+        raise InvalidTypeError(argument, "a whole number", f"{type(value).__name__} {shown(value)}")
+    if not minimum <= number <= MAX_COORDINATE:
+        raise InvalidArgumentError(argument, f"a whole number from {minimum} to {MAX_COORDINATE}", shown(number))
+    return number
+
+
+def unit_number(argument: str, value: Any) -> float:
+    """Return a number in [0, 1]."""
+    return _number(argument, value, 0.0, 1.0, "a number in [0, 1]")
+
+
+def float32_number(argument: str, value: Any) -> float:
+    """Return a number that float32, the type of masks, can hold; it may be rounded there."""
+    return _number(argument, value, -_MAX_FLOAT32, _MAX_FLOAT32, "a finite number within float32")
+
+
+def _number(argument: str, value: Any, least: float, most: float, expected: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: torch's, for a tensor that is not one number
+        number = None
+    except OverflowError:  # an int beyond all floats
+        raise InvalidArgumentError(argument, expected, shown(value)) from None
+    if number is None or isinstance(value, _NO_NUMBERS):
+        raise InvalidTypeError(argument, expected, f"{type(value).__name__} {shown(value)}")
+    # NaN fails every comparison.
+    if not least <= number <= most:
+        raise InvalidArgumentError(argument, expected, shown(value))
+    return number
+
+
+def shown(value: object) -> str:
+    """Return a value as messages show it: on a line, whatever it is."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python prints no int of thousands of digits
+        return f"{type(value).__name__} of too many digits to be shown"
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
