@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segs_detailer.cli.mask_tracks import MaskOptions, check_count, mask_tracks
 from segs_detailer.errors import MediaError
 from segs_detailer.jobs.cache import digest
 from segs_detailer.jobs.plan import ChosenTrack
@@ -14,6 +13,7 @@ from segs_detailer.segs import scale_match
 from segs_detailer.subjects.finders.following import FollowSettings, find_tracks
 from segs_detailer.subjects.finders.opening import open_detector
 from segs_detailer.subjects.formats.files import read_segments, write_segments
+from segs_detailer.subjects.formats.mask_tracks import MaskOptions, check_count, mask_tracks
 from segs_detailer.subjects.masks import boxes_to_segs
 from segs_detailer.subjects.path import is_in_frame
 from segs_detailer.subjects.rescaling import rescaled_track

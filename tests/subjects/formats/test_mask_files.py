@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from segs_detailer.cli.main import main
-from segs_detailer.cli.mask_tracks import MaskOptions, mask_tracks
 from segs_detailer.errors import MediaError
 from segs_detailer.subjects import Mask, Segments, Track, read_segments, write_segments
+from segs_detailer.subjects.formats.mask_tracks import MaskOptions, mask_tracks
 from segs_detailer.video import ClipInfo, open_clip
 
 SIZE = (48, 64)

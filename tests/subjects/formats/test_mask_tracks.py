@@ -1,4 +1,4 @@
-"""Masks of each frame on the command line: objects that are followed, and those with one outline for all frames."""
+"""Masks of each frame in files: objects that are followed, and those with one outline for all frames."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segs_detailer.cli.mask_tracks import MaskOptions, mask_tracks
 from segs_detailer.errors import MediaError
+from segs_detailer.subjects.formats.mask_tracks import MaskOptions, mask_tracks
 from segs_detailer.video import ClipInfo, EncoderSettings, open_clip, open_output
 
 SIZE = (48, 96)
