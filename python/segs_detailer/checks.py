@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -9,11 +10,21 @@ import numpy as np
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 
-__all__ = ["MAX_COORDINATE", "float32_number", "shown", "unit_number", "whole_number"]
+__all__ = [
+    "MAX_COORDINATE",
+    "flag",
+    "float32_number",
+    "integer",
+    "number",
+    "shown",
+    "unit_number",
+    "whole_number",
+]
 
 MAX_COORDINATE = 1 << 30
 """Largest size and coordinate of the kernels: sums and products of two such numbers fit an int64."""
 
+_INFINITE = float("inf")
 _MAX_SHOWN = 80  # characters of a value in a message
 _MAX_FLOAT32 = float(np.finfo(np.float32).max)
 # What is no number, though Python's conversions take it for one.
@@ -56,6 +67,112 @@ def _number(argument: str, value: Any, least: float, most: float, expected: str)
     if not least <= number <= most:
         raise InvalidArgumentError(argument, expected, shown(value))
     return number
+
+
+def integer(argument: str, value: object, *, least: float = -_INFINITE, most: float = _INFINITE) -> int:
+    """`value` as an int in `[least, most]`; NumPy's integers are taken, booleans and floats are not.
+
+    Parameters
+    ----------
+    argument : str
+        Name for the error message.
+    value : object
+        The value.
+    least, most : float
+        Limits, both included.
+
+    Returns
+    -------
+    int
+        The value.
+
+    Raises
+    ------
+    InvalidTypeError
+        The value is not an integer.
+    InvalidArgumentError
+        The value is out of range.
+    """
+    if isinstance(value, bool):
+        raise InvalidTypeError(argument, "an int", "bool")
+    try:
+        whole = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise InvalidTypeError(argument, "an int", type(value).__name__) from None
+    if not least <= whole <= most:
+        expected = f"an int of at least {least}" if most == _INFINITE else f"an int from {least} to {most}"
+        raise InvalidArgumentError(argument, expected, shown(whole))
+    return whole
+
+
+def number(
+    argument: str, value: object, *, least: float = -_INFINITE, above: float = -_INFINITE, most: float = _INFINITE
+) -> float:
+    """`value` as a finite float, at least `least`, above `above` and at most `most`.
+
+    Parameters
+    ----------
+    argument : str
+        Name for the error message.
+    value : object
+        The value.
+    least, above, most : float
+        Limits; `above` is not included.
+
+    Returns
+    -------
+    float
+        The value.
+
+    Raises
+    ------
+    InvalidTypeError
+        The value is not a number.
+    InvalidArgumentError
+        The value is out of range, infinite or NaN.
+    """
+    if isinstance(value, (bool, str, bytes)):
+        raise InvalidTypeError(argument, "a number", type(value).__name__)
+    try:
+        real = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise InvalidTypeError(argument, "a number", type(value).__name__) from None
+    except OverflowError:
+        real = _INFINITE
+    if not (math.isfinite(real) and least <= real <= most and real > above):
+        limits = [f"above {above:g}"] if above > -_INFINITE else []
+        limits += [f"of at least {least:g}"] if least > -_INFINITE else []
+        limits += [f"at most {most:g}"] if most < _INFINITE else []
+        expected = f"a number {' and '.join(limits)}" if limits else "a finite number"
+        raise InvalidArgumentError(argument, expected, f"{real:g}")
+    return real
+
+
+def flag(argument: str, value: object) -> bool:
+    """`value` as a bool; NumPy's are taken, numbers are not.
+
+    Parameters
+    ----------
+    argument : str
+        Name for the error message.
+    value : object
+        The value.
+
+    Returns
+    -------
+    bool
+        The value.
+
+    Raises
+    ------
+    InvalidTypeError
+        The value is not a bool.
+    """
+    if value is True or value is False:
+        return value
+    if type(value).__name__ in ("bool", "bool_"):
+        return bool(value)
+    raise InvalidTypeError(argument, "a bool", type(value).__name__)
 
 
 def shown(value: object) -> str:

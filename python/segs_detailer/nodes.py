@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import torch
 
+from segs_detailer.checks import integer
 from segs_detailer.detailer.hooks import HookCalls
 from segs_detailer.detailer.models import Models
 from segs_detailer.detailer.pasting import paste_segs
 from segs_detailer.detailer.run import detail_and_paste, detail_segs
 from segs_detailer.detailer.segment import Run
-from segs_detailer.detailer.settings import MAX_RESOLUTION, MAX_SEED, MAX_STEPS, DetailerSettings, integer
+from segs_detailer.detailer.settings import MAX_RESOLUTION, MAX_SEED, MAX_STEPS, DetailerSettings
 from segs_detailer.models.samplers import SAMPLERS
 from segs_detailer.models.schedules import SCHEDULES
 

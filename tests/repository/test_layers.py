@@ -16,6 +16,7 @@ PACKAGE = Path(segs_detailer.__file__).parent
 LAYERS = [
     {"errors", "_lazy", "_native"},
     {"checks"},
+    {"settings"},
     {"_interop"},
     {"ops"},
     {"crop_path", "mask_levels"},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
-from segs_detailer.detailer.settings import DetailerSettings, integer
+from segs_detailer.checks import integer
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from segs_detailer.detailer.settings import DetailerSettings
     from segs_detailer.models.protocol import Conditioning
     from segs_detailer.segs import SEGS
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from segs_detailer.checks import MAX_COORDINATE, shown
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown_name
+from segs_detailer.checks import MAX_COORDINATE, flag, integer, number
+from segs_detailer.errors import InvalidTypeError, unknown_name
 from segs_detailer.models.frame_noise import FrameNoise
 from segs_detailer.models.samplers import SAMPLERS
 from segs_detailer.models.schedules import SCHEDULES
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.models.protocol import Sampler, SchedulerFunc
 
-__all__ = ["MAX_RESOLUTION", "MAX_SEED", "MAX_STEPS", "DetailerSettings", "check_names", "integer", "number"]
+__all__ = ["MAX_RESOLUTION", "MAX_SEED", "MAX_STEPS", "DetailerSettings", "check_names"]
 
 MAX_RESOLUTION = 16384
 """Largest guide size and working side in pixels, as ComfyUI's nodes allow."""
@@ -28,8 +26,6 @@ MAX_SEED = 2**64 - 1
 
 MAX_STEPS = 10000
 """Most sampling steps, as ComfyUI's nodes allow."""
-
-_INFINITE = float("inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +118,7 @@ class DetailerSettings:
         # The dataclass is frozen: values are normalized here, and never after.
         put: Callable[[str, object], None] = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
         put("guide_size", number("guide_size", self.guide_size, above=0, most=MAX_RESOLUTION))
-        put("guide_size_for_bbox", _flag("guide_size_for", self.guide_size_for_bbox))
+        put("guide_size_for_bbox", flag("guide_size_for", self.guide_size_for_bbox))
         put("max_size", number("max_size", self.max_size, least=1, most=MAX_RESOLUTION))
         put("seed", integer("seed", self.seed, least=0, most=MAX_SEED))
         put("steps", integer("steps", self.steps, least=1, most=MAX_STEPS))
@@ -131,14 +127,14 @@ class DetailerSettings:
         put("feather", integer("feather", self.feather, least=0, most=MAX_COORDINATE))
         if self.refiner_ratio is not None:
             put("refiner_ratio", number("refiner_ratio", self.refiner_ratio, least=0, most=1))
-        put("inpaint_model", _flag("inpaint_model", self.inpaint_model))
+        put("inpaint_model", flag("inpaint_model", self.inpaint_model))
         put("batch_segments", integer("batch_segments", self.batch_segments, least=1))
         put("noise_mask_feather", integer("noise_mask_feather", self.noise_mask_feather, least=0, most=MAX_COORDINATE))
         for name in ("grow", "noise_mask_grow"):
             put(name, integer(name, getattr(self, name), least=-MAX_RESOLUTION, most=MAX_RESOLUTION))
         put("color_match", number("color_match", self.color_match, least=0, most=1))
-        put("vae_correction", _flag("vae_correction", self.vae_correction))
-        put("limit_size", _flag("limit_size", self.limit_size))
+        put("vae_correction", flag("vae_correction", self.vae_correction))
+        put("limit_size", flag("limit_size", self.limit_size))
         if self.noise_start is not None:
             put("noise_start", integer("noise_start", self.noise_start, least=0))
         for name in ("sampler_name", "scheduler", "noise"):
@@ -180,88 +176,3 @@ def check_names(settings: DetailerSettings, sampler: Sampler) -> None:
     schedulers = list(getattr(sampler, "scheduler_names", SCHEDULES))
     if settings.scheduler_func is None and settings.scheduler not in schedulers:
         raise unknown_name("scheduler", settings.scheduler, schedulers)
-
-
-def integer(argument: str, value: object, *, least: int, most: float = _INFINITE) -> int:
-    """`value` as an int in `[least, most]`; NumPy's integers are taken, booleans and floats are not.
-
-    Parameters
-    ----------
-    argument : str
-        Name for the error message.
-    value : object
-        The value.
-    least, most : int
-        Limits, both included.
-
-    Returns
-    -------
-    int
-        The value.
-
-    Raises
-    ------
-    InvalidTypeError
-        The value is not an integer.
-    InvalidArgumentError
-        The value is out of range.
-    """
-    if isinstance(value, bool):
-        raise InvalidTypeError(argument, "an int", "bool")
-    try:
-        whole = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise InvalidTypeError(argument, "an int", type(value).__name__) from None
-    if not least <= whole <= most:
-        expected = f"an int of at least {least}" if most == _INFINITE else f"an int from {least} to {most}"
-        raise InvalidArgumentError(argument, expected, shown(whole))
-    return whole
-
-
-def number(
-    argument: str, value: object, *, least: float = -_INFINITE, above: float = -_INFINITE, most: float = _INFINITE
-) -> float:
-    """`value` as a finite float, at least `least`, above `above` and at most `most`.
-
-    Parameters
-    ----------
-    argument : str
-        Name for the error message.
-    value : object
-        The value.
-    least, above, most : float
-        Limits; `above` is not included.
-
-    Returns
-    -------
-    float
-        The value.
-
-    Raises
-    ------
-    InvalidTypeError
-        The value is not a number.
-    InvalidArgumentError
-        The value is out of range, infinite or NaN.
-    """
-    if isinstance(value, (bool, str, bytes)):
-        raise InvalidTypeError(argument, "a number", type(value).__name__)
-    try:
-        real = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise InvalidTypeError(argument, "a number", type(value).__name__) from None
-    except OverflowError:
-        real = _INFINITE
-    if not (math.isfinite(real) and least <= real <= most and real > above):
-        low = f"above {above:g}" if above > -_INFINITE else f"of at least {least:g}"
-        high = "" if most == _INFINITE else f" and at most {most:g}"
-        raise InvalidArgumentError(argument, f"a number {low}{high}", f"{real:g}")
-    return real
-
-
-def _flag(argument: str, value: object) -> bool:
-    if value is True or value is False:
-        return value
-    if type(value).__name__ in ("bool", "bool_"):
-        return bool(value)
-    raise InvalidTypeError(argument, "a bool", type(value).__name__)
