@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.subjects import MaskTracker, tracks_from_masks
+from segs_detailer.mask_levels import MaskLevels
+from segs_detailer.subjects import MaskSettings, MaskStream, MaskTracker, masks_to_segs, tracks_from_masks
 
 SIZE = (120, 300)
 Y, X = np.arange(120)[:, None], np.arange(300)
@@ -103,3 +104,83 @@ def test_bad_masks_are_refused():
         MaskTracker(label=3)
     with pytest.raises(InvalidArgumentError, match="drop_size"):
         MaskTracker(drop_size=-1)
+
+
+def crossing(count=12):
+    """A disc that moves to the right above one that moves to the left."""
+    return np.stack([levels(((40 + 6 * t, 30, 12), 255), ((200 - 6 * t, 85, 15), 255)) for t in range(count)])
+
+
+class TestOneOutlineForAllFrames:
+    def test_each_has_its_own_mask_in_each_frame(self):
+        masks = crossing()
+        upper, lower = tracks_from_masks(masks, follow=False)
+        followed = sorted(tracks_from_masks(masks), key=lambda track: track.boxes[0, 1])
+        assert [upper.masks, lower.masks] == [track.masks for track in followed]
+        assert (upper.id, lower.id, upper.shot) == (1, 2, None)
+
+    def test_they_are_those_of_segs(self):
+        masks = crossing()
+        masks[:, 25:35, 40:45] = 0  # the hole of the first frames
+        for fill in ({}, {"bbox_fill": True}, {"contour_fill": True}):
+            _, segs = masks_to_segs(masks, crop_factor=1.0, **fill)
+            for track, seg in zip(tracks_from_masks(masks, follow=False, **fill), segs, strict=True):
+                x1, y1, x2, y2 = seg.crop_region
+                for frame, mask in zip(track.frames.tolist(), track.masks, strict=True):
+                    drawn = np.zeros(SIZE, np.uint8)
+                    mask.paint(drawn)
+                    assert np.array_equal(drawn[y1:y2, x1:x2] / np.float32(255), seg.cropped_mask[frame])
+
+    def test_what_is_read_once_is_refused(self):
+        with pytest.raises(InvalidTypeError, match="masks: expected a stack or a list, which can be read again"):
+            tracks_from_masks(iter(crossing()), follow=False)
+
+    def test_cuts_are_refused(self):
+        with pytest.raises(InvalidArgumentError, match=r"shots: expected none, .*, got \(0, 5\)"):
+            tracks_from_masks(crossing(), follow=False, shots=(0, 5))
+
+
+class TestFramesOfTheClip:
+    def test_one_mask_serves_for_all(self):
+        [mask] = crossing(1)
+        tracks = tracks_from_masks([mask], frame_count=5, crop_factor=2.0)
+        _, segs = masks_to_segs(mask, crop_factor=2.0)
+        for track, seg in zip(tracks, segs, strict=True):
+            assert (track.span, track.crop_region, track.bbox) == ((0, 5), seg.crop_region, seg.bbox)
+
+    def test_another_number_is_refused(self):
+        with pytest.raises(InvalidArgumentError, match="masks: expected one mask, or one for each of 5 frames, got 3"):
+            tracks_from_masks(crossing(3), frame_count=5)
+
+    @pytest.mark.parametrize("follow", [True, False])
+    def test_tracks_are_scaled_to_the_frames(self, follow):
+        first, second = tracks_from_masks(crossing(), follow=follow, frame_size=(240, 600))
+        np.testing.assert_allclose(first.boxes[0], [58, 38, 104, 84], atol=1)
+        assert second.frames.tolist() == list(range(12))
+
+    def test_a_stream_is_never_held(self):
+        masks, reads = crossing(), []
+
+        def read():
+            reads.append(len(reads))
+            return iter(masks)
+
+        stream = MaskStream(read, len(masks), SIZE, MaskLevels())
+        assert tracks_from_masks(stream) == tracks_from_masks(masks)
+        assert len(reads) == 1
+        assert tracks_from_masks(stream, follow=False) == tracks_from_masks(masks, follow=False)
+        assert len(reads) == 3
+
+
+def test_what_is_combined_is_of_any_size():
+    masks = np.zeros((3, *SIZE), bool)
+    masks[:, 5:8, 5:8] = True
+    assert tracks_from_masks(masks) == []
+    [track] = tracks_from_masks(masks, combined=True)
+    assert track.boxes[0].tolist() == [5, 5, 8, 8]
+
+
+def test_settings_are_named_or_given():
+    settings = MaskSettings(label="hand", follow=False)
+    assert [track.label for track in tracks_from_masks(crossing(), settings)] == ["hand", "hand"]
+    assert tracks_from_masks(crossing(), settings) == tracks_from_masks(crossing(), label="hand", follow=False)

@@ -6,7 +6,7 @@ import numpy as np
 
 from segs_detailer.crop_path import CropPath
 from segs_detailer.subjects import Mask, Track
-from segs_detailer.subjects.rescaling import rescaled_track
+from segs_detailer.subjects.fitting import rescaled_track
 
 
 def track(region=(2, 4, 22, 16)):

@@ -12,11 +12,12 @@ from segs_detailer.jobs.plan import ChosenTrack
 from segs_detailer.segs import scale_match
 from segs_detailer.subjects.finders.following import FollowSettings, find_tracks
 from segs_detailer.subjects.finders.opening import open_detector
+from segs_detailer.subjects.fitting import rescaled_track
 from segs_detailer.subjects.formats.files import read_segments, write_segments
-from segs_detailer.subjects.formats.mask_tracks import MaskOptions, check_count, mask_tracks
+from segs_detailer.subjects.formats.mask_tracks import check_count, mask_tracks
+from segs_detailer.subjects.from_masks import MaskSettings
 from segs_detailer.subjects.masks import boxes_to_segs
 from segs_detailer.subjects.path import is_in_frame
-from segs_detailer.subjects.rescaling import rescaled_track
 from segs_detailer.subjects.segments import Segments
 from segs_detailer.subjects.settings import CropSettings
 from segs_detailer.subjects.tuples import from_segs, to_segs
@@ -119,7 +120,8 @@ class TrackChooser:
         chosen = [self._given(track) for track in self._boxes]
         if self._mask is not None:
             with stages.stage("masks") as advance:
-                chosen += [self._given(track) for track in mask_tracks(self._mask, self._info, self._mask_options())]
+                masked = mask_tracks(self._mask, self._info, self._mask_options(), labels="give --mask-labels")
+                chosen += [self._given(track) for track in masked]
                 advance(self._mask.info.frames, self._mask.info.frames)
         if self._segments is not None:
             chosen += [self._given(track) for track in self._of_file(self._segments)]
@@ -135,9 +137,9 @@ class TrackChooser:
             crop = replace(crop, crop="fixed")
         return ChosenTrack(track, crop)
 
-    def _mask_options(self) -> MaskOptions:
+    def _mask_options(self) -> MaskSettings:
         args = self._args
-        return MaskOptions(
+        return MaskSettings(
             crop_factor=args.crop_factor,
             combined=args.combined,
             bbox_fill=args.bbox_fill,

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.mask_levels import MaskLevels, warn_about_masks
-from segs_detailer.ops import fill_holes
+from segs_detailer.mask_levels import warn_about_masks
 from segs_detailer.segs import check_segs, scale_match
-from segs_detailer.subjects.from_masks import MaskTracker
-from segs_detailer.subjects.masks import find_objects, mask_stack, survey_masks
+from segs_detailer.subjects.from_masks import tracks_from_masks
+from segs_detailer.subjects.masks import mask_stack, masks_to_segs, survey_masks
 from segs_detailer.subjects.settings import CropSettings
 from segs_detailer.subjects.to_segs import tracks_to_segs
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from segs_detailer.segs import SEG, SEGS, Box
-    from segs_detailer.subjects.track import Track
 
 __all__ = [
     "ORDERS",
@@ -87,42 +83,21 @@ def mask_to_segs(
     stack = mask_stack(masks)
     survey = survey_masks(stack)
     warn_about_masks(survey, "masks", _LABELS)
-    if settings.crop == "follow" and len(stack) > 1:
-        tracks = _tracks(stack, survey.levels, combined, bbox_fill, drop_size, contour_fill, label)
-        return (tracks_to_segs(tracks, (stack.shape[1], stack.shape[2]), len(stack), settings),)
-    return (
-        find_objects(
-            stack,
-            survey.levels,
-            combined=combined,
-            crop_factor=crop_factor,
-            bbox_fill=bbox_fill,
-            drop_size=drop_size,
-            contour_fill=contour_fill,
-            label=label,
-        ),
-    )
-
-
-def _tracks(
-    stack: NDArray[Any],
-    levels: MaskLevels,
-    combined: bool,
-    bbox_fill: bool,
-    drop_size: int,
-    contour_fill: bool,
-    label: str,
-) -> list[Track]:
-    """Follow the objects of a stack of masks through time."""
-    # As without a crop that follows, the size does not count where all is one subject.
-    tracker = MaskTracker(combined=combined, label=label, drop_size=0 if combined else drop_size, levels=MaskLevels())
-    for mask in stack:
-        shown = levels.levels(mask.clip(0, 1) if mask.dtype.kind == "f" else mask)
-        tracker.add(fill_holes(shown > 0) > 0 if contour_fill else shown)
-    tracks = tracker.finish()
-    if not bbox_fill:
-        return tracks
-    return [replace(track, masks=(None,) * len(track.frames)) for track in tracks]
+    objects: dict[str, Any] = {
+        "combined": combined,
+        "crop_factor": crop_factor,
+        "bbox_fill": bbox_fill,
+        "drop_size": drop_size,
+        "contour_fill": contour_fill,
+        "label": label,
+        "levels": survey.levels,
+    }
+    if settings.crop == "fixed" or len(stack) < 2:
+        return (masks_to_segs(stack, **objects),)
+    # One after the other: floats of all masks that are clamped would be as large as the clip.
+    clamped = (mask.clip(0, 1) if mask.dtype.kind == "f" else mask for mask in stack)
+    tracks = tracks_from_masks(clamped, **objects)
+    return (tracks_to_segs(tracks, (stack.shape[1], stack.shape[2]), len(stack), settings),)
 
 
 def match_scale(segs: SEGS, image_frames: Tensor) -> tuple[SEGS]:

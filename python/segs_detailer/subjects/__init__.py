@@ -12,11 +12,12 @@ from segs_detailer._lazy import lazy_names
 
 if TYPE_CHECKING:
     from segs_detailer.subjects.association import Associator, Chain, Detection, associate, overlap, suppress
-    from segs_detailer.subjects.cutting import split_at_cuts
+    from segs_detailer.subjects.fitting import split_at_cuts
     from segs_detailer.subjects.formats.files import FORMATS, Format, format_to_write, read_segments, write_segments
-    from segs_detailer.subjects.from_masks import MaskTracker, tracks_from_masks
+    from segs_detailer.subjects.from_masks import MaskSettings, MaskStream, tracks_from_masks
     from segs_detailer.subjects.mask import Mask
     from segs_detailer.subjects.mask_filter import MaskFilter, filter_masks, filtered_part
+    from segs_detailer.subjects.mask_tracker import MaskTracker
     from segs_detailer.subjects.masks import boxes_to_segs, make_crop_region, masks_to_segs
     from segs_detailer.subjects.objects import as_segments
     from segs_detailer.subjects.ownership import owned_weights, owner_order
@@ -40,6 +41,8 @@ __all__ = [
     "Format",
     "Mask",
     "MaskFilter",
+    "MaskSettings",
+    "MaskStream",
     "MaskTracker",
     "Segments",
     "Shape",
@@ -84,7 +87,7 @@ __getattr__, __dir__ = lazy_names(
             "overlap",
             "suppress",
         ),
-        "segs_detailer.subjects.cutting": ("split_at_cuts",),
+        "segs_detailer.subjects.fitting": ("split_at_cuts",),
         "segs_detailer.subjects.formats.files": (
             "FORMATS",
             "Format",
@@ -93,9 +96,11 @@ __getattr__, __dir__ = lazy_names(
             "write_segments",
         ),
         "segs_detailer.subjects.from_masks": (
-            "MaskTracker",
+            "MaskSettings",
+            "MaskStream",
             "tracks_from_masks",
         ),
+        "segs_detailer.subjects.mask_tracker": ("MaskTracker",),
         "segs_detailer.subjects.mask": ("Mask",),
         "segs_detailer.subjects.mask_filter": (
             "MaskFilter",

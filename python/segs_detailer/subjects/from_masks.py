@@ -1,318 +1,300 @@
-"""Tracks of masks that come frame by frame: what hangs together is a subject, and followed through time."""
+"""Tracks of masks: the one place where the masks of a clip become subjects."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segs_detailer._interop import is_tensor
 from segs_detailer.checks import shown, whole_number
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.mask_levels import MaskLevels, MaskSurvey, warn_about_masks
-from segs_detailer.ops import connected_components
-from segs_detailer.subjects.association import Associator, Chain, Detection
-from segs_detailer.subjects.box_index import BoxIndex
+from segs_detailer.mask_levels import MaskLevels, warn_about_masks
+from segs_detailer.ops import fill_holes, resize_masks
+from segs_detailer.segs import scale_match
+from segs_detailer.subjects.fitting import rescaled_box, rescaled_track
 from segs_detailer.subjects.mask import Mask
-from segs_detailer.subjects.mask_labels import label_regions
-from segs_detailer.subjects.nearest import Place, nearest_places
+from segs_detailer.subjects.mask_tracker import MaskTracker
+from segs_detailer.subjects.masks import MaskObject, mask_stack, masks_to_segs, outlined_objects, survey_masks
+from segs_detailer.subjects.track import Track
+from segs_detailer.subjects.tuples import from_segs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
-    from segs_detailer.segs import Box
-    from segs_detailer.subjects.track import Track
+    from segs_detailer._interop import Array
 
-__all__ = ["MaskTracker", "tracks_from_masks"]
-
-# Subjects that touch are parted where each was seen in so many frames, the smaller is no less than this share of the
-# larger, and so much of where each is expected lies in what they have become.
-_PARTED_FRAMES = 4
-_PARTED_SIZE = 0.2
-_PARTED_SHARE = 0.5
-_RECENT = 16
+__all__ = ["MaskSettings", "MaskStream", "tracks_from_masks"]
 
 
-class MaskTracker:
-    """Makes tracks of masks, one frame after the other; of each it keeps what it shows, not the frame.
-
-    A connected region is a subject. It is followed by overlap and motion, as detections are. Subjects that come to
-    touch each other stay apart: each pixel belongs to the one that it is nearest to.
+@dataclass(frozen=True, slots=True)
+class MaskSettings:
+    """What in masks is a subject.
 
     Parameters
     ----------
     combined : bool
-        All that a frame's mask shows is one subject.
+        All that a frame's mask shows is one subject; `drop_size` does not apply then, as in Impact Pack.
     label : str
         What the subjects are.
     drop_size : int
         Subjects with a side of at most this many pixels, where they are largest, are dropped.
     max_gap : int
-        A subject goes on after at most this many frames in which it is not seen; a combined one always.
+        A subject that is followed goes on after at most this many frames in which it is not seen; a combined one
+        always.
     labels : bool
         The masks' values are numbers of subjects, 0 for none: what has one number is one subject of each shot, however
         it moves, and `max_gap` does not count. Its track has the number as its id where there is one shot.
-    levels : MaskLevels or None
-        What the values mean, where that is known. None finds it out: where no value of all masks is above 1 (floats:
-        1/255), 1 is on; what is strange about them is a warning of `finish`.
-
-    Raises
-    ------
-    InvalidArgumentError, InvalidTypeError
-        A value that cannot be used.
+    follow : bool
+        Follow connected regions from frame to frame. False: a subject is what lies within one closed outline of all
+        frames together.
+    bbox_fill : bool
+        The mask is all of the subject's box in its frame; without `follow`, all of its box in every frame.
+    contour_fill : bool
+        The mask is all that lies within the outline of the frame's own subject.
+    crop_factor : float
+        Size of the crop region of a single mask that serves for all frames, in sizes of the subject's box; the crops
+        of other tracks are laid later.
     """
 
-    def __init__(
-        self,
-        *,
-        combined: bool = False,
-        label: str = "mask",
-        drop_size: int = 10,
-        max_gap: int = 12,
-        labels: bool = False,
-        levels: MaskLevels | None = None,
-    ) -> None:
-        if not isinstance(label, str):
-            raise InvalidTypeError("label", "text", shown(label))
-        self._drop_size = whole_number("drop_size", drop_size, minimum=0)
-        if labels and combined:
-            raise InvalidArgumentError("labels", "False, as combined makes one subject of all", "True")
-        self._combined = combined
-        self._by_number = labels
-        self._levels = levels
-        self._survey = MaskSurvey()
-        self._frames_of_ones: set[int] = set()
-        self._label = label
-        self._associator = Associator(whole_number("max_gap", max_gap, minimum=0))
-        self._size: tuple[int, ...] | None = None
-        # Frame, number of the subject, mask: of what is not told apart by where it is.
-        self._numbered: list[tuple[int, int, Mask]] = []
-        self._shots: list[int] = [0]
+    combined: bool = False
+    label: str = "mask"
+    drop_size: int = 10
+    max_gap: int = 12
+    labels: bool = False
+    follow: bool = True
+    bbox_fill: bool = False
+    contour_fill: bool = False
+    crop_factor: float = 3.0
 
-    def add(self, mask: NDArray[Any], *, begins_shot: bool = False) -> None:
-        """Take the mask of the next frame.
-
-        Parameters
-        ----------
-        mask : ndarray
-            `(H, W)`: bool, uint8, uint16, int64 from 0 to 255, or floats in [0, 1]; what is not 0 counts. With `labels`
-            uint8, uint16 or int64 with any numbers from 0.
-        begins_shot : bool
-            The frame is the first after a cut, which ends all tracks.
-
-        Raises
-        ------
-        InvalidArgumentError, InvalidTypeError
-            Another shape than the frame's before, or another dtype.
-        """
-        if mask.ndim != 2:
-            raise InvalidArgumentError("mask", "shape (h, w)", f"shape {mask.shape}")
-        frame = self._associator.frame
-        whole = None if self._by_number else Mask.from_pixels(self._read(mask, frame))
-        if self._size is not None and mask.shape != self._size:
-            raise InvalidArgumentError("mask", f"shape {self._size}, as before", f"shape {mask.shape}")
-        self._size = mask.shape
-        if begins_shot and frame > 0:
-            self._shots.append(frame)
-        detections = []
-        if whole is None:
-            for number, (x1, y1, _, _), inside in label_regions(mask):
-                self._numbered.append((frame, number, Mask.from_pixels(inside, (x1, y1))))
-        elif self._combined and not whole.empty:
-            self._numbered.append((frame, 0, whole))
-        elif not whole.empty:
-            chains = [] if begins_shot else self._associator.active
-            detections = [self._detection(region) for region in self._regions(whole, chains)]
-        self._associator.add(detections, begins_shot=begins_shot)
-
-    def _read(self, mask: NDArray[Any], frame: int) -> NDArray[np.uint8] | NDArray[np.bool_]:
-        """Return levels by what is known so far."""
-        if self._levels is not None:
-            return self._levels.levels(mask)
-        levels = MaskLevels().levels(mask)  # checks it
-        self._survey.look(mask)
-        so_far = self._survey.levels
-        if levels.dtype == np.bool_ or not so_far.on_off:
-            return levels
-        self._frames_of_ones.add(frame)
-        return MaskLevels(on_off=True).levels(mask)
-
-    def _detection(self, mask: Mask) -> Detection:
-        x1, y1, x2, y2 = mask.place
-        return Detection((float(x1), float(y1), float(x2), float(y2)), 1.0, self._label, mask=mask)
-
-    def _regions(self, whole: Mask, chains: Sequence[Chain]) -> list[Mask]:
-        """Masks of the connected regions, those of subjects that touch parted."""
-        pixels = whole.pixels()
-        left, top = whole.place[:2]
-        found = connected_components(pixels)
-        expected = _Expected(chains, self._associator.frame)
-        regions = []
-        for number, box in enumerate(found.boxes.tolist(), start=1):
-            x1, y1, x2, y2 = box
-            # Half of it: near the limit a subject would come and go.
-            if min(x2 - x1, y2 - y1) <= self._drop_size // 2:
-                continue
-            part = np.where(found.labels[y1:y2, x1:x2] == number, pixels[y1:y2, x1:x2], np.uint8(0))
-            regions += _parted(part, (left + x1, top + y1), expected)
-        return regions
-
-    def finish(self) -> list[Track]:
-        """Return the tracks in the order of their first frames; ids count from 1, or are the numbers of `labels`."""
-        chains = self._associator.finish()
-        numbers: list[int] = []
-        if self._combined or self._by_number:
-            numbers, chains = self._numbered_chains()
-        kept = [place for place, chain in enumerate(chains) if self._is_kept(chain)]
-        is_known = self._by_number and len(set(numbers)) == len(numbers)
-        ids = [numbers[place] if is_known else count for count, place in enumerate(kept, start=1)]
-        tracks = [chains[place].track(number) for number, place in zip(ids, kept, strict=True)]
-        if self._levels is None and not self._by_number:
-            warn_about_masks(self._survey, "masks", stretched=False)
-        # What was taken for on, before there was a higher value.
-        return tracks if self._survey.levels.on_off else [self._dimmed(track) for track in tracks]
-
-    def _dimmed(self, track: Track) -> Track:
-        masks = [
-            Mask.from_pixels((mask.pixels() > 0).view(np.uint8), mask.place[:2])
-            if mask is not None and frame in self._frames_of_ones
-            else mask
-            for frame, mask in zip(track.frames.tolist(), track.masks, strict=True)
-        ]
-        return replace(track, masks=tuple(masks))
-
-    def _is_kept(self, chain: Chain) -> bool:
-        boxes = np.array([detection.box for detection in chain.detections])
-        return float((boxes[:, 2:] - boxes[:, :2]).min(axis=1).max()) > self._drop_size
-
-    def _numbered_chains(self) -> tuple[list[int], list[Chain]]:
-        """Return one chain of each number and shot, and its number."""
-        shots = list(pairwise([*self._shots, self._associator.frame]))
-        chains: dict[tuple[int, int], Chain] = {}
-        for frame, number, mask in self._numbered:
-            shot = int(np.searchsorted(self._shots, frame, side="right")) - 1
-            chain = chains.setdefault((shot, number), Chain(self._label, shots[shot]))
-            chain.add(frame, self._detection(mask))
-        return [number for _, number in chains], list(chains.values())
+    @property
+    def least_size(self) -> int:
+        """The `drop_size` that applies."""
+        least = whole_number("drop_size", self.drop_size, minimum=0)
+        return 0 if self.combined else least
 
 
-class _Expected:
-    """Subjects that may be in the next frame, and where."""
-
-    def __init__(self, chains: Sequence[Chain], frame: int) -> None:
-        self._chains = [chain for chain in chains if len(chain.frames) >= _PARTED_FRAMES]
-        self._boxes = [chain.expected(frame) for chain in self._chains]
-        self._places = [_moved(*pair) for pair in zip(self._chains, self._boxes, strict=True)]
-        self._index = BoxIndex(self._places)
-
-    def inside(self, levels: NDArray[np.uint8], origin: tuple[int, int]) -> list[Place]:
-        """Subjects of which most is expected in a region, and of these such as compare with the largest."""
-        x1, y1 = origin
-        near = self._index.touching((x1, y1, x1 + levels.shape[1], y1 + levels.shape[0]))
-        if len(near) < 2:
-            return []
-        places = [self._place(index) for index in near if self._is_in(index, levels, origin)]
-        largest = max((place.width * place.height for place in places), default=0.0)
-        return [place for place in places if place.width * place.height >= _PARTED_SIZE * largest]
-
-    def _place(self, index: int) -> Place:
-        x1, y1, x2, y2 = self._boxes[index]
-        return Place(0.5 * (x1 + x2), 0.5 * (y1 + y2), *_sides(self._chains[index]))
-
-    def _is_in(self, index: int, levels: NDArray[np.uint8], origin: tuple[int, int]) -> bool:
-        mask = self._chains[index].detections[-1].mask
-        if mask is None:
-            return False
-        bits = mask.bits()
-        x, y = self._places[index][0] - origin[0], self._places[index][1] - origin[1]
-        height, width = bits.shape
-        there = levels[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)] > 0
-        own = bits[max(-y, 0) :, max(-x, 0) :][: there.shape[0], : there.shape[1]]
-        count = int(np.count_nonzero(bits))
-        return count > 0 and int(np.count_nonzero(there & own)) / count >= _PARTED_SHARE
-
-
-def _moved(chain: Chain, expected: tuple[float, float, float, float]) -> Box:
-    """Place of a subject's last mask where it is expected; nowhere without one."""
-    last = chain.detections[-1]
-    if last.mask is None:
-        return (0, 0, 0, 0)
-    x, y = round(expected[0] - last.box[0]), round(expected[1] - last.box[1])
-    x1, y1, x2, y2 = last.mask.place
-    return x1 + x, y1 + y, x2 + x, y2 + y
-
-
-def _parted(levels: NDArray[np.uint8], origin: tuple[int, int], expected: _Expected) -> list[Mask]:
-    """Part a region between the subjects that are expected in it."""
-    inside = expected.inside(levels, origin)
-    if len(inside) < 2:
-        return [Mask.from_pixels(levels, origin)]
-    owner = nearest_places(levels.shape, origin, inside)
-    parts = []
-    for _, (x1, y1, x2, y2), own in label_regions(np.where(levels > 0, owner + 1, 0)):
-        part = np.where(own, levels[y1:y2, x1:x2], np.uint8(0))
-        parts.append(Mask.from_pixels(part, (origin[0] + x1, origin[1] + y1)))
-    return parts
-
-
-def _sides(chain: Chain) -> tuple[float, float]:
-    """Width and height of a subject: the largest of late, as a part of it may be hidden by another."""
-    boxes = [detection.box for detection in chain.detections[-_RECENT:]]
-    return max(x2 - x1 for x1, _, x2, _ in boxes), max(y2 - y1 for _, y1, _, y2 in boxes)
-
-
-def tracks_from_masks(
-    masks: Iterable[NDArray[Any]],
-    *,
-    shots: Sequence[int] = (0,),
-    combined: bool = False,
-    label: str = "mask",
-    drop_size: int = 10,
-    max_gap: int = 12,
-    labels: bool = False,
-) -> list[Track]:
-    """Make tracks of the masks of a clip, see `MaskTracker`.
+@dataclass(frozen=True, slots=True)
+class MaskStream:
+    """Masks that can be read several times, one after the other, and need never be held together.
 
     Parameters
     ----------
-    masks : iterable of ndarray
+    read : callable
+        Gives the masks `(h, w)` from the first.
+    count : int
+        Their number.
+    size : (int, int)
+        Their height and width.
+    levels : MaskLevels or None
+        What their values mean; None for numbers of subjects.
+    """
+
+    read: Callable[[], Iterator[NDArray[Any]]]
+    count: int
+    size: tuple[int, int]
+    levels: MaskLevels | None
+
+
+def tracks_from_masks(
+    masks: MaskStream | Array | Iterable[NDArray[Any]],
+    settings: MaskSettings | None = None,
+    *,
+    shots: Sequence[int] | None = (0,),
+    levels: MaskLevels | None = None,
+    frame_size: tuple[int, int] | None = None,
+    frame_count: int | None = None,
+    **changes: Any,
+) -> list[Track]:
+    """Make tracks of the masks of a clip.
+
+    Parameters
+    ----------
+    masks : MaskStream, ndarray, Tensor or iterable of ndarray
         `(H, W)` of each frame, as for `MaskTracker`. A stack or a list is looked at before, so that black of 16 and
-        white of 235, which is limited range, are taken as such; other iterables are looked at once, in order.
-    shots : sequence of int
-        First frame of each shot; tracks end there.
-    combined, label, drop_size, max_gap, labels
-        As for `MaskTracker`.
+        white of 235, which is limited range, are taken as such; other iterables are looked at once, in order. A
+        `MaskStream` is read twice without `follow`, else once.
+    settings : MaskSettings or None
+        What is a subject.
+    shots : sequence of int or None
+        First frame of each shot; tracks that are followed end there. None: the cuts are not known, and tracks have no
+        `shot`.
+    levels : MaskLevels or None
+        What the values mean, where that is known.
+    frame_size : (int, int) or None
+        Height and width of the clip's frames, to which tracks are scaled; None is that of the masks.
+    frame_count : int or None
+        Frames of the clip. A single mask then serves for all of them: its tracks have the crop region that
+        `masks_to_segs` gives. None is as many as there are masks.
+    **changes
+        Fields of `MaskSettings` by their names.
 
     Returns
     -------
     list of Track
-        In the order of their first frames; ids count from 1, or are the numbers of `labels`.
+        In the order of their first frames (without `follow`, of their first pixels); ids count from 1, or are the
+        numbers of `labels`.
 
     Raises
     ------
     InvalidArgumentError, InvalidTypeError
-        A mask or a value that cannot be used.
+        A mask or a value that cannot be used; another number of masks than of frames.
 
     Warns
     -----
     UserWarning
         Once, where the masks are strange: see `masks_to_segs`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from segs_detailer.subjects import tracks_from_masks
+    >>> masks = np.zeros((8, 60, 100), bool)
+    >>> for frame, mask in enumerate(masks):
+    ...     mask[20:40, 10 + 5 * frame : 30 + 5 * frame] = True
+    >>> [track] = tracks_from_masks(masks, label="hand")
+    >>> track.label, track.span, track.boxes[0].tolist()
+    ('hand', (0, 8), [10.0, 20.0, 30.0, 40.0])
     """
-    levels = None
-    if not labels and isinstance(masks, (np.ndarray, Sequence)):
-        survey = MaskSurvey()
-        for mask in masks:
-            survey.look(mask)
+    settings = replace(settings or MaskSettings(), **changes)
+    # Refused where it is said, also of masks that nothing is dropped of.
+    least = settings.least_size
+    if isinstance(masks, MaskStream):
+        stream = masks
+    elif is_tensor(masks) or isinstance(masks, (np.ndarray, Sequence)):
+        stream = _held(masks, settings, levels)
+    elif settings.follow and frame_count is None:
+        return _followed(iter(masks), levels, settings, shots, frame_size)
+    else:
+        raise InvalidTypeError("masks", "a stack or a list, which can be read again", type(masks).__name__)
+    if frame_count is not None and stream.count not in (1, frame_count):
+        raise InvalidArgumentError("masks", f"one mask, or one for each of {frame_count} frames", f"{stream.count}")
+    if frame_count is not None and stream.count == 1:
+        return _of_one(stream, settings, frame_size or stream.size, frame_count)
+    if settings.follow or settings.labels:
+        return _followed(stream.read(), stream.levels, settings, shots, frame_size)
+    if shots is not None and tuple(shots) != (0,):
+        raise InvalidArgumentError("shots", "none, as outlines of all frames together know no cuts", shown(shots))
+    return _outlined(stream, settings, least, frame_size or stream.size)
+
+
+def _held(masks: Any, settings: MaskSettings, levels: MaskLevels | None) -> MaskStream:
+    """Look at masks that are in memory, and tell what their values mean."""
+    stack = mask_stack(masks) if is_tensor(masks) else masks
+    if settings.labels:
+        levels = None
+    elif levels is None:
+        survey = survey_masks(stack)
         levels = survey.levels
         warn_about_masks(survey, "masks")
-    tracker = MaskTracker(
-        combined=combined, label=label, drop_size=drop_size, max_gap=max_gap, labels=labels, levels=levels
+    size = stack[0].shape if len(stack) else (0, 0)
+    return MaskStream(lambda: iter(stack), len(stack), size[:2], levels)
+
+
+def _of_one(stream: MaskStream, settings: MaskSettings, frame_size: tuple[int, int], frame_count: int) -> list[Track]:
+    """Let the objects of a single mask stand in all frames."""
+    segs = masks_to_segs(
+        next(stream.read()),
+        combined=settings.combined,
+        crop_factor=settings.crop_factor,
+        bbox_fill=settings.bbox_fill,
+        drop_size=settings.drop_size,
+        contour_fill=settings.contour_fill,
+        label=settings.label,
+        labels=settings.labels,
+        levels=stream.levels,
     )
-    begins = set(shots) - {0}
+    matched = scale_match(segs, (frame_count, *frame_size, 3))
+    return list(from_segs(matched, frame_count=frame_count).tracks)
+
+
+def _followed(
+    masks: Iterator[NDArray[Any]],
+    levels: MaskLevels | None,
+    settings: MaskSettings,
+    shots: Sequence[int] | None,
+    frame_size: tuple[int, int] | None,
+) -> list[Track]:
+    """Follow subjects from frame to frame."""
+    tracker = MaskTracker(
+        combined=settings.combined,
+        label=settings.label,
+        drop_size=settings.least_size,
+        max_gap=settings.max_gap,
+        labels=settings.labels,
+        levels=levels,
+    )
+    begins = set(shots or ()) - {0}
     for frame, mask in enumerate(masks):
         tracker.add(mask, begins_shot=frame in begins)
-    return tracker.finish()
+    tracks = [_filled(track, settings) for track in tracker.finish()]
+    if frame_size is not None and tracker.size is not None:
+        tracks = [rescaled_track(track, tracker.size, frame_size) for track in tracks]
+    return tracks if shots is not None else [replace(track, shot=None) for track in tracks]
+
+
+def _filled(track: Track, settings: MaskSettings) -> Track:
+    if not (settings.bbox_fill or settings.contour_fill):
+        return track
+    masks = (None if mask is None else _filled_mask(mask, whole_box=settings.bbox_fill) for mask in track.masks)
+    return replace(track, masks=tuple(masks))
+
+
+def _filled_mask(mask: Mask, *, whole_box: bool) -> Mask:
+    if whole_box or mask.empty:
+        return Mask.filled(mask.place)
+    return Mask.from_pixels(fill_holes((mask.pixels() > 0).astype(np.uint8)) > 0, mask.place[:2])
+
+
+def _outlined(stream: MaskStream, settings: MaskSettings, least: int, frame_size: tuple[int, int]) -> list[Track]:
+    """Make a track of what lies within each outline of all frames together."""
+    levels = stream.levels or MaskLevels()
+    union = np.zeros(stream.size, np.uint8)
+    for mask in stream.read():
+        union |= levels.levels(mask) > 0
+    objects = outlined_objects(union, combined=settings.combined, minimum=least)
+    found = [_Outlined(item, stream.size, frame_size) for item in objects]
+    for frame, mask in enumerate(stream.read()):
+        shown_levels = levels.levels(mask)
+        for item in found:
+            item.add(frame, shown_levels, settings)
+    return [item.track(number, settings.label) for number, item in enumerate(found, start=1)]
+
+
+class _Outlined:
+    """What lies within one outline, and its mask in each frame so far."""
+
+    def __init__(self, found: MaskObject, size: tuple[int, int], frame_size: tuple[int, int]) -> None:
+        self._box = found.bbox
+        self._inside = np.asarray(found.inside)
+        self._place = rescaled_box(found.bbox, size, frame_size)
+        self._frames: list[int] = []
+        self._masks: list[Mask] = []
+
+    def add(self, frame: int, levels: NDArray[np.uint8] | NDArray[np.bool_], settings: MaskSettings) -> None:
+        """Take the object's own part of a frame's mask."""
+        x1, y1, x2, y2 = self._box
+        part = levels[y1:y2, x1:x2]
+        whole = part.view(np.uint8) * np.uint8(255) if part.dtype == np.bool_ else part.view(np.uint8)
+        own = np.where(self._inside, whole, np.uint8(0))
+        if settings.bbox_fill:
+            own = np.full_like(own, 255)
+        elif settings.contour_fill:
+            own = fill_holes((own > 0).astype(np.uint8)) * np.uint8(255)
+        left, top, right, bottom = self._place
+        pixels: NDArray[np.uint8] | NDArray[np.float32] = own
+        if (bottom - top, right - left) != own.shape:
+            pixels = resize_masks(own.astype(np.float32) / np.float32(255), (bottom - top, right - left))
+        mask = Mask.from_pixels(pixels, (left, top))
+        if not mask.empty:
+            self._frames.append(frame)
+            self._masks.append(mask)
+
+    def track(self, number: int, label: str) -> Track:
+        """Return the object with all its masks."""
+        boxes = [mask.place for mask in self._masks]
+        return Track(number, label, self._frames, boxes, 1.0, self._masks)

@@ -17,9 +17,19 @@ from segs_detailer.segs import SEG, SEGS, Box
 from segs_detailer.subjects.mask_labels import check_labels, label_regions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
-__all__ = ["boxes_to_segs", "find_objects", "make_crop_region", "mask_stack", "masks_to_segs", "survey_masks"]
+__all__ = [
+    "MaskObject",
+    "boxes_to_segs",
+    "make_crop_region",
+    "mask_stack",
+    "masks_to_segs",
+    "outlined_objects",
+    "survey_masks",
+]
 
 # A pixel counts from 1/255 on, one step of an 8-bit mask; the kernel asks for values *above* its level.
 _LEVEL = float(np.nextafter(np.float32(1 / 255), np.float32(0)))
@@ -35,6 +45,7 @@ def masks_to_segs(
     contour_fill: bool = False,
     label: str = "A",
     labels: bool = False,
+    levels: MaskLevels | None = None,
 ) -> SEGS:
     """Find the objects in a mask, or in a stack with one mask per frame, and make a SEG of each.
 
@@ -63,6 +74,8 @@ def masks_to_segs(
     labels : bool
         The values are numbers of subjects, 0 for none, as segmentation models return them: one SEG for each number, in
         rising order, whose mask is 1 where the number is. Integers only, and not with `combined`.
+    levels : MaskLevels or None
+        What the values mean, where that is known. None tells it from all of them, and warns of what is strange.
 
     Returns
     -------
@@ -81,66 +94,24 @@ def masks_to_segs(
         to do. Black of 16 and white of 235, which is limited range, are taken as such.
     """
     stack = mask_stack(masks)
-    levels = None
     if labels:
+        if combined:
+            raise InvalidArgumentError("labels", "False, as combined makes one subject of all", "True")
         check_labels(stack, "masks")
-    else:
+        levels = None
+    elif levels is None:
         survey = survey_masks(stack)
         levels = survey.levels
         warn_about_masks(survey, "masks")
-    return find_objects(
-        stack,
-        levels,
-        combined=combined,
-        crop_factor=crop_factor,
-        bbox_fill=bbox_fill,
-        drop_size=drop_size,
-        contour_fill=contour_fill,
-        label=label,
-    )
-
-
-def survey_masks(stack: NDArray[Any]) -> MaskSurvey:
-    """Look at all masks of a stack `(B, h, w)`."""
-    survey = MaskSurvey()
-    for mask in stack:
-        survey.look(mask)
-    return survey
-
-
-def find_objects(
-    stack: NDArray[Any],
-    levels: MaskLevels | None,
-    *,
-    combined: bool,
-    crop_factor: float,
-    bbox_fill: bool,
-    drop_size: int,
-    contour_fill: bool,
-    label: str,
-) -> SEGS:
-    """Make SEGS of a stack of masks whose values are known to mean something.
-
-    Parameters
-    ----------
-    stack : ndarray
-        `(B, h, w)`, as `mask_stack` returns it.
-    levels : MaskLevels or None
-        What the values are; None for numbers of subjects.
-    combined, crop_factor, bbox_fill, drop_size, contour_fill, label
-        As for `masks_to_segs`, which says the rest.
-    """
     minimum = whole_number("drop_size", drop_size, minimum=0)
     _check_crop_factor(crop_factor)
-    if combined and levels is None:
-        raise InvalidArgumentError("labels", "False, as combined makes one subject of all", "True")
     size = (stack.shape[1], stack.shape[2])
     if len(stack) == 0:
         return size, []
     if levels is None:
         objects = _labeled(stack, minimum=minimum)
     else:
-        objects = _objects(_union(stack, levels), combined=combined, minimum=minimum)
+        objects = outlined_objects(_union(stack, levels), combined=combined, minimum=minimum)
     segs = []
     for found in objects:
         crop_region = make_crop_region(size, found.bbox, crop_factor)
@@ -149,9 +120,29 @@ def find_objects(
     return size, segs
 
 
-class _Object(NamedTuple):
+def survey_masks(stack: Iterable[NDArray[Any]]) -> MaskSurvey:
+    """Look at all masks of a stack `(B, h, w)` or a list."""
+    survey = MaskSurvey()
+    for mask in stack:
+        survey.look(mask)
+    return survey
+
+
+class MaskObject(NamedTuple):
+    """One object of a mask.
+
+    Parameters
+    ----------
+    bbox : (int, int, int, int)
+        `(x1, y1, x2, y2)` in pixels.
+    inside : ndarray or None
+        `(h, w)` bool of the box: which pixels belong to it; None for those of its number.
+    number : int
+        Its number in a mask of numbers.
+    """
+
     bbox: Box
-    inside: NDArray[np.bool_] | None  # (h, w) of the box: which pixels belong to it; None for those of its number
+    inside: NDArray[np.bool_] | None
     number: int = 0
 
     def own(self, mask: NDArray[Any], levels: MaskLevels | None) -> NDArray[np.float32]:
@@ -208,7 +199,7 @@ def _union(stack: NDArray[Any], levels: MaskLevels) -> NDArray[np.uint8]:
     return union
 
 
-def _labeled(stack: NDArray[Any], *, minimum: int) -> list[_Object]:
+def _labeled(stack: NDArray[Any], *, minimum: int) -> list[MaskObject]:
     """Find the extent of each number over all masks."""
     boxes: dict[int, Box] = {}
     for mask in stack:
@@ -216,13 +207,29 @@ def _labeled(stack: NDArray[Any], *, minimum: int) -> list[_Object]:
             left, top, right, bottom = boxes.get(number, (x1, y1, x2, y2))
             boxes[number] = (min(x1, left), min(y1, top), max(x2, right), max(y2, bottom))
     return [
-        _Object(box, None, number)
+        MaskObject(box, None, number)
         for number, box in sorted(boxes.items())
         if box[2] - box[0] > minimum and box[3] - box[1] > minimum
     ]
 
 
-def _objects(union: NDArray[np.uint8], *, combined: bool, minimum: int) -> list[_Object]:
+def outlined_objects(union: NDArray[np.uint8], *, combined: bool, minimum: int) -> list[MaskObject]:
+    """Find what lies within each closed outline of a mask.
+
+    Parameters
+    ----------
+    union : ndarray
+        `(h, w)` uint8, not 0 where anything counts.
+    combined : bool
+        All of it is one object, of whatever size.
+    minimum : int
+        Objects with a side of no more than this many pixels are dropped.
+
+    Returns
+    -------
+    list of MaskObject
+        In the order of their first pixels, from top to bottom.
+    """
     filled = fill_holes(union)
     labels, boxes, _ = connected_components(filled)
     if combined:
@@ -230,18 +237,18 @@ def _objects(union: NDArray[np.uint8], *, combined: bool, minimum: int) -> list[
             return []
         x1, y1 = boxes[:, :2].min(0).tolist()
         x2, y2 = boxes[:, 2:].max(0).tolist()
-        return [_Object((x1, y1, x2, y2), filled[y1:y2, x1:x2] != 0)]
+        return [MaskObject((x1, y1, x2, y2), filled[y1:y2, x1:x2] != 0)]
     objects = []
     for number, (x1, y1, x2, y2) in enumerate(boxes.tolist(), start=1):
         if x2 - x1 > minimum and y2 - y1 > minimum:
-            objects.append(_Object((x1, y1, x2, y2), labels[y1:y2, x1:x2] == number))
+            objects.append(MaskObject((x1, y1, x2, y2), labels[y1:y2, x1:x2] == number))
     return objects
 
 
 def _cropped_masks(
     stack: NDArray[Any],
     levels: MaskLevels | None,
-    found: _Object,
+    found: MaskObject,
     crop_region: Box,
     *,
     bbox_fill: bool,

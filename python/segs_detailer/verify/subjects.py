@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segs_detailer.subjects.fitting import rescaled_track, still_track
 from segs_detailer.subjects.mask_filter import MaskFilter, filtered_part
 from segs_detailer.subjects.path import crop_path, is_in_frame, path_of_clip
-from segs_detailer.subjects.rescaling import rescaled_track
 from segs_detailer.subjects.settings import CropSettings
 from segs_detailer.subjects.shapes import track_masks
 
@@ -145,7 +145,7 @@ def subjects_of(segments: Segments, size: tuple[int, int], frame_count: int, *, 
     still = segments.frame_count == 1 and frame_count > 1
     tracks = [rescaled_track(track, segments.frame_size, size) for track in segments.tracks if len(track.frames)]
     if still:
-        tracks = [_for_all(track, frame_count) for track in tracks]
+        tracks = [still_track(track, frame_count) for track in tracks]
     crop = CropSettings(crop_factor=_CROP_FACTOR, max_gap=max_gap)
     return chosen_subjects(((track, crop) for track in tracks), size, frame_count)
 
@@ -172,15 +172,3 @@ def chosen_subjects(
     there = (item for item in chosen if is_in_frame(item[0], size, frame_count))
     subjects = (Subject(track, size, frame_count, crop, masks) for track, crop in there)
     return [subject for subject in subjects if subject.span != (0, 0)]
-
-
-def _for_all(track: Track, count: int) -> Track:
-    box, mask = track.boxes[0], track.masks[0]
-    return replace(
-        track,
-        frames=np.arange(count),
-        boxes=np.tile(box, (count, 1)),
-        confidence=np.full(count, track.confidence[0]),
-        masks=(mask,) * count,
-        shot=None,
-    )

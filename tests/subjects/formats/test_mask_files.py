@@ -15,7 +15,8 @@ from PIL import Image
 from segs_detailer.cli.main import main
 from segs_detailer.errors import MediaError
 from segs_detailer.subjects import Mask, Segments, Track, read_segments, write_segments
-from segs_detailer.subjects.formats.mask_tracks import MaskOptions, mask_tracks
+from segs_detailer.subjects.formats.mask_tracks import mask_tracks
+from segs_detailer.subjects.from_masks import MaskSettings
 from segs_detailer.video import ClipInfo, open_clip
 
 SIZE = (48, 64)
@@ -55,7 +56,8 @@ def tracks(path, *, count=1, **changes):
         "follow": True,
         "max_gap": 5,
     }
-    return mask_tracks(open_clip(path), clip(count), MaskOptions(**{**options, **changes}))
+    settings = MaskSettings(**{**options, **changes})
+    return mask_tracks(open_clip(path), clip(count), settings, labels="give --mask-labels")
 
 
 def drawn(track, index=0):

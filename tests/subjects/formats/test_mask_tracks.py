@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from segs_detailer.errors import MediaError
-from segs_detailer.subjects.formats.mask_tracks import MaskOptions, mask_tracks
+from segs_detailer.subjects.formats.mask_tracks import mask_tracks
+from segs_detailer.subjects.from_masks import MaskSettings
 from segs_detailer.video import ClipInfo, EncoderSettings, open_clip, open_output
 
 SIZE = (48, 96)
@@ -46,7 +47,7 @@ def write(path, places, *, level=1.0, size=SIZE, **settings):
 
 
 def tracks(source, *, clip=None, **changes):
-    return mask_tracks(source, clip or info(), MaskOptions(**{**OPTIONS, **changes}))
+    return mask_tracks(source, clip or info(), MaskSettings(**{**OPTIONS, **changes}))
 
 
 def test_objects_are_followed(tmp_path):
