@@ -22,7 +22,7 @@ import peers
 from contest import OURS, default_threads, use_threads
 from segs_detailer.nodes import DetailerForEachPipeForAnimateDiff, SEGSPaste
 from segs_detailer.segs import SEG
-from workloads import FULL, QUICK, Untouched, centerd_region, ellipse_mask, random_frames
+from workloads import FULL, QUICK, Untouched, centered_region, ellipse_mask, random_frames
 
 __all__ = ["NODES", "measure_all"]
 
@@ -44,7 +44,7 @@ Way = Callable[[torch.Tensor], Any]
 
 def seg(frames: int, *, painted: bool) -> tuple[SEG, torch.Tensor | None, torch.Tensor]:
     """A segment in the middle of the frame, its crops where it was `painted`, and its mask."""
-    x1, y1, x2, y2 = region = centerd_region((HEIGHT, WIDTH), (CROP, CROP))
+    x1, y1, x2, y2 = region = centered_region((HEIGHT, WIDTH), (CROP, CROP))
     rim = (CROP - BOX) // 2
     crops = random_frames(frames, CROP, CROP, seed=5) if painted else None
     mask = torch.from_numpy(ellipse_mask(CROP, CROP))

@@ -11,7 +11,7 @@ import oracles
 import peers
 from contest import OURS, Contest, Way, Work, compare
 from segs_detailer.ops import crop_frames
-from workloads import Region, centerd_region
+from workloads import Region, centered_region
 
 AREA = "Crops"
 SIDE = 384
@@ -21,7 +21,7 @@ LOWER_QUALITY = "A shorter filter: softer results."
 
 @pytest.fixture(scope="module")
 def region(long_clip: torch.Tensor) -> Region:
-    return centerd_region((long_clip.shape[1], long_clip.shape[2]), (SIDE, SIDE))
+    return centered_region((long_clip.shape[1], long_clip.shape[2]), (SIDE, SIDE))
 
 
 def cut(frames: torch.Tensor, region: Region) -> torch.Tensor:

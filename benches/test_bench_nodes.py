@@ -17,7 +17,7 @@ from workloads import (
     SIZES_BY_CLIP,
     Sizes,
     Untouched,
-    centerd_region,
+    centered_region,
     ellipse_mask,
     grown,
     random_frames,
@@ -45,7 +45,7 @@ def paste_node(frames: torch.Tensor, segs: Any, _) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def paste_case(long_clip: torch.Tensor):
-    region = centerd_region((long_clip.shape[1], long_clip.shape[2]), (SIDE, SIDE))
+    region = centered_region((long_clip.shape[1], long_clip.shape[2]), (SIDE, SIDE))
     crops = random_frames(len(long_clip), SIDE, SIDE, seed=5)
     mask = torch.from_numpy(ellipse_mask(SIDE, SIDE))
     segs = ((long_clip.shape[1], long_clip.shape[2]), [SEG(crops, mask, 1.0, region, region, "A", None)])

@@ -11,7 +11,7 @@ import oracles
 import peers
 from contest import OURS, Contest, Way, Work, compare
 from segs_detailer.ops import feather_mask, paste_
-from workloads import Region, centerd_region, ellipse_mask, noise_mask, random_frames
+from workloads import Region, centered_region, ellipse_mask, noise_mask, random_frames
 
 AREA = "Pasting"
 SIDE = 384
@@ -27,7 +27,7 @@ WAYS = (
 
 @pytest.fixture(scope="module")
 def region(long_clip: torch.Tensor) -> Region:
-    return centerd_region((long_clip.shape[1], long_clip.shape[2]), (SIDE, SIDE))
+    return centered_region((long_clip.shape[1], long_clip.shape[2]), (SIDE, SIDE))
 
 
 @pytest.fixture(scope="module")

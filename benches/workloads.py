@@ -19,7 +19,7 @@ __all__ = [
     "Region",
     "Sizes",
     "Untouched",
-    "centerd_region",
+    "centered_region",
     "ellipse_mask",
     "grown",
     "noise_mask",
@@ -113,7 +113,7 @@ def random_frames(count: int, height: int, width: int, channels: int = 3, *, see
     return torch.from_numpy(frames)
 
 
-def centerd_region(frame_size: tuple[int, int], size: tuple[int, int]) -> Region:
+def centered_region(frame_size: tuple[int, int], size: tuple[int, int]) -> Region:
     """The region (x1, y1, x2, y2) of `size` (height, width) in the middle of a frame, on odd coordinates."""
     y1 = (frame_size[0] - size[0]) // 2 | 1
     x1 = (frame_size[1] - size[1]) // 2 | 1

@@ -122,15 +122,25 @@ def _checked_regions(regions: Any) -> NDArray[np.float64]:
         raise InvalidTypeError("regions", "(B, 4) numbers", shown(regions)) from None
     if places.ndim != 2 or places.shape[1] != 4 or len(places) == 0:
         raise InvalidArgumentError("regions", "shape (B, 4), of at least one frame", f"shape {places.shape}")
-    if not np.isfinite(places).all() or float(np.abs(places).max()) > MAX_COORDINATE:
-        raise InvalidArgumentError("regions", f"finite coordinates of at most {MAX_COORDINATE}", "others")
+    # NaN fails every comparison.
+    wrong = ~(np.abs(places) <= MAX_COORDINATE).all(axis=1)
+    if wrong.any():
+        raise InvalidArgumentError("regions", f"finite coordinates of at most {MAX_COORDINATE}", _first(places, wrong))
     sizes = np.round(places[:, 2:] - places[:, :2])
     # A place between pixels has no exact end: the size counts, and the end follows from it.
-    if (np.abs(places[:, 2:] - places[:, :2] - sizes) > 1e-6).any() or (sizes != sizes[0]).any() or sizes.min() < 1:
-        got = f"{places[0].tolist()} and others"
-        raise InvalidArgumentError("regions", "regions of one size, of at least one pixel, in whole pixels", got)
+    between = np.abs(places[:, 2:] - places[:, :2] - sizes) > 1e-6
+    wrong = (between | (sizes != sizes[0]) | (sizes < 1)).any(axis=1)
+    if wrong.any():
+        expected = "regions of one size, of at least one pixel, in whole pixels"
+        raise InvalidArgumentError("regions", expected, _first(places, wrong))
     places[:, 2:] = places[:, :2] + sizes
     return places
+
+
+def _first(places: NDArray[np.float64], wrong: Any) -> str:
+    """Return the first wrong region and where it stands, for a message."""
+    index = int(wrong.argmax())
+    return f"{places[index].tolist()} at {index}"
 
 
 def _checked_alpha(alpha: Any, count: int) -> NDArray[np.float32]:

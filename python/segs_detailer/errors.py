@@ -56,7 +56,7 @@ class InvalidArgumentError(SegsDetailerError, ValueError):
 def unknown_name(
     argument: str, name: str, known: Iterable[str], *, expected: str = "one of {}"
 ) -> InvalidArgumentError:
-    """Error about a name that is not among the known ones; it lists them, and last those that look like it.
+    """Error about a name that is not among the known ones; it lists them, and asks about those that look like it.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def unknown_name(
     if len(wanted) >= _SHORTEST_PART:
         near += [each for each in names if wanted in each or each in wanted]
     chosen = [names[each] for each in dict.fromkeys(near)][:_NEAR_NAMES]
-    hint = f" (near it: {', '.join(chosen)})" if chosen else ""
+    hint = f" (did you mean {' or '.join(chosen)}?)" if chosen else ""
     return InvalidArgumentError(argument, expected.format(", ".join(names.values())), f"{name!r}{hint}")
 
 
@@ -128,4 +128,15 @@ class MediaError(SegsDetailerError, OSError):
 
 
 class CancelledError(SegsDetailerError):
-    """The caller asked to stop; nothing was changed."""
+    """Raise it from a progress callback to stop a run: it passes through, and nothing of the run is kept half-done.
+
+    Nothing in this package raises it. Any other exception stops a run in the same way; this one tells the caller's own
+    wish from a failure.
+
+    Examples
+    --------
+    >>> def stop_when_asked(progress):
+    ...     if stop_button.pressed:
+    ...         raise CancelledError("stopped by the user")
+    >>> detail_frames(frames, segs, pipe, progress=stop_when_asked)  # doctest: +SKIP
+    """

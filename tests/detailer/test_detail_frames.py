@@ -14,7 +14,7 @@ from PIL import Image
 import segs_detailer
 from fake_sampler import FakeSampler, clip, constant, pipe_of, segment, segs_of
 from segs_detailer.detailer import DetailerHook, Progress, detail_frames
-from segs_detailer.errors import CancelledError, MissingDependencyError
+from segs_detailer.errors import CancelledError, InvalidArgumentError, MissingDependencyError
 
 QUICK = {"guide_size": 32, "steps": 2, "feather": 0, "noise_mask_feather": 0}
 SEGS = ((48, 64), [segment((8, 8, 40, 40)), segment((16, 0, 48, 32), label="hand")])
@@ -91,6 +91,14 @@ class TestKinds:
         result = detail_frames(frames, SEGS, FakeSampler(constant(0.25)), in_place=True, **QUICK)
         assert result.frames is frames
         np.testing.assert_array_equal(np.asarray(frames), np.asarray(expected))
+
+    def test_in_place_needs_memory_that_can_be_written(self):
+        frames = clip().numpy()
+        with pytest.raises(InvalidArgumentError, match=r"frames: expected a writable .*got strides \(.*-"):
+            detail_frames(frames[::-1], SEGS, FakeSampler(), in_place=True, **QUICK)
+        frames.flags.writeable = False
+        with pytest.raises(InvalidArgumentError, match=r"frames: expected a writable .*got a read-only array"):
+            detail_frames(frames, SEGS, FakeSampler(), in_place=True, **QUICK)
 
     @pytest.mark.parametrize("kind", ["torch", "numpy"])
     def test_without_segments_the_input_comes_back(self, kind):

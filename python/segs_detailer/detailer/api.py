@@ -223,7 +223,8 @@ def _to_tensor(frames: Any, *, in_place: bool) -> tuple[Tensor, bool]:
         # What torch cannot read where it is was copied: that copy is this run's own.
         shared = tensor.data_ptr() == frames.ctypes.data
         if in_place and not shared:
-            raise InvalidArgumentError("frames", "a writable array without negative strides, for in_place", "another")
+            got = f"strides {frames.strides}" if frames.flags.writeable else "a read-only array"
+            raise InvalidArgumentError("frames", "a writable array without negative strides, for in_place", got)
         return tensor, in_place or not shared
     if isinstance(frames, Sequence) and not isinstance(frames, (str, bytes)):
         if in_place:

@@ -171,7 +171,8 @@ def check_count(count: int, geometry: Geometry) -> None:
     """
     most = geometry.max_frames
     if most is not None and geometry.frames_for(count) > most:
-        expected = f"at most {most} frames, for which the model has positions (detail a longer clip in parts)"
+        hint = "set context windows, or detail a longer clip in parts"
+        expected = f"at most {most} frames, which the model takes at once ({hint})"
         raise InvalidArgumentError("frames", expected, f"{count}")
 
 

@@ -23,7 +23,7 @@ from segs_detailer.jobs.traits import ModelTraits
 from segs_detailer.jobs.writing import write_clip_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from segs_detailer.detailer import Progress
     from segs_detailer.jobs.cache import Cache
@@ -136,7 +136,8 @@ class ClipRun:
         self._plan = plan_clip(source.info, chosen, settings.plan, traits, settings.streams)
         limit_decoder(detailing.pipe, self._plan, traits, settings.plan.max_ram)
         self._dtype = sample_dtype(source.info.bits)
-        self._results = dict(self._locate())
+        self._anew = {piece for piece in self._plan.pieces if settings.redo.names(piece)}
+        self._results = self._locate()
 
     @property
     def plan(self) -> ClipPlan:
@@ -209,9 +210,10 @@ class ClipRun:
             )
         self._work((), list(takers), progress or _silent)
 
-    def _locate(self) -> Iterator[tuple[Piece, PixelFile]]:
-        """Find the file of each piece's result, there or not."""
+    def _locate(self) -> dict[Piece, PixelFile]:
+        """Return the file of each piece's result, there or not."""
         redo = self._settings.redo
+        files = {}
         tracks = [track_digest(plan.track) for plan in self._plan.tracks]
         for piece in self._plan.pieces:
             plan = self._plan.tracks[piece.track]
@@ -222,8 +224,8 @@ class ClipRun:
                 latest = self._cache.latest(_RESULTS, content, _SUFFIX)
                 last = None if latest is None else replace(file, path=latest)
                 file = last if last is not None and last.is_complete else file
-            yield piece, file
-        self._anew = {piece for piece in self._plan.pieces if redo.names(piece)}
+            files[piece] = file
+        return files
 
     def _is_done(self, piece: Piece) -> bool:
         return piece not in self._anew and self._results[piece].is_complete

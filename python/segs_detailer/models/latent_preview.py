@@ -71,10 +71,10 @@ class LatentPreview:
         features = stack[chosen].movedim(1, -1).flatten(0, 2).double().cpu()
         targets = torch.stack(colors).flatten(0, 2).double().cpu()
         means = (features.mean(0), targets.mean(0))
-        centerd = features - means[0]
-        energy = centerd.T @ centerd
+        centered = features - means[0]
+        energy = centered.T @ centered
         energy += torch.eye(len(energy), dtype=energy.dtype) * (_RIDGE * energy.trace() / len(energy) + 1e-12)
-        weights = torch.linalg.solve(energy, centerd.T @ (targets - means[1]))
+        weights = torch.linalg.solve(energy, centered.T @ (targets - means[1]))
         return cls(weights.float(), (means[1] - means[0] @ weights).float(), shape)
 
     @torch.no_grad()

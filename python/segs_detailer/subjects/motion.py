@@ -210,7 +210,7 @@ def _extrapolated(
 
 
 def _outside(box: NDArray[np.float64], frame_size: tuple[int, int]) -> NDArray[np.float64]:
-    """How many pixels of a centerd box are outside the frame across and down."""
+    """How many pixels of a centered box are outside the frame across and down."""
     low = box[:2] - 0.5 * box[2:]
     high = box[:2] + 0.5 * box[2:]
     beyond: NDArray[np.float64] = np.maximum(-low, 0) + np.maximum(high - (frame_size[1], frame_size[0]), 0)

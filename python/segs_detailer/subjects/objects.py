@@ -190,8 +190,9 @@ def _of_supervision(item: Any, masks: Any, frame: int, place: str) -> list[Sight
     classes = _rows(getattr(item, "class_id", None), count, f"{place}.class_id")
     names = (getattr(item, "data", None) or {}).get("class_name")
     labels = [_class_name({}, kind) for kind in classes] if names is None else [str(name) for name in names]
-    if len(labels) != count or (masks is not None and len(masks) != count):
-        raise InvalidArgumentError(place, f"masks and class names of {count} boxes", "another number of them")
+    for what, number in (("class names", len(labels)), ("masks", count if masks is None else len(masks))):
+        if number != count:
+            raise InvalidArgumentError(place, f"{what} of {count} boxes", f"{number} {what}")
     return [
         _sighting(
             frame,

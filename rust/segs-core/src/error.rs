@@ -4,7 +4,6 @@ use thiserror::Error;
 
 /// Why a kernel refused its arguments, or stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
 pub enum Error {
     /// A shape, size or count does not fit the kernel or another argument.
     #[error("{argument}: expected {expected}, got {got}")]

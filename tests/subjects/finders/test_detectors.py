@@ -310,7 +310,7 @@ def test_ultralytics_model_without_boxes(ultralytics, monkeypatch):
         ("text.onnx", b"not a model\n" * 50, ModelError, "cannot be loaded as an ONNX model"),
         ("empty.pt", b"", ModelError, "the file is empty"),
         ("model.tflite", b"x", InvalidArgumentError, r"face or a model file \(\.onnx, \.pt\)"),
-        ("faces", None, InvalidArgumentError, r"near it: face"),
+        ("faces", None, InvalidArgumentError, r"did you mean face"),
     ],
 )
 def test_files_that_are_no_detector(tmp_path, name, data, error, message):
@@ -337,7 +337,7 @@ def test_truncated_model(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"labels": ["rid"]}, r"labels: expected one of red, green, blue, got 'rid' \(near it: red\)"),
+        ({"labels": ["rid"]}, r"labels: expected one of red, green, blue, got 'rid' \(did you mean red\?\)"),
         ({"labels": []}, "at least one label"),
         ({"confidence": 0}, "confidence: expected above 0, up to 1"),
         ({"confidence": 1.5}, "confidence"),

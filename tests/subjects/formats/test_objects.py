@@ -155,7 +155,7 @@ MASK = np.ones(SIZE, bool)
         (results(ids=[1]), InvalidArgumentError, r"boxes.id: expected 2 values, got 1"),
         (results(ids=[1, 1]), InvalidArgumentError, "each id once in a frame"),
         (results(masks=SimpleNamespace(data=torch.ones(1, 8, 8))), InvalidArgumentError, "masks: expected 2 masks"),
-        (detections(MASK[None]), InvalidArgumentError, "masks and class names of 2 boxes"),
+        (detections(MASK[None]), InvalidArgumentError, "masks of 2 boxes, got 1 masks"),
         (((4, 4), ["seg"]), InvalidTypeError, "a SEG with the fields"),
     ],
 )

@@ -123,7 +123,7 @@ def sampler_named(name: str) -> SamplerSpec:
     Raises
     ------
     InvalidArgumentError
-        The name is unknown; the message lists the known ones, and those near it.
+        The name is unknown; the message lists the known ones, and asks about similar ones.
     """
     spec = SAMPLERS.get(name)
     if spec is None:

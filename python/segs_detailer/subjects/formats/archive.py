@@ -323,11 +323,10 @@ def _masks(
     read: Callable[[str], NDArray[Any]],
 ) -> list[Mask]:
     height, width = size
-    corners = np.concatenate([places[:, :2], places[:, 2:]])
-    if len(places) and (
-        (places[:, 2:] < places[:, :2]).any() or (corners < 0).any() or (corners > (width, height)).any()
-    ):
-        raise InvalidArgumentError("mask_places", f"places in the frame of {width}x{height} pixels", "others")
+    wrong = (places[:, 2:] < places[:, :2]).any(1) | (places < 0).any(1) | (places[:, 2:] > (width, height)).any(1)
+    if wrong.any():
+        got = f"{places[wrong.argmax()].tolist()}"
+        raise InvalidArgumentError("mask_places", f"places in the frame of {width}x{height} pixels", got)
     pixels = np.prod(places[:, 2:] - places[:, :2], axis=1, dtype=np.int64)
     lengths = np.where(soft != 0, pixels, -(-pixels // 8))
     if claim.shape != (int(lengths.sum()),):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -112,12 +113,14 @@ def _frames(images: list[Any]) -> _Frames:
         order.append((whole_of(entry["frame_index"], f"{place}.frame_index") if indexed else number, number))
     if not sizes:
         raise InvalidArgumentError("images", "at least one", "none")
+    for what, numbers in (("id", [image for _, image in order]), ("frame_index", [frame for frame, _ in order])):
+        number, times = Counter(numbers).most_common(1)[0]
+        if times > 1:
+            expected = "ids and frame indices of which no two are the same"
+            raise InvalidArgumentError("images", expected, f"{what} {number} {times} times")
     order.sort()
     of_image = {image: (frame if indexed else index) for index, (frame, image) in enumerate(order)}
-    frames = set(of_image.values())
-    if len(of_image) != len(order) or len(frames) != len(order):
-        raise InvalidArgumentError("images", "ids and frame indices of which no two are the same", "some twice")
-    return _Frames(sizes[0], max(frames) + 1, of_image)
+    return _Frames(sizes[0], max(of_image.values()) + 1, of_image)
 
 
 def _result_frames(results: list[Any], size: tuple[int, int] | None, frame_count: int | None) -> _Frames:

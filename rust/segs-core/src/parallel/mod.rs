@@ -78,7 +78,7 @@ fn find_default_threads() -> usize {
     let from_environment =
         |name: &&str| std::env::var(name).ok().and_then(|value| value.trim().parse::<usize>().ok()).filter(|&n| n > 0);
     THREAD_VARIABLES.iter().find_map(from_environment).map_or_else(
-        || std::thread::available_parallelizm().map_or(1, |n| n.get().min(DEFAULT_MAX_THREADS)),
+        || std::thread::available_parallelism().map_or(1, |n| n.get().min(DEFAULT_MAX_THREADS)),
         |threads| threads.min(MAX_THREADS),
     )
 }

@@ -17,7 +17,7 @@ struct Span {
 
 /// Which input samples, with which weights, make each output sample along one axis.
 ///
-/// This is Pillow's definition: the filter is centerd on the output sample's center in input coordinates, widened by
+/// This is Pillow's definition: the filter is centered on the output sample's center in input coordinates, widened by
 /// the scale when shrinking, cut at the edges, and its weights are normalized to sum to 1 in `f64`.
 #[derive(Debug)]
 pub(super) struct Axis {
