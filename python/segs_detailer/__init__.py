@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     )
     from segs_detailer.segs import SEG, SEGS, check_segs, scale_match
     from segs_detailer.subjects.masks import boxes_to_segs, make_crop_region, masks_to_segs
+    from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
     from segs_detailer.subjects.settings import CropSettings
-    from segs_detailer.subjects.to_segs import tracks_to_segs
     from segs_detailer.subjects.track import Track
 
     __version__: str

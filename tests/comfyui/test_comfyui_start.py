@@ -26,8 +26,8 @@ LATER = (
     "segs_detailer.comfyui.folder",
     "segs_detailer.comfyui.help_pages",
     "segs_detailer.comfyui.install",
-    "segs_detailer.subjects",
     "segs_detailer.jobs",
+    "segs_detailer.subjects.formats",
     "segs_detailer.verify",
     "segs_detailer.video",
 )

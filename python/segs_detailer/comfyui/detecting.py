@@ -15,8 +15,8 @@ from segs_detailer.subjects.association import Detection, associate
 from segs_detailer.subjects.finders.faces import FaceSettings, detect_faces
 from segs_detailer.subjects.finders.shots import ShotDetector
 from segs_detailer.subjects.masks import boxes_to_segs
+from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
 from segs_detailer.subjects.settings import CropSettings
-from segs_detailer.subjects.to_segs import tracks_to_segs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ from segs_detailer.mask_levels import warn_about_masks
 from segs_detailer.segs import check_segs, scale_match
 from segs_detailer.subjects.from_masks import tracks_from_masks
 from segs_detailer.subjects.masks import mask_stack, masks_to_segs, survey_masks
+from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
 from segs_detailer.subjects.settings import CropSettings
-from segs_detailer.subjects.to_segs import tracks_to_segs
 
 if TYPE_CHECKING:
     from torch import Tensor

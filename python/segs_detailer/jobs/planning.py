@@ -13,7 +13,7 @@ from segs_detailer.jobs.pieces import cut_run, shown_runs
 from segs_detailer.jobs.plan import ClipPlan, MemoryPlan, TrackPlan
 from segs_detailer.subjects.ownership import owner_order
 from segs_detailer.subjects.path import crop_path, is_in_frame
-from segs_detailer.subjects.to_segs import subject_box
+from segs_detailer.subjects.segs_of_tracks import subject_box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.fitting import split_at_cuts
     from segs_detailer.subjects.formats.files import FORMATS, Format, format_to_write, read_segments, write_segments
     from segs_detailer.subjects.from_masks import MaskSettings, MaskStream, tracks_from_masks
+    from segs_detailer.subjects.gating import gated, size_gate
     from segs_detailer.subjects.mask import Mask
     from segs_detailer.subjects.mask_filter import MaskFilter, filter_masks, filtered_part
     from segs_detailer.subjects.mask_tracker import MaskTracker
@@ -23,10 +24,9 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.ownership import owned_weights, owner_order
     from segs_detailer.subjects.path import crop_path, is_in_frame, path_of_clip, presence
     from segs_detailer.subjects.segments import Segments
+    from segs_detailer.subjects.segs_of_tracks import subject_box, tracks_to_segs
     from segs_detailer.subjects.settings import CropSettings
     from segs_detailer.subjects.shapes import track_masks
-    from segs_detailer.subjects.size_gate import gated, size_gate
-    from segs_detailer.subjects.to_segs import subject_box, tracks_to_segs
     from segs_detailer.subjects.track import MAX_FRAMES, SHAPES, Shape, Track
     from segs_detailer.subjects.tuples import from_segs, to_segs
 
@@ -126,11 +126,11 @@ __getattr__, __dir__ = lazy_names(
         "segs_detailer.subjects.segments": ("Segments",),
         "segs_detailer.subjects.settings": ("CropSettings",),
         "segs_detailer.subjects.shapes": ("track_masks",),
-        "segs_detailer.subjects.size_gate": (
+        "segs_detailer.subjects.gating": (
             "gated",
             "size_gate",
         ),
-        "segs_detailer.subjects.to_segs": (
+        "segs_detailer.subjects.segs_of_tracks": (
             "subject_box",
             "tracks_to_segs",
         ),

@@ -10,11 +10,11 @@ import numpy as np
 from segs_detailer.checks import whole_number
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.subjects.gating import gated, size_gate
 from segs_detailer.subjects.masks import make_crop_region
 from segs_detailer.subjects.motion import motion_of, seen_frames
 from segs_detailer.subjects.settings import CropSettings
 from segs_detailer.subjects.shapes import shape_extents
-from segs_detailer.subjects.size_gate import gated, size_gate
 from segs_detailer.subjects.smoothing import noise_of, regress, taut_string, to_whole
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from segs_detailer.subjects.association import Chain, Detection, suppress
 from segs_detailer.subjects.finders.cascade import FaceCascade
 from segs_detailer.subjects.finders.gathering import gather_tracks
 from segs_detailer.subjects.finders.shots import ShotDetector
+from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
 from segs_detailer.subjects.settings import CropSettings
-from segs_detailer.subjects.to_segs import tracks_to_segs
 from segs_detailer.subjects.track import SHAPES, Shape, Track
 
 if TYPE_CHECKING:
