@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import torch
 
-from segs_detailer.checks import integer
+from segs_detailer.checks import flag, integer
 from segs_detailer.detailer.hooks import HookCalls
 from segs_detailer.detailer.models import Models
 from segs_detailer.detailer.pasting import paste_segs
@@ -195,7 +195,7 @@ def run_of(
     """
     settings = DetailerSettings(
         guide_size=guide_size,
-        guide_size_for_bbox=guide_size_for,
+        guide_size_for="bbox" if flag("guide_size_for", guide_size_for) else "crop_region",
         max_size=max_size,
         seed=seed,
         steps=steps,

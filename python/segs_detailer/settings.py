@@ -12,15 +12,18 @@ import sys
 import types
 import typing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from segs_detailer.checks import flag, integer, number
 from segs_detailer.errors import InvalidTypeError, unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Declared", "check_settings", "declared", "plain", "setting"]
+__all__ = ["Declared", "check_settings", "declared", "names_in", "plain", "setting", "with_changes"]
+
+_Settings = TypeVar("_Settings")
 
 _KEY = "segs_detailer"
 """Key of a field's metadata."""
@@ -56,8 +59,12 @@ class Declared:
         All values that there are; empty for any.
     default_text : str
         What stands for the default in a help text, where that is not its value.
+    group : str
+        Under which heading the command line has it; empty for none.
     node : bool
-        Whether the detailing nodes have it as an optional input.
+        Whether the detailing nodes have it as an optional input, after those that they have anyway.
+    widget : mapping
+        Where widgets of nodes differ from the rest, by ComfyUI's names: `min`, `max`, `label_on`, `label_off`.
     check : callable or None
         `(name, value) -> value`: checks and normalizes what the rest of the declaration cannot say.
     """
@@ -74,7 +81,9 @@ class Declared:
     unit: str = ""
     choices: tuple[str, ...] = ()
     default_text: str = ""
+    group: str = ""
     node: bool = False
+    widget: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     check: Callable[[str, Any], Any] | None = None
 
     def checked(self, value: Any) -> Any:
@@ -136,7 +145,9 @@ def setting(
     unit: str = "",
     choices: Sequence[str] = (),
     default_text: str = "",
+    group: str = "",
     node: bool = False,
+    widget: Mapping[str, Any] = MappingProxyType({}),
     check: Callable[[str, Any], Any] | None = None,
 ) -> Any:
     """Declare a setting: the default of a dataclass's field, with what there is to know about it.
@@ -146,7 +157,7 @@ def setting(
 
     Parameters
     ----------
-    default, help, minimum, maximum, above, step, unit, choices, default_text, node, check
+    default, help, minimum, maximum, above, step, unit, choices, default_text, group, node, widget, check
         See `Declared`. The values of a `Literal` are its choices without being named.
 
     Returns
@@ -173,10 +184,12 @@ def setting(
         "unit": unit,
         "choices": tuple(choices),
         "default_text": default_text,
+        "group": group,
         "node": node,
+        "widget": MappingProxyType(dict(widget)),
         "check": check,
     }
-    return dataclasses.field(default=default, metadata={_KEY: types.MappingProxyType(about)})
+    return dataclasses.field(default=default, metadata={_KEY: MappingProxyType(about)})
 
 
 def declared(cls: Any) -> tuple[Declared, ...]:
@@ -196,6 +209,41 @@ def declared(cls: Any) -> tuple[Declared, ...]:
             about = {**about, "choices": about["choices"] or choices}
             found.append(Declared(field.name, kind, optional, field.default, **about))
     return tuple(found)
+
+
+def names_in(cls: Any, group: str) -> tuple[str, ...]:
+    """Return the names of the settings that stand under a heading of the command line.
+
+    Parameters
+    ----------
+    cls : type or object
+        See `declared`.
+    group : str
+        The heading.
+    """
+    return tuple(each.name for each in declared(cls) if each.group == group)
+
+
+def with_changes(settings: _Settings, changes: Mapping[str, Any]) -> _Settings:
+    """Return settings with other values; a name that is not among them is refused with those that look like it.
+
+    Parameters
+    ----------
+    settings : dataclass
+        The settings.
+    changes : mapping
+        Values by name.
+
+    Raises
+    ------
+    InvalidArgumentError, InvalidTypeError
+        A name or a value that cannot be used.
+    """
+    known = [field.name for field in dataclasses.fields(settings)]  # type: ignore[arg-type]
+    unknown = next((name for name in changes if name not in known), None)
+    if unknown is not None:
+        raise unknown_name("settings", unknown, known)
+    return dataclasses.replace(settings, **changes)  # type: ignore[type-var]
 
 
 def check_settings(settings: Any) -> None:

@@ -108,7 +108,7 @@ def test_seam_options_reach_the_detailer(clip, monkeypatch):
     seen = []
     monkeypatch.setattr(
         "segs_detailer.jobs.sampling.detail_frames",
-        lambda *arguments, **options: seen.append(options) or detail_frames(*arguments, **options),
+        lambda *arguments, **options: seen.append(arguments[3]) or detail_frames(*arguments, **options),
     )
     options = [
         "--grow",
@@ -123,7 +123,7 @@ def test_seam_options_reach_the_detailer(clip, monkeypatch):
     ]
     assert run(clip, "--bbox", "30,16,46,32", *options) == 0
     expected = {"grow": 2, "noise_mask_grow": -1, "color_match": 0.5, "vae_correction": True, "noise": "fixed"}
-    assert {name: seen[0][name] for name in expected} == expected
+    assert {name: getattr(seen[0], name) for name in expected} == expected
 
 
 def test_grow_widens_what_is_pasted(clip):

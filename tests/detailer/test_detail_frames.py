@@ -184,7 +184,7 @@ def test_a_hook_sees_the_run():
             return image
 
     hook = Count()
-    detail_frames(clip(), SEGS, FakeSampler(), detailer_hook=hook, **QUICK)
+    detail_frames(clip(), SEGS, FakeSampler(), hook=hook, **QUICK)
     assert hook.pasted == 2
 
 

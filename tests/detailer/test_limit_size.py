@@ -68,6 +68,6 @@ def test_a_hook_does_not_pass_the_limit():
 
     for limit, expected in ((True, (40, 64)), (False, (400, 640))):
         sampler, hook = FakeSampler(), Larger()
-        detailed(sampler, limit_size=limit, detailer_hook=hook)
+        detailed(sampler, limit_size=limit, hook=hook)
         assert hook.got == ((64, 40) if limit else (160, 100))
         assert sampler.encoded[0].shape[1:3] == expected

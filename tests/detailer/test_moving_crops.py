@@ -207,7 +207,7 @@ class TestAround:
                 return x1 - 2, y1, x2 + 2, y2 + 1
 
         frames, path = clip(FRAMES), path_of(start=(8, 5))
-        result, _ = detail(frames, moving(path), repaint=constant(0.25), detailer_hook=Wider())
+        result, _ = detail(frames, moving(path), repaint=constant(0.25), hook=Wider())
         [seg] = result.segs[1]
         np.testing.assert_array_equal(seg.crop_region.regions, path.regions + np.array([-2, 0, 2, 1]))
         # What was not in the old region is not painted.

@@ -11,7 +11,12 @@ from segs_detailer.detailer.plan import WorkingSize, fit_size, plan_size, reflec
 
 def plan(size, bbox, guide_size, max_size=4096, *, for_bbox=True, limit=False):
     return plan_size(
-        size, bbox, guide_size=guide_size, guide_size_for_bbox=for_bbox, max_size=max_size, limit_size=limit
+        size,
+        bbox,
+        guide_size=guide_size,
+        guide_size_for="bbox" if for_bbox else "crop_region",
+        max_size=max_size,
+        limit_size=limit,
     )
 
 

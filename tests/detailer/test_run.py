@@ -58,7 +58,7 @@ class TestOneSegment:
     @pytest.mark.parametrize("for_bbox", [True, False])
     def test_the_guide_size_counts_for_box_or_crop(self, for_bbox):
         seg = segment((8, 8, 40, 40), bbox=(16, 16, 32, 32))
-        _, _, sampler = detail(clip(), seg, guide_size=32, guide_size_for_bbox=for_bbox)
+        _, _, sampler = detail(clip(), seg, guide_size=32, guide_size_for="bbox" if for_bbox else "crop_region")
         assert sampler.encoded[0].shape[1] == (64 if for_bbox else 32)
 
     def test_max_size(self):

@@ -91,8 +91,8 @@ def test_a_tint_is_taken_back_and_what_was_restored_stays(pipe, clips, feather):
     def restored(**changes):
         return detail_frames(frames, SEGS, pipe, **{**SETTINGS, "noise_mask_feather": feather, **changes}).frames
 
-    plain, tinted = restored(), restored(detailer_hook=Tint())
-    matched = restored(detailer_hook=Tint(), color_match=1.0)
+    plain, tinted = restored(), restored(hook=Tint())
+    matched = restored(hook=Tint(), color_match=1.0)
     assert psnr(tinted, truth) < psnr(plain, truth) - 0.8
     assert psnr(matched, truth) > psnr(plain, truth) - 0.15
     # Colors that fit already are hardly touched.

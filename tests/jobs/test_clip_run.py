@@ -13,6 +13,7 @@ from PIL import Image
 
 from processes import ended, start
 from segs_detailer.cli.main import main
+from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.jobs import (
     Cache,
@@ -66,7 +67,9 @@ def track(box, number=1, frames=range(COUNT)):
 
 def settings(**changes):
     plan = {"guide_size": 32, "max_size": 48, **changes.pop("plan", {})}
-    detailing = changes.pop("detailing", Detailing(BasicPipe.preview(), {**OPTIONS, **changes.pop("options", {})}))
+    detailing = changes.pop(
+        "detailing", Detailing(BasicPipe.preview(), DetailerSettings(**{**OPTIONS, **changes.pop("options", {})}))
+    )
     changes = {"source": "clip", "models": "tiny", **changes}
     return RunSettings(detailing=detailing, plan=PlanSettings(**plan), **changes)
 
@@ -306,7 +309,8 @@ class Clips:
 
 def painted(clip, tmp_path, values, *tracks, **changes):
     sampler, frames = Clips(values), Frames()
-    detailing = Detailing(sampler, {**OPTIONS, "feather": 0, "noise_mask_feather": 0, **changes.pop("options", {})})
+    options = {**OPTIONS, "feather": 0, "noise_mask_feather": 0, **changes.pop("options", {})}
+    detailing = Detailing(sampler, DetailerSettings(**options))
     with Cache(tmp_path) as cache:
         run = begin(clip, cache, *tracks, detailing=detailing, **changes)
         run.run([frames])
@@ -352,12 +356,12 @@ def test_noise_of_pieces_is_that_of_their_frames(clip, tmp_path, monkeypatch):
     starts = []
     monkeypatch.setattr(
         "segs_detailer.jobs.sampling.detail_frames",
-        lambda *_, **options: starts.append(options.get("noise_start")) or pytest.fail("far enough"),
+        lambda *given, **_: starts.append(given[3].noise_start) or pytest.fail("far enough"),
     )
     frames = range(10, COUNT)
     for limit, expected in ((cap(60), 0), (cap(200), None)):
         with Cache(None) as cache:
-            detailing = Detailing(Clips([]), OPTIONS)
+            detailing = Detailing(Clips([]), DetailerSettings(**OPTIONS))
             subject = track((20, 14, 35, 29), frames=frames)
             run = begin(clip, cache, subject, detailing=detailing, plan={"max_ram": limit})
             with pytest.raises(pytest.fail.Exception):

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from segs_detailer.cli.main import main
+from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.jobs import Cache, ChosenTrack, ClipRun, Detailing, PlanSettings, RunSettings
 from segs_detailer.models.protocol import Geometry
 from segs_detailer.subjects import CropSettings, Track
@@ -137,7 +138,7 @@ def test_what_comes_back_unchanged_leaves_every_frame_as_it_was(tmp_path, subpix
             seen.append(float(np.abs(frame.after - frame.before).max()))
 
     settings = RunSettings(
-        detailing=Detailing(Mirror(), {"guide_size": 8, "steps": 1}),
+        detailing=Detailing(Mirror(), DetailerSettings(guide_size=8, steps=1)),
         plan=PlanSettings(guide_size=8),
         models="mirror",
         source="in.mkv",

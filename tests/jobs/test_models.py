@@ -112,7 +112,7 @@ def test_a_motion_model_runs_in_pieces_that_pass_over_to_each_other(clip, folder
     from segs_detailer.detailer import detail_frames
 
     def watched(*arguments, **options):
-        starts.append(options.get("noise_start"))
+        starts.append(arguments[3].noise_start)
         return detail_frames(*arguments, **options)
 
     class Kept(ClipRun):

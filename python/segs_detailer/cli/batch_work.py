@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from segs_detailer.cli.arguments import names_of_options
 from segs_detailer.cli.job import ClipJob, open_cache
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from segs_detailer.cli.stages import Advance
     from segs_detailer.jobs.batch.tasks import Part, Tell
     from segs_detailer.jobs.run import ClipRun
-    from segs_detailer.models.pipe import BasicPipe
+    from segs_detailer.jobs.sampling import Detailing
 
 __all__ = ["RunWork"]
 
@@ -119,10 +119,10 @@ def _clip_run(payload: argparse.Namespace, stages: Stages) -> Iterator[ClipRun]:
         yield job.begin(cache, stages)
 
 
-_loaded: tuple[str, BasicPipe, dict[str, Any]] | None = None
+_loaded: tuple[str, Detailing] | None = None
 
 
-def _load_once(args: argparse.Namespace, stages: Stages) -> tuple[BasicPipe, dict[str, Any]]:
+def _load_once(args: argparse.Namespace, stages: Stages) -> Detailing:
     """Load models, or take those of the clip before where it had the same options."""
     global _loaded
     options = {name: value for name, value in vars(args).items() if name not in _OF_CLIPS}
@@ -130,9 +130,9 @@ def _load_once(args: argparse.Namespace, stages: Stages) -> tuple[BasicPipe, dic
     if _loaded is None or _loaded[0] != key:
         # The old ones go first: both together may not fit.
         _loaded = None
-        _loaded = (key, *load_pipes(args, stages))
-    vae = _loaded[1].vae
+        _loaded = (key, load_pipes(args, stages))
+    vae = _loaded[1].pipe.vae
     if args.vae_chunk is None and hasattr(vae, "chunk"):
         # A run sets it by what its clip leaves of the memory.
         vae.chunk = None
-    return _loaded[1], dict(_loaded[2])
+    return _loaded[1]

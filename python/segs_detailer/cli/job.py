@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segs_detailer.cli.models import Loader, load_pipes, models_identity
+from segs_detailer.cli.models import Loader, load_pipes, models_identity, sampling_settings
 from segs_detailer.cli.selecting import TrackChooser
 from segs_detailer.cli.threads import limit_threads
 from segs_detailer.detailer.prompts import check_prompts, load_prompts
@@ -17,7 +18,6 @@ from segs_detailer.jobs.memory import StreamSizes, encoder_threads
 from segs_detailer.jobs.plan import PlanSettings
 from segs_detailer.jobs.planning import check_memory
 from segs_detailer.jobs.run import ClipRun, Redo, RunSettings
-from segs_detailer.jobs.sampling import Detailing
 from segs_detailer.jobs.traits import ModelTraits
 from segs_detailer.subjects.mask_filter import MaskFilter
 from segs_detailer.video import EncoderSettings, open_clip
@@ -87,13 +87,14 @@ class ClipJob:
         SegsDetailerError, OSError
             Something cannot be done.
         """
-        self.pipe, options = self._load(self._args, stages)
-        traits = ModelTraits.of(self.pipe, options.get("refiner_pipe"))
+        detailing = replace(self._load(self._args, stages), prompts=self._prompts)
+        self.pipe = detailing.pipe
+        traits = ModelTraits.of(self.pipe, detailing.refiner_pipe)
         check_memory(self._args.max_ram, self.info, traits, self._streams)
         clip = clip_digest(self.info) if cache.keeps else ""
         chosen = self._chooser.choose(self.source, clip, cache, stages)
         settings = RunSettings(
-            detailing=Detailing(self.pipe, options, self._prompts),
+            detailing=detailing,
             plan=self._plan,
             models=models_identity(self._args),
             source=clip,
@@ -125,12 +126,13 @@ class ClipJob:
 
 def plan_settings(args: argparse.Namespace) -> PlanSettings:
     """Return what the plan of a clip depends on."""
+    settings = sampling_settings(args)
     return PlanSettings(
-        guide_size=args.guide_size,
-        guide_size_for=args.guide_size_for,
-        max_size=args.max_size,
-        limit_size=args.limit_size,
-        batch_segments=getattr(args, "batch_segments", 1),
+        guide_size=settings.guide_size,
+        guide_size_for=settings.guide_size_for,
+        max_size=settings.max_size,
+        limit_size=settings.limit_size,
+        batch_segments=settings.batch_segments,
         max_ram=getattr(args, "max_ram", 1 << 62),
         masks=MaskFilter(median=args.mask_median, dilate=args.mask_dilate),
     )

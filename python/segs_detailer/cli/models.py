@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 from segs_detailer.cli.effects import is_single_file
-from segs_detailer.cli.run_options import COMPUTE_OPTIONS, WINDOW_OPTIONS
-from segs_detailer.detailer import detail_frames
+from segs_detailer.cli.run_options import CLIP_SETTINGS, COMPUTE_OPTIONS, WINDOW_OPTIONS
+from segs_detailer.cli.setting_options import settings_from
+from segs_detailer.detailer.models import Models
+from segs_detailer.detailer.settings import check_names
+from segs_detailer.jobs.sampling import Detailing
 from segs_detailer.models.compute import ComputeOptions
 from segs_detailer.models.pipe import BasicPipe
 from segs_detailer.models.sd.device import named_device
@@ -21,37 +22,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from segs_detailer.cli.stages import Stages
+    from segs_detailer.detailer.settings import DetailerSettings
 
 __all__ = ["Loader", "load_pipes", "models_identity", "sampling_settings"]
 
-Loader: TypeAlias = "Callable[[argparse.Namespace, Stages], tuple[BasicPipe, dict[str, Any]]]"
+Loader: TypeAlias = "Callable[[argparse.Namespace, Stages], Detailing]"
 """What `load_pipes` does, or what does it once for several clips."""
 
 
-def sampling_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Keyword arguments of `detail_frames`, but for the models."""
-    return {
-        "guide_size": args.guide_size,
-        "guide_size_for": args.guide_size_for,
-        "max_size": args.max_size,
-        "limit_size": args.limit_size,
-        "seed": args.seed,
-        "steps": args.steps,
-        "cfg": args.cfg,
-        "sampler_name": args.sampler_name,
-        "scheduler": args.scheduler,
-        "denoise": args.denoise,
-        "feather": args.feather,
-        "refiner_ratio": args.refiner_ratio,
-        "inpaint_model": args.inpaint_model,
-        "noise_mask_feather": args.noise_mask_feather,
-        "batch_segments": args.batch_segments,
-        "grow": args.grow,
-        "noise_mask_grow": args.noise_mask_grow,
-        "color_match": args.color_match,
-        "vae_correction": args.vae_correction,
-        "noise": args.noise,
-    }
+def sampling_settings(args: argparse.Namespace) -> DetailerSettings:
+    """Return the detailer's settings."""
+    return settings_from(args, CLIP_SETTINGS)
 
 
 def models_identity(args: argparse.Namespace) -> dict[str, Any]:
@@ -74,15 +55,13 @@ def _state(source: str | None) -> Any:
     return [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
-def load_pipes(args: argparse.Namespace, stages: Stages) -> tuple[BasicPipe, dict[str, Any]]:
-    """Load the models and check every setting against them.
+def load_pipes(args: argparse.Namespace, stages: Stages) -> Detailing:
+    """Load the models and check the settings against them.
 
     Returns
     -------
-    pipe : BasicPipe
-        The model, or the preview.
-    settings : dict
-        Keyword arguments of `detail_frames`.
+    Detailing
+        The models, or the preview, and the settings.
 
     Raises
     ------
@@ -91,7 +70,7 @@ def load_pipes(args: argparse.Namespace, stages: Stages) -> tuple[BasicPipe, dic
     """
     if args.device != "auto":
         named_device(args.device)
-    settings = sampling_settings(args)
+    settings, refiner = sampling_settings(args), None
     if args.model is None:
         pipe = BasicPipe.preview()
     else:
@@ -100,12 +79,9 @@ def load_pipes(args: argparse.Namespace, stages: Stages) -> tuple[BasicPipe, dic
             for source, weight in args.lora or ():
                 pipe = pipe.load_lora(source, weight=weight)
             if args.refiner_model:
-                settings["refiner_pipe"] = _load(
-                    args, args.refiner_model, args.refiner_motion_adapter, _refiner_prompts(args)
-                )
-    # A run over no segments checks every setting before the clip is read.
-    detail_frames(np.zeros((1, 8, 8, 3), np.float32), ((8, 8), []), pipe, **settings)
-    return pipe, settings
+                refiner = _load(args, args.refiner_model, args.refiner_motion_adapter, _refiner_prompts(args))
+    check_names(settings, Models.of(pipe, refiner, names=("pipe", "refiner_pipe")).base.sampler)
+    return Detailing(pipe, settings, refiner)
 
 
 def _load(args: argparse.Namespace, model: str, motion_adapter: str | None, prompts: tuple[str, str]) -> BasicPipe:

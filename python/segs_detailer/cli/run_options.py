@@ -6,14 +6,17 @@ import argparse
 from fractions import Fraction
 
 from segs_detailer.cli.arguments import add_fill_gaps, count, names
+from segs_detailer.cli.setting_options import add_settings
+from segs_detailer.detailer.settings import DetailerSettings
+from segs_detailer.settings import names_in
 
 __all__ = [
+    "CLIP_SETTINGS",
     "COMPUTE_OPTIONS",
     "INPUT_HELP",
     "WINDOW_OPTIONS",
     "add_clip_options",
     "add_crop_options",
-    "add_paste_options",
     "add_run_options",
     "add_segment_options",
     "count_from_0",
@@ -21,6 +24,9 @@ __all__ = [
 
 INPUT_HELP = """clip to read: a video file, a GIF, a folder of images, a numbered name such as frame_%%04d.png,
 or a wildcard such as 'frames/*.png'"""
+
+CLIP_SETTINGS = DetailerSettings(limit_size=True)
+"""The detailer's settings where no option says otherwise: a clip's crops are as large as its subjects."""
 
 COMPUTE_OPTIONS = (
     "vae_chunk",
@@ -259,103 +265,16 @@ def add_crop_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_paste_options(group: argparse._ArgumentGroup) -> None:
-    """Add the options that say how far beyond the masks is pasted."""
-    group.add_argument("--feather", type=int, default=5, metavar="PX", help="blur of the paste's mask (default: 5)")
-    group.add_argument(
-        "--grow", type=int, default=0, metavar="PX", help="widen the paste's mask, or narrow it below 0 (default: 0)"
-    )
-
-
 def _add_sizes(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("working size")
-    group.add_argument(
-        "--guide-size",
-        type=float,
-        default=512,
-        metavar="PX",
-        help="scale the crop up until the subject's shorter side has this size (default: 512)",
-    )
-    group.add_argument(
-        "--guide-size-for",
-        choices=["bbox", "crop_region"],
-        default="bbox",
-        help="what the guide size counts for (default: bbox)",
-    )
-    group.add_argument(
-        "--max-size",
-        type=float,
-        default=1024,
-        metavar="PX",
-        help="limit of the crop's longer side while it is repainted (default: 1024)",
-    )
-    group.add_argument(
-        "--limit-size",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="scale crops that are larger than --max-size down to it, and the result up again (default: on); off, they "
-        "are repainted at their own size, as ComfyUI's nodes do",
-    )
+    add_settings(parser.add_argument_group("working size"), CLIP_SETTINGS, names_in(CLIP_SETTINGS, "working size"))
 
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("repainting", "As in ComfyUI's detailer nodes.")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: 0)")
-    group.add_argument("--steps", type=int, default=20, metavar="N", help="sampling steps (default: 20)")
-    group.add_argument("--cfg", type=float, default=8.0, metavar="S", help="guidance scale (default: 8)")
-    group.add_argument(
-        "--sampler-name", default="euler", metavar="NAME", help="euler, dpmpp_2m, ddim, lcm, ... (default: euler)"
-    )
-    group.add_argument(
-        "--scheduler", default="normal", metavar="NAME", help="normal, karras, simple, ... (default: normal)"
-    )
-    group.add_argument(
-        "--denoise", type=float, default=0.5, metavar="S", help="how much is repainted, above 0 to 1 (default: 0.5)"
-    )
-    add_paste_options(group)
-    group.add_argument(
-        "--noise-mask-feather",
-        type=int,
-        default=20,
-        metavar="PX",
-        help="blur of the sampling mask; above 0, differential diffusion (default: 20)",
-    )
-    group.add_argument(
-        "--noise-mask-grow", type=int, default=0, metavar="PX", help="the same for the sampling mask (default: 0)"
-    )
-    group.add_argument(
-        "--color-match",
-        type=float,
-        default=0.0,
-        metavar="S",
-        help="bring repainted crops to the colors around them, 0 to 1 (default: 0)",
-    )
+    add_settings(group, CLIP_SETTINGS, names_in(CLIP_SETTINGS, "repainting"))
     # As it was spelled before.
     group.add_argument(
         "--colour-match", dest="color_match", type=float, default=argparse.SUPPRESS, help=argparse.SUPPRESS
-    )
-    group.add_argument(
-        "--vae-correction", action="store_true", help="take back what the VAE alone changes, for one more decoding"
-    )
-    group.add_argument(
-        "--noise",
-        choices=["per-frame", "fixed", "shared"],
-        default="per-frame",
-        help="noise of each frame's own, one for all frames, or half of it common to all (default: per-frame)",
-    )
-    group.add_argument(
-        "--batch-segments",
-        type=int,
-        default=1,
-        metavar="N",
-        help="sample up to so many segments of one working size together (default: 1)",
-    )
-    group.add_argument(
-        "--refiner-ratio",
-        type=float,
-        default=0.2,
-        metavar="S",
-        help="share of the steps that the refiner does (default: 0.2)",
     )
 
 
@@ -392,7 +311,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--refiner-motion-adapter", metavar="PATH|ID", help="the refiner's motion module")
     group.add_argument("--refiner-prompt", metavar="TEXT", help="the refiner's own prompt (default: --prompt)")
     group.add_argument("--refiner-negative-prompt", metavar="TEXT", help="likewise (default: --negative-prompt)")
-    group.add_argument("--inpaint-model", action="store_true", help="--model is an inpainting checkpoint")
+    add_settings(group, CLIP_SETTINGS, names_in(CLIP_SETTINGS, "models"))
     group.add_argument(
         "--as-comfyui",
         action="store_true",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.cli.arguments import EXIT_CODES, add_command, add_fill_gaps
-from segs_detailer.cli.run_options import add_crop_options, add_paste_options, add_segment_options, count_from_0
+from segs_detailer.cli.run_options import CLIP_SETTINGS, add_crop_options, add_segment_options, count_from_0
+from segs_detailer.cli.setting_options import add_settings, settings_from
 
 if TYPE_CHECKING:
     import argparse
@@ -50,7 +51,8 @@ def add_verify(commands: Any) -> None:
     parser.add_argument("output", metavar="OUT", help="the clip that came out")
     add_segment_options(parser)
     add_crop_options(parser)
-    add_paste_options(parser.add_argument_group("paste", "How far beyond the masks the run pasted."))
+    paste = parser.add_argument_group("paste", "How far beyond the masks the run pasted.")
+    add_settings(paste, CLIP_SETTINGS, ("feather", "grow"))
     limits = parser.add_argument_group("what is a fault")
     limits.add_argument(
         "--margin",
@@ -126,8 +128,8 @@ def _margin(args: argparse.Namespace) -> int:
 
     if args.margin is not None:
         return int(args.margin)
-    reach: int = args.feather + max(args.grow, 0) + CELL
-    return max(_LEAST_MARGIN, reach)
+    settings = settings_from(args, CLIP_SETTINGS)
+    return max(_LEAST_MARGIN, settings.feather + max(settings.grow, 0) + CELL)
 
 
 def _subjects(args: argparse.Namespace, source: Source, stages: Stages) -> list[Subject] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,17 +19,15 @@ from segs_detailer.detailer.run import detail_and_paste
 from segs_detailer.detailer.segment import Run
 from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.settings import with_changes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from segs_detailer.detailer.prompts import Prompts
-    from segs_detailer.models.protocol import SchedulerFunc
     from segs_detailer.segs import SEGS
 
 __all__ = ["DetailResult", "detail_frames"]
-
-_SIZES_OF = ("bbox", "crop_region")
 
 
 class DetailResult(NamedTuple):
@@ -54,34 +52,14 @@ def detail_frames(
     frames: Any,
     segs: Any,
     pipe: Any,
+    settings: DetailerSettings | None = None,
     *,
-    guide_size: float = 512,
-    guide_size_for: Literal["bbox", "crop_region"] = "bbox",
-    max_size: float = 1024,
-    seed: int = 0,
-    steps: int = 20,
-    cfg: float = 8.0,
-    sampler_name: str = "euler",
-    scheduler: str = "normal",
-    denoise: float = 0.5,
-    feather: int = 5,
-    refiner_ratio: float | None = 0.2,
     refiner_pipe: Any = None,
-    detailer_hook: Any = None,
-    inpaint_model: bool = False,
-    noise_mask_feather: int = 20,
-    scheduler_func: SchedulerFunc | None = None,
+    hook: Any = None,
     prompts: Prompts | None = None,
-    batch_segments: int = 1,
-    grow: int = 0,
-    noise_mask_grow: int = 0,
-    color_match: float = 0.0,
-    vae_correction: bool = False,
-    noise: Literal["per-frame", "fixed", "shared"] = "per-frame",
-    noise_start: int | None = None,
-    limit_size: bool = False,
     in_place: bool = False,
     progress: bool | Observer = False,
+    **overrides: Any,
 ) -> DetailResult:
     """Repaint the segments of a clip, one after the other, each on the frames as the one before left them.
 
@@ -97,66 +75,22 @@ def detail_frames(
         `((H, W), [SEG, ...])`; rescaled where it was made for another frame size.
     pipe : BasicPipe, tuple or Sampler
         `(model, clip, vae, positive, negative)`, or a sampler itself.
-    guide_size : float
-        Pixels that the shorter side of the bounding box is scaled up to.
-    guide_size_for : {"bbox", "crop_region"}
-        What the guide size counts for.
-    max_size : float
-        Limit in pixels up to which crops are scaled up: of the longer side. See `limit_size`.
-    seed : int
-        Seed of the start noise, the same for each segment.
-    steps : int
-        Sampling steps that are run.
-    cfg : float
-        Classifier-free guidance scale.
-    sampler_name, scheduler : str
-        Names as in ComfyUI's KSampler.
-    denoise : float
-        How much is repainted, in (0, 1].
-    feather : int
-        Blur of the paste's mask in pixels of the frame.
-    refiner_ratio : float or None
-        Share of the steps that the refiner does.
+    settings : DetailerSettings or None
+        What is done with each segment; None for the defaults.
     refiner_pipe : BasicPipe, tuple, Sampler or None
-        The model that finishes.
-    detailer_hook : object or None
+        The model that does the last steps, see `refiner_ratio`.
+    hook : object or None
         Any of the methods of `DetailerHook`.
-    inpaint_model : bool
-        The model is an inpainting checkpoint.
-    noise_mask_feather : int
-        Blur of the noise mask in pixels of the crop; above 0 sampling uses differential diffusion.
-    scheduler_func : callable or None
-        `(model, sampler_name, steps) -> sigmas`, in place of `scheduler`.
     prompts : mapping or None
         Prompts of single segments: a label, or a segment's place from 0, to a prompt or `(prompt, negative prompt)`. A
         place counts before a label. Other segments have the pipe's prompt.
-    batch_segments : int
-        Most segments that are sampled together, where neighbors have one working size and their crop regions do not
-        overlap. Fewer, larger steps keep a GPU busier and take more of its memory; the result is the same but for
-        rounding. Segments under a hook, a ControlNet or a prompt of their own are sampled alone.
-    grow : int
-        Pixels of the frame by which the edges of the paste's mask are moved outwards before `feather` softens them;
-        negative ones go inwards.
-    noise_mask_grow : int
-        The same for the noise mask, before `noise_mask_feather`.
-    color_match : float
-        How far the repainted crops are brought to the colors of the frame along the mask's edge, in [0, 1].
-    vae_correction : bool
-        Take back what encoding and decoding alone change, where nothing is repainted; it takes one more decoding.
-    noise : {"per-frame", "fixed", "shared"}
-        Whether each frame has noise of its own, all have one, or half of it (by variance) is common to all.
-    noise_start : int or None
-        Index of the first frame in its track, where the clip is a piece of one: pieces then have the same noise in the
-        same frame.
-    limit_size : bool
-        Make `max_size` a limit for all crops: those that are larger themselves are scaled down, repainted and scaled
-        back, which saves memory and time. Only what is pasted loses detail. False works on them at their own size, as
-        Impact Pack does.
     in_place : bool
         Paste into `frames`, a tensor or a writable array, instead of one copy.
     progress : bool or callable
         True for a bar on the terminal (needs tqdm); or a function that is called with each `Progress`. What it raises
         ends the run: the frames are then unchanged, unless `in_place`.
+    **overrides : object
+        Single settings by their names in `DetailerSettings`, in place of those of `settings`.
 
     Returns
     -------
@@ -177,39 +111,23 @@ def detail_frames(
     SegmentWarning
         A segment was left as it was: it lies outside the frames, or its result was not finite, or one flat
         color that the model did not paint.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from segs_detailer import BasicPipe, boxes_to_segs, detail_frames
+    >>> frames = np.zeros((4, 64, 64, 3), np.uint8)
+    >>> segs = boxes_to_segs((64, 64), [(16, 16, 48, 48)])
+    >>> detail_frames(frames, segs, BasicPipe.preview(), guide_size=64, denoise=0.4).frames.shape
+    (4, 64, 64, 3)
     """
-    if guide_size_for not in _SIZES_OF:
-        raise InvalidArgumentError("guide_size_for", '"bbox" or "crop_region"', repr(guide_size_for))
-    settings = DetailerSettings(
-        guide_size=guide_size,
-        guide_size_for_bbox=guide_size_for == "bbox",
-        max_size=max_size,
-        seed=seed,
-        steps=steps,
-        cfg=cfg,
-        sampler_name=sampler_name,
-        scheduler=scheduler,
-        denoise=denoise,
-        feather=feather,
-        refiner_ratio=refiner_ratio,
-        inpaint_model=inpaint_model,
-        noise_mask_feather=noise_mask_feather,
-        scheduler_func=scheduler_func,
-        batch_segments=batch_segments,
-        grow=grow,
-        noise_mask_grow=noise_mask_grow,
-        color_match=color_match,
-        vae_correction=vae_correction,
-        noise=noise,
-        noise_start=noise_start,
-        limit_size=limit_size,
-    )
+    settings = with_changes(DetailerSettings() if settings is None else settings, overrides)
     tensor, owned = _to_tensor(frames, in_place=in_place)
     check_frames("frames", tensor)
     models = Models.of(pipe, refiner_pipe, names=("pipe", "refiner_pipe"))
     with models.in_use(), observer_for(progress) as observer:
         own = None if prompts is None else SegmentPrompts.of(prompts, models)
-        run = Run(models, settings, HookCalls(detailer_hook), observer, own)
+        run = Run(models, settings, HookCalls(hook), observer, own)
         detailed, new_segs, cnet_images = detail_and_paste(tensor, segs, run, in_place=owned)
     return DetailResult(_like_input(detailed, frames), new_segs, cnet_images)
 

@@ -37,7 +37,7 @@ def plan_size(
     bbox: Sequence[int],
     *,
     guide_size: float,
-    guide_size_for_bbox: bool,
+    guide_size_for: str,
     max_size: float,
     limit_size: bool = False,
 ) -> WorkingSize:
@@ -57,8 +57,8 @@ def plan_size(
         `(x1, y1, x2, y2)` of the subject in pixels.
     guide_size, max_size : float
         Pixels.
-    guide_size_for_bbox : bool
-        Whether the guide size counts for the bounding box; else for the crop.
+    guide_size_for : {"bbox", "crop_region"}
+        What the guide size counts for.
     limit_size : bool
         Whether `max_size` also counts for crops that are larger themselves.
 
@@ -69,7 +69,7 @@ def plan_size(
     """
     height, width = size
     shorter = min(width, height)
-    if guide_size_for_bbox:
+    if guide_size_for == "bbox":
         x1, y1, x2, y2 = bbox
         shorter = min(x2 - x1, y2 - y1) or shorter
     scale = guide_size / shorter

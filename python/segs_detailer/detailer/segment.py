@@ -186,7 +186,7 @@ def working_size(seg: SEG, run: Run) -> tuple[int, int]:
         (y2 - y1, x2 - x1),
         seg.bbox,
         guide_size=settings.guide_size,
-        guide_size_for_bbox=settings.guide_size_for_bbox,
+        guide_size_for=settings.guide_size_for,
         max_size=settings.max_size,
         limit_size=settings.limit_size,
     )

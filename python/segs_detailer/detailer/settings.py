@@ -1,19 +1,16 @@
-"""The settings of a run, checked once."""
+"""The settings of the detailer: the one place where each is declared."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from segs_detailer.checks import MAX_COORDINATE, flag, integer, number
+from segs_detailer.checks import MAX_COORDINATE, integer
 from segs_detailer.errors import InvalidTypeError, unknown_name
-from segs_detailer.models.frame_noise import FrameNoise
-from segs_detailer.models.samplers import SAMPLERS
-from segs_detailer.models.schedules import SCHEDULES
+from segs_detailer.settings import check_settings, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from segs_detailer.models.frame_noise import FrameNoise
     from segs_detailer.models.protocol import Sampler, SchedulerFunc
 
 __all__ = ["MAX_RESOLUTION", "MAX_SEED", "MAX_STEPS", "DetailerSettings", "check_names"]
@@ -27,52 +24,57 @@ MAX_SEED = 2**64 - 1
 MAX_STEPS = 10000
 """Most sampling steps, as ComfyUI's nodes allow."""
 
+_SIZE = "working size"
+_REPAINT = "repainting"
+_SWITCH = {"label_on": "enabled", "label_off": "disabled"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetailerSettings:
     """What a run does with each segment. Every value is checked when the object is made.
 
+    The fields are declared with their ranges in `segs_detailer.detailer.settings`; docs/sampling.md lists them.
+
     Parameters
     ----------
     guide_size : float
-        Length in pixels that the shorter side of the bounding box (or of the crop) is brought to, in
-        (0, 16384].
-    guide_size_for_bbox : bool
-        Whether `guide_size` counts for the bounding box; else for the crop region.
+        Length in pixels that the shorter side of the bounding box (or of the crop) is brought to.
+    guide_size_for : {"bbox", "crop_region"}
+        What `guide_size` counts for.
     max_size : float
-        Limit in pixels, in [1, 16384], up to which crops are scaled up: of the working size's longer side.
+        Limit in pixels up to which crops are scaled up: of the working size's longer side.
     limit_size : bool
         `max_size` also holds for crops that are larger themselves: they are scaled down to it, repainted and scaled
-        back. Else these are worked on at their own size.
+        back, which saves memory and time; only what is pasted loses detail. Else these are worked on at their own size.
     seed : int
-        Seed of the start noise, 0 to 2^64 - 1; the same for every segment.
+        Seed of the start noise; the same for every segment.
     steps : int
-        Sampling steps that are run, 1 to 10000.
+        Sampling steps that are run.
     cfg : float
-        Classifier-free guidance scale, from 0.
+        Classifier-free guidance scale.
     sampler_name, scheduler : str
         Names as in ComfyUI's KSampler; `check_names` holds them against what a model knows.
     denoise : float
-        Share of the noise, in (0, 1].
+        Share of the noise.
     feather : int
-        Blur of the paste's mask in pixels of the frame, from 0.
+        Blur of the paste's mask in pixels of the frame.
     refiner_ratio : float or None
-        Share of the steps, in [0, 1], that a refiner does; `None` for no refiner.
+        Share of the steps that a refiner does; `None` for no refiner.
     inpaint_model : bool
         The model is an inpainting checkpoint.
     noise_mask_feather : int
-        Blur of the noise mask in pixels of the crop, from 0. Above 0, sampling uses differential diffusion.
-    scheduler_func : callable or None
-        `(model, sampler_name, steps) -> sigmas`, in place of `scheduler`.
+        Blur of the noise mask in pixels of the crop. Above 0, sampling uses differential diffusion.
     batch_segments : int
-        Most segments that are sampled together, from 1: see `segs_detailer.detailer.batches`.
+        Most segments that are sampled together, where neighbors have one working size and their crop regions do not
+        overlap. Fewer, larger steps keep a GPU busier and take more of its memory; the result is the same but for
+        rounding. Segments under a hook, a ControlNet or a prompt of their own are sampled alone.
     grow : int
         Pixels of the frame by which the edges of the paste's mask are moved outwards before `feather` softens them;
         negative ones go inwards.
     noise_mask_grow : int
         The same for the noise mask, before `noise_mask_feather`.
     color_match : float
-        How far the repainted crops are brought to the colors of the frame along the mask's edge, in [0, 1]: see
+        How far the repainted crops are brought to the colors of the frame along the mask's edge: see
         `segs_detailer.detailer.seams.color`.
     vae_correction : bool
         What the VAE alone changes is taken back where nothing is repainted, for one more decoding: see
@@ -81,7 +83,9 @@ class DetailerSettings:
         How the noise of the frames hangs together: see `segs_detailer.models.frame_noise.FrameNoise`.
     noise_start : int or None
         Index of the first frame in its track, where the clip is a piece of one: pieces then have the same noise in the
-        same frame. None for a whole clip.
+        same frame. None for a whole clip. Set by whoever cuts a clip, not by users.
+    scheduler_func : callable or None
+        `(model, sampler_name, steps) -> sigmas`, in place of `scheduler`.
 
     Raises
     ------
@@ -89,65 +93,153 @@ class DetailerSettings:
         A value is out of its range.
     InvalidTypeError
         A value has another type.
+
+    Examples
+    --------
+    >>> DetailerSettings(denoise=0.4).steps
+    20
     """
 
-    guide_size: float = 512.0
-    guide_size_for_bbox: bool = True
-    max_size: float = 1024.0
-    seed: int = 0
-    steps: int = 20
-    cfg: float = 8.0
-    sampler_name: str = "euler"
-    scheduler: str = "normal"
-    denoise: float = 0.5
-    feather: int = 5
-    refiner_ratio: float | None = 0.2
-    inpaint_model: bool = False
-    noise_mask_feather: int = 20
-    scheduler_func: SchedulerFunc | None = None
-    batch_segments: int = 1
-    grow: int = 0
-    noise_mask_grow: int = 0
-    color_match: float = 0.0
-    vae_correction: bool = False
-    noise: Literal["per-frame", "fixed", "shared"] = "per-frame"
+    guide_size: float = setting(
+        512.0,
+        help="scale the crop up until the subject's shorter side has this size",
+        above=0,
+        maximum=MAX_RESOLUTION,
+        step=8,
+        unit="px",
+        group=_SIZE,
+        widget={"min": 64},
+    )
+    guide_size_for: Literal["bbox", "crop_region"] = setting(
+        "bbox", help="what the guide size counts for: the subject's bounding box, or its crop region", group=_SIZE
+    )
+    max_size: float = setting(
+        1024.0,
+        help="limit of the crop's longer side while it is repainted",
+        minimum=1,
+        maximum=MAX_RESOLUTION,
+        step=8,
+        unit="px",
+        group=_SIZE,
+        widget={"min": 64},
+    )
+    limit_size: bool = setting(
+        False,
+        help="scale crops that are larger than the max size down to it, and the result up again; else they are "
+        "repainted at their own size",
+        group=_SIZE,
+        widget=_SWITCH,
+    )
+    seed: int = setting(
+        0, help="seed of the noise, the same for every segment", minimum=0, maximum=MAX_SEED, group=_REPAINT
+    )
+    steps: int = setting(
+        20, help="sampling steps that are run, whatever denoise is", minimum=1, maximum=MAX_STEPS, group=_REPAINT
+    )
+    cfg: float = setting(
+        8.0, help="classifier-free guidance scale", minimum=0, group=_REPAINT, widget={"min": 0.0, "max": 100.0}
+    )
+    sampler_name: str = setting("euler", help="sampling algorithm: euler, dpmpp_2m, ddim, lcm, ...", group=_REPAINT)
+    scheduler: str = setting(
+        "normal", help="how the noise falls from step to step: normal, karras, simple, ...", group=_REPAINT
+    )
+    denoise: float = setting(
+        0.5,
+        help="how much is repainted, above 0 to 1: small values keep the subject, 1 paints a new one",
+        above=0,
+        maximum=1,
+        step=0.01,
+        group=_REPAINT,
+        widget={"min": 0.0001},
+    )
+    feather: int = setting(
+        5,
+        help="blur of the paste's mask, in pixels of the frame",
+        minimum=0,
+        maximum=MAX_COORDINATE,
+        step=1,
+        unit="px",
+        group=_REPAINT,
+        widget={"max": 100},
+    )
+    grow: int = setting(
+        0,
+        help="widen the paste's mask, or narrow it below 0",
+        minimum=-MAX_RESOLUTION,
+        maximum=MAX_RESOLUTION,
+        step=1,
+        unit="px",
+        group=_REPAINT,
+        widget={"min": -512, "max": 512},
+    )
+    noise_mask_feather: int = setting(
+        20,
+        help="blur of the sampling mask, in pixels of the crop; above 0, differential diffusion",
+        minimum=0,
+        maximum=MAX_COORDINATE,
+        step=1,
+        unit="px",
+        group=_REPAINT,
+        widget={"max": 100},
+    )
+    noise_mask_grow: int = setting(
+        0,
+        help="widen the sampling mask, in pixels of the crop, or narrow it below 0",
+        minimum=-MAX_RESOLUTION,
+        maximum=MAX_RESOLUTION,
+        step=1,
+        unit="px",
+        group=_REPAINT,
+        widget={"min": -512, "max": 512},
+    )
+    color_match: float = setting(
+        0.0,
+        help="bring repainted crops to the colors around them, 0 to 1; smoothed over time",
+        minimum=0,
+        maximum=1,
+        step=0.05,
+        group=_REPAINT,
+    )
+    vae_correction: bool = setting(
+        False,
+        help="take back what the VAE alone changes where nothing is repainted, for one more decoding",
+        group=_REPAINT,
+        widget=_SWITCH,
+    )
+    noise: Literal["per-frame", "fixed", "shared"] = setting(
+        "per-frame",
+        help="noise of each frame's own, one for all frames, or half of it (by variance) common to all",
+        group=_REPAINT,
+    )
+    batch_segments: int = setting(
+        1, help="sample up to so many segments of one working size together", minimum=1, group=_REPAINT
+    )
+    refiner_ratio: float | None = setting(
+        0.2, help="share of the steps that the refiner does, where there is one", minimum=0, maximum=1, group=_REPAINT
+    )
+    inpaint_model: bool = setting(
+        False,
+        help="the model is an inpainting checkpoint: feed it the mask and the masked image",
+        group="models",
+        widget=_SWITCH,
+    )
     noise_start: int | None = None
-    limit_size: bool = False
+    scheduler_func: SchedulerFunc | None = None
 
     def __post_init__(self) -> None:
-        # The dataclass is frozen: values are normalized here, and never after.
-        put: Callable[[str, object], None] = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
-        put("guide_size", number("guide_size", self.guide_size, above=0, most=MAX_RESOLUTION))
-        put("guide_size_for_bbox", flag("guide_size_for", self.guide_size_for_bbox))
-        put("max_size", number("max_size", self.max_size, least=1, most=MAX_RESOLUTION))
-        put("seed", integer("seed", self.seed, least=0, most=MAX_SEED))
-        put("steps", integer("steps", self.steps, least=1, most=MAX_STEPS))
-        put("cfg", number("cfg", self.cfg, least=0))
-        put("denoise", number("denoise", self.denoise, above=0, most=1))
-        put("feather", integer("feather", self.feather, least=0, most=MAX_COORDINATE))
-        if self.refiner_ratio is not None:
-            put("refiner_ratio", number("refiner_ratio", self.refiner_ratio, least=0, most=1))
-        put("inpaint_model", flag("inpaint_model", self.inpaint_model))
-        put("batch_segments", integer("batch_segments", self.batch_segments, least=1))
-        put("noise_mask_feather", integer("noise_mask_feather", self.noise_mask_feather, least=0, most=MAX_COORDINATE))
-        for name in ("grow", "noise_mask_grow"):
-            put(name, integer(name, getattr(self, name), least=-MAX_RESOLUTION, most=MAX_RESOLUTION))
-        put("color_match", number("color_match", self.color_match, least=0, most=1))
-        put("vae_correction", flag("vae_correction", self.vae_correction))
-        put("limit_size", flag("limit_size", self.limit_size))
+        check_settings(self)
         if self.noise_start is not None:
-            put("noise_start", integer("noise_start", self.noise_start, least=0))
-        for name in ("sampler_name", "scheduler", "noise"):
-            value = getattr(self, name)
-            if not isinstance(value, str):
-                raise InvalidTypeError(name, "a str", type(value).__name__)
+            # The dataclass is frozen: values are normalized here, and never after.
+            object.__setattr__(self, "noise_start", integer("noise_start", self.noise_start, least=0))
         if self.scheduler_func is not None and not callable(self.scheduler_func):
             raise InvalidTypeError("scheduler_func", "a callable or None", type(self.scheduler_func).__name__)
-        _ = self.frame_noise  # refuses another kind
 
     @property
     def frame_noise(self) -> FrameNoise:
         """How the noise of the frames hangs together."""
+        # The command line reads this module for its help: it waits for no tensors.
+        from segs_detailer.models.frame_noise import FrameNoise
+
         return FrameNoise(self.noise, self.noise_start)
 
 
@@ -170,6 +262,9 @@ def check_names(settings: DetailerSettings, sampler: Sampler) -> None:
     InvalidArgumentError
         A name is not known; the message lists those that are.
     """
+    from segs_detailer.models.samplers.registry import SAMPLERS
+    from segs_detailer.models.schedules import SCHEDULES
+
     samplers = list(getattr(sampler, "sampler_names", SAMPLERS))
     if settings.sampler_name not in samplers:
         raise unknown_name("sampler_name", settings.sampler_name, samplers)

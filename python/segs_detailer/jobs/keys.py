@@ -34,8 +34,8 @@ def settings_key(piece: Piece, plan: TrackPlan, settings: RunSettings) -> str:
     """Return a digest of how a piece is sampled: the version of the package, the models, the settings, the prompt."""
     from segs_detailer import __version__
 
-    options = {name: value for name, value in settings.detailing.options.items() if name != "refiner_pipe"}
-    if not options.get("color_match"):
+    options = asdict(settings.detailing.settings)
+    if not options["color_match"]:
         options = {name: value for name, value in options.items() if name not in _OF_THE_PASTE}
     prompts = settings.detailing.prompts
     prompt = prompts.get(plan.index, prompts.get(plan.label))

@@ -252,7 +252,7 @@ def _working_size(crop: tuple[int, int], bbox: Box, settings: PlanSettings) -> W
         crop,
         bbox,
         guide_size=settings.guide_size,
-        guide_size_for_bbox=settings.guide_size_for == "bbox",
+        guide_size_for=settings.guide_size_for,
         max_size=settings.max_size,
         limit_size=settings.limit_size,
     )

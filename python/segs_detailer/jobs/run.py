@@ -129,8 +129,8 @@ class ClipRun:
         self._settings = settings
         self._cache = cache
         detailing = settings.detailing
-        traits = ModelTraits.of(detailing.pipe, detailing.options.get("refiner_pipe"))
-        if detailing.options.get("color_match"):
+        traits = ModelTraits.of(detailing.pipe, detailing.refiner_pipe)
+        if detailing.settings.color_match:
             # Colors are matched over all frames of a piece: pieces must pass over to each other.
             traits = replace(traits, reach=None)
         self._plan = plan_clip(source.info, chosen, settings.plan, traits, settings.streams)
@@ -245,12 +245,12 @@ class ClipRun:
             crop_clip(self._source, self._plan, files, work, lambda done, total: progress("decode", done, total))
 
         def write(to: list[FrameTaker]) -> None:
-            options = self._settings.detailing.options
+            settings = self._settings.detailing.settings
             compositor = Compositor(
                 self._plan,
                 self._results.__getitem__,
-                feather=options.get("feather", 5),
-                grow=options.get("grow", 0),
+                feather=settings.feather,
+                grow=settings.grow,
             )
             info = self._plan.info
             write_clip_frames(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segs_detailer.detailer import detail_frames
+from segs_detailer.detailer.api import detail_frames
 from segs_detailer.detailer.prompts import prompt_of
+from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.jobs.store import to_floats, to_samples
 
 if TYPE_CHECKING:
@@ -33,14 +34,17 @@ class Detailing:
     ----------
     pipe : BasicPipe, tuple or Sampler
         The models.
-    options : dict
-        Keyword arguments of `detail_frames`.
+    settings : DetailerSettings
+        What is done with each crop.
+    refiner_pipe : BasicPipe, tuple, Sampler or None
+        The model that does the last steps.
     prompts : mapping
         Prompts of single tracks, as `detail_frames` takes them.
     """
 
     pipe: Any
-    options: dict[str, Any]
+    settings: DetailerSettings = field(default_factory=DetailerSettings)
+    refiner_pipe: Any = None
     prompts: Prompts = field(default_factory=dict)
 
     def sample(
@@ -73,11 +77,18 @@ class Detailing:
         frames, places = _side_by_side(crops)
         segs = [seg_of(plan, mask, place) for plan, mask, place in zip(plans, masks, places, strict=True)]
         found = {place: prompt_of(self.prompts, plan.index, segs[place]) for place, plan in enumerate(plans)}
-        own = {place: prompt for place, prompt in found.items() if prompt is not None}
-        extra: dict[str, Any] = {"prompts": own} if own else {}
-        extra |= _noise_start(plans[0], group[0])
+        own: dict[str | int, str | tuple[str, str]] = {
+            place: prompt for place, prompt in found.items() if prompt is not None
+        }
         result = detail_frames(
-            frames, (frames.shape[1:3], segs), self.pipe, in_place=True, progress=progress, **self.options, **extra
+            frames,
+            (frames.shape[1:3], segs),
+            self.pipe,
+            replace(self.settings, noise_start=_noise_start(plans[0], group[0])),
+            refiner_pipe=self.refiner_pipe,
+            prompts=own or None,
+            in_place=True,
+            progress=progress,
         )
         del frames
         new = list(result.segs[1])
@@ -119,9 +130,9 @@ def _side_by_side(crops: Sequence[NDArray[Any]]) -> tuple[NDArray[np.float32], l
     return frames, places
 
 
-def _noise_start(plan: TrackPlan, piece: Piece) -> dict[str, int]:
+def _noise_start(plan: TrackPlan, piece: Piece) -> int | None:
     """Let pieces of one track draw the same noise for the same frame; a track of one piece is a whole clip."""
-    return {"noise_start": piece.low - plan.span[0]} if len(plan.pieces) > 1 else {}
+    return piece.low - plan.span[0] if len(plan.pieces) > 1 else None
 
 
 def _with_mask(pixels: NDArray[np.float32], masks: NDArray[np.uint8], crops: NDArray[Any]) -> NDArray[Any]:
