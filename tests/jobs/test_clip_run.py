@@ -67,9 +67,8 @@ def track(box, number=1, frames=range(COUNT)):
 
 def settings(**changes):
     plan = {"guide_size": 32, "max_size": 48, **changes.pop("plan", {})}
-    detailing = changes.pop(
-        "detailing", Detailing(BasicPipe.preview(), DetailerSettings(**{**OPTIONS, **changes.pop("options", {})}))
-    )
+    own = DetailerSettings(**{**OPTIONS, **changes.pop("options", {})})
+    detailing = changes.pop("detailing", Detailing(BasicPipe.preview(), own))
     changes = {"source": "clip", "models": "tiny", **changes}
     return RunSettings(detailing=detailing, plan=PlanSettings(**plan), **changes)
 
