@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer._lazy import lazy_names
+from segs_detailer._version import installed_version
 
 if TYPE_CHECKING:
     from segs_detailer.crop_path import CropPath
@@ -105,25 +106,13 @@ _MODULES = {
 }
 _load, _names = lazy_names(__name__, _MODULES)
 
-# What a source tree on the path that was never installed says of itself.
-_NOT_INSTALLED = "0+unknown"
-
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        globals()[name] = value = _version()
+        globals()[name] = value = installed_version()
         return value
     return _load(name)
 
 
 def __dir__() -> list[str]:
     return [*_names(), "__version__"]
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("segs-detailer")
-    except PackageNotFoundError:
-        return _NOT_INSTALLED

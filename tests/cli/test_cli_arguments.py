@@ -14,7 +14,7 @@ from segs_detailer.cli.arguments import EXIT_CODES, names_of_options
 from segs_detailer.cli.effects import RULES, check_effects
 from segs_detailer.cli.main import main
 from segs_detailer.cli.options import build_parser
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MediaError
 from segs_detailer.video import open_clip, open_output, read_clip, write_clip
 
 RUN = ("run", "a.mp4", "-o", "b.mp4")
@@ -105,6 +105,20 @@ def test_arguments_of_python_become_options(kind, argument, shown):
     with pytest.raises(kind) as caught, names_of_options(args):
         raise kind(argument, "this", "that")
     assert str(caught.value) == f"{shown}: expected this, got that"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("a.png: or overwrite=True", "a.png: or --overwrite"),
+        ("drop it with keep_audio=False", "drop it with --no-audio"),
+        ("a folder (or format='davis')", "a folder (or --format davis)"),
+    ],
+)
+def test_advice_for_python_becomes_options(said, shown):
+    with pytest.raises(MediaError) as caught, names_of_options(build_parser().parse_args(RUN)):
+        raise MediaError(said)
+    assert str(caught.value) == shown
 
 
 def test_all_python_names_that_are_translated_are_options():

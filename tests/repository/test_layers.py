@@ -1,8 +1,15 @@
-"""Imports go one way: kernels, ops, SEGS, files and models, subjects, detailer, jobs, then nodes and command line."""
+"""How the modules of the package may know each other.
+
+Where the code is not there yet, a rule has a list of what still breaks it. Such a list only shrinks: what is no longer
+broken must leave it, and nothing may join it.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,10 +18,11 @@ import segs_detailer
 from places import ROOT
 
 PACKAGE = Path(segs_detailer.__file__).parent
+NAME = "segs_detailer"
 
 # From the lowest layer up. Modules of one layer may import each other only if they are the same package.
 LAYERS = [
-    {"errors", "_lazy", "_native"},
+    {"errors", "_lazy", "_native", "_version"},
     {"checks"},
     {"settings"},
     {"_interop"},
@@ -30,38 +38,182 @@ LAYERS = [
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-MODULES = sorted(
-    path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" or path.parent != PACKAGE
-)
+
+# Imports that close a circle.
+CIRCLES = {
+    "cli.options -> cli.verify",
+    "jobs.keys -> jobs.run",
+    "models.compute -> models.pipe",
+}
+
+# Modules outside the folder of a family that import from it.
+FAMILY_IMPORTS = {
+    "cli.batch -> models.sd.device",
+    "cli.models -> models.sd.device",
+    "cli.models -> models.sd.windows",
+    "comfyui.backend.sampler -> models.wan.sampler",
+    "detailer.control -> models.sd.control",
+}
+
+# Modules of models/ itself that import a family; where families are registered, one will stay.
+FAMILIES_IN_MODELS = {"compute", "pipe", "resolve"}
+
+# Files below the command line that say the name of an option.
+OPTION_NAMES = {
+    "jobs/batch/ray_engine.py",
+    "jobs/batch/tasks.py",
+    "jobs/cache.py",
+    "jobs/memory.py",
+    "jobs/planning.py",
+    "jobs/run.py",
+    "jobs/store.py",
+}
 
 
-def part_of(module: str) -> str:
-    return module.removeprefix("segs_detailer.").split(".")[0]
+def module_of(path: Path) -> str:
+    """Name of a module within the package: `ops.frames`; the package itself is the empty name."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported_parts(path: Path) -> set[str]:
-    """First-level names of this package that a module imports, wherever the import stands."""
-    package = ["segs_detailer", *path.parent.parts]
-    parts = set()
-    for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))):
+FILES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py*")) if path.suffix in (".py", ".pyi")}
+FAMILIES = [module.removesuffix(".loader") for module in FILES if re.fullmatch(r"models\.\w+\.loader", module)]
+
+
+@cache
+def source(module: str) -> str:
+    return FILES[module].read_text(encoding="utf-8")
+
+
+@cache
+def imports(module: str) -> tuple[str, ...]:
+    """Full names within the package that a module imports, wherever the import stands: `ops.frames.crop_frames`."""
+    names = []
+    for node in ast.walk(ast.parse(source(module))):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            names = [f"{module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        parts |= {part_of(name) for name in names if name.startswith("segs_detailer.")}
-    return parts & set(LEVEL)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    inside = [name.split(".", 1) for name in names if name.split(".")[0] == NAME]
+    return tuple(name[1] if len(name) == 2 else "" for name in inside)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=str)
-def test_no_module_imports_from_a_layer_above(path):
-    own = path.parts[0].removesuffix(".py")
+@cache
+def imported_modules(module: str) -> frozenset[str]:
+    """Modules of the package that a module imports."""
+    found = set()
+    for name in imports(module):
+        while name not in FILES:
+            name = name.rpartition(".")[0]
+        found.add(name)
+    return frozenset(found - {module})
+
+
+def is_within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def check(found: set[str], known: set[str]) -> None:
+    assert not found - known, f"new: {sorted(found - known)}"
+    assert not known - found, f"no longer so, take it from the list: {sorted(known - found)}"
+
+
+@pytest.mark.parametrize("module", sorted(set(FILES) - {""}))
+def test_no_module_imports_from_a_layer_above(module):
+    own = module.split(".")[0]
     assert own in LEVEL, f"{own} has no layer"
-    wrong = {part for part in imported_parts(path) if part != own and LEVEL[part] >= LEVEL[own]}
-    assert not wrong, f"{path} imports {sorted(wrong)}"
+    parts = {name.split(".")[0] for name in imported_modules(module)}
+    wrong = {part for part in parts if part != own and LEVEL.get(part, len(LAYERS)) >= LEVEL[own]}
+    assert not wrong, f"{module} imports {sorted(wrong)}"
+
+
+def circle(edges: dict[str, set[str]]) -> list[str]:
+    """Modules of which each imports the next, and the last is the first; an empty list where there are none."""
+    done: set[str] = set()
+
+    def search(module: str, way: list[str]) -> list[str]:
+        if module in way:
+            return [*way[way.index(module) :], module]
+        if module in done:
+            return []
+        for other in sorted(edges[module]):
+            if found := search(other, [*way, module]):
+                return found
+        done.add(module)
+        return []
+
+    return next((found for module in sorted(edges) if (found := search(module, []))), [])
+
+
+def test_no_circle_of_imports():
+    """Imports within functions and those for types alone count too."""
+    edges = {module: set(imported_modules(module)) for module in FILES}
+    found = set()
+    while way := circle(edges):
+        known = [pair for pair in pairwise(way) if " -> ".join(pair) in CIRCLES]
+        assert known, f"a circle: {' -> '.join(way)}"
+        for start, end in known:
+            edges[start].remove(end)
+            found.add(f"{start} -> {end}")
+    check(found, CIRCLES)
+
+
+def test_the_search_finds_circles():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_all_imports_are_absolute():
+    relative = {
+        module
+        for module in FILES
+        if any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(ast.parse(source(module))))
+    }
+    assert not relative
+
+
+def test_private_names_stay_in_their_package():
+    """What begins with an underscore is imported only from within the package, or the module, that holds it."""
+    wrong = set()
+    for module in FILES:
+        for name in imports(module):
+            parts = name.split(".")
+            for index, part in enumerate(parts):
+                owner = ".".join(parts[:index])
+                private = part.startswith("_") and not part.startswith("__")
+                if private and owner and not is_within(module, owner):
+                    wrong.add(f"{module} imports {name}")
+    assert not wrong
+
+
+def test_families_of_models_are_known_to_models_alone():
+    assert FAMILIES
+    found = {
+        f"{module} -> {name}"
+        for module in FILES
+        if not is_within(module, "models")
+        for name in imported_modules(module)
+        if any(is_within(name, family) for family in FAMILIES)
+    }
+    check(found, FAMILY_IMPORTS)
+
+
+def test_families_are_named_where_they_are_registered():
+    found = {
+        module.removeprefix("models.")
+        for module in FILES
+        if is_within(module, "models") and not any(is_within(module, family) for family in FAMILIES)
+        for name in imported_modules(module)
+        if any(is_within(name, family) for family in FAMILIES)
+    }
+    check(found, FAMILIES_IN_MODELS)
+
+
+def test_only_the_command_line_knows_its_options():
+    below = {module for module in FILES if not is_within(module, "cli")}
+    assert not {module for module in below if re.search(r"\bargparse\b|\bNamespace\b", source(module))}
+    named = {module for module in below if re.search(r"(?<![-\w])--[a-z]", source(module))}
+    check({FILES[module].relative_to(PACKAGE).as_posix() for module in named}, OPTION_NAMES)
 
 
 def test_the_kernels_know_no_python():

@@ -116,7 +116,8 @@ LATE_PICTURE = r"left out of .*: the 0\.04\d s from the start of the sound to th
 """AVI has no time for its first frame but its start."""
 
 NO_WMA = (
-    r"out\.mkv: a \.mkv file cannot hold the clip's wmav2 sound \(stream 1\): choose \.avi, or drop it with --no-audio$"
+    r"out\.mkv: a \.mkv file cannot hold the clip's wmav2 sound \(stream 1\): choose \.avi, "
+    r"or drop it with (--no-audio|keep_audio=False)$"
 )
 LONG_LAST = python("a.mp4", corpus.clip, times=(0, 40, 90, 200), last=800, options={"bf": "0"})
 

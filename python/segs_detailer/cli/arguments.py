@@ -177,10 +177,18 @@ def names_of_options(args: argparse.Namespace) -> Iterator[None]:
             raise
         raise type(error)(option_of(name) + rest, error.expected, error.got) from error
     except MediaError as error:
-        text = re.sub(r"\b([a-z_]+)=True\b", lambda found: option_of(found[1]), str(error))
+        text = re.sub(r"\b([a-z_]+)=(True|False|'[^']*')", _as_option, str(error))
         if text == str(error):
             raise
         raise MediaError(text) from error
+
+
+def _as_option(found: re.Match[str]) -> str:
+    """Return the option for an argument with its value: `name=True`, `name=False` or `name='text'`."""
+    name, value = found.groups()
+    if value == "False":
+        return option_of("no_" + name.removeprefix("keep_"))
+    return option_of(name) if value == "True" else f"{option_of(name)} {value[1:-1]}"
 
 
 def add_fill_gaps(group: Any) -> None:

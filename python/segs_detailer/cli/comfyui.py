@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from segs_detailer._version import installed_version
 from segs_detailer.cli.arguments import add_command
 from segs_detailer.comfyui.extension import ACCELERATE_VARIABLE, accelerates_impact
 from segs_detailer.comfyui.install import install, status, uninstall
@@ -83,15 +84,13 @@ def _uninstall(args: argparse.Namespace) -> str:
 
 
 def _status(args: argparse.Namespace) -> str:
-    from segs_detailer import __version__
-
     found = status(args.path)
     if found.foreign:
         return f"{found.folder} was not written by segs-detailer"
     if found.version is None:
         return "not installed"
     return (
-        f"installed in {found.folder}: written by version {found.version}; this is version {__version__}\n"
+        f"installed in {found.folder}: written by version {found.version}; this is version {installed_version()}\n"
         f"acceleration of Impact Pack: {_acceleration(found.accelerates_impact)}"
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
+from segs_detailer._version import installed_version
 from segs_detailer.cli.arguments import EXIT_CODES, CommandParser, add_command, add_overwrite, count, output_name
 from segs_detailer.cli.batch import add_batch
 from segs_detailer.cli.comfyui import add_comfyui
@@ -35,9 +36,7 @@ class _Version(argparse.Action):
     """Looks the version up only when it is asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        from segs_detailer import __version__
-
-        print(f"segs-detailer {__version__}")
+        print(f"segs-detailer {installed_version()}")
         parser.exit()
 
 

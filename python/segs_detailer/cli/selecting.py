@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segs_detailer._version import installed_version
 from segs_detailer.errors import MediaError
 from segs_detailer.jobs.cache import digest
 from segs_detailer.jobs.plan import ChosenTrack
@@ -185,8 +186,6 @@ class TrackChooser:
         return read_segments(path).tracks
 
     def _detection_digest(self) -> str:
-        from segs_detailer import __version__
-
         args = self._args
         detector: Any = args.detect or "face"
         if Path(detector).is_file():
@@ -194,7 +193,9 @@ class TrackChooser:
             detector = (str(detector), state.st_size, state.st_mtime_ns)
         named = (args.detect_labels, args.detect_confidence, args.min_face)
         follow = self._following
-        return digest(__version__, detector, named, follow.min_share, follow.max_gap, follow.drop_size, follow.shape)
+        return digest(
+            installed_version(), detector, named, follow.min_share, follow.max_gap, follow.drop_size, follow.shape
+        )
 
     def nothing_found(self, chosen: Sequence[ChosenTrack]) -> str:
         """Say why no track is detailed, and what to do.

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from string import Template
 
-import segs_detailer
+from segs_detailer._version import NOT_INSTALLED, installed_version
 
 __all__ = ["ACCELERATED", "FOLDER", "LIST", "MARK", "PAGES", "UNKNOWN_VERSION", "folder_files"]
 
@@ -126,8 +126,8 @@ def folder_files(*, accelerate_impact: bool = False, repository: str = "", publi
 
 def _version() -> str | None:
     """Return the package's version; None where it was not installed as a package."""
-    version = segs_detailer.__version__
-    return version if version[:1].isdigit() and "unknown" not in version else None
+    version = installed_version()
+    return None if version == NOT_INSTALLED else version
 
 
 def _repository() -> str:
@@ -150,7 +150,7 @@ def _license() -> str | None:
         text = metadata.distribution(FOLDER).read_text(f"licenses/{_LICENSE}")
     except metadata.PackageNotFoundError:
         text = None
-    checkout = Path(segs_detailer.__file__).parents[2] / _LICENSE
+    checkout = Path(__file__).parents[3] / _LICENSE
     if text is None and (checkout.parent / "pyproject.toml").is_file() and checkout.is_file():
         text = checkout.read_text(encoding="utf-8")
     return text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from segs_detailer._version import installed_version
 from segs_detailer.jobs.cache import FORMAT, digest
 
 if TYPE_CHECKING:
@@ -32,14 +33,12 @@ def content_key(piece: Piece, plan: TrackPlan, track: str, source: str, dtype: n
 
 def settings_key(piece: Piece, plan: TrackPlan, settings: RunSettings) -> str:
     """Return a digest of how a piece is sampled: the version of the package, the models, the settings, the prompt."""
-    from segs_detailer import __version__
-
     options = asdict(settings.detailing.settings)
     if not options["color_match"]:
         options = {name: value for name, value in options.items() if name not in _OF_THE_PASTE}
     prompts = settings.detailing.prompts
     prompt = prompts.get(plan.index, prompts.get(plan.label))
-    return digest(FORMAT, __version__, settings.models, options, prompt, piece.fades)
+    return digest(FORMAT, installed_version(), settings.models, options, prompt, piece.fades)
 
 
 def track_digest(track: Track) -> str:

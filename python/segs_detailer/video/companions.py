@@ -204,7 +204,7 @@ class Companions:
                 others = "".join(f"choose {suffix}, or " for suffix in self._formats_for(stream)[:1])
                 raise MediaError(
                     f"{self._target}: a {self._target.suffix} file cannot hold the clip's {_codec_name(stream)} sound "
-                    f"(stream {stream.index}): {others}drop it with --no-audio"
+                    f"(stream {stream.index}): {others}drop it with keep_audio=False"
                 )
 
     def _formats_for(self, stream: Stream) -> list[str]:

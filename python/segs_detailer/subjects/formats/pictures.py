@@ -183,7 +183,7 @@ def write_pictures(path: Path, segments: Segments, *, overwrite: bool = False) -
         _write_sequence(path, segments, pictures, overwrite=overwrite)
         return
     if is_pattern(path) or path.suffix.lower() in IMAGE_SUFFIXES:
-        raise MediaError(f"{path}: expected a folder for {len(tracks)} tracks (or --format davis), got a file name")
+        raise MediaError(f"{path}: expected a folder for {len(tracks)} tracks (or format='davis'), got a file name")
     names = [f"{track.id:03d}_{_safe(track.label)}" for track in tracks]
     check_place(path)
     with new_folder(path, mixing=_pictures_below(path), alone=True, overwrite=overwrite) as place:
