@@ -35,7 +35,8 @@ if TYPE_CHECKING:
         set_num_threads,
     )
     from segs_detailer.segs import SEG, SEGS, check_segs, scale_match
-    from segs_detailer.subjects.masks import boxes_to_segs, make_crop_region, masks_to_segs
+    from segs_detailer.subjects.boxes import make_crop_region
+    from segs_detailer.subjects.masks import boxes_to_segs, masks_to_segs
     from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
     from segs_detailer.subjects.settings import CropSettings
     from segs_detailer.subjects.track import Track
@@ -89,7 +90,8 @@ _MODULES = {
         "ModelError",
         "SegsDetailerError",
     ),
-    "segs_detailer.subjects.masks": ("boxes_to_segs", "make_crop_region", "masks_to_segs"),
+    "segs_detailer.subjects.boxes": ("make_crop_region",),
+    "segs_detailer.subjects.masks": ("boxes_to_segs", "masks_to_segs"),
     "segs_detailer.ops": (
         "crop_frames",
         "feather_mask",

@@ -16,7 +16,8 @@ from segs_detailer import nodes, ops
 from segs_detailer.crop_path import CropPath
 from segs_detailer.models.protocol import Geometry
 from segs_detailer.segs import SEG, scale_match
-from segs_detailer.subjects.masks import make_crop_region, masks_to_segs
+from segs_detailer.subjects.boxes import make_crop_region
+from segs_detailer.subjects.masks import masks_to_segs
 
 pytestmark = [
     pytest.mark.skipif(

@@ -23,7 +23,7 @@ from segs_detailer.subjects import (
     write_segments,
 )
 from segs_detailer.subjects.assignment import assign_sparse
-from segs_detailer.subjects.box_index import BoxIndex
+from segs_detailer.subjects.boxes import BoxIndex
 from segs_detailer.subjects.formats.rle import decode, encode
 from segs_detailer.subjects.nearest import Place, nearest_places
 

@@ -11,8 +11,8 @@ from segs_detailer.detailer.pasting import paste_segs
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import MaskSurvey
 from segs_detailer.segs import SEG, mask_frames, scale_match
-from segs_detailer.subjects import MaskTracker, as_segments, from_segs, tracks_from_masks
-from segs_detailer.subjects.mask_labels import label_regions
+from segs_detailer.subjects import MaskTracker, as_segments, tracks_from_masks, tracks_from_segs
+from segs_detailer.subjects.mask import label_regions
 from segs_detailer.subjects.masks import masks_to_segs
 
 SIZE = (60, 100)
@@ -82,7 +82,7 @@ def test_zero_and_one_are_off_and_on_in_a_seg(form, kind):
     np.testing.assert_array_equal(np.asarray(mask_frames(mask, SIZE, 3)), expected)
     _, [scaled] = scale_match((SIZE, [seg]), (3, 120, 200, 3))
     np.testing.assert_allclose(np.asarray(scaled.cropped_mask).max((1, 2)), [1, 0, 1], atol=1e-6)
-    [track] = from_segs((SIZE, [seg])).tracks
+    [track] = tracks_from_segs((SIZE, [seg])).tracks
     assert [m.bits().all() for m in track.masks] == [True, True]
     frames = torch.zeros(3, *SIZE, 3)
     painted = paste_segs(frames, (SIZE, [seg._replace(cropped_image=np.ones((3, *SIZE, 3), np.float32))]), feather=0)
@@ -294,7 +294,7 @@ def test_masks_of_another_number_are_named_with_both():
         size, [seg] = of_two_masks()
         masks = (seg.cropped_mask * (255 if dtype == np.uint8 else 1)).astype(dtype)
         with pytest.warns(UserWarning, match=text) as caught:
-            [track] = from_segs((size, [seg._replace(cropped_mask=masks)]), frame_count=5).tracks
+            [track] = tracks_from_segs((size, [seg._replace(cropped_mask=masks)]), frame_count=5).tracks
         assert len(caught) == 1
         assert track.frames.tolist() == [0, 1, 2, 3, 4]
         assert {mask.place for mask in track.masks} == {BOX}
@@ -304,5 +304,5 @@ def test_several_segments_are_one_warning():
     size, [seg] = of_two_masks()
     three = seg._replace(cropped_mask=np.ones((3, *SIZE), bool))
     with pytest.warns(UserWarning, match="2 segments have 2 and 3 masks for 1 frame: they become one") as caught:
-        from_segs((size, [seg, three, seg._replace(cropped_mask=None)]), frame_count=1)
+        tracks_from_segs((size, [seg, three, seg._replace(cropped_mask=None)]), frame_count=1)
     assert len(caught) == 1

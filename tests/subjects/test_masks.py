@@ -10,7 +10,8 @@ import torch
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.segs import check_segs
-from segs_detailer.subjects.masks import boxes_to_segs, make_crop_region, masks_to_segs
+from segs_detailer.subjects.boxes import make_crop_region
+from segs_detailer.subjects.masks import boxes_to_segs, masks_to_segs
 
 SIZE = (60, 100)
 

@@ -21,7 +21,7 @@ from segs_detailer.subjects import (
     track_masks,
     tracks_to_segs,
 )
-from segs_detailer.subjects.masks import make_crop_region
+from segs_detailer.subjects.boxes import make_crop_region
 from segs_detailer.subjects.motion import motion_of
 
 SIZE = (120, 200)

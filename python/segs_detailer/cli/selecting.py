@@ -17,11 +17,12 @@ from segs_detailer.subjects.fitting import rescaled_track
 from segs_detailer.subjects.formats.files import read_segments, write_segments
 from segs_detailer.subjects.formats.mask_tracks import check_count, mask_tracks
 from segs_detailer.subjects.from_masks import MaskSettings
+from segs_detailer.subjects.from_segs import tracks_from_segs
 from segs_detailer.subjects.masks import boxes_to_segs
 from segs_detailer.subjects.path import is_in_frame
 from segs_detailer.subjects.segments import Segments
+from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
 from segs_detailer.subjects.settings import CropSettings
-from segs_detailer.subjects.tuples import from_segs, to_segs
 from segs_detailer.video import iter_frames, open_clip
 from segs_detailer.video.sequences import label_of
 
@@ -66,7 +67,7 @@ class TrackChooser:
         self._boxes: Sequence[Track] = ()
         if args.bbox:
             segs = boxes_to_segs(info.size, args.bbox, crop_factor=args.crop_factor, label="box")
-            self._boxes = from_segs(segs, frame_count=info.frames).tracks
+            self._boxes = tracks_from_segs(segs, frame_count=info.frames).tracks
         self._mask: Source | None = None
         if args.mask is not None:
             self._mask = open_clip(args.mask, fill_gaps=args.fill_gaps)
@@ -157,8 +158,8 @@ class TrackChooser:
         if segments.frame_count == count:
             return [rescaled_track(track, segments.frame_size, size) for track in segments.tracks]
         # Segments of one frame serve for all.
-        found = to_segs(segments, crop_factor=self._args.crop_factor)
-        return from_segs(scale_match(found, (count, *size, 3)), frame_count=count).tracks
+        found = tracks_to_segs(segments, settings=CropSettings.as_given(self._args.crop_factor))
+        return tracks_from_segs(scale_match(found, (count, *size, 3)), frame_count=count).tracks
 
     def _check_count(self, segments: Segments) -> None:
         if segments.frame_count not in (1, self._info.frames):

@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING
 from segs_detailer._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segs_detailer.subjects.association import Associator, Chain, Detection, associate, overlap, suppress
+    from segs_detailer.subjects.association import Associator, Chain, Detection, associate, suppress
+    from segs_detailer.subjects.boxes import make_crop_region, overlap
     from segs_detailer.subjects.fitting import split_at_cuts
     from segs_detailer.subjects.formats.files import FORMATS, Format, format_to_write, read_segments, write_segments
     from segs_detailer.subjects.from_masks import MaskSettings, MaskStream, tracks_from_masks
-    from segs_detailer.subjects.gating import gated, size_gate
+    from segs_detailer.subjects.from_segs import tracks_from_segs
     from segs_detailer.subjects.mask import Mask
     from segs_detailer.subjects.mask_filter import MaskFilter, filter_masks, filtered_part
     from segs_detailer.subjects.mask_tracker import MaskTracker
-    from segs_detailer.subjects.masks import boxes_to_segs, make_crop_region, masks_to_segs
+    from segs_detailer.subjects.masks import boxes_to_segs, masks_to_segs
     from segs_detailer.subjects.objects import as_segments
     from segs_detailer.subjects.ownership import owned_weights, owner_order
-    from segs_detailer.subjects.path import crop_path, is_in_frame, path_of_clip, presence
+    from segs_detailer.subjects.path import crop_path, gated, is_in_frame, path_of_clip, presence, size_gate
     from segs_detailer.subjects.segments import Segments
     from segs_detailer.subjects.segs_of_tracks import subject_box, tracks_to_segs
     from segs_detailer.subjects.settings import CropSettings
     from segs_detailer.subjects.shapes import track_masks
     from segs_detailer.subjects.track import MAX_FRAMES, SHAPES, Shape, Track
-    from segs_detailer.subjects.tuples import from_segs, to_segs
 
 __all__ = [
     "FORMATS",
@@ -54,7 +54,6 @@ __all__ = [
     "filter_masks",
     "filtered_part",
     "format_to_write",
-    "from_segs",
     "gated",
     "is_in_frame",
     "make_crop_region",
@@ -69,9 +68,9 @@ __all__ = [
     "split_at_cuts",
     "subject_box",
     "suppress",
-    "to_segs",
     "track_masks",
     "tracks_from_masks",
+    "tracks_from_segs",
     "tracks_to_segs",
     "write_segments",
 ]
@@ -84,8 +83,11 @@ __getattr__, __dir__ = lazy_names(
             "Chain",
             "Detection",
             "associate",
-            "overlap",
             "suppress",
+        ),
+        "segs_detailer.subjects.boxes": (
+            "make_crop_region",
+            "overlap",
         ),
         "segs_detailer.subjects.fitting": ("split_at_cuts",),
         "segs_detailer.subjects.formats.files": (
@@ -109,7 +111,6 @@ __getattr__, __dir__ = lazy_names(
         ),
         "segs_detailer.subjects.masks": (
             "boxes_to_segs",
-            "make_crop_region",
             "masks_to_segs",
         ),
         "segs_detailer.subjects.objects": ("as_segments",),
@@ -119,17 +120,15 @@ __getattr__, __dir__ = lazy_names(
         ),
         "segs_detailer.subjects.path": (
             "crop_path",
+            "gated",
             "is_in_frame",
             "path_of_clip",
             "presence",
+            "size_gate",
         ),
         "segs_detailer.subjects.segments": ("Segments",),
         "segs_detailer.subjects.settings": ("CropSettings",),
         "segs_detailer.subjects.shapes": ("track_masks",),
-        "segs_detailer.subjects.gating": (
-            "gated",
-            "size_gate",
-        ),
         "segs_detailer.subjects.segs_of_tracks": (
             "subject_box",
             "tracks_to_segs",
@@ -140,9 +139,6 @@ __getattr__, __dir__ = lazy_names(
             "Shape",
             "Track",
         ),
-        "segs_detailer.subjects.tuples": (
-            "from_segs",
-            "to_segs",
-        ),
+        "segs_detailer.subjects.from_segs": ("tracks_from_segs",),
     },
 )

@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, TypeAlias
 
 from segs_detailer.subjects.assignment import assign_sparse
-from segs_detailer.subjects.box_index import BoxIndex
+from segs_detailer.subjects.boxes import BoxIndex, overlap
 from segs_detailer.subjects.track import Track
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.mask import Mask
     from segs_detailer.subjects.track import Shape
 
-__all__ = ["Associator", "Box", "Chain", "Detection", "associate", "overlap", "suppress"]
+__all__ = ["Associator", "Box", "Chain", "Detection", "associate", "suppress"]
 
 Box: TypeAlias = tuple[float, float, float, float]
 """`(x1, y1, x2, y2)` in pixels of the frame, not rounded."""
@@ -176,16 +176,6 @@ def _line_at_zero(times: list[float], values: list[float]) -> tuple[float, float
         return now[-1], 0.0
     deviation = sum(abs(value - middle) for value in now) / (count - 2)
     return middle, deviation * math.sqrt(1 / count + mean**2 / (spread + 1.0))
-
-
-def overlap(a: Box, b: Box) -> float:
-    """Intersection over union, 0 to 1."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
 def suppress(detections: Sequence[Detection], *, most: float = 0.3) -> list[Detection]:

@@ -15,11 +15,11 @@ from segs_detailer.mask_levels import MaskLevels, warn_about_masks
 from segs_detailer.ops import fill_holes, resize_masks
 from segs_detailer.segs import scale_match
 from segs_detailer.subjects.fitting import rescaled_box, rescaled_track
+from segs_detailer.subjects.from_segs import tracks_from_segs
 from segs_detailer.subjects.mask import Mask
 from segs_detailer.subjects.mask_tracker import MaskTracker
 from segs_detailer.subjects.masks import MaskObject, mask_stack, masks_to_segs, outlined_objects, survey_masks
 from segs_detailer.subjects.track import Track
-from segs_detailer.subjects.tuples import from_segs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -209,7 +209,7 @@ def _of_one(stream: MaskStream, settings: MaskSettings, frame_size: tuple[int, i
         levels=stream.levels,
     )
     matched = scale_match(segs, (frame_count, *frame_size, 3))
-    return list(from_segs(matched, frame_count=frame_count).tracks)
+    return list(tracks_from_segs(matched, frame_count=frame_count).tracks)
 
 
 def _followed(

@@ -1,25 +1,32 @@
-"""One mask of one frame, held as small as it is: cropped to what it shows, in bits where it has no soft edges."""
+"""One mask of one frame, held as small as it is: cropped to what it shows, in bits where it has no soft edges.
+
+And masks whose values are numbers of subjects.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from segs_detailer._interop import is_tensor
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import HALF, MaskLevels
+from segs_detailer.subjects.boxes import shared_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from segs_detailer.segs import Box
 
-__all__ = ["Mask"]
+__all__ = ["LabelRegion", "Mask", "check_labels", "label_regions", "mask_pixels"]
 
 _LEVELS = MaskLevels()
+_LABEL_DTYPES = ("uint8", "uint16", "int64")
+_MOST_16 = 65535
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,28 +139,18 @@ class Mask:
         origin : (int, int)
             Column and row of the frame where its first pixel lies.
         """
-        part, target = self._common(out.shape, origin)
-        if part is not None:
+        common = shared_parts(self.place, (*origin, origin[0] + out.shape[1], origin[1] + out.shape[0]))
+        if common is not None:
+            part, target = common
             levels = self.pixels()[part]
             np.maximum(out[target], levels, out=out[target])
 
     def paint_index(self, out: NDArray[np.uint8], index: int) -> None:
         """Write a number to the pixels of a frame `(H, W)` uint8 that count."""
-        part, target = self._common(out.shape, (0, 0))
-        if part is not None:
+        common = shared_parts(self.place, (0, 0, out.shape[1], out.shape[0]))
+        if common is not None:
+            part, target = common
             out[target][self.bits()[part]] = index
-
-    def _common(self, shape: tuple[int, ...], origin: tuple[int, int]) -> tuple[Any, Any]:
-        x1, y1, x2, y2 = self.place
-        left, top = max(x1, origin[0]), max(y1, origin[1])
-        right, bottom = min(x2, origin[0] + shape[1]), min(y2, origin[1] + shape[0])
-        if left >= right or top >= bottom:
-            return None, None
-        part = (slice(top - y1, bottom - y1), slice(left - x1, right - x1))
-        return part, (
-            slice(top - origin[1], bottom - origin[1]),
-            slice(left - origin[0], right - origin[0]),
-        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Mask):
@@ -162,3 +159,73 @@ class Mask:
 
     def __hash__(self) -> int:
         return hash((self.place, self.soft, self.data.tobytes()))
+
+
+class LabelRegion(NamedTuple):
+    """Where one label is in a mask.
+
+    Parameters
+    ----------
+    label : int
+        The value.
+    box : (int, int, int, int)
+        `(x1, y1, x2, y2)`, its extent.
+    inside : ndarray
+        `(h, w)` bool of the box.
+    """
+
+    label: int
+    box: tuple[int, int, int, int]
+    inside: NDArray[np.bool_]
+
+
+def check_labels(values: NDArray[Any], argument: str) -> None:
+    """Refuse what cannot be numbers of subjects.
+
+    Raises
+    ------
+    InvalidTypeError
+        Another dtype than uint8, uint16 or int64.
+    InvalidArgumentError
+        Numbers below 0.
+    """
+    if values.dtype.name not in _LABEL_DTYPES:
+        raise InvalidTypeError(argument, "uint8, uint16 or int64 with a number for each subject", str(values.dtype))
+    if values.dtype == np.int64 and values.size and values.min() < 0:
+        raise InvalidArgumentError(argument, "numbers of subjects from 0, which is none", f"{values.min()}")
+
+
+def label_regions(values: NDArray[Any], argument: str = "mask") -> Iterator[LabelRegion]:
+    """Find the labels of a mask `(h, w)`, in rising order; each pixel is looked at once, however many there are.
+
+    Raises
+    ------
+    InvalidArgumentError, InvalidTypeError
+        What `check_labels` refuses.
+    """
+    check_labels(values, argument)
+    flat = values.ravel()
+    places = np.flatnonzero(flat)
+    if len(places) == 0:
+        return
+    # NumPy sorts 16 bits in linear time.
+    own = flat[places]
+    order = np.argsort(own.astype(np.uint16) if own.max() <= _MOST_16 else own, kind="stable")
+    own, places = own[order], places[order]
+    starts = np.flatnonzero(np.diff(own)) + 1
+    for pixels in np.split(places, starts):
+        y, x = np.divmod(pixels, values.shape[1])
+        left, top = int(x.min()), int(y.min())
+        inside = np.zeros((int(y.max()) + 1 - top, int(x.max()) + 1 - left), np.bool_)
+        inside[y - top, x - left] = True
+        yield LabelRegion(int(flat[pixels[0]]), (left, top, left + inside.shape[1], top + inside.shape[0]), inside)
+
+
+def mask_pixels(mask: Any) -> NDArray[Any]:
+    """Return NumPy or torch masks, from whatever device, as NumPy."""
+    if not is_tensor(mask):
+        return np.asarray(mask)
+    tensor = mask.detach().cpu()
+    # NumPy has no bfloat16.
+    array: NDArray[Any] = (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+    return array

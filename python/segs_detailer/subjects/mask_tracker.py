@@ -13,9 +13,8 @@ from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import MaskLevels, MaskSurvey, warn_about_masks
 from segs_detailer.ops import connected_components
 from segs_detailer.subjects.association import Associator, Chain, Detection
-from segs_detailer.subjects.box_index import BoxIndex
-from segs_detailer.subjects.mask import Mask
-from segs_detailer.subjects.mask_labels import label_regions
+from segs_detailer.subjects.boxes import BoxIndex
+from segs_detailer.subjects.mask import Mask, label_regions
 from segs_detailer.subjects.nearest import Place, nearest_places
 
 if TYPE_CHECKING:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from segs_detailer._interop import Array, as_numpy, check_dtype, is_tensor, kind_of
-from segs_detailer.checks import MAX_COORDINATE, shown, whole_number
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.checks import whole_number
+from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.mask_levels import MASK_DTYPES, MaskLevels, MaskSurvey, warn_about_masks
 from segs_detailer.ops import connected_components, fill_holes, threshold
 from segs_detailer.segs import SEG, SEGS, Box
-from segs_detailer.subjects.mask_labels import check_labels, label_regions
+from segs_detailer.subjects.boxes import (
+    box_corners,
+    check_crop_factor,
+    make_crop_region,
+    shared_parts,
+    size_of_frame,
+    touched_pixels,
+)
+from segs_detailer.subjects.mask import check_labels, label_regions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = [
     "MaskObject",
     "boxes_to_segs",
-    "make_crop_region",
     "mask_stack",
     "masks_to_segs",
     "outlined_objects",
@@ -104,7 +110,7 @@ def masks_to_segs(
         levels = survey.levels
         warn_about_masks(survey, "masks")
     minimum = whole_number("drop_size", drop_size, minimum=0)
-    _check_crop_factor(crop_factor)
+    check_crop_factor(crop_factor)
     size = (stack.shape[1], stack.shape[2])
     if len(stack) == 0:
         return size, []
@@ -256,8 +262,11 @@ def _cropped_masks(
 ) -> NDArray[np.float32]:
     """Make the masks `(B, h, w)` of the crop region; outside the object's box they are 0."""
     cropped = np.zeros((len(stack), crop_region[3] - crop_region[1], crop_region[2] - crop_region[0]), np.float32)
-    rows, columns = _common(found.bbox, crop_region)
-    box = cropped[:, _within(rows, crop_region[1]), _within(columns, crop_region[0])]
+    common = shared_parts(crop_region, found.bbox)
+    if common is None:
+        return cropped
+    (rows, columns), inside = common
+    box = cropped[:, rows, columns]
     if bbox_fill:
         box[...] = 1.0
         return cropped
@@ -266,19 +275,8 @@ def _cropped_masks(
     for target, mask in zip(box, stack[:, y1:y2, x1:x2], strict=True):
         own = found.own(mask, levels)
         values = fill_holes(threshold(own, _LEVEL)) if contour_fill else own
-        target[...] = values[_within(rows, y1), _within(columns, x1)]
+        target[...] = values[inside]
     return cropped
-
-
-def _common(bbox: Box, crop_region: Box) -> tuple[range, range]:
-    """Return rows and columns of the frame that lie both in the box and in the crop region."""
-    rows = range(max(bbox[1], crop_region[1]), min(bbox[3], crop_region[3]))
-    return rows, range(max(bbox[0], crop_region[0]), min(bbox[2], crop_region[2]))
-
-
-def _within(pixels: range, start: int) -> slice:
-    """Return rows or columns of the frame as counted from `start`."""
-    return slice(pixels.start - start, pixels.stop - start)
 
 
 def boxes_to_segs(
@@ -314,8 +312,8 @@ def boxes_to_segs(
     InvalidTypeError
         Arguments of another type.
     """
-    height, width = _frame_size(frame_size)
-    _check_crop_factor(crop_factor)
+    size = size_of_frame("frame_size", frame_size)
+    check_crop_factor(crop_factor)
     items = list(boxes.tolist() if hasattr(boxes, "tolist") else boxes)
     labels = [label] * len(items) if isinstance(label, str) else list(label)
     scores = list(confidence) if isinstance(confidence, (Sequence, np.ndarray)) else [confidence] * len(items)
@@ -324,99 +322,12 @@ def boxes_to_segs(
             raise InvalidArgumentError(name, f"one for each of {len(items)} boxes", f"{len(values)}")
     segs = []
     for index, (box, text, score) in enumerate(zip(items, labels, scores, strict=True)):
-        bbox = _inside(_corners(f"boxes[{index}]", box), height, width, f"boxes[{index}]")
-        crop_region = make_crop_region((height, width), bbox, crop_factor)
+        name = f"boxes[{index}]"
+        bbox = touched_pixels(box_corners(name, box), size, name)
+        crop_region = make_crop_region(size, bbox, crop_factor)
         mask = np.zeros((crop_region[3] - crop_region[1], crop_region[2] - crop_region[0]), np.float32)
-        rows, columns = _common(bbox, crop_region)
-        mask[_within(rows, crop_region[1]), _within(columns, crop_region[0])] = 1.0
+        common = shared_parts(crop_region, bbox)
+        if common is not None:
+            mask[common[0]] = 1.0
         segs.append(SEG(None, mask, score, crop_region, bbox, text))
-    return (height, width), segs
-
-
-def make_crop_region(frame_size: Sequence[int], bbox: Sequence[float], crop_factor: float) -> Box:
-    """Return the region around a box that is worked on.
-
-    It has `crop_factor` times the width and height of the box and its center, and is moved into the frame where it
-    passes an edge; a side longer than the frame's becomes that. Edges are truncated to whole pixels as Impact Pack
-    truncates them: with a `crop_factor` just above 1 the last row or column of the box may be left out.
-
-    Parameters
-    ----------
-    frame_size : (int, int)
-        Height and width of the frames.
-    bbox : (x1, y1, x2, y2)
-        The box in pixels; it must touch the frame.
-    crop_factor : float
-        At least 1.
-
-    Returns
-    -------
-    (int, int, int, int)
-        `(x1, y1, x2, y2)`.
-
-    Raises
-    ------
-    InvalidArgumentError, InvalidTypeError
-        Arguments that cannot be used.
-    """
-    height, width = _frame_size(frame_size)
-    _check_crop_factor(crop_factor)
-    corners = _corners("bbox", bbox)
-    _inside(corners, height, width, "bbox")
-    x1, x2 = _crop_span(corners[0], corners[2], crop_factor, width)
-    y1, y2 = _crop_span(corners[1], corners[3], crop_factor, height)
-    return x1, y1, x2, y2
-
-
-def _crop_span(start: float, end: float, factor: float, limit: int) -> tuple[int, int]:
-    """Return both edges along one axis: at least one pixel, also for a box that is smaller."""
-    length = (end - start) * factor
-    first = int(start + (end - start) / 2 - length / 2)
-    if first < 0:
-        return 0, int(min(limit, max(length, 1)))
-    if first + length > limit:
-        return int(max(0, limit - max(length, 1))), limit
-    return first, max(int(first + length), first + 1)
-
-
-def _corners(name: str, box: Any) -> tuple[float, float, float, float]:
-    """Return four finite numbers that span an area."""
-    try:
-        x1, y1, x2, y2 = (float(value) for value in box)
-    except (TypeError, ValueError):
-        raise InvalidTypeError(name, "(x1, y1, x2, y2)", shown(box)) from None
-    except OverflowError:  # an int beyond all floats
-        raise InvalidArgumentError(name, f"|coordinate| <= {MAX_COORDINATE}", shown(box)) from None
-    if not (all(map(math.isfinite, (x1, y1, x2, y2))) and x1 < x2 and y1 < y2):
-        raise InvalidArgumentError(
-            name, "finite (x1, y1, x2, y2) with x1 < x2 and y1 < y2", f"({x1}, {y1}, {x2}, {y2})"
-        )
-    if max(map(abs, (x1, y1, x2, y2))) > MAX_COORDINATE:
-        raise InvalidArgumentError(name, f"|coordinate| <= {MAX_COORDINATE}", f"({x1}, {y1}, {x2}, {y2})")
-    return x1, y1, x2, y2
-
-
-def _inside(corners: tuple[float, float, float, float], height: int, width: int, name: str) -> Box:
-    """Return the whole pixels that a box touches in the frame."""
-    x1, y1, x2, y2 = corners
-    box = (max(math.floor(x1), 0), max(math.floor(y1), 0), min(math.ceil(x2), width), min(math.ceil(y2), height))
-    if box[0] >= box[2] or box[1] >= box[3]:
-        raise InvalidArgumentError(name, f"a box that touches the frame of {width}x{height} pixels", f"{corners}")
-    return box
-
-
-def _frame_size(frame_size: Sequence[int]) -> tuple[int, int]:
-    try:
-        height, width = frame_size
-    except (TypeError, ValueError):
-        raise InvalidTypeError("frame_size", "(height, width)", shown(frame_size)) from None
-    return whole_number("frame_size", height, minimum=0), whole_number("frame_size", width, minimum=0)
-
-
-def _check_crop_factor(crop_factor: float) -> None:
-    if isinstance(crop_factor, bool) or not isinstance(crop_factor, (int, float, np.integer, np.floating)):
-        raise InvalidTypeError("crop_factor", "a number", shown(crop_factor))
-    # NaN fails every comparison; a factor beyond all coordinates says nothing, and its products pass all floats.
-    if not 1.0 <= crop_factor <= MAX_COORDINATE:
-        expected = f"a finite number of at least 1 and at most {MAX_COORDINATE}"
-        raise InvalidArgumentError("crop_factor", expected, shown(crop_factor))
+    return size, segs

@@ -12,11 +12,12 @@ from segs_detailer._interop import is_tensor
 from segs_detailer.checks import shown, whole_number
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import MaskLevels, MaskSurvey, warn_about_masks
+from segs_detailer.subjects.boxes import check_frame_size
 from segs_detailer.subjects.formats.outlines import fill
-from segs_detailer.subjects.mask import Mask
-from segs_detailer.subjects.segments import Segments, check_frame_size
+from segs_detailer.subjects.from_segs import tracks_from_segs
+from segs_detailer.subjects.mask import Mask, mask_pixels
+from segs_detailer.subjects.segments import Segments
 from segs_detailer.subjects.sightings import Sighting, frames_needed, gather
-from segs_detailer.subjects.tuples import from_segs, mask_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,7 @@ def as_segments(
     Parameters
     ----------
     value : object
-        `Segments`: returned as they are. SEGS of this package or of Impact Pack, see `from_segs`. An ultralytics
+        `Segments`: returned as they are. SEGS of this package or of Impact Pack, see `tracks_from_segs`. An ultralytics
         `Results` or a list of them, a supervision `Detections` or a list of them: one for each frame. SAM 2's
         `{frame: {object: mask}}`, masks `(h, w)` or `(1, h, w)`: bool, integers from 0 to 255, of which 0 and 1 alone
         are off and on, or floats in [0, 1]. Arrays may be NumPy's or torch's, on any device.
@@ -68,7 +69,7 @@ def as_segments(
     elif isinstance(value, Mapping):
         return _of_masks(value, size, frame_count, label)
     elif isinstance(value, (tuple, list)) and _is_segs(value):
-        segments = from_segs(value, frame_count=frame_count)  # type: ignore[arg-type]
+        segments = tracks_from_segs(value, frame_count=frame_count)  # type: ignore[arg-type]
     else:
         return _of_detections(value, size, frame_count)
     if size is not None and segments.frame_size != check_frame_size("size", size):

@@ -8,6 +8,7 @@ import numpy as np
 
 from segs_detailer.checks import shown
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.subjects.boxes import shared_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,9 +81,9 @@ def owned_weights(
     weights = [level.copy() for level in levels]
     for rank, index in enumerate(order):
         for owner in order[:rank]:
-            own, other = _common(places[index], places[owner])
-            if own is not None:
-                weights[index][own] *= 1 - levels[owner][other]
+            common = shared_parts(places[index], places[owner])
+            if common is not None:
+                weights[index][common[0]] *= 1 - levels[owner][common[1]]
     return weights
 
 
@@ -95,12 +96,3 @@ def _levels(mask: NDArray[Any], place: Box, index: int) -> NDArray[np.float32]:
     if mask.dtype.kind != "f":
         raise InvalidTypeError(f"masks[{index}]", "float32 or uint8", str(mask.dtype))
     return mask.astype(np.float32)
-
-
-def _common(own: Box, other: Box) -> tuple[Any, Any]:
-    """Return what two places have in common as parts of each; None and None where that is nothing."""
-    left, top = max(own[0], other[0]), max(own[1], other[1])
-    right, bottom = min(own[2], other[2]), min(own[3], other[3])
-    if left >= right or top >= bottom:
-        return None, None
-    return tuple((slice(top - y1, bottom - y1), slice(left - x1, right - x1)) for x1, y1 in (own[:2], other[:2]))  # type: ignore[return-value]

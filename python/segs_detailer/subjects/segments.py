@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from segs_detailer.checks import shown, whole_number
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.subjects.boxes import check_frame_size
 from segs_detailer.subjects.track import MAX_FRAMES, Track
 
-__all__ = ["MAX_PIXELS", "Segments", "check_frame_size"]
-
-MAX_PIXELS = 1 << 28
-"""Largest frame, in pixels: 16384x16384. A damaged file that names more would ask for all the memory."""
+__all__ = ["Segments"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +59,6 @@ class Segments:
         tracks = "1 track" if len(self.tracks) == 1 else f"{len(self.tracks)} tracks"
         masked = sum(track.has_masks for track in self.tracks)
         return f"{width}x{height}, {frames}, {tracks} ({masked or 'none'} with masks)"
-
-
-def check_frame_size(argument: str, size: Any) -> tuple[int, int]:
-    """Return height and width of a frame, at least one pixel each and not beyond `MAX_PIXELS`.
-
-    Raises
-    ------
-    InvalidArgumentError, InvalidTypeError
-        They cannot be used.
-    """
-    try:
-        height, width = size
-    except (TypeError, ValueError):
-        raise InvalidTypeError(argument, "(height, width)", shown(size)) from None
-    rows, columns = whole_number(argument, height, minimum=1), whole_number(argument, width, minimum=1)
-    if rows * columns > MAX_PIXELS:
-        raise InvalidArgumentError(argument, f"frames of at most {MAX_PIXELS} pixels", f"{columns}x{rows}")
-    return rows, columns
 
 
 def _check_fit(track: Track, size: tuple[int, int], count: int) -> None:

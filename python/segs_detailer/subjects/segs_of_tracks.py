@@ -2,73 +2,153 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from segs_detailer.checks import shown
 from segs_detailer.crop_path import CropPath
+from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.segs import SEG
+from segs_detailer.subjects.boxes import make_crop_region, pixel_box, union_box
 from segs_detailer.subjects.motion import motion_of
 from segs_detailer.subjects.path import crop_path, is_in_frame
+from segs_detailer.subjects.segments import Segments
 from segs_detailer.subjects.settings import CropSettings
 from segs_detailer.subjects.shapes import track_masks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from numpy.typing import NDArray
+
     from segs_detailer.segs import SEGS, Box
     from segs_detailer.subjects.track import Track
 
 __all__ = ["subject_box", "tracks_to_segs"]
 
+_Laid: TypeAlias = "tuple[Box, Box, NDArray[np.uint8]]"
+"""Crop region, box and masks of a track."""
+
 
 def tracks_to_segs(
-    tracks: Iterable[Track], frame_size: tuple[int, int], frame_count: int, settings: CropSettings | None = None
+    tracks: Segments | Iterable[Track],
+    frame_size: tuple[int, int] | None = None,
+    frame_count: int | None = None,
+    settings: CropSettings | None = None,
+    *,
+    dtype: Literal["uint8", "float32"] = "uint8",
 ) -> SEGS:
     """Make one SEG of each track, with a mask for each frame.
 
     Parameters
     ----------
-    tracks : iterable of Track
+    tracks : Segments or iterable of Track
         Subjects. Those that are nowhere in the frame are left out, and those that the size gate leaves alone.
-    frame_size : (int, int)
-        Height and width of the frames.
-    frame_count : int
-        Frames of the clip, at least 1 where there are tracks.
+    frame_size : (int, int) or None
+        Height and width of the frames; only `Segments` say it themselves.
+    frame_count : int or None
+        Frames of the clip; only `Segments` say it themselves.
     settings : CropSettings or None
-        How crops are laid.
+        How crops are laid. With `CropSettings.as_given()` nothing is smoothed, bridged or faded: masks are those of
+        the tracks, empty where one is not seen, and a track that was made from a SEG has that one's regions.
+    dtype : str
+        Of the masks: `"uint8"`, 255 is all, a quarter of the memory; `"float32"` in [0, 1], as other nodes expect it.
 
     Returns
     -------
     SEGS
         `crop_region` is a `CropPath`, but for a fixed crop that is pasted in full in all frames, which is a plain
-        region. `cropped_mask` is `(frame_count, h, w)` uint8, 0 to 255. `bbox` has the subject's mean size, of a fixed
-        crop it holds the subject's whole way.
+        region. `cropped_mask` is `(frame_count, h, w)`, of crops as given `(h, w)` for a single frame. `bbox` has the
+        subject's mean size, of a fixed crop it holds the subject's whole way. `confidence` is the mean over the frames.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Another `dtype`; no size or number of frames; a crop that moves through another number of frames.
+
+    Examples
+    --------
+    >>> from segs_detailer.subjects import Track, tracks_to_segs
+    >>> frames = range(8)
+    >>> track = Track(1, "face", frames, [[10 + 5 * frame, 20, 30 + 5 * frame, 40] for frame in frames])
+    >>> size, [seg] = tracks_to_segs([track], (60, 100), 8)
+    >>> seg.label, seg.cropped_mask.shape
+    ('face', (8, 60, 60))
     """
+    if dtype not in ("uint8", "float32"):
+        raise InvalidArgumentError("dtype", "uint8 or float32", shown(dtype))
     settings = settings or CropSettings()
+    if isinstance(tracks, Segments):
+        frame_size = frame_size or tracks.frame_size
+        frame_count = tracks.frame_count if frame_count is None else frame_count
+        tracks = tracks.tracks
+    if frame_size is None or frame_count is None:
+        name = "frame_size" if frame_size is None else "frame_count"
+        raise InvalidArgumentError(name, "that of the clip, which single tracks do not say", "None")
+    lay = _as_given if settings.is_as_given else _along_path
     segs = []
     for track in tracks:
-        if not is_in_frame(track, frame_size, frame_count):
+        laid = lay(track, frame_size, frame_count, settings)
+        if laid is None:
             continue
-        path = crop_path(track, frame_size, frame_count, settings)
-        if not path.alpha.any():
-            continue
-        masks = track_masks(track, path, 0, frame_count, frame_size, settings)
-        is_plain = (
-            settings.crop == "fixed"
-            and bool((path.alpha == 1).all())
-            and len(np.unique(path.regions[:, :2], axis=0)) == 1
-        )
-        region: Any = tuple(path) if is_plain else path
-        bbox = subject_box(track, path, frame_size, settings)
+        region, bbox, levels = laid
+        masks: NDArray[Any] = levels if dtype == "uint8" else levels.astype(np.float32) / np.float32(255)
         segs.append(SEG(None, masks, _mean(track), region, bbox, track.label))
     return frame_size, segs
 
 
 def _mean(track: Track) -> float:
+    if len(track.confidence) == 0:
+        return 1.0
     low, high = float(track.confidence.min()), float(track.confidence.max())
     # The mean of equal numbers may differ from them in the last digit.
     return low if low == high else float(track.confidence.mean())
+
+
+def _along_path(track: Track, frame_size: tuple[int, int], frame_count: int, settings: CropSettings) -> _Laid | None:
+    """Lay the crop along its path; None where nothing of it is pasted."""
+    if not is_in_frame(track, frame_size, frame_count):
+        return None
+    path = crop_path(track, frame_size, frame_count, settings)
+    if not path.alpha.any():
+        return None
+    masks = track_masks(track, path, 0, frame_count, frame_size, settings)
+    is_plain = (
+        settings.crop == "fixed" and bool((path.alpha == 1).all()) and len(np.unique(path.regions[:, :2], axis=0)) == 1
+    )
+    region: Any = tuple(path) if is_plain else path
+    return region, subject_box(track, path, frame_size, settings), masks
+
+
+def _as_given(track: Track, frame_size: tuple[int, int], frame_count: int, settings: CropSettings) -> _Laid | None:
+    """Lay one crop around all of a track, or that of its SEG; None where it is nowhere in the frame."""
+    regions = _regions(track, frame_size, settings.crop_factor)
+    if regions is None:
+        return None
+    bbox, region = regions
+    if isinstance(region, CropPath) and region.frames != frame_count:
+        expected = f"a path of {frame_count} frames, as the segments have"
+        raise InvalidArgumentError(f"track {track.id}: crop_region", expected, f"one of {region.frames}")
+    if frame_count == 0:
+        return region, bbox, np.zeros((0, region[3] - region[1], region[2] - region[0]), np.uint8)
+    path = region if isinstance(region, CropPath) else CropPath(np.tile(region, (frame_count, 1)))
+    masks = track_masks(replace(track, shot=None), path, 0, frame_count, frame_size, settings)
+    return region, bbox, masks[0] if frame_count == 1 else masks
+
+
+def _regions(track: Track, size: tuple[int, int], crop_factor: float) -> tuple[Box, Box] | None:
+    """Return bbox and crop region, or None for a track that is nowhere in the frame."""
+    if track.bbox is not None and track.crop_region is not None:
+        return track.bbox, track.crop_region
+    places = [pixel_box(box, size) for box in track.boxes]
+    boxes = union_box([place for place in places if place is not None])
+    masks = union_box([mask.place for mask in track.masks if mask is not None and not mask.empty])
+    area = union_box([box for box in (boxes, masks) if box is not None])
+    if area is None:
+        return None
+    return boxes or area, make_crop_region(size, area, crop_factor)
 
 
 def subject_box(track: Track, path: CropPath, frame_size: tuple[int, int], settings: CropSettings | None = None) -> Box:

@@ -69,6 +69,22 @@ class CropSettings:
         if self.size_gate is not None:
             _check_number("size_gate", self.size_gate, 1, MAX_COORDINATE)
 
+    @classmethod
+    def as_given(cls, crop_factor: float = 3.0) -> CropSettings:
+        """Take tracks by the letter: crops that stand still, and nothing smoothed, bridged or faded.
+
+        Parameters
+        ----------
+        crop_factor : float
+            Size of the crop in sizes of the box around the track on its whole way.
+        """
+        return cls(crop="fixed", crop_factor=crop_factor, smoothing=0.0, ramp=0, max_gap=0)
+
+    @property
+    def is_as_given(self) -> bool:
+        """Whether tracks are taken by the letter."""
+        return self == CropSettings.as_given(self.crop_factor)
+
     @property
     def shape_smoothing(self) -> float:
         """Width of the window for shapes: they must stay on the subject where its crop may trail a sudden move."""

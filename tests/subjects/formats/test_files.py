@@ -16,7 +16,17 @@ from random_segments import clips
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MediaError, MissingDependencyError
 from segs_detailer.segs import SEG
-from segs_detailer.subjects import FORMATS, Mask, Segments, Track, from_segs, read_segments, to_segs, write_segments
+from segs_detailer.subjects import (
+    FORMATS,
+    CropSettings,
+    Mask,
+    Segments,
+    Track,
+    read_segments,
+    tracks_from_segs,
+    tracks_to_segs,
+    write_segments,
+)
 
 # Each example writes the same file anew.
 same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
@@ -110,8 +120,8 @@ def test_segs_come_back_from_a_file(tmp_path, name):
         (9, 9),
         [SEG(None, masks, 0.7, (2, 3, 7, 7), (3, 4, 6, 6), "A"), SEG(None, None, 1.0, (0, 0, 2, 2), (0, 0, 1, 1), "B")],
     )
-    write_segments(tmp_path / name, from_segs(segs))
-    size, (first, second) = to_segs(read_segments(tmp_path / name))
+    write_segments(tmp_path / name, tracks_from_segs(segs))
+    size, (first, second) = tracks_to_segs(read_segments(tmp_path / name), settings=CropSettings.as_given())
     assert size == (9, 9)
     assert first[2:] == segs[1][0][2:]
     assert np.array_equal(first.cropped_mask, masks)
@@ -537,7 +547,7 @@ def test_names_say_the_format(tmp_path):
     with pytest.raises(InvalidTypeError, match="format: expected text"):
         read_segments(tmp_path / "a.json", format=3)
     with pytest.raises(InvalidTypeError, match="segments: expected Segments"):
-        write_segments(tmp_path / "a.json", to_segs(one()))
+        write_segments(tmp_path / "a.json", tracks_to_segs(one(), settings=CropSettings.as_given()))
     (tmp_path / "a.xml").write_text("<x/>")
     with pytest.raises(MediaError, match=r"a\.xml: expected \.npz.*got a file of type \.xml"):
         read_segments(tmp_path / "a.xml")

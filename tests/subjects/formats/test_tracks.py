@@ -14,7 +14,7 @@ from random_segments import arrays, clips
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.segs import SEG, check_segs
-from segs_detailer.subjects import Mask, Segments, Track, from_segs, to_segs
+from segs_detailer.subjects import CropSettings, Mask, Segments, Track, tracks_from_segs, tracks_to_segs
 from segs_detailer.subjects.masks import masks_to_segs
 from segs_detailer.subjects.sightings import Sighting, gather
 
@@ -149,7 +149,7 @@ def test_each_track_is_a_seg_with_a_mask_for_each_frame():
     masks = [Mask.filled((10, 10, 14, 12)), None]
     boxes = [[10, 10, 14, 12], [20.5, 10.0, 24, 14]]
     segments = Segments((60, 80), 3, (Track(4, "face", [0, 2], boxes, [0.5, 1.0], masks),))
-    size, (seg,) = check_segs(to_segs(segments, crop_factor=2))
+    size, (seg,) = check_segs(tracks_to_segs(segments, settings=CropSettings.as_given(2)))
     assert size == (60, 80)
     assert (seg.bbox, seg.label, seg.confidence) == ((10, 10, 24, 14), "face", 0.75)
     x1, y1, x2, y2 = seg.crop_region
@@ -166,28 +166,28 @@ def test_each_track_is_a_seg_with_a_mask_for_each_frame():
 def test_masks_are_floats_for_other_nodes_and_single_for_one_frame():
     pixels = np.array([[51, 255]], np.uint8)
     segments = Segments((9, 9), 1, (track(boxes=[[2, 2, 4, 3]], masks=[Mask.from_pixels(pixels, (2, 2))]),))
-    (seg,) = to_segs(segments, crop_factor=1, dtype="float32")[1]
+    (seg,) = tracks_to_segs(segments, settings=CropSettings.as_given(1), dtype="float32")[1]
     assert seg.cropped_mask.dtype == np.float32
     assert np.array_equal(seg.cropped_mask, np.float32([[0.2, 1.0]]))
 
 
 def test_the_crop_holds_masks_that_pass_their_box():
     segments = Segments((40, 40), 1, (track(boxes=[[18, 18, 20, 20]], masks=[Mask.filled((5, 5, 35, 35))]),))
-    (seg,) = to_segs(segments, crop_factor=1)[1]
+    (seg,) = tracks_to_segs(segments, settings=CropSettings.as_given(1))[1]
     assert (seg.bbox, seg.crop_region) == ((18, 18, 20, 20), (5, 5, 35, 35))
 
 
 def test_track_nowhere_in_the_frame_are_left_out():
     nowhere = [track(boxes=[[50, 50, 60, 60]]), track(2, frames=[], boxes=[]), track(3, boxes=[[1, 1, 1, 1]])]
-    assert to_segs(Segments((9, 9), 1, nowhere)) == ((9, 9), [])
+    assert tracks_to_segs(Segments((9, 9), 1, nowhere), settings=CropSettings.as_given()) == ((9, 9), [])
 
 
 def test_settings_of_to_segs_are_checked():
     segments = Segments((9, 9), 1, (track(),))
     with pytest.raises(InvalidArgumentError, match="crop_factor"):
-        to_segs(segments, crop_factor=0.5)
+        tracks_to_segs(segments, settings=CropSettings.as_given(0.5))
     with pytest.raises(InvalidArgumentError, match="dtype: expected uint8 or float32"):
-        to_segs(segments, dtype="int8")
+        tracks_to_segs(segments, settings=CropSettings.as_given(), dtype="int8")
 
 
 # From SEGS
@@ -211,7 +211,7 @@ def seg_stacks(draw):
 @given(seg_stacks())
 def test_segs_come_back(made):
     count, segs = made
-    size, back = to_segs(from_segs(segs, frame_count=count))
+    size, back = tracks_to_segs(tracks_from_segs(segs, frame_count=count), settings=CropSettings.as_given())
     assert size == segs[0]
     assert len(back) == len(segs[1])
     for new, old in zip(back, segs[1], strict=True):
@@ -232,8 +232,8 @@ def test_segs_whose_crops_move_come_back(made, parts, data):
         mask = np.broadcast_to(item.cropped_mask, (count, 7, 8)).copy()
         mask[:, 6:] = mask[..., 7:] = 0
         moving.append(item._replace(crop_region=path, cropped_mask=mask))
-    segments = from_segs((size, moving))
-    back = to_segs(segments)[1]
+    segments = tracks_from_segs((size, moving))
+    back = tracks_to_segs(segments, settings=CropSettings.as_given())[1]
     assert segments.frame_count == (count if moving else 1)
     assert len(back) == len(moving)
     for new, old in zip(back, moving, strict=True):
@@ -252,13 +252,13 @@ def test_segs_whose_crops_move_come_back(made, parts, data):
 def test_a_path_needs_all_frames():
     path = CropPath([[0, 0, 2, 2], [1, 0, 3, 2]])
     seg = SEG(None, np.ones((2, 2), np.uint8), 1.0, path, (0, 0, 2, 2), "A")
-    segments = from_segs(((9, 9), [seg]))
+    segments = tracks_from_segs(((9, 9), [seg]))
     assert segments.frame_count == 2
     assert segments.tracks[0].boxes.tolist() == [[0, 0, 2, 2], [1, 0, 3, 2]]
     with pytest.raises(InvalidArgumentError, match=r"segs\[1\]\[0\].crop_region: expected a path of 3 frames"):
-        from_segs(((9, 9), [seg]), frame_count=3)
+        tracks_from_segs(((9, 9), [seg]), frame_count=3)
     with pytest.raises(InvalidArgumentError, match="track 1: crop_region: expected a path of 3 frames"):
-        to_segs(Segments((9, 9), 3, segments.tracks))
+        tracks_to_segs(Segments((9, 9), 3, segments.tracks), settings=CropSettings.as_given())
 
 
 def test_tensors_and_foreign_tuples():
@@ -270,7 +270,7 @@ def test_tensors_and_foreign_tuples():
         bbox=[3, 4, 5, 5],
         label="A",
     )
-    (found,) = from_segs(((9, 9), [seg])).tracks
+    (found,) = tracks_from_segs(((9, 9), [seg])).tracks
     assert found.frames.tolist() == [0, 2]
     assert found.boxes.tolist() == [[4, 4, 5, 5], [3, 4, 5, 5]]
     assert found.masks[1].pixels().tolist() == [[128, 128]]
@@ -279,11 +279,11 @@ def test_tensors_and_foreign_tuples():
 
 def test_a_seg_without_mask_is_all_of_its_crop_region():
     segs = ((9, 9), [SEG(None, None, None, (2, 2, 6, 6), (3, 3, 5, 5), "A")])
-    segments = from_segs(segs, frame_count=2)
+    segments = tracks_from_segs(segs, frame_count=2)
     (found,) = segments.tracks
     assert found.masks == (Mask.filled((2, 2, 6, 6)),) * 2
     assert found.boxes.tolist() == [[3, 3, 5, 5]] * 2
-    assert to_segs(segments)[1][0].cropped_mask.min() == 255
+    assert tracks_to_segs(segments, settings=CropSettings.as_given())[1][0].cropped_mask.min() == 255
 
 
 def test_stacks_of_another_length_are_combined_as_the_detailer_does():
@@ -291,14 +291,14 @@ def test_stacks_of_another_length_are_combined_as_the_detailer_does():
     stack[1, 0, 0], stack[2, 0, 1] = 0.11, 0.09
     segs = ((9, 9), [SEG(None, stack, 1.0, (2, 2, 4, 4), (2, 2, 4, 4), "A")])
     with pytest.warns(UserWarning, match="a segment has 3 masks for 2 frames"):
-        (found,) = from_segs(segs, frame_count=2).tracks
+        (found,) = tracks_from_segs(segs, frame_count=2).tracks
     assert found.masks == (Mask.filled((2, 2, 3, 3)),) * 2
 
 
 def test_masks_to_segs_and_back():
     masks = np.zeros((2, 40, 50), np.uint8)
     masks[0, 5:25, 5:25] = masks[1, 10:30, 9:29] = 200
-    segments = from_segs(masks_to_segs(masks, crop_factor=1.5))
+    segments = tracks_from_segs(masks_to_segs(masks, crop_factor=1.5))
     assert segments.frame_count == 2
     (found,) = segments.tracks
     assert found.boxes.tolist() == [[5, 5, 25, 25], [9, 10, 29, 30]]
@@ -317,10 +317,10 @@ def test_masks_to_segs_and_back():
 def test_segs_that_cannot_be_taken(change, error, text):
     seg = SEG(None, None, 1.0, (2, 2, 4, 4), (2, 2, 4, 4), "A")._replace(**change)
     with pytest.raises(error, match=text):
-        from_segs(((9, 9), [seg]))
+        tracks_from_segs(((9, 9), [seg]))
 
 
 def test_stacks_of_several_lengths_need_a_frame_count():
     segs = [SEG(None, np.ones((n, 2, 2), bool), 1.0, (2, 2, 4, 4), (2, 2, 4, 4), "A") for n in (2, 3)]
     with pytest.raises(InvalidArgumentError, match=r"stacks of masks of one length, got \[2, 3\]: give frame_count"):
-        from_segs(((9, 9), segs))
+        tracks_from_segs(((9, 9), segs))

@@ -15,11 +15,12 @@ import numpy as np
 from segs_detailer.checks import shown
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MediaError, MissingDependencyError
+from segs_detailer.subjects.boxes import check_frame_size
 from segs_detailer.subjects.formats.claims import MAX_UNPACKED, Claim, member_claim
 from segs_detailer.subjects.formats.fields import dict_of, list_of, shape_of, shot_of, text_of, whole_of
 from segs_detailer.subjects.formats.new_files import new_file
 from segs_detailer.subjects.mask import Mask
-from segs_detailer.subjects.segments import Segments, check_frame_size
+from segs_detailer.subjects.segments import Segments
 from segs_detailer.subjects.track import MAX_FRAMES, Track
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.subjects.boxes import check_frame_size
 from segs_detailer.subjects.formats.fields import (
     box_of,
     dict_of,
@@ -19,7 +20,7 @@ from segs_detailer.subjects.formats.fields import (
     whole_of,
 )
 from segs_detailer.subjects.formats.new_files import new_file, write_json
-from segs_detailer.subjects.segments import Segments, check_frame_size
+from segs_detailer.subjects.segments import Segments
 from segs_detailer.subjects.sightings import Sighting, frames_needed, gather
 
 if TYPE_CHECKING:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from segs_detailer.checks import shown, whole_number
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MediaError, unknown_name
+from segs_detailer.subjects.boxes import check_frame_size
 from segs_detailer.subjects.formats.archive import read_npz, read_safetensors, write_npz, write_safetensors
 from segs_detailer.subjects.formats.boxes import is_boxes, parse_boxes, parse_table, write_boxes, write_table
 from segs_detailer.subjects.formats.coco import is_coco, parse_coco, write_coco
 from segs_detailer.subjects.formats.mask_video import read_video, write_video
 from segs_detailer.subjects.formats.new_files import read_json, read_text
 from segs_detailer.subjects.formats.pictures import is_palette, read_davis, read_pictures, write_davis, write_pictures
-from segs_detailer.subjects.segments import Segments, check_frame_size
+from segs_detailer.subjects.segments import Segments
 from segs_detailer.video.local_path import local_path, output_path
 from segs_detailer.video.sequences import IMAGE_SUFFIXES, is_pattern, names_several
 

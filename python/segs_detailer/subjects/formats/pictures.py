@@ -11,6 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from segs_detailer.errors import InvalidArgumentError, MediaError
+from segs_detailer.subjects.boxes import pixel_box
 from segs_detailer.subjects.formats.claims import masks_within_limit
 from segs_detailer.subjects.formats.mask_files import (
     LEVELS_MARK,
@@ -20,12 +21,10 @@ from segs_detailer.subjects.formats.mask_files import (
     opened_image,
 )
 from segs_detailer.subjects.formats.new_files import new_file, new_folder
-from segs_detailer.subjects.mask import Mask
-from segs_detailer.subjects.mask_labels import label_regions
+from segs_detailer.subjects.mask import Mask, label_regions
 from segs_detailer.subjects.segments import Segments
 from segs_detailer.subjects.sightings import Sighting, gather
 from segs_detailer.subjects.track import Track
-from segs_detailer.subjects.tuples import pixel_box
 from segs_detailer.video.partial import check_place
 from segs_detailer.video.sequences import IMAGE_SUFFIXES, NumberedName, find_images, is_pattern, label_of, pictures_in
 

@@ -1,126 +1,28 @@
-"""Segments to SEGS, the named tuples that the detailer and ComfyUI's nodes take, and back."""
+"""SEGS, the named tuples that the detailer and ComfyUI's nodes take, to tracks."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segs_detailer._interop import is_tensor
 from segs_detailer.checks import shown, whole_number
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import unit_masks
 from segs_detailer.segs import SEG, SEGS, Box, check_segs, combined_masks, warn_about_counts
-from segs_detailer.subjects.mask import Mask
-from segs_detailer.subjects.masks import make_crop_region
+from segs_detailer.subjects.mask import Mask, mask_pixels
 from segs_detailer.subjects.segments import Segments
-from segs_detailer.subjects.settings import CropSettings
-from segs_detailer.subjects.shapes import track_masks
 from segs_detailer.subjects.track import Track
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["from_segs", "mask_pixels", "pixel_box", "to_segs"]
+__all__ = ["tracks_from_segs"]
 
 
-def to_segs(segments: Segments, *, crop_factor: float = 3.0, dtype: Literal["uint8", "float32"] = "uint8") -> SEGS:
-    """Make one SEG of each track, with a mask for each frame.
-
-    Where a track has a box and no mask, the mask shows the track's shape there, softened at its edges by what it
-    covers of each pixel; where it is not seen, it is empty. A track that is nowhere in the frame is left out.
-
-    Parameters
-    ----------
-    segments : Segments
-        The tracks.
-    crop_factor : float
-        Size of the crop region, in sizes of the box around the track on its whole way. A track that was made from a
-        SEG keeps that one's crop region, also one that moves. For crops that follow their tracks, and gaps that are
-        bridged, see `segs_detailer.subjects.tracks_to_segs`.
-    dtype : str
-        Of the masks: `"uint8"`, 255 is all, a quarter of the memory; `"float32"` in [0, 1], as other nodes expect it.
-
-    Returns
-    -------
-    SEGS
-        Masks are NumPy `(B, h, w)`, `(h, w)` for one frame. The confidence is the mean over the frames.
-
-    Raises
-    ------
-    InvalidArgumentError
-        A `crop_factor` below 1, another `dtype`.
-    """
-    if dtype not in ("uint8", "float32"):
-        raise InvalidArgumentError("dtype", "uint8 or float32", shown(dtype))
-    segs = []
-    for track in segments.tracks:
-        regions = _regions(track, segments.frame_size, crop_factor)
-        if regions is None:
-            continue
-        bbox, crop_region = regions
-        stack = _stack(track, segments, crop_region)
-        masks: NDArray[Any] = stack if dtype == "uint8" else stack.astype(np.float32) / np.float32(255)
-        mask = masks[0] if segments.frame_count == 1 else masks
-        segs.append(SEG(None, mask, _mean(track.confidence), crop_region, bbox, track.label))
-    return segments.frame_size, segs
-
-
-def _mean(confidence: NDArray[np.float64]) -> float:
-    if len(confidence) == 0:
-        return 1.0
-    low, high = float(confidence.min()), float(confidence.max())
-    # The mean of equal numbers may differ from them in the last digit.
-    return low if low == high else float(confidence.mean())
-
-
-def _regions(track: Track, size: tuple[int, int], crop_factor: float) -> tuple[Box, Box] | None:
-    """Return bbox and crop region, or None for a track that is nowhere in the frame."""
-    if track.bbox is not None and track.crop_region is not None:
-        return track.bbox, track.crop_region
-    places = [pixel_box(box, size) for box in track.boxes]
-    boxes = _union([place for place in places if place is not None])
-    masks = _union([mask.place for mask in track.masks if mask is not None and not mask.empty])
-    area = _union([box for box in (boxes, masks) if box is not None])
-    if area is None:
-        return None
-    return boxes or area, make_crop_region(size, area, crop_factor)
-
-
-def _union(boxes: list[Box]) -> Box | None:
-    if not boxes:
-        return None
-    table = np.array(boxes, np.int64)
-    x1, y1 = table[:, :2].min(axis=0).tolist()
-    x2, y2 = table[:, 2:].max(axis=0).tolist()
-    return x1, y1, x2, y2
-
-
-def pixel_box(box: Any, size: tuple[int, int]) -> Box | None:
-    """Return the whole pixels that a box touches in a frame of `(height, width)`; None where there are none."""
-    height, width = size
-    x1, y1, x2, y2 = (float(value) for value in box)
-    left, top = max(math.floor(x1), 0), max(math.floor(y1), 0)
-    right, bottom = min(math.ceil(x2), width), min(math.ceil(y2), height)
-    return (left, top, right, bottom) if left < right and top < bottom else None
-
-
-def _stack(track: Track, segments: Segments, region: Box) -> NDArray[np.uint8]:
-    count = segments.frame_count
-    if count == 0:
-        return np.zeros((0, region[3] - region[1], region[2] - region[0]), np.uint8)
-    if isinstance(region, CropPath) and region.frames != count:
-        expected = f"a path of {count} frames, as the segments have"
-        raise InvalidArgumentError(f"track {track.id}: crop_region", expected, f"one of {region.frames}")
-    path = region if isinstance(region, CropPath) else CropPath(np.tile(region, (count, 1)))
-    exact = CropSettings(smoothing=0.0, max_gap=0)
-    return track_masks(replace(track, shot=None), path, 0, count, segments.frame_size, exact)
-
-
-def from_segs(segs: SEGS, *, frame_count: int | None = None) -> Segments:
+def tracks_from_segs(segs: SEGS, *, frame_count: int | None = None) -> Segments:
     """Make one track of each SEG.
 
     Parameters
@@ -195,16 +97,6 @@ def _mask_stack(seg: SEG, count: int, name: str) -> NDArray[Any]:
     is_plain = stack.dtype == np.bool_ or (stack.dtype == np.uint8 and stack.max(initial=0) > 1)
     plain: NDArray[Any] = stack if is_plain else unit_masks(stack, name)
     return plain
-
-
-def mask_pixels(mask: Any) -> NDArray[Any]:
-    """Return NumPy or torch masks, from whatever device, as NumPy."""
-    if not is_tensor(mask):
-        return np.asarray(mask)
-    tensor = mask.detach().cpu()
-    # NumPy has no bfloat16.
-    array: NDArray[Any] = (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
-    return array
 
 
 def _placed(pixels: NDArray[Any], region: Box, size: tuple[int, int], name: str) -> Mask:
