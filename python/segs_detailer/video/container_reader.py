@@ -105,8 +105,10 @@ def _rate(times: Sequence[int], stream: VideoStream) -> tuple[Fraction, bool]:
     candidates = [*guesses, *(rate.limit_denominator(1001) for rate in guesses)]
     starts = times[:-1]
     for rate in candidates:
-        exact = all(abs((t - starts[0]) * time_base - index / rate) <= slack for index, t in enumerate(starts))
-        if exact:
+        # In whole numbers: long clips have many frames.
+        tick, frame = time_base.numerator * rate.numerator, time_base.denominator * rate.denominator
+        most = slack * time_base.denominator * rate.numerator
+        if all(abs((t - starts[0]) * tick - index * frame) <= most for index, t in enumerate(starts)):
             return rate, True
     span = (times[-1] - times[0]) * time_base
     return (len(starts) / span if span > 0 else DEFAULT_RATE), len(starts) < 2

@@ -47,6 +47,7 @@ _PRIMING_SECONDS = Fraction(1, 10)
 _DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _LIBAV_MICROSECONDS = 1_000_000
 _UNREADABLE = object()
+_NO_CLOCK = Fraction(1, _LIBAV_MICROSECONDS)
 
 Joins = dict[int, tuple[tuple[int, Fraction], ...]]
 """For streams whose clock starts anew: numbers of packets, and the seconds that stamps get added from there on."""
@@ -180,19 +181,20 @@ class Scan:
 
 @dataclass(slots=True)
 class _Part:
-    """Packets of one stream between two starts of its clock."""
+    """Packets of one stream between two starts of its clock; times in its ticks."""
 
     begins_at: int
-    first_dts: Fraction | None = None
-    last_dts: Fraction | None = None
-    low: Fraction | None = None
-    high: Fraction | None = None
+    first_dts: int | None = None
+    last_dts: int | None = None
+    low: int | None = None
+    high: int | None = None
 
 
 @dataclass(slots=True)
 class _Tally:
-    """Counts the packets of one stream."""
+    """Counts the packets of one stream. Long files have millions of them: whole numbers, and no more than is needed."""
 
+    time_base: Fraction
     may_join: bool
     packets: int = 0
     corrupt_packets: int = 0
@@ -200,27 +202,35 @@ class _Tally:
     last_has_duration: bool = False
     parts: list[_Part] = field(default_factory=lambda: [_Part(0)])
 
-    def add(self, packet: Packet[Any]) -> None:
-        base = packet.time_base
-        dts = packet.pts if packet.dts is None else packet.dts
+    def add(self, packet: Packet[Any], pts: int | None, duration: int) -> None:
+        dts = packet.dts
+        if dts is None:
+            dts = pts
         part = self.parts[-1]
-        if dts is not None and base:
-            decoded = dts * base
-            if self.may_join and part.last_dts is not None and part.last_dts - decoded > _JOIN_SECONDS:
+        if dts is not None:
+            if self.may_join and part.last_dts is not None and self._seconds(part.last_dts - dts) > _JOIN_SECONDS:
                 part = _Part(self.packets)
                 self.parts.append(part)
-            end = (packet.duration or 0) * base
-            part.first_dts = decoded if part.first_dts is None else part.first_dts
-            part.last_dts = decoded + end
-            if packet.pts is not None and not is_preroll(packet):
-                shown = packet.pts * base
-                part.low = shown if part.low is None else min(part.low, shown)
-                if part.high is None or shown + end > part.high:
-                    part.high = shown + end
-                    self.last_has_duration = end > 0
+            if part.first_dts is None:
+                part.first_dts = dts
+            part.last_dts = dts + duration
+            if pts is not None and not (packet.is_discard and is_preroll(packet)):
+                if part.low is None or pts < part.low:
+                    part.low = pts
+                if part.high is None or pts + duration > part.high:
+                    part.high = pts + duration
+                    self.last_has_duration = duration > 0
         self.packets += 1
-        self.last_is_corrupt = bool(packet.is_corrupt)
+        self.last_is_corrupt = packet.is_corrupt
         self.corrupt_packets += self.last_is_corrupt
+
+    def _seconds(self, ticks: int) -> Fraction:
+        return ticks * self.time_base
+
+    def seconds(self, name: str, number: int) -> Fraction | None:
+        """Return a time of a part in seconds; None where it is not known, or there is no such part."""
+        ticks = getattr(self.parts[number], name) if number < len(self.parts) else None
+        return None if ticks is None else self._seconds(ticks)
 
 
 def scan(path: Path, container: InputContainer, picture: Stream) -> Scan:
@@ -236,14 +246,16 @@ def scan(path: Path, container: InputContainer, picture: Stream) -> Scan:
         The stream whose packets are listed.
     """
     may_join = bool(int(container.format.flags) & _CLOCK_MAY_JUMP)
-    tallies = {stream.index: _Tally(may_join) for stream in container.streams}
+    tallies = {stream.index: _Tally(stream.time_base or _NO_CLOCK, may_join) for stream in container.streams}
     listed: list[tuple[int, PacketTimes]] = []
+    stamped, shown_index = has_stamps(container), picture.index
     for packet in _readable(container, None):
-        tally = tallies.setdefault(packet.stream_index, _Tally(may_join))
-        tally.add(packet)
-        if packet.stream_index == picture.index and not packet.is_discard:
-            shown = packet.pts if has_stamps(container) else packet.dts
-            times = PacketTimes(shown, packet.duration or 0, bool(packet.is_keyframe))
+        index, pts, duration = packet.stream_index, packet.pts, packet.duration or 0
+        # Streams may come up in the middle of a file.
+        tally = tallies.get(index) or tallies.setdefault(index, _Tally(packet.time_base or _NO_CLOCK, may_join))
+        tally.add(packet, pts, duration)
+        if index == shown_index and not packet.is_discard:
+            times = PacketTimes(pts if stamped else packet.dts, duration, packet.is_keyframe)
             listed.append((len(tally.parts) - 1, times))
     offsets = _join_offsets(list(tallies.values()))
     joins = {
@@ -272,21 +284,22 @@ def _join_offsets(tallies: Sequence[_Tally]) -> list[Fraction]:
     for number in range(1, max((len(tally.parts) for tally in tallies), default=1)):
         gaps = []
         for tally in tallies:
-            if len(tally.parts) > number:
-                before, after = tally.parts[number - 1].last_dts, tally.parts[number].first_dts
-                if before is not None and after is not None:
-                    gaps.append(before - after)
+            before, after = tally.seconds("last_dts", number - 1), tally.seconds("first_dts", number)
+            if before is not None and after is not None:
+                gaps.append(before - after)
         offsets.append(offsets[-1] + max(gaps, default=Fraction(0)))
     return offsets
 
 
 def _stream_scan(stream: Stream, tally: _Tally, offsets: Sequence[Fraction], container: InputContainer) -> StreamScan:
-    lows = [part.low + offset for part, offset in zip(tally.parts, offsets, strict=False) if part.low is not None]
-    highs = [part.high + offset for part, offset in zip(tally.parts, offsets, strict=False) if part.high is not None]
+    def moved(name: str) -> list[Fraction]:
+        times = (tally.seconds(name, number) for number in range(len(tally.parts)))
+        return [time + offset for time, offset in zip(times, offsets, strict=False) if time is not None]
+
     return StreamScan(
         packets=tally.packets,
-        first=min(lows, default=None),
-        end=max(highs, default=None),
+        first=min(moved("low"), default=None),
+        end=max(moved("high"), default=None),
         expected_end=_expected_end(stream, container),
         expected_packets=stream.frames,
         last_has_duration=tally.last_has_duration,
