@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -182,6 +183,8 @@ class ContainerSource:
             self._orientation = orientation_of(first)
             self._info = self._describe(container, stream, first, found, timed)
         self._warn(found, timed)
+        # Of a long clip, its packets are not kept.
+        self._scan = replace(found, picture=())
 
     def _describe(
         self, container: InputContainer, stream: VideoStream, first: VideoFrame, found: Scan, timed: FrameTimes

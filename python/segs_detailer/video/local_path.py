@@ -34,7 +34,7 @@ def local_path(path: str | Path) -> Path:
     if found[1].lower() == "file":
         raise MediaError(f"file:///{rest}: is a URL: name the file itself, /{rest}")
     url = f"{found[1]}://{rest}"
-    raise MediaError(f"{url}: is a URL, and only files of this machine are read and written: transfer it apart")
+    raise MediaError(f"{url}: is a URL, and only local files are read and written: download it first")
 
 
 def output_path(path: str | Path) -> Path:
