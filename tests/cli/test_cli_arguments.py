@@ -328,7 +328,7 @@ def test_lines_of_a_list_say_which_is_wrong(clip, tmp_path, capsys):
 )
 def test_a_url_is_told_from_a_file(clip, monkeypatch, capsys, words):
     monkeypatch.chdir(clip.parent)
-    assert error_of(capsys, *words).startswith("https://host/x.mp4: is a URL, and only files of this machine")
+    assert error_of(capsys, *words).startswith("https://host/x.mp4: is a URL, and only local files")
 
 
 def test_a_url_is_told_from_a_file_in_python_and_in_lists(clip, tmp_path, capsys, monkeypatch):
