@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from segs_detailer.cli.main import main
-from segs_detailer.subjects import Segments, Track, write_segments
+from segs_detailer.subjects import Track, Tracks, write_tracks
 from segs_detailer.video import EncoderSettings, read_clip, write_clip
 from tiny_models import save_checkpoint
 
@@ -27,8 +27,8 @@ def folder(tmp_path, monkeypatch):
     for index in range(COUNT):
         wave = (127 + 60 * np.sin((x + index) / 2) * np.cos(y / 2)).astype(np.uint8)
         Image.fromarray(np.repeat(wave[..., None], 3, axis=2)).save(tmp_path / "in" / f"{index}.png")
-    write_segments("nobody.npz", Segments((48, 64), COUNT, ()))
-    write_segments("left.npz", Segments((48, 64), COUNT, (Track(1, "left", range(COUNT), [(8, 8, 28, 28)] * COUNT),)))
+    write_tracks("nobody.npz", Tracks((48, 64), COUNT, ()))
+    write_tracks("left.npz", Tracks((48, 64), COUNT, (Track(1, "left", range(COUNT), [(8, 8, 28, 28)] * COUNT),)))
     return tmp_path
 
 
@@ -115,7 +115,7 @@ def test_clips_with_subjects_are_detailed_all_the_same(folder, when, capsys):
 def test_the_reason_is_the_one_that_it_is(folder, capsys, options, said):
     Image.new("L", (64, 48)).save("black.png")
     outside = Track(1, "away", range(COUNT), [(100, 100, 120, 120)] * COUNT)
-    write_segments("outside.npz", Segments((48, 64), COUNT, (outside,)))
+    write_tracks("outside.npz", Tracks((48, 64), COUNT, (outside,)))
     assert run("in", "-o", "out/", "--when-empty", "fail", *options) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert said in error

@@ -52,7 +52,7 @@ def no_work(monkeypatch):
         "cli.selecting.TrackChooser.choose",
         "cli.batch._run",
         "verify.verify_clips",
-        "subjects.formats.files.read_segments",
+        "subjects.formats.files.read_tracks",
     ):
         monkeypatch.setattr(f"segs_detailer.{place}", lambda *_, **__: pytest.fail("the work was begun"))
 

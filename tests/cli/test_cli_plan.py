@@ -12,7 +12,7 @@ from PIL import Image
 from segs_detailer.cli.main import main
 from segs_detailer.cli.plan import _windows
 from segs_detailer.models.sd.windows import ContextWindows
-from segs_detailer.subjects import Segments, Track, write_segments
+from segs_detailer.subjects import Track, Tracks, write_tracks
 from segs_detailer.video import open_clip, read_clip
 
 COUNT = 40
@@ -29,7 +29,7 @@ def clip(tmp_path):
     crossing = Track(1, "face", range(COUNT), [(5 + 3 * n, 30, 29 + 3 * n, 54) for n in range(COUNT)])
     seen = [*range(6), *range(30, COUNT)]
     away = Track(2, "hand", seen, [(100, 60, 130, 90)] * len(seen))
-    write_segments(tmp_path / "tracks.npz", Segments((96, 160), COUNT, (crossing, away)))
+    write_tracks(tmp_path / "tracks.npz", Tracks((96, 160), COUNT, (crossing, away)))
     return folder
 
 

@@ -11,7 +11,7 @@ from segs_detailer.cli.main import main
 from segs_detailer.cli.options import build_parser
 from segs_detailer.detailer import detail_frames
 from segs_detailer.jobs import ClipRun
-from segs_detailer.subjects import CropSettings, Detection, MaskFilter, Segments, Track, write_segments
+from segs_detailer.subjects import CropSettings, Detection, MaskFilter, Track, Tracks, write_tracks
 from segs_detailer.video import read_clip
 
 SIZE = (48, 96)
@@ -39,7 +39,7 @@ def box(index):
 def moving(tmp_path):
     """The square's boxes."""
     track = Track(1, "square", range(COUNT), [box(index) for index in range(COUNT)])
-    write_segments(tmp_path / "square.npz", Segments(SIZE, COUNT, (track,)))
+    write_tracks(tmp_path / "square.npz", Tracks(SIZE, COUNT, (track,)))
     return tmp_path / "square.npz"
 
 
@@ -94,7 +94,7 @@ def test_crop_options_reach_the_tracks(clip, moving, runs):
 def test_what_files_say_is_taken_by_the_letter(clip, tmp_path, runs):
     frames = [1, 2, 3, 7, 8]
     track = Track(1, "square", frames, [box(index) for index in frames])
-    write_segments(tmp_path / "gap.npz", Segments(SIZE, COUNT, (track,)))
+    write_tracks(tmp_path / "gap.npz", Tracks(SIZE, COUNT, (track,)))
     assert run(clip, "--segs", tmp_path / "gap.npz") == 0
     assert [runs[0][0].plan.tracks[0].alpha(frame) for frame in range(COUNT)] == [
         index in frames for index in range(12)

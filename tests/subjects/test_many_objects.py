@@ -13,14 +13,14 @@ from scipy.optimize import linear_sum_assignment
 from segs_detailer.subjects import (
     Detection,
     Mask,
-    Segments,
     Track,
+    Tracks,
     association,
     overlap,
-    read_segments,
+    read_tracks,
     suppress,
     tracks_from_masks,
-    write_segments,
+    write_tracks,
 )
 from segs_detailer.subjects.assignment import assign_sparse
 from segs_detailer.subjects.boxes import BoxIndex
@@ -131,12 +131,12 @@ def test_pictures_of_indices_give_each_object_its_own_pixels(tmp_path):
         for (y, x), n in np.ndenumerate(numbers)
         for place in [(x * CELL + 2, y * CELL + 3, x * CELL + 12, y * CELL + 20)]
     ]
-    segments = Segments((rows * CELL, columns * CELL), 1, tuple(tracks))
-    write_segments(tmp_path / "davis", segments, format="davis")
-    read = read_segments(tmp_path / "davis", format="davis")
+    segments = Tracks((rows * CELL, columns * CELL), 1, tuple(tracks))
+    write_tracks(tmp_path / "davis", segments, format="davis")
+    read = read_tracks(tmp_path / "davis", format="davis")
     assert [(t.id, t.masks) for t in read.tracks] == [(t.id, t.masks) for t in tracks]
-    write_segments(tmp_path / "union.mkv", segments)
-    assert int(np.count_nonzero(read_segments(tmp_path / "union.mkv").tracks[0].masks[0].bits())) == 200 * 170
+    write_tracks(tmp_path / "union.mkv", segments)
+    assert int(np.count_nonzero(read_tracks(tmp_path / "union.mkv").tracks[0].masks[0].bits())) == 200 * 170
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.floats(0, 1), st.integers(0, 2**32 - 1))

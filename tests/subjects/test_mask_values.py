@@ -11,7 +11,7 @@ from segs_detailer.detailer.pasting import paste_segs
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import MaskSurvey
 from segs_detailer.segs import SEG, mask_frames, scale_match
-from segs_detailer.subjects import MaskTracker, as_segments, tracks_from_masks, tracks_from_segs
+from segs_detailer.subjects import MaskTracker, as_tracks, tracks_from_masks, tracks_from_segs
 from segs_detailer.subjects.mask import label_regions
 from segs_detailer.subjects.masks import masks_to_segs
 
@@ -92,7 +92,7 @@ def test_zero_and_one_are_off_and_on_in_a_seg(form, kind):
 @pytest.mark.parametrize("form", ON)
 def test_zero_and_one_are_off_and_on_in_what_trackers_return(form):
     first, black, last = ON[form]
-    [track] = as_segments({0: {4: first}, 1: {4: black}, 2: {4: last[None]}}).tracks
+    [track] = as_tracks({0: {4: first}, 1: {4: black}, 2: {4: last[None]}}).tracks
     assert (track.id, track.frames.tolist()) == (4, [0, 2])
     assert all(mask.bits().all() and not mask.soft for mask in track.masks)
 
@@ -115,7 +115,7 @@ def test_integers_of_64_bits_are_bytes():
         masks_to_segs,
         lambda m: mask_frames(m, SIZE, 1),
         MaskTracker().add,
-        lambda m: as_segments({0: {1: m}}),
+        lambda m: as_tracks({0: {1: m}}),
     ):
         for value in (256, -1):
             with pytest.raises(InvalidArgumentError, match=r"integers from 0 to 255"):
@@ -129,7 +129,7 @@ def test_other_dtypes_are_refused(dtype):
         masks_to_segs,
         lambda m: mask_frames(m, SIZE, 1),
         MaskTracker().add,
-        lambda m: as_segments({0: {1: m}}),
+        lambda m: as_tracks({0: {1: m}}),
     ):
         with pytest.raises(InvalidTypeError, match=f"got {np.dtype(dtype)}"):
             call(mask)
@@ -211,7 +211,7 @@ CALLS = {
     "node": lambda masks: mask_to_segs(masks, False, 2.0, False, 4, False, crop="follow"),
     "list": lambda masks: tracks_from_masks(list(masks)),
     "iterator": lambda masks: tracks_from_masks(iter(masks)),
-    "SAM": lambda masks: as_segments({frame: {1: mask} for frame, mask in enumerate(masks)}),
+    "SAM": lambda masks: as_tracks({frame: {1: mask} for frame, mask in enumerate(masks)}),
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from segs_detailer.cli.main import main
-from segs_detailer.subjects import Segments, Track, write_segments
+from segs_detailer.subjects import Track, Tracks, write_tracks
 
 COUNT, ENTRY, EXIT = 22, 5, 17
 SIZE = (112, 160)
@@ -29,7 +29,7 @@ def clip(tmp_path_factory):
         Image.fromarray(frame).save(folder / "in" / f"{index:03d}.png")
     boxes = [(*_place(index), _place(index)[0] + FACE, _place(index)[1] + FACE) for index in range(ENTRY, EXIT)]
     track = Track(1, "face", range(ENTRY, EXIT), boxes)
-    write_segments(folder / "tracks.npz", Segments(SIZE, COUNT, (track,)))
+    write_tracks(folder / "tracks.npz", Tracks(SIZE, COUNT, (track,)))
     return folder
 
 

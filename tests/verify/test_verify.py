@@ -11,7 +11,7 @@ from PIL import Image
 
 from segs_detailer.cli.main import main
 from segs_detailer.errors import InvalidArgumentError, MediaError
-from segs_detailer.subjects import Mask, Segments, Track, write_segments
+from segs_detailer.subjects import Mask, Track, Tracks, write_tracks
 from segs_detailer.verify import FrameChecker, VerifySettings, subjects_of, verify_clips
 from segs_detailer.video import EncoderSettings, open_clip, read_clip, write_clip
 
@@ -72,7 +72,7 @@ def segments(truth):
     _, _, masks = truth
     seen = list(range(ENTRY, EXIT))
     shapes = [Mask.from_pixels(masks[index]) for index in seen]
-    return Segments(SIZE, COUNT, (Track(3, "face", seen, [mask.place for mask in shapes], 1.0, shapes),))
+    return Tracks(SIZE, COUNT, (Track(3, "face", seen, [mask.place for mask in shapes], 1.0, shapes),))
 
 
 def check(before, after, segments=None, **settings):
@@ -255,7 +255,7 @@ def test_pops_and_flicker_are_found_without_masks(truth, good):
 
 def test_a_subject_that_is_left_alone_is_no_fault(truth, good, segments):
     still = Track(9, "other", range(COUNT), [(150, 5, 185, 35)] * COUNT)
-    both = Segments(SIZE, COUNT, (*segments.tracks, still))
+    both = Tracks(SIZE, COUNT, (*segments.tracks, still))
     report = check(truth[0], good, both)
     assert report.passed, report.findings
     assert report.subjects[1].strength == 0
@@ -268,7 +268,7 @@ def test_gaps_are_bridged(segments):
     track = segments.tracks[0]
     kept = [index for index in range(len(track.frames)) if index not in (4, 5, 6)]
     shown = Track(1, "a", track.frames[kept], track.boxes[kept], 1.0, [track.masks[index] for index in kept])
-    bridged = subjects_of(Segments(SIZE, COUNT, (shown,)), SIZE, COUNT, max_gap=3)[0]
+    bridged = subjects_of(Tracks(SIZE, COUNT, (shown,)), SIZE, COUNT, max_gap=3)[0]
     x, y = place(ENTRY + 5)
     rows, columns = np.nonzero(bridged.area(ENTRY + 5).inside)
     left, top = bridged.area(ENTRY + 5).place[:2]
@@ -277,7 +277,7 @@ def test_gaps_are_bridged(segments):
     assert bridged.span == (ENTRY, EXIT)
     assert bridged.area(ENTRY - 1) is None
     assert bridged.area(EXIT) is None
-    apart = subjects_of(Segments(SIZE, COUNT, (shown,)), SIZE, COUNT, max_gap=2)[0]
+    apart = subjects_of(Tracks(SIZE, COUNT, (shown,)), SIZE, COUNT, max_gap=2)[0]
     assert apart.area(ENTRY + 5) is None
     assert apart.area(ENTRY + 7) is not None
 
@@ -286,14 +286,14 @@ def test_tracks_of_another_size_are_scaled(truth, good):
     _, _, masks = truth
     half = [Mask.from_pixels(masks[index, ::2, ::2]) for index in range(COUNT)]
     track = Track(1, "face", range(COUNT), [mask.place for mask in half], 1.0, half)
-    report = check(truth[0], good, Segments((SIZE[0] // 2, SIZE[1] // 2), COUNT, (track,)))
+    report = check(truth[0], good, Tracks((SIZE[0] // 2, SIZE[1] // 2), COUNT, (track,)))
     assert report.passed, report.findings
     assert report.subjects[0].strength > 5
 
 
 def test_a_track_of_one_frame_serves_for_all(truth, good):
     track = Track(1, "box", [0], [(0, 20, 192, 144)])
-    report = check(truth[0], good, Segments(SIZE, 1, (track,)))
+    report = check(truth[0], good, Tracks(SIZE, 1, (track,)))
     assert report.passed, report.findings
     assert (report.subjects[0].first, report.subjects[0].last) == (0, COUNT - 1)
 
@@ -322,7 +322,7 @@ def clips(tmp_path, truth, good, segments):
     clip = read_clip(tmp_path / "in.mp4")
     clip.frames[...] = (clip.frames + (good - truth[0])).clip(0, 1)
     write_clip(tmp_path / "good.mp4", clip, settings=EncoderSettings(codec="h264", crf=23))
-    write_segments(tmp_path / "tracks.npz", segments)
+    write_tracks(tmp_path / "tracks.npz", segments)
     return tmp_path
 
 
@@ -413,9 +413,9 @@ def test_other_counts_sizes_times_and_no_sound_are_faults(clips, truth):
 def test_a_file_that_cannot_be_read_is_an_error_and_not_a_fault(clips, capsys):
     assert run("verify", clips / "in.mp4", clips / "none.mp4") == 2
     assert "none.mp4: no such file" in capsys.readouterr().err
-    write_segments(clips / "short.npz", Segments(SIZE, 3, (Track(1, "a", [0], [(0, 0, 9, 9)]),)))
+    write_tracks(clips / "short.npz", Tracks(SIZE, 3, (Track(1, "a", [0], [(0, 0, 9, 9)]),)))
     assert run("verify", clips / "in.mp4", clips / "good.mp4", "--segs", clips / "short.npz") == 2
     assert "holds segments of 3 frames for 24 frames" in capsys.readouterr().err
     with pytest.raises(MediaError, match="hold 3 frames for 24"):
-        verify_clips(clips / "in.mp4", clips / "good.mp4", segments=Segments(SIZE, 3))
+        verify_clips(clips / "in.mp4", clips / "good.mp4", tracks=Tracks(SIZE, 3))
     assert run("verify", clips / "in.mp4", clips / "good.mp4", "--max-pop", "0") == 2

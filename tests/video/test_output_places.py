@@ -16,7 +16,7 @@ from PIL import Image
 from segs_detailer.cli.main import main
 from segs_detailer.errors import InvalidArgumentError, MediaError
 from segs_detailer.jobs.store import PixelFile
-from segs_detailer.subjects import Mask, Segments, Track, write_segments
+from segs_detailer.subjects import Mask, Track, Tracks, write_tracks
 from segs_detailer.video import open_output, read_clip, write_clip
 from segs_detailer.video.partial import PartialFile, PartialFolder, remove_left_over
 
@@ -57,7 +57,7 @@ def test_empty_names_and_standard_output_are_refused(tmp_path, clip, monkeypatch
     with pytest.raises(InvalidArgumentError, match="the name of a file or folder"):
         open_output(name, clip.info)
     with pytest.raises(InvalidArgumentError, match="the name of a file or folder"):
-        write_segments(name, Segments((24, 32), 1, ()))
+        write_tracks(name, Tracks((24, 32), 1, ()))
     for command in (
         ["run", "in", *QUICK, f"-o={name}"],
         ["run", "in", *QUICK, "-o", "out", f"--compare={name}"],
@@ -211,10 +211,10 @@ def test_overlays_and_masks_follow_the_same_rule(tmp_path, capsys):
     source = frames(tmp_path / "in")
     mask = Mask.filled((1, 1, 6, 6))
     box = (1, 1, 6, 6)
-    two = Segments((24, 32), 3, tuple(Track(n, "a", [0], [box], 1.0, [mask]) for n in (1, 2)))
-    one = Segments((24, 32), 2, two.tracks[:1])
-    write_segments(tmp_path / "two.npz", two)
-    write_segments(tmp_path / "one.npz", one)
+    two = Tracks((24, 32), 3, tuple(Track(n, "a", [0], [box], 1.0, [mask]) for n in (1, 2)))
+    one = Tracks((24, 32), 2, two.tracks[:1])
+    write_tracks(tmp_path / "two.npz", two)
+    write_tracks(tmp_path / "one.npz", one)
     for again in ([], ["--overwrite"]):
         assert run("plan", source, *QUICK, "-o", tmp_path / "overlay", *again) == 0
         assert run("convert", tmp_path / "two.npz", f"{tmp_path}/masks/", "-q", *again) == 0
@@ -235,7 +235,7 @@ def test_masks_that_are_read_are_never_written_over(tmp_path, capsys, monkeypatc
     monkeypatch.chdir(tmp_path)
     box = (1, 1, 6, 6)
     track = Track(1, "a", [0, 1], [box, box], 1.0, [Mask.filled(box), Mask.filled(box)])
-    write_segments("m/", Segments((24, 32), 2, (track,)))
+    write_tracks("m/", Tracks((24, 32), 2, (track,)))
     before = contents(tmp_path / "m")
     assert run("run", "in", option, masks, "-o", output, "--overwrite", *QUICK[2:]) == 2
     assert f"--output: expected another place than the masks of {option}" in capsys.readouterr().err

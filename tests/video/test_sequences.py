@@ -10,7 +10,7 @@ from PIL import Image
 
 from segs_detailer.cli.main import main
 from segs_detailer.errors import MediaError
-from segs_detailer.subjects import read_segments
+from segs_detailer.subjects import read_tracks
 from segs_detailer.video import open_clip, read_clip, write_clip
 from segs_detailer.video.sequences import NumberedName, find_images, is_pattern, label_of
 from video_files import make_video
@@ -143,7 +143,7 @@ def test_file_that_is_there_is_read_as_it_is(tmp_path, name):
     pictures(tmp_path / "in", name)
     assert names_of(tmp_path / "in" / name) == [name]
     assert open_clip(tmp_path / "in" / name).info.frames == 1
-    assert read_segments(tmp_path / "in" / name).frame_count == 1
+    assert read_tracks(tmp_path / "in" / name).frame_count == 1
 
 
 @pytest.mark.parametrize("name", ["100%done.mp4", "my%20dance.mp4", "100%%d.mp4"])
@@ -170,11 +170,11 @@ def test_numbered_names():
 def test_mask_pictures_follow_the_same_rule(tmp_path):
     folder = pictures(tmp_path / "masks", "0001.png", "0002.png", "0004.png", darkest=200)
     with pytest.raises(MediaError, match=r"0003\.png: missing in a sequence that runs from 1 to 4"):
-        read_segments(folder)
-    assert read_segments(folder, fill_gaps=True).frame_count == 4
+        read_tracks(folder)
+    assert read_tracks(folder, fill_gaps=True).frame_count == 4
     pictures(folder, "0003.png", "x-meta.png", darkest=200)
     with pytest.warns(UserWarning, match=r"x-meta\.png is not one of the numbered pictures"):
-        assert read_segments(folder).frame_count == 4
+        assert read_tracks(folder).frame_count == 4
 
 
 @pytest.mark.parametrize("option", ["--mask", "--segs"])

@@ -1,4 +1,4 @@
-"""`segs-detailer convert`: segments from one format to another."""
+"""`segs-detailer convert`: tracks of subjects from one format to another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from segs_detailer.cli.arguments import add_command, add_fill_gaps, add_overwrit
 from segs_detailer.errors import MediaError
 
 if TYPE_CHECKING:
-    from segs_detailer.subjects.segments import Segments
+    from segs_detailer.subjects.track import Tracks
 
 __all__ = ["add_convert", "convert"]
 
@@ -26,7 +26,7 @@ _EPILOG = """examples:
   segs-detailer convert tracks.csv tracks.json --format boxes --size 1920x1080 --frames 300
       a table of boxes to JSON; a table does not say the size of the frames
 
-docs/segments.md says what each format holds.
+docs/track-files.md says what each format holds.
 """
 
 
@@ -45,9 +45,9 @@ def add_convert(commands: Any) -> None:
     commands : argparse subparsers action
         Where the commands are.
     """
-    parser = add_command(commands, "convert", "convert segments from one format to another", _EPILOG)
+    parser = add_command(commands, "convert", "convert tracks of subjects from one format to another", _EPILOG)
     files = ".npz, .safetensors, .json, .csv, a folder/ or mask_%%05d.png, or a mask video"
-    parser.add_argument("input", metavar="IN", help=f"segments to read: {files}")
+    parser.add_argument("input", metavar="IN", help=f"tracks to read: {files}")
     parser.add_argument(
         "output", type=output_name, metavar="OUT", help=f"where to write; the name says the format: {files}"
     )
@@ -77,7 +77,7 @@ def convert(args: argparse.Namespace) -> None:
     SegsDetailerError, OSError
         Something cannot be done; nothing was written.
     """
-    from segs_detailer.subjects.formats.files import FORMATS, format_to_write, read_segments, write_segments
+    from segs_detailer.subjects.formats.files import FORMATS, format_to_write, read_tracks, write_tracks
     from segs_detailer.video.partial import check_file, check_writable
 
     path = Path(args.output)
@@ -90,11 +90,11 @@ def convert(args: argparse.Namespace) -> None:
         check_writable(path if path.is_dir() else path.parent)
     else:
         check_file(path)
-    segments = read_segments(
+    segments = read_tracks(
         args.input, format=args.input_format, size=args.size, frame_count=args.frames, fill_gaps=args.fill_gaps
     )
     _check_said(args, segments)
-    write_segments(args.output, segments, format=target.name, overwrite=args.overwrite)
+    write_tracks(args.output, segments, format=target.name, overwrite=args.overwrite)
     if args.quiet:
         return
     print(f"wrote {args.output}: {segments.describe()}")
@@ -102,7 +102,7 @@ def convert(args: argparse.Namespace) -> None:
         print(f"note: {target.name} does not keep {target.loses}")
 
 
-def _check_said(args: argparse.Namespace, segments: Segments) -> None:
+def _check_said(args: argparse.Namespace, segments: Tracks) -> None:
     """Refuse a size or number of frames that the file contradicts."""
     height, width = segments.frame_size
     if args.size is not None and args.size != segments.frame_size:

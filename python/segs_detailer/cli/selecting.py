@@ -14,15 +14,15 @@ from segs_detailer.segs import scale_match
 from segs_detailer.subjects.finders.following import FollowSettings, find_tracks
 from segs_detailer.subjects.finders.opening import open_detector
 from segs_detailer.subjects.fitting import rescaled_track
-from segs_detailer.subjects.formats.files import read_segments, write_segments
+from segs_detailer.subjects.formats.files import read_tracks, write_tracks
 from segs_detailer.subjects.formats.mask_tracks import check_count, mask_tracks
 from segs_detailer.subjects.from_masks import MaskSettings
 from segs_detailer.subjects.from_segs import tracks_from_segs
 from segs_detailer.subjects.masks import boxes_to_segs
 from segs_detailer.subjects.path import is_in_frame
-from segs_detailer.subjects.segments import Segments
 from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
 from segs_detailer.subjects.settings import CropSettings
+from segs_detailer.subjects.track import Tracks
 from segs_detailer.video import iter_frames, open_clip
 from segs_detailer.video.sequences import label_of
 
@@ -72,9 +72,9 @@ class TrackChooser:
         if args.mask is not None:
             self._mask = open_clip(args.mask, fill_gaps=args.fill_gaps)
             check_count(args.mask, self._mask.info.frames, info.frames)
-        self._segments: Segments | None = None
+        self._segments: Tracks | None = None
         if args.segs is not None:
-            self._segments = read_segments(args.segs, size=info.size, frame_count=info.frames, fill_gaps=args.fill_gaps)
+            self._segments = read_tracks(args.segs, size=info.size, frame_count=info.frames, fill_gaps=args.fill_gaps)
             self._check_count(self._segments)
         self._detector: Detector | None = None
         self._following = FollowSettings(
@@ -153,7 +153,7 @@ class TrackChooser:
             labels=args.mask_labels,
         )
 
-    def _of_file(self, segments: Segments) -> Sequence[Track]:
+    def _of_file(self, segments: Tracks) -> Sequence[Track]:
         size, count = self._info.size, self._info.frames
         if segments.frame_count == count:
             return [rescaled_track(track, segments.frame_size, size) for track in segments.tracks]
@@ -161,7 +161,7 @@ class TrackChooser:
         found = tracks_to_segs(segments, settings=CropSettings.as_given(self._args.crop_factor))
         return tracks_from_segs(scale_match(found, (count, *size, 3)), frame_count=count).tracks
 
-    def _check_count(self, segments: Segments) -> None:
+    def _check_count(self, segments: Tracks) -> None:
         if segments.frame_count not in (1, self._info.frames):
             raise MediaError(
                 f"{self._args.segs}: holds segments of {segments.frame_count} frames for {self._info.frames} frames: "
@@ -182,9 +182,9 @@ class TrackChooser:
                 )
             last = max((track.span[1] for track in tracks), default=0)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_segments(path, Segments(self._info.size, max(last, count), tuple(tracks)))
+            write_tracks(path, Tracks(self._info.size, max(last, count), tuple(tracks)))
         cache.touch(path)
-        return read_segments(path).tracks
+        return read_tracks(path).tracks
 
     def _detection_digest(self) -> str:
         args = self._args

@@ -111,7 +111,7 @@ def verify(args: argparse.Namespace) -> None:
             report = verify_clips(
                 source,
                 result,
-                segments=subjects,
+                tracks=subjects,
                 settings=settings,
                 expect_audio=not args.no_audio,
                 progress=advance,

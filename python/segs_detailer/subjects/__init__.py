@@ -14,21 +14,20 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.association import Associator, Chain, Detection, associate, suppress
     from segs_detailer.subjects.boxes import make_crop_region, overlap
     from segs_detailer.subjects.fitting import split_at_cuts
-    from segs_detailer.subjects.formats.files import FORMATS, Format, format_to_write, read_segments, write_segments
+    from segs_detailer.subjects.formats.files import FORMATS, Format, format_to_write, read_tracks, write_tracks
     from segs_detailer.subjects.from_masks import MaskSettings, MaskStream, tracks_from_masks
     from segs_detailer.subjects.from_segs import tracks_from_segs
     from segs_detailer.subjects.mask import Mask
     from segs_detailer.subjects.mask_filter import MaskFilter, filter_masks, filtered_part
     from segs_detailer.subjects.mask_tracker import MaskTracker
     from segs_detailer.subjects.masks import boxes_to_segs, masks_to_segs
-    from segs_detailer.subjects.objects import as_segments
+    from segs_detailer.subjects.objects import as_tracks
     from segs_detailer.subjects.ownership import owned_weights, owner_order
     from segs_detailer.subjects.path import crop_path, gated, is_in_frame, path_of_clip, presence, size_gate
-    from segs_detailer.subjects.segments import Segments
     from segs_detailer.subjects.segs_of_tracks import subject_box, tracks_to_segs
     from segs_detailer.subjects.settings import CropSettings
     from segs_detailer.subjects.shapes import track_masks
-    from segs_detailer.subjects.track import MAX_FRAMES, SHAPES, Shape, Track
+    from segs_detailer.subjects.track import MAX_FRAMES, SHAPES, Shape, Track, Tracks
 
 __all__ = [
     "FORMATS",
@@ -44,10 +43,10 @@ __all__ = [
     "MaskSettings",
     "MaskStream",
     "MaskTracker",
-    "Segments",
     "Shape",
     "Track",
-    "as_segments",
+    "Tracks",
+    "as_tracks",
     "associate",
     "boxes_to_segs",
     "crop_path",
@@ -63,7 +62,7 @@ __all__ = [
     "owner_order",
     "path_of_clip",
     "presence",
-    "read_segments",
+    "read_tracks",
     "size_gate",
     "split_at_cuts",
     "subject_box",
@@ -72,7 +71,7 @@ __all__ = [
     "tracks_from_masks",
     "tracks_from_segs",
     "tracks_to_segs",
-    "write_segments",
+    "write_tracks",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -94,8 +93,8 @@ __getattr__, __dir__ = lazy_names(
             "FORMATS",
             "Format",
             "format_to_write",
-            "read_segments",
-            "write_segments",
+            "read_tracks",
+            "write_tracks",
         ),
         "segs_detailer.subjects.from_masks": (
             "MaskSettings",
@@ -113,7 +112,7 @@ __getattr__, __dir__ = lazy_names(
             "boxes_to_segs",
             "masks_to_segs",
         ),
-        "segs_detailer.subjects.objects": ("as_segments",),
+        "segs_detailer.subjects.objects": ("as_tracks",),
         "segs_detailer.subjects.ownership": (
             "owned_weights",
             "owner_order",
@@ -126,7 +125,6 @@ __getattr__, __dir__ = lazy_names(
             "presence",
             "size_gate",
         ),
-        "segs_detailer.subjects.segments": ("Segments",),
         "segs_detailer.subjects.settings": ("CropSettings",),
         "segs_detailer.subjects.shapes": ("track_masks",),
         "segs_detailer.subjects.segs_of_tracks": (
@@ -138,6 +136,7 @@ __getattr__, __dir__ = lazy_names(
             "SHAPES",
             "Shape",
             "Track",
+            "Tracks",
         ),
         "segs_detailer.subjects.from_segs": ("tracks_from_segs",),
     },

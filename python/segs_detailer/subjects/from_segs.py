@@ -13,8 +13,7 @@ from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import unit_masks
 from segs_detailer.segs import SEG, SEGS, Box, check_segs, combined_masks, warn_about_counts
 from segs_detailer.subjects.mask import Mask, mask_pixels
-from segs_detailer.subjects.segments import Segments
-from segs_detailer.subjects.track import Track
+from segs_detailer.subjects.track import Track, Tracks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["tracks_from_segs"]
 
 
-def tracks_from_segs(segs: SEGS, *, frame_count: int | None = None) -> Segments:
+def tracks_from_segs(segs: SEGS, *, frame_count: int | None = None) -> Tracks:
     """Make one track of each SEG.
 
     Parameters
@@ -34,7 +33,7 @@ def tracks_from_segs(segs: SEGS, *, frame_count: int | None = None) -> Segments:
 
     Returns
     -------
-    Segments
+    Tracks
         Ids count from 1. A mask for all frames is in each of them, with the SEG's bbox as its box; in a stack each box
         is the extent of the frame's own mask, and frames with an empty mask are gaps: a SEG whose masks are all empty
         is in no frame, and has no confidence.
@@ -55,7 +54,7 @@ def tracks_from_segs(segs: SEGS, *, frame_count: int | None = None) -> Segments:
         count = whole_number("frame_count", frame_count, minimum=1)
     warn_about_counts((size, items), count)
     tracks = [_track(item, index, size, count) for index, item in enumerate(items)]
-    return Segments(size, count, tuple(tracks))
+    return Tracks(size, count, tuple(tracks))
 
 
 def _track(seg: SEG, index: int, size: tuple[int, int], count: int) -> Track:

@@ -1,4 +1,4 @@
-"""Segments of what detectors and trackers return, told by the shape of the object: none of them is imported."""
+"""Tracks of what detectors and trackers return, told by the shape of the object: none of them is imported."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from segs_detailer.subjects.boxes import check_frame_size
 from segs_detailer.subjects.formats.outlines import fill
 from segs_detailer.subjects.from_segs import tracks_from_segs
 from segs_detailer.subjects.mask import Mask, mask_pixels
-from segs_detailer.subjects.segments import Segments
 from segs_detailer.subjects.sightings import Sighting, frames_needed, gather
+from segs_detailer.subjects.track import Tracks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-__all__ = ["as_segments"]
+__all__ = ["as_tracks"]
 
 _ACCEPTED = (
-    "Segments, SEGS ((H, W), [SEG, ...]), ultralytics Results, supervision Detections (one, or a list with one for "
+    "Tracks, SEGS ((H, W), [SEG, ...]), ultralytics Results, supervision Detections (one, or a list with one for "
     "each frame), or SAM 2's {frame: {object: mask}}"
 )
 
 
-def as_segments(
+def as_tracks(
     value: Any, *, size: tuple[int, int] | None = None, frame_count: int | None = None, label: str = "object"
-) -> Segments:
-    """Make segments of what a detector, a tracker or a node returned.
+) -> Tracks:
+    """Make tracks of what a detector, a tracker or a node returned.
 
     Parameters
     ----------
     value : object
-        `Segments`: returned as they are. SEGS of this package or of Impact Pack, see `tracks_from_segs`. An ultralytics
+        `Tracks`: returned as they are. SEGS of this package or of Impact Pack, see `tracks_from_segs`. An ultralytics
         `Results` or a list of them, a supervision `Detections` or a list of them: one for each frame. SAM 2's
         `{frame: {object: mask}}`, masks `(h, w)` or `(1, h, w)`: bool, integers from 0 to 255, of which 0 and 1 alone
         are off and on, or floats in [0, 1]. Arrays may be NumPy's or torch's, on any device.
@@ -53,7 +53,7 @@ def as_segments(
 
     Returns
     -------
-    Segments
+    Tracks
         Detections that a tracker numbered keep the number as their id; others are put together by overlap from frame
         to frame.
 
@@ -64,7 +64,7 @@ def as_segments(
     InvalidArgumentError
         Something in it cannot be used; the size of the frames is not known, or is another one than `size`.
     """
-    if isinstance(value, Segments):
+    if isinstance(value, Tracks):
         segments = value
     elif isinstance(value, Mapping):
         return _of_masks(value, size, frame_count, label)
@@ -83,7 +83,7 @@ def _is_segs(value: Sequence[Any]) -> bool:
     return len(value) == 2 and isinstance(value[0], (tuple, list)) and isinstance(value[1], (tuple, list))
 
 
-def _of_detections(value: Any, size: tuple[int, int] | None, frame_count: int | None) -> Segments:
+def _of_detections(value: Any, size: tuple[int, int] | None, frame_count: int | None) -> Tracks:
     items = list(value) if isinstance(value, (list, tuple)) else [value]
     sightings: list[Sighting] = []
     sizes = [] if size is None else [check_frame_size("size", size)]
@@ -108,7 +108,7 @@ def _of_detections(value: Any, size: tuple[int, int] | None, frame_count: int | 
     if not sizes:
         raise InvalidArgumentError("size", "(height, width) of the frames, which boxes do not say", "None")
     count = len(items) if frame_count is None else whole_number("frame_count", frame_count, minimum=len(items))
-    return Segments(sizes[0], count, gather(sightings))
+    return Tracks(sizes[0], count, gather(sightings))
 
 
 def _rows(values: Any, count: int, place: str) -> list[Any]:
@@ -221,7 +221,7 @@ def _sighting(
     return Sighting(frame, box, label, own, 1.0 if score is None else float(score), mask, place)
 
 
-def _of_masks(frames: Mapping[Any, Any], size: tuple[int, int] | None, frame_count: int | None, label: str) -> Segments:
+def _of_masks(frames: Mapping[Any, Any], size: tuple[int, int] | None, frame_count: int | None, label: str) -> Tracks:
     """Return the tracks of SAM 2's `{frame: {object: mask}}`."""
     known = None if size is None else check_frame_size("size", size)
     sightings = []
@@ -245,7 +245,7 @@ def _of_masks(frames: Mapping[Any, Any], size: tuple[int, int] | None, frame_cou
     tracks = gather(sightings)
     last = max((int(frame) for frame in frames), default=0) + 1
     count = max(last, frames_needed(tracks)) if frame_count is None else frame_count
-    return Segments(known, count, tracks)
+    return Tracks(known, count, tracks)
 
 
 def _surveyed(frames: Mapping[Any, Any]) -> MaskLevels:

@@ -14,9 +14,9 @@ from segs_detailer.segs import SEG
 from segs_detailer.subjects.boxes import make_crop_region, pixel_box, union_box
 from segs_detailer.subjects.motion import motion_of
 from segs_detailer.subjects.path import crop_path, is_in_frame
-from segs_detailer.subjects.segments import Segments
 from segs_detailer.subjects.settings import CropSettings
 from segs_detailer.subjects.shapes import track_masks
+from segs_detailer.subjects.track import Tracks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +33,7 @@ _Laid: TypeAlias = "tuple[Box, Box, NDArray[np.uint8]]"
 
 
 def tracks_to_segs(
-    tracks: Segments | Iterable[Track],
+    tracks: Tracks | Iterable[Track],
     frame_size: tuple[int, int] | None = None,
     frame_count: int | None = None,
     settings: CropSettings | None = None,
@@ -44,12 +44,12 @@ def tracks_to_segs(
 
     Parameters
     ----------
-    tracks : Segments or iterable of Track
+    tracks : Tracks or iterable of Track
         Subjects. Those that are nowhere in the frame are left out, and those that the size gate leaves alone.
     frame_size : (int, int) or None
-        Height and width of the frames; only `Segments` say it themselves.
+        Height and width of the frames; only `Tracks` say it themselves.
     frame_count : int or None
-        Frames of the clip; only `Segments` say it themselves.
+        Frames of the clip; only `Tracks` say it themselves.
     settings : CropSettings or None
         How crops are laid. With `CropSettings.as_given()` nothing is smoothed, bridged or faded: masks are those of
         the tracks, empty where one is not seen, and a track that was made from a SEG has that one's regions.
@@ -80,7 +80,7 @@ def tracks_to_segs(
     if dtype not in ("uint8", "float32"):
         raise InvalidArgumentError("dtype", "uint8 or float32", shown(dtype))
     settings = settings or CropSettings()
-    if isinstance(tracks, Segments):
+    if isinstance(tracks, Tracks):
         frame_size = frame_size or tracks.frame_size
         frame_count = tracks.frame_count if frame_count is None else frame_count
         tracks = tracks.tracks

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segs_detailer.errors import MediaError
-from segs_detailer.subjects.segments import Segments
+from segs_detailer.subjects.track import Tracks
 from segs_detailer.verify.frames import FrameChecker
 from segs_detailer.verify.report import Finding, Report
 from segs_detailer.verify.settings import VerifySettings
@@ -34,7 +34,7 @@ def verify_clips(
     before: str | Path | Source,
     after: str | Path | Source,
     *,
-    segments: Segments | Sequence[Subject] | None = None,
+    tracks: Tracks | Sequence[Subject] | None = None,
     settings: VerifySettings | None = None,
     rate: Fraction | None = None,
     expect_audio: bool = True,
@@ -46,7 +46,7 @@ def verify_clips(
     ----------
     before, after : str, Path or Source
         The input and the output.
-    segments : Segments or sequence of Subject or None
+    tracks : Tracks or sequence of Subject or None
         What was to be changed: of as many frames as the clip, or of one that serves for all; of another size they are
         scaled. None reports the area that changed.
     settings : VerifySettings or None
@@ -65,7 +65,7 @@ def verify_clips(
     Raises
     ------
     MediaError
-        A clip cannot be read; segments of another number of frames.
+        A clip cannot be read; tracks of another number of frames.
     MissingDependencyError
         PyAV or OpenCV is not installed.
     """
@@ -76,7 +76,7 @@ def verify_clips(
     findings = _header_findings(old, new, expect_audio=expect_audio)
     if old.size != new.size:
         return Report(*names, 0, tuple(findings))
-    checker = FrameChecker(old.size, _subjects(segments, old, settings), settings)
+    checker = FrameChecker(old.size, _subjects(tracks, old, settings), settings)
     counts = _compare(source, result, checker, progress)
     if counts[0] != counts[1]:
         findings.append(Finding("count", f"holds {counts[1]} frames for the input's {counts[0]}"))
@@ -84,16 +84,15 @@ def verify_clips(
 
 
 def _subjects(
-    segments: Segments | Sequence[Subject] | None, info: ClipInfo, settings: VerifySettings
+    tracks: Tracks | Sequence[Subject] | None, info: ClipInfo, settings: VerifySettings
 ) -> Sequence[Subject] | None:
-    if not isinstance(segments, Segments):
-        return segments
-    if segments.frame_count not in (1, info.frames):
+    if not isinstance(tracks, Tracks):
+        return tracks
+    if tracks.frame_count not in (1, info.frames):
         raise MediaError(
-            f"segments: hold {segments.frame_count} frames for {info.frames} frames: give them for one frame, "
-            "or for each"
+            f"tracks: hold {tracks.frame_count} frames for {info.frames} frames: give them for one frame, or for each"
         )
-    return subjects_of(segments, info.size, info.frames, max_gap=settings.max_gap)
+    return subjects_of(tracks, info.size, info.frames, max_gap=settings.max_gap)
 
 
 def _opened(clip: str | Path | Source, rate: Fraction | None) -> Source:

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segs_detailer.segs import Box
-    from segs_detailer.subjects.segments import Segments
-    from segs_detailer.subjects.track import Track
+    from segs_detailer.subjects.track import Track, Tracks
 
 __all__ = ["Area", "Subject", "chosen_subjects", "subjects_of"]
 
@@ -128,12 +127,12 @@ class Subject:
         return track_masks(self._track, self._path, start, stop, self._size, self._crop)
 
 
-def subjects_of(segments: Segments, size: tuple[int, int], frame_count: int, *, max_gap: int = 12) -> list[Subject]:
+def subjects_of(tracks: Tracks, size: tuple[int, int], frame_count: int, *, max_gap: int = 12) -> list[Subject]:
     """Fit the tracks of a file to a clip.
 
     Parameters
     ----------
-    segments : Segments
+    tracks : Tracks
         The tracks, of `frame_count` frames or of one that serves for all.
     size : (int, int)
         Height and width of the clip's frames.
@@ -142,12 +141,12 @@ def subjects_of(segments: Segments, size: tuple[int, int], frame_count: int, *, 
     max_gap : int
         Frames without a sighting that are bridged.
     """
-    still = segments.frame_count == 1 and frame_count > 1
-    tracks = [rescaled_track(track, segments.frame_size, size) for track in segments.tracks if len(track.frames)]
+    still = tracks.frame_count == 1 and frame_count > 1
+    found = [rescaled_track(track, tracks.frame_size, size) for track in tracks if len(track.frames)]
     if still:
-        tracks = [still_track(track, frame_count) for track in tracks]
+        found = [still_track(track, frame_count) for track in found]
     crop = CropSettings(crop_factor=_CROP_FACTOR, max_gap=max_gap)
-    return chosen_subjects(((track, crop) for track in tracks), size, frame_count)
+    return chosen_subjects(((track, crop) for track in found), size, frame_count)
 
 
 def chosen_subjects(

@@ -176,11 +176,11 @@ def save_gif(path, count):
 
 
 def write_tracks(path, count):
-    from segs_detailer.subjects import Segments, Track, write_segments
+    from segs_detailer.subjects import Track, Tracks, write_tracks
 
     left = Track(1, "left", range(10), [(20, 20, 50, 50)] * 10)
     right = Track(2, "right", range(15, count), [(50, 30, 80, 60)] * (count - 15))
-    write_segments(path, Segments((72, 96), count, (left, right)))
+    write_tracks(path, Tracks((72, 96), count, (left, right)))
 
 
 def kill_one(stop, killed):

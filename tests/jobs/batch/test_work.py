@@ -15,7 +15,7 @@ from segs_detailer.cli.batch_work import RunWork
 from segs_detailer.cli.options import build_parser
 from segs_detailer.errors import MediaError, SegsDetailerError
 from segs_detailer.jobs.batch import Entry
-from segs_detailer.subjects import Segments, Track, write_segments
+from segs_detailer.subjects import Track, Tracks, write_tracks
 from segs_detailer.video import read_clip
 
 COUNT = 30
@@ -31,7 +31,7 @@ def clip(tmp_path):
         Image.fromarray(np.repeat(wave[..., None], 3, axis=2).astype(np.uint8)).save(folder / f"{index:03d}.png")
     left = Track(1, "left", range(8), [(20, 20, 50, 50)] * 8)
     right = Track(2, "right", range(20, COUNT), [(50, 30, 80, 60)] * 10)
-    write_segments(tmp_path / "tracks.npz", Segments((72, 96), COUNT, (left, right)))
+    write_tracks(tmp_path / "tracks.npz", Tracks((72, 96), COUNT, (left, right)))
     return folder
 
 

@@ -11,10 +11,10 @@ from PIL import Image
 from places import ROOT
 from segs_detailer.cli.convert import _NAMES
 from segs_detailer.cli.main import main
-from segs_detailer.subjects import FORMATS, Mask, Segments, Track, read_segments, write_segments
+from segs_detailer.subjects import FORMATS, Mask, Track, Tracks, read_tracks, write_tracks
 from segs_detailer.video import read_clip
 
-DOCS = ROOT / "docs" / "segments.md"
+DOCS = ROOT / "docs" / "track-files.md"
 SIZE = (48, 64)
 QUICK = ["--guide-size", "64", "--max-size", "128", "--steps", "2", "--feather", "0", "--crop-factor", "1.5", "--quiet"]
 
@@ -33,7 +33,7 @@ def clip(tmp_path):
 def segments(size=SIZE, count=3, frames=(0, 2)):
     places = [(8 * frame, 8, 8 * frame + 16, 24) for frame in frames]
     masks = [Mask.filled(place) for place in places]
-    return Segments(size, count, (Track(1, "face", list(frames), places, 0.5, masks),))
+    return Tracks(size, count, (Track(1, "face", list(frames), places, 0.5, masks),))
 
 
 def run(*args):
@@ -57,18 +57,18 @@ def run(*args):
     ],
 )
 def test_convert_there_and_back(tmp_path, capsys, name, form):
-    write_segments(tmp_path / "a.npz", segments())
+    write_tracks(tmp_path / "a.npz", segments())
     assert run("convert", tmp_path / "a.npz", f"{tmp_path}/{name}", *(["--format", form] if form else [])) == 0
     assert f"wrote {tmp_path}/{name}: 64x48, 3 frames, 1 track (1 with masks)" in capsys.readouterr().out
     assert run("convert", tmp_path / name, tmp_path / "c.npz", "--quiet") == 0
     assert capsys.readouterr().out == ""
-    back = read_segments(tmp_path / "c.npz")
+    back = read_tracks(tmp_path / "c.npz")
     assert back.tracks[0].masks == segments().tracks[0].masks
     assert back.tracks[0].boxes.tolist() == segments().tracks[0].boxes.tolist()
 
 
 def test_convert_says_what_is_lost(tmp_path, capsys):
-    write_segments(tmp_path / "a.npz", segments())
+    write_tracks(tmp_path / "a.npz", segments())
     run("convert", tmp_path / "a.npz", tmp_path / "b.csv")
     assert f"note: csv does not keep {FORMATS['csv'].loses}" in capsys.readouterr().out
     run("convert", tmp_path / "a.npz", tmp_path / "c.safetensors")
@@ -76,19 +76,19 @@ def test_convert_says_what_is_lost(tmp_path, capsys):
 
 
 def test_convert_with_size_and_frames(tmp_path):
-    write_segments(tmp_path / "a.csv", segments())
+    write_tracks(tmp_path / "a.csv", segments())
     assert run("convert", tmp_path / "a.csv", tmp_path / "b.json", "--format", "boxes", "--size", "64x48") == 0
     content = json.loads((tmp_path / "b.json").read_text())
     assert (content["width"], content["height"], content["frames"]) == (64, 48, 3)
     assert run("convert", tmp_path / "a.csv", tmp_path / "c.npz", "--size", "64X48", "--frames", "9") == 0
-    assert read_segments(tmp_path / "c.npz").frame_count == 9
+    assert read_tracks(tmp_path / "c.npz").frame_count == 9
 
 
 def test_convert_takes_the_format_that_is_named(tmp_path):
     (tmp_path / "in").mkdir()
     Image.fromarray(np.array([[0, 1], [2, 2]], np.uint8)).save(tmp_path / "in" / "0.png")
     assert run("convert", tmp_path / "in", tmp_path / "a.npz", "--input-format", "davis") == 0
-    assert [s.id for s in read_segments(tmp_path / "a.npz").tracks] == [1, 2]
+    assert [s.id for s in read_tracks(tmp_path / "a.npz").tracks] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_convert_takes_the_format_that_is_named(tmp_path):
     ],
 )
 def test_convert_says_in_one_line_what_is_wrong(tmp_path, capsys, monkeypatch, arguments, text):
-    write_segments(tmp_path / "a.npz", segments())
-    write_segments(tmp_path / "a.csv", segments())
+    write_tracks(tmp_path / "a.npz", segments())
+    write_tracks(tmp_path / "a.csv", segments())
     monkeypatch.chdir(tmp_path)
     assert run("convert", *arguments) == 2
     error = capsys.readouterr().err
@@ -142,7 +142,7 @@ def test_the_documentation_says_of_each_format_what_it_loses():
 
 @pytest.mark.parametrize("name", ["a.npz", "a.json", "a.csv", "masks", "a.mkv"])
 def test_run_details_what_a_file_names(tmp_path, clip, name):
-    write_segments(tmp_path / name, segments())
+    write_tracks(tmp_path / name, segments())
     assert run("run", clip, "-o", f"{tmp_path}/out/", "--segs", tmp_path / name, *QUICK) == 0
     before, after = read_clip(clip).frames, read_clip(tmp_path / "out").frames
     inside = np.zeros((3, *SIZE), bool)
@@ -153,7 +153,7 @@ def test_run_details_what_a_file_names(tmp_path, clip, name):
 
 
 def test_run_scales_segments_of_another_size_and_one_frame_serves_for_all(tmp_path, clip):
-    write_segments(tmp_path / "a.npz", segments(size=(24, 32), count=1, frames=[0]))
+    write_tracks(tmp_path / "a.npz", segments(size=(24, 32), count=1, frames=[0]))
     assert run("run", clip, "-o", f"{tmp_path}/out/", "--segs", tmp_path / "a.npz", *QUICK) == 0
     before, after = read_clip(clip).frames, read_clip(tmp_path / "out").frames
     inside = np.zeros(SIZE, bool)
@@ -164,7 +164,7 @@ def test_run_scales_segments_of_another_size_and_one_frame_serves_for_all(tmp_pa
 
 
 def test_files_add_up_with_boxes(tmp_path, clip, capsys):
-    write_segments(tmp_path / "a.npz", segments())
+    write_tracks(tmp_path / "a.npz", segments())
     sheet = tmp_path / "sheet.png"
     assert run("preview", clip, "-o", sheet, "--segs", tmp_path / "a.npz", "--bbox", "40,30,60,44") == 0
     out = capsys.readouterr().out
@@ -177,13 +177,13 @@ def test_files_add_up_with_boxes(tmp_path, clip, capsys):
     ("made", "text"),
     [
         (segments(count=4), "holds segments of 4 frames for 3 frames: give them for one frame, or for each"),
-        (Segments(SIZE, 3), "a.npz: holds no track that is in the frame"),
+        (Tracks(SIZE, 3), "a.npz: holds no track that is in the frame"),
         (None, "a.npz: no such file"),
     ],
 )
 def test_run_says_what_is_wrong_with_a_file(tmp_path, clip, capsys, made, text):
     if made is not None:
-        write_segments(tmp_path / "a.npz", made)
+        write_tracks(tmp_path / "a.npz", made)
     given = ("--segs", tmp_path / "a.npz", "--when-empty", "fail")
     assert run("run", clip, "-o", f"{tmp_path}/out/", *given, *QUICK) == 2
     assert text in capsys.readouterr().err

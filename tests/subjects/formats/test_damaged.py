@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from segs_detailer.errors import MediaError
-from segs_detailer.subjects import Mask, Segments, Track, read_segments, write_segments
+from segs_detailer.subjects import Mask, Track, Tracks, read_tracks, write_tracks
 
 SIZE = (9, 12)
 many = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
@@ -29,13 +29,13 @@ def clip():
     soft = Mask.from_pixels(np.arange(25, dtype=np.uint8).reshape(5, 5) * 10, (2, 2))
     boxes = [[1, 1, 5, 5], [2, 2, 6, 6.5]]
     first = Track(1, "face", [0, 2], boxes, [0.5, 1], [Mask.filled((1, 1, 5, 5)), soft])
-    return Segments(SIZE, 3, (first, Track(2, "hand", [1], [[0, 0, 3, 3]])))
+    return Tracks(SIZE, 3, (first, Track(2, "hand", [1], [[0, 0, 3, 3]])))
 
 
 def attempt(path):
     refusal = ""
     try:
-        read_segments(path, size=SIZE)
+        read_tracks(path, size=SIZE)
     except MediaError as error:
         refusal = str(error)
     assert not refusal or refusal.startswith(f"{path}: ")
@@ -55,7 +55,7 @@ def nodes(tree, path=()):
 @given(data=st.data())
 def test_json_with_another_value_somewhere(tmp_path, name, form, data):
     path = tmp_path / name
-    write_segments(path, clip(), format=form)
+    write_tracks(path, clip(), format=form)
     tree = [json.loads(path.read_text(encoding="utf-8"))]
     place = data.draw(st.sampled_from(sorted(nodes(tree), key=repr)[1:]))
     changed = copy.deepcopy(tree)
@@ -75,7 +75,7 @@ def test_json_with_another_value_somewhere(tmp_path, name, form, data):
 @given(data=st.data())
 def test_bytes_that_changed_or_are_missing(tmp_path, name, form, data):
     path = tmp_path / name
-    write_segments(path, clip(), format=form)
+    write_tracks(path, clip(), format=form)
     content = bytearray(path.read_bytes())
     start = data.draw(st.integers(0, len(content) - 1))
     content[start : start + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=4))

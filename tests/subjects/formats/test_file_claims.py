@@ -16,7 +16,7 @@ from PIL import Image
 
 from segs_detailer.cli.main import main
 from segs_detailer.errors import InvalidArgumentError, MediaError
-from segs_detailer.subjects import Mask, Segments, Track, read_segments, write_segments
+from segs_detailer.subjects import Mask, Track, Tracks, read_tracks, write_tracks
 from segs_detailer.subjects.formats import archive, claims
 from segs_detailer.subjects.formats.outlines import fill
 
@@ -27,13 +27,13 @@ ROOM = 300 << 20
 CHILD = """
 import resource, sys
 from segs_detailer.errors import MediaError
-from segs_detailer.subjects import read_segments, write_segments
+from segs_detailer.subjects import read_tracks, write_tracks
 import numpy, PIL.Image, safetensors.numpy
 status = open("/proc/self/status").read()
 held = int(next(line for line in status.splitlines() if line.startswith("VmSize:")).split()[1]) << 10
 resource.setrlimit(resource.RLIMIT_AS, (held + int(sys.argv[2]), -1))
 try:
-    print(read_segments(sys.argv[1], size=(64, 64)).describe())
+    print(read_tracks(sys.argv[1], size=(64, 64)).describe())
 except MediaError as error:
     print("refused:", error)
 """
@@ -52,7 +52,7 @@ needs_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="li
 
 def one():
     mask = Mask.from_pixels(np.eye(8, dtype=bool), (3, 4))
-    return Segments((64, 64), 2, (Track(1, "face", [0, 1], [[3, 4, 11, 12]] * 2, 1.0, [mask, mask]),))
+    return Tracks((64, 64), 2, (Track(1, "face", [0, 1], [[3, 4, 11, 12]] * 2, 1.0, [mask, mask]),))
 
 
 def member(shape, dtype, *, version=1):
@@ -65,7 +65,7 @@ def member(shape, dtype, *, version=1):
 
 def bomb(tmp_path, name, head, size, **header):
     """Write an archive in which one array is so many bytes, all 0, which takes less than a hundredth of that."""
-    write_segments(tmp_path / "good.npz", one())
+    write_tracks(tmp_path / "good.npz", one())
     with np.load(tmp_path / "good.npz") as stored:
         arrays = dict(stored)
     fields = json.loads(arrays["header"].tobytes()) | header
@@ -113,21 +113,21 @@ def test_a_header_of_an_array_is_not_longer_than_arrays_have(tmp_path):
 def test_a_track_is_in_no_more_frames_than_a_clip_has(tmp_path):
     path = bomb(tmp_path, "frames", member((2,), "i8"), 16, tracks=[{"frames": 10**12}])
     with pytest.raises(MediaError, match=r"tracks\[0\].frames: expected at most 4194304 frames, got 1000000000000"):
-        read_segments(path)
+        read_tracks(path)
 
 
 def test_the_limit_holds_for_reading_and_writing(tmp_path, monkeypatch):
     for name in ("a.npz", "a.safetensors"):
-        write_segments(tmp_path / name, one())
+        write_tracks(tmp_path / name, one())
     monkeypatch.setattr(archive, "MAX_UNPACKED", 200)
     for name in ("a.npz", "a.safetensors"):
-        assert read_segments(tmp_path / name) == one()
+        assert read_tracks(tmp_path / name) == one()
     monkeypatch.setattr(archive, "MAX_UNPACKED", 100)
     for name in ("a.npz", "a.safetensors"):
         with pytest.raises(MediaError, match=rf"{name}: arrays: expected at most 100 bytes in all .*, got 1"):
-            read_segments(tmp_path / name)
+            read_tracks(tmp_path / name)
         with pytest.raises(InvalidArgumentError, match="arrays: expected at most 100 bytes in all"):
-            write_segments(tmp_path / f"new-{name}", one())
+            write_tracks(tmp_path / f"new-{name}", one())
         assert not (tmp_path / f"new-{name}").exists()
 
 
@@ -136,7 +136,7 @@ def test_safetensors_are_not_read_beyond_what_is_wanted(tmp_path):
     from safetensors import safe_open
     from safetensors.numpy import load_file, save_file
 
-    write_segments(tmp_path / "a.safetensors", one())
+    write_tracks(tmp_path / "a.safetensors", one())
     with safe_open(tmp_path / "a.safetensors", framework="np") as opened:
         metadata = opened.metadata()
     arrays = load_file(tmp_path / "a.safetensors") | {"mask_data": np.zeros(100 << 20, np.uint8)}
@@ -222,10 +222,10 @@ def test_masks_of_few_bytes_are_limited_together(tmp_path, monkeypatch):
     with pytest.raises(
         MediaError, match=r"annotations\[3\]: expected masks of at most 1536 bytes in all, got 2048 bytes"
     ):
-        read_segments(path)
+        read_tracks(path)
     monkeypatch.setattr(claims, "MAX_UNPACKED", 50)
     with pytest.raises(MediaError, match="expected masks of at most 50 bytes in all"):
-        read_segments(tmp_path / "a.png", format="davis")
+        read_tracks(tmp_path / "a.png", format="davis")
 
 
 def png_of(width, height):
@@ -246,7 +246,7 @@ def test_pictures_that_claim_too_many_pixels(tmp_path, form):
     text = read_in_little_memory(path)
     assert f"{path}: cannot be read (it claims to have 3600000000 pixels: no more than " in text
     with pytest.raises(MediaError, match="it claims to have 3600000000 pixels"):
-        read_segments(path, format=form)
+        read_tracks(path, format=form)
 
 
 def test_masks_out_of_proportion_to_the_frames(tmp_path, capsys):

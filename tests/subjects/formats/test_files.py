@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_segments import clips
+from random_tracks import clips
 
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MediaError, MissingDependencyError
@@ -20,12 +20,12 @@ from segs_detailer.subjects import (
     FORMATS,
     CropSettings,
     Mask,
-    Segments,
     Track,
-    read_segments,
+    Tracks,
+    read_tracks,
     tracks_from_segs,
     tracks_to_segs,
-    write_segments,
+    write_tracks,
 )
 
 # Each example writes the same file anew.
@@ -34,7 +34,7 @@ same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixtur
 
 def one(label="face", **more):
     masks = [Mask.filled((1, 1, 3, 3)), None]
-    return Segments((5, 6), 3, (Track(2, label, [0, 2], [[1, 1, 3, 3], [0, 0, 2.5, 2]], [0.5, 1], masks, **more),))
+    return Tracks((5, 6), 3, (Track(2, label, [0, 2], [[1, 1, 3, 3], [0, 0, 2.5, 2]], [0.5, 1], masks, **more),))
 
 
 def only(folder, *names):
@@ -53,9 +53,9 @@ def test_segs_files_keep_everything(tmp_path, name, segments, has_region):
             Track(s.id, s.label, s.frames, s.boxes, s.confidence, s.masks, (-3, 0, 9, 9), (0, 0, 2, 2))
             for s in segments.tracks
         ]
-        segments = Segments(segments.frame_size, segments.frame_count, tuple(parts))
-    write_segments(tmp_path / name, segments)
-    assert read_segments(tmp_path / name) == segments
+        segments = Tracks(segments.frame_size, segments.frame_count, tuple(parts))
+    write_tracks(tmp_path / name, segments)
+    assert read_tracks(tmp_path / name) == segments
     only(tmp_path, name)
 
 
@@ -74,14 +74,14 @@ def test_segs_files_keep_shots_shapes_and_crops_that_move(tmp_path, name, segmen
         shape = data.draw(st.sampled_from(["box", "ellipse"]))
         parts.append(replace(track, crop_region=region, bbox=(1, 1, 2, 2), shot=shot, shape=shape))
     segments = replace(segments, tracks=tuple(parts))
-    write_segments(tmp_path / name, segments)
-    found = read_segments(tmp_path / name)
+    write_tracks(tmp_path / name, segments)
+    found = read_tracks(tmp_path / name)
     assert found == segments
     assert [type(track.crop_region) for track in found.tracks] == [type(track.crop_region) for track in parts]
 
 
 def test_files_of_before_tracks_had_shots_are_read(tmp_path):
-    write_segments(tmp_path / "new.npz", one())
+    write_tracks(tmp_path / "new.npz", one())
     with np.load(tmp_path / "new.npz") as archive:
         arrays = {key: array for key, array in archive.items() if not key.startswith("path_")}
     header = json.loads(arrays["header"].tobytes())
@@ -90,7 +90,7 @@ def test_files_of_before_tracks_had_shots_are_read(tmp_path):
             del track[key]
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
     np.savez(tmp_path / "old.npz", **arrays)
-    assert read_segments(tmp_path / "old.npz") == one()
+    assert read_tracks(tmp_path / "old.npz") == one()
 
 
 def test_boxes_keep_shots_and_shapes(tmp_path):
@@ -98,18 +98,18 @@ def test_boxes_keep_shots_and_shapes(tmp_path):
         Track(3, "face", [1, 2], [[0, 0, 4, 4]] * 2, shot=(1, 9), shape="ellipse"),
         Track(4, "hand", [0], [[1, 1, 3, 3]]),
     )
-    write_segments(tmp_path / "a.json", Segments((9, 9), 9, tracks), format="boxes")
-    assert read_segments(tmp_path / "a.json").tracks == tracks
+    write_tracks(tmp_path / "a.json", Tracks((9, 9), 9, tracks), format="boxes")
+    assert read_tracks(tmp_path / "a.json").tracks == tracks
     content = json.loads((tmp_path / "a.json").read_text())
     assert "shot" not in content["tracks"][1]
     content["tracks"][1]["shape"] = "star"
     (tmp_path / "a.json").write_text(json.dumps(content))
     with pytest.raises(MediaError, match=r"tracks\[1\].shape: expected 'box' or 'ellipse', got 'star'"):
-        read_segments(tmp_path / "a.json")
+        read_tracks(tmp_path / "a.json")
     content["tracks"][1] = {"id": 4, "label": "hand", "shot": [1], "boxes": []}
     (tmp_path / "a.json").write_text(json.dumps(content))
     with pytest.raises(MediaError, match=r"tracks\[1\].shot: expected \[first frame, frame after the last\]"):
-        read_segments(tmp_path / "a.json")
+        read_tracks(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.safetensors"])
@@ -120,8 +120,8 @@ def test_segs_come_back_from_a_file(tmp_path, name):
         (9, 9),
         [SEG(None, masks, 0.7, (2, 3, 7, 7), (3, 4, 6, 6), "A"), SEG(None, None, 1.0, (0, 0, 2, 2), (0, 0, 1, 1), "B")],
     )
-    write_segments(tmp_path / name, tracks_from_segs(segs))
-    size, (first, second) = tracks_to_segs(read_segments(tmp_path / name), settings=CropSettings.as_given())
+    write_tracks(tmp_path / name, tracks_from_segs(segs))
+    size, (first, second) = tracks_to_segs(read_tracks(tmp_path / name), settings=CropSettings.as_given())
     assert size == (9, 9)
     assert first[2:] == segs[1][0][2:]
     assert np.array_equal(first.cropped_mask, masks)
@@ -131,15 +131,15 @@ def test_segs_come_back_from_a_file(tmp_path, name):
 def test_a_mask_of_many_frames_is_in_the_file_once(tmp_path):
     mask = Mask.from_pixels(np.random.default_rng(0).integers(0, 256, (300, 300)).astype(np.uint8))
     track = Track(1, "face", list(range(200)), [[0, 0, 300, 300]] * 200, 1.0, [mask] * 200)
-    write_segments(tmp_path / "a.npz", Segments((300, 300), 200, (track,)))
+    write_tracks(tmp_path / "a.npz", Tracks((300, 300), 200, (track,)))
     assert (tmp_path / "a.npz").stat().st_size < 200_000
-    found = read_segments(tmp_path / "a.npz").tracks[0]
+    found = read_tracks(tmp_path / "a.npz").tracks[0]
     assert all(other is found.masks[0] for other in found.masks)
 
 
 def stored(tmp_path, **changes):
     """Write a SEGS file with some of its arrays exchanged (None: left out), and return its path."""
-    write_segments(tmp_path / "good.npz", one())
+    write_tracks(tmp_path / "good.npz", one())
     with np.load(tmp_path / "good.npz") as archive:
         arrays = dict(archive)
     header = json.loads(arrays["header"].tobytes())
@@ -197,7 +197,7 @@ def stored(tmp_path, **changes):
 def test_segs_files_that_do_not_fit_together(tmp_path, changes, text):
     path = stored(tmp_path, **changes)
     with pytest.raises(MediaError, match=text) as caught:
-        read_segments(path)
+        read_tracks(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
 
@@ -216,25 +216,25 @@ def test_pickles_are_never_read(tmp_path):
     trap = np.array([Trap(tmp_path / "sprung")], object)
     np.savez(tmp_path / "a.npz", header=trap)
     with pytest.raises(MediaError, match=r"a\.npz: expected a NumPy archive.*Python objects, which may run code"):
-        read_segments(tmp_path / "a.npz")
+        read_tracks(tmp_path / "a.npz")
     (tmp_path / "b.npz").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
     with pytest.raises(MediaError, match=r"b\.npz: expected a NumPy archive"):
-        read_segments(tmp_path / "b.npz")
+        read_tracks(tmp_path / "b.npz")
     (tmp_path / "c.pkl").write_bytes(b"")
     with pytest.raises(MediaError, match=r"c\.pkl: expected \.npz.*may hold code, which is never read"):
-        read_segments(tmp_path / "c.pkl")
+        read_tracks(tmp_path / "c.pkl")
     assert not (tmp_path / "sprung").exists()
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.safetensors"])
 def test_truncated_segs_files(tmp_path, name):
     path = tmp_path / name
-    write_segments(path, one())
+    write_tracks(path, one())
     whole = path.read_bytes()
     for length in (0, 1, 7, 20, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(MediaError, match=f"{name}: expected"):
-            read_segments(path)
+            read_tracks(path)
 
 
 def test_archives_of_other_things(tmp_path):
@@ -244,18 +244,18 @@ def test_archives_of_other_things(tmp_path):
         archive.writestr("readme.txt", "hello")
     for name in ("array.npz", "text.npz"):
         with pytest.raises(MediaError, match=f"{name}: expected a NumPy archive of segments"):
-            read_segments(tmp_path / name)
+            read_tracks(tmp_path / name)
     from safetensors.numpy import save_file
 
     save_file({"x": np.zeros(3)}, tmp_path / "weights.safetensors")
     with pytest.raises(MediaError, match="got some without their header"):
-        read_segments(tmp_path / "weights.safetensors")
+        read_tracks(tmp_path / "weights.safetensors")
 
 
 def test_safetensors_are_an_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "safetensors.numpy", None)
     with pytest.raises(MissingDependencyError, match="safetensors is not installed"):
-        write_segments(tmp_path / "a.safetensors", one())
+        write_tracks(tmp_path / "a.safetensors", one())
     only(tmp_path)
 
 
@@ -266,12 +266,12 @@ def test_safetensors_are_an_extra(tmp_path, monkeypatch):
 @same_folder
 @given(clips(soft=False))
 def test_coco_keeps_hard_masks_boxes_ids_and_labels(tmp_path, form, segments):
-    write_segments(tmp_path / "a.json", segments, format=form)
-    assert read_segments(tmp_path / "a.json") == segments
+    write_tracks(tmp_path / "a.json", segments, format=form)
+    assert read_tracks(tmp_path / "a.json") == segments
 
 
 def test_coco_says_what_it_must(tmp_path):
-    write_segments(tmp_path / "a.json", one())
+    write_tracks(tmp_path / "a.json", one())
     content = json.loads((tmp_path / "a.json").read_text())
     assert [image["id"] for image in content["images"]] == [1, 2, 3]
     assert content["categories"] == [{"id": 1, "name": "face"}]
@@ -280,10 +280,10 @@ def test_coco_says_what_it_must(tmp_path):
     assert (first["bbox"], first["area"], first["track_id"], first["image_id"]) == ([1, 1, 2, 2], 4, 2, 1)
     assert (second["bbox"], second["area"], second["image_id"]) == ([0, 0, 2.5, 2], 5, 3)
     assert "segmentation" not in second
-    write_segments(tmp_path / "b.json", one(), format="coco-polygons")
+    write_tracks(tmp_path / "b.json", one(), format="coco-polygons")
     first = json.loads((tmp_path / "b.json").read_text())["annotations"][0]
     assert first["segmentation"] == [[1, 1, 3, 1, 3, 3, 1, 3]]
-    write_segments(tmp_path / "c.json", one(), format="coco-counts")
+    write_tracks(tmp_path / "c.json", one(), format="coco-counts")
     first = json.loads((tmp_path / "c.json").read_text())["annotations"][0]
     assert first["segmentation"] == {"size": [5, 6], "counts": [6, 2, 3, 2, 17]}
 
@@ -310,7 +310,7 @@ def test_coco_of_other_tools(tmp_path):
         entry(image_id=10, instance_id=3, bbox=[], segmentation=rle, score=0.25),
         entry(image_id=30, object_id=8, category_id=9, segmentation=[], iscrowd=0),
     ]
-    segments = read_segments(saved(tmp_path, coco(*annotations)))
+    segments = read_tracks(saved(tmp_path, coco(*annotations)))
     first, second = segments.tracks
     assert (segments.frame_size, segments.frame_count) == ((5, 6), 3)
     assert (first.id, first.label, first.frames.tolist(), first.confidence.tolist()) == (3, "cat", [0, 1], [0.25, 1.0])
@@ -329,7 +329,7 @@ def test_coco_of_other_tools(tmp_path):
 
 def test_coco_without_track_ids_is_linked(tmp_path):
     annotations = [entry(image_id=10 * n, bbox=[n, 1, 3, 3]) for n in (1, 2, 3)]
-    (found,) = read_segments(saved(tmp_path, coco(*annotations))).tracks
+    (found,) = read_tracks(saved(tmp_path, coco(*annotations))).tracks
     assert found.frames.tolist() == [0, 1, 2]
     assert found.boxes[:, 0].tolist() == [1, 2, 3]
 
@@ -337,9 +337,9 @@ def test_coco_without_track_ids_is_linked(tmp_path):
 def test_coco_results(tmp_path):
     rle = {"size": [5, 6], "counts": "0n0"}
     path = saved(tmp_path, [entry(image_id=2, score=0.5, segmentation=rle), entry(image_id=3, score=0.5)])
-    segments = read_segments(path, size=(5, 6), frame_count=9)
+    segments = read_tracks(path, size=(5, 6), frame_count=9)
     assert (segments.frame_size, segments.frame_count) == ((5, 6), 9)
-    assert segments == read_segments(path, frame_count=9)
+    assert segments == read_tracks(path, frame_count=9)
     assert segments.tracks[0].frames.tolist() == [2, 3]
     assert segments.tracks[0].masks == (Mask.filled((0, 0, 6, 5)), None)
 
@@ -390,7 +390,7 @@ IMAGE = {"id": 1, "height": 5, "width": 6}
 def test_json_that_is_wrong(tmp_path, content, text):
     path = saved(tmp_path, content)
     with pytest.raises(MediaError, match=text) as caught:
-        read_segments(path)
+        read_tracks(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
 
@@ -401,15 +401,15 @@ def test_json_that_is_wrong(tmp_path, content, text):
 @same_folder
 @given(clips(masks="none"))
 def test_boxes_as_json_keep_all_but_masks(tmp_path, segments):
-    write_segments(tmp_path / "a.json", segments, format="boxes")
-    assert read_segments(tmp_path / "a.json") == segments
+    write_tracks(tmp_path / "a.json", segments, format="boxes")
+    assert read_tracks(tmp_path / "a.json") == segments
 
 
 @same_folder
 @given(clips(masks="none"))
 def test_a_table_keeps_boxes(tmp_path, segments):
-    write_segments(tmp_path / "a.csv", segments)
-    assert read_segments(tmp_path / "a.csv", size=segments.frame_size, frame_count=segments.frame_count) == segments
+    write_tracks(tmp_path / "a.csv", segments)
+    assert read_tracks(tmp_path / "a.csv", size=segments.frame_size, frame_count=segments.frame_count) == segments
 
 
 @pytest.mark.parametrize(
@@ -423,10 +423,10 @@ def test_a_table_keeps_boxes(tmp_path, segments):
 )
 def test_tables_of_other_tools(tmp_path, text):
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
-    segments = read_segments(tmp_path / "a.csv", size=(5, 6))
+    segments = read_tracks(tmp_path / "a.csv", size=(5, 6))
     plain = one()
     bare = Track(2, "face", [0, 2], plain.tracks[0].boxes, [0.5, 1])
-    assert segments == Segments((5, 6), 3, (bare,))
+    assert segments == Tracks((5, 6), 3, (bare,))
 
 
 @pytest.mark.parametrize(
@@ -443,25 +443,25 @@ def test_tables_of_other_tools(tmp_path, text):
 )
 def test_of_several_columns_of_one_meaning_the_first_that_says_anything_counts(tmp_path, columns, values, label):
     (tmp_path / "a.csv").write_text(f"frame,x1,y1,x2,y2,{columns}\n0,1,1,3,3,{values}\n")
-    [track] = read_segments(tmp_path / "a.csv", size=(5, 6)).tracks
+    [track] = read_tracks(tmp_path / "a.csv", size=(5, 6)).tracks
     assert track.label == label
 
 
 def test_other_columns_may_be_there_twice_as_well(tmp_path):
     header = "frame_id,frame,track_id,id,score,confidence,x_min,xmin,x1,y1,x2,y2,x,y,width,height,,\n"
     (tmp_path / "a.csv").write_text(f"{header}9,2,8,4,0.1,0.5,9,9,1,1,3,3,1,1,2,2,,\n")
-    [track] = read_segments(tmp_path / "a.csv", size=(5, 6)).tracks
+    [track] = read_tracks(tmp_path / "a.csv", size=(5, 6)).tracks
     assert (track.id, track.frames.tolist(), track.confidence.tolist()) == (4, [2], [0.5])
     assert track.boxes.tolist() == [[1, 1, 3, 3]]
     boxes = [{"frame": 2, "class": 0, "name": "face", "xmin": 1, "x1": 0, "y1": 1, "x2": 3, "y2": 3}]
     (tmp_path / "a.json").write_text(json.dumps(boxes))
-    [track] = read_segments(tmp_path / "a.json", size=(5, 6)).tracks
+    [track] = read_tracks(tmp_path / "a.json", size=(5, 6)).tracks
     assert (track.label, track.boxes.tolist()) == ("face", [[0, 1, 3, 3]])
 
 
 def test_a_table_without_ids_and_labels_is_linked(tmp_path):
     (tmp_path / "a.csv").write_text("frame,x,y,width,height\n0,0,0,4,4\n1,1,0,4,4\n1,50,50,4,4\n")
-    first, second = read_segments(tmp_path / "a.csv", size=(60, 60)).tracks
+    first, second = read_tracks(tmp_path / "a.csv", size=(60, 60)).tracks
     assert (first.id, first.label, first.frames.tolist()) == (1, "object", [0, 1])
     assert (second.id, second.frames.tolist()) == (2, [1])
 
@@ -490,20 +490,20 @@ def test_tables_that_are_wrong(tmp_path, text, message):
     path = tmp_path / "a.csv"
     path.write_text(text)
     with pytest.raises(MediaError, match=message) as caught:
-        read_segments(path, size=(5, 6), frame_count=4)
+        read_tracks(path, size=(5, 6), frame_count=4)
     assert str(caught.value).startswith(f"{path}: ")
 
 
 def test_a_table_that_is_no_text(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"frame\xff\xfe")
     with pytest.raises(MediaError, match="expected text in UTF-8, got other bytes at 5"):
-        read_segments(tmp_path / "a.csv", size=(5, 6))
+        read_tracks(tmp_path / "a.csv", size=(5, 6))
 
 
 def test_a_table_does_not_say_the_size(tmp_path):
-    write_segments(tmp_path / "a.csv", one())
+    write_tracks(tmp_path / "a.csv", one())
     with pytest.raises(MediaError, match=r"a\.csv: size: expected a width and height, got none"):
-        read_segments(tmp_path / "a.csv")
+        read_tracks(tmp_path / "a.csv")
 
 
 def test_a_list_of_boxes(tmp_path):
@@ -511,7 +511,7 @@ def test_a_list_of_boxes(tmp_path):
         {"frame": 0, "bbox": [1, 1, 3, 3], "track_id": 2, "class": "face", "score": 0.5},
         {"frame": 2, "x": 0, "y": 0, "w": 2.5, "h": 2, "id": 2, "label": "face"},
     ]
-    segments = read_segments(saved(tmp_path, boxes), size=(5, 6))
+    segments = read_tracks(saved(tmp_path, boxes), size=(5, 6))
     assert segments.tracks[0].boxes.tolist() == one().tracks[0].boxes.tolist()
     assert segments.tracks[0].confidence.tolist() == [0.5, 1.0]
 
@@ -533,7 +533,7 @@ def test_a_list_of_boxes(tmp_path):
 def test_boxes_that_are_wrong(tmp_path, content, text):
     path = saved(tmp_path, content)
     with pytest.raises(MediaError, match=text):
-        read_segments(path)
+        read_tracks(path)
 
 
 # All of them
@@ -541,16 +541,16 @@ def test_boxes_that_are_wrong(tmp_path, content, text):
 
 def test_names_say_the_format(tmp_path):
     with pytest.raises(MediaError, match=r"a.xml: files of type .xml cannot be written: use .npz, .safetensors"):
-        write_segments(tmp_path / "a.xml", one())
+        write_tracks(tmp_path / "a.xml", one())
     with pytest.raises(InvalidArgumentError, match=r"format: expected one of npz.*got 'coc' \(did you mean coco"):
-        write_segments(tmp_path / "a.json", one(), format="coc")
+        write_tracks(tmp_path / "a.json", one(), format="coc")
     with pytest.raises(InvalidTypeError, match="format: expected text"):
-        read_segments(tmp_path / "a.json", format=3)
-    with pytest.raises(InvalidTypeError, match="segments: expected Segments"):
-        write_segments(tmp_path / "a.json", tracks_to_segs(one(), settings=CropSettings.as_given()))
+        read_tracks(tmp_path / "a.json", format=3)
+    with pytest.raises(InvalidTypeError, match="tracks: expected Tracks"):
+        write_tracks(tmp_path / "a.json", tracks_to_segs(one(), settings=CropSettings.as_given()))
     (tmp_path / "a.xml").write_text("<x/>")
     with pytest.raises(MediaError, match=r"a\.xml: expected \.npz.*got a file of type \.xml"):
-        read_segments(tmp_path / "a.xml")
+        read_tracks(tmp_path / "a.xml")
     assert set(FORMATS) == {
         "npz",
         "safetensors",
@@ -568,18 +568,18 @@ def test_names_say_the_format(tmp_path):
 @pytest.mark.parametrize("name", ["a.npz", "a.safetensors", "a.json", "a.csv", "a.mkv", "a.png", "m_%04d.png", "*.png"])
 def test_files_that_are_not_there(tmp_path, name):
     with pytest.raises(MediaError, match=r"no such file|no file has such a name|no image files there"):
-        read_segments(tmp_path / name, size=(4, 4))
+        read_tracks(tmp_path / name, size=(4, 4))
 
 
 @pytest.mark.parametrize("form", ["npz", "safetensors", "csv", "coco", "boxes"])
 def test_named_formats_read_files_that_are_not_there(tmp_path, form):
     with pytest.raises(MediaError, match=r"a\.x: no such file"):
-        read_segments(tmp_path / "a.x", format=form, size=(4, 4))
+        read_tracks(tmp_path / "a.x", format=form, size=(4, 4))
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.safetensors", "a.json", "a.csv"])
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, name, monkeypatch):
-    write_segments(tmp_path / name, one())
+    write_tracks(tmp_path / name, one())
     before = (tmp_path / name).read_bytes()
 
     def full(*_, **__):
@@ -587,7 +587,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, name, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.replace", full)
     with pytest.raises(MediaError, match=f"{name}: cannot be written .No space left on device"):
-        write_segments(tmp_path / name, one("hand"))
+        write_tracks(tmp_path / name, one("hand"))
     only(tmp_path, name)
     assert (tmp_path / name).read_bytes() == before
 
@@ -595,15 +595,15 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, name, monkeypatch):
 @pytest.mark.parametrize("name", ["a.npz", "a.safetensors", "a.json", "a.csv", "a.mkv"])
 def test_folders_that_are_not_there_are_not_made(tmp_path, name):
     with pytest.raises(MediaError, match="no such folder to write to"):
-        write_segments(tmp_path / "missing" / name, one())
+        write_tracks(tmp_path / "missing" / name, one())
     only(tmp_path)
 
 
 @pytest.mark.parametrize(("size", "frames"), [((0, 4), 1), ((4, 4), 0)])
 def test_sizes_that_cannot_be(tmp_path, size, frames):
-    write_segments(tmp_path / "a.csv", one())
+    write_tracks(tmp_path / "a.csv", one())
     with pytest.raises(InvalidArgumentError, match="expected a whole number from 1"):
-        read_segments(tmp_path / "a.csv", size=size, frame_count=frames)
+        read_tracks(tmp_path / "a.csv", size=size, frame_count=frames)
 
 
 def test_an_archive_with_a_password_is_one_line(tmp_path):
@@ -615,4 +615,4 @@ def test_an_archive_with_a_password_is_one_line(tmp_path):
         data[data.index(signature) + offset] |= 1
     path.write_bytes(data)
     with pytest.raises(MediaError, match=r"locked\.npz: expected a NumPy archive of segments"):
-        read_segments(path)
+        read_tracks(path)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from segs_detailer.cli.main import main
 from segs_detailer.errors import MediaError
-from segs_detailer.subjects import Mask, Segments, Track, read_segments, write_segments
+from segs_detailer.subjects import Mask, Track, Tracks, read_tracks, write_tracks
 from segs_detailer.subjects.formats.mask_tracks import mask_tracks
 from segs_detailer.subjects.from_masks import MaskSettings
 from segs_detailer.video import ClipInfo, open_clip
@@ -68,7 +68,7 @@ def drawn(track, index=0):
 
 def both(path, count=1):
     """The only track that `--mask` and that `--segs` find."""
-    [of_mask], [of_segs] = tracks(path, count=count), read_segments(path).tracks
+    [of_mask], [of_segs] = tracks(path, count=count), read_tracks(path).tracks
     return of_mask, of_segs
 
 
@@ -125,7 +125,7 @@ def test_color_and_alpha_that_both_say_something_are_laid_over_black(tmp_path):
     (tmp_path / "s").mkdir()
     save(tmp_path / "s" / "0.png", with_alpha(np.full(SIZE, 255, np.uint8), COLUMNS))
     save(tmp_path / "s" / "1.png", np.repeat(WHITE[..., None], 3, 2))
-    [track] = read_segments(tmp_path / "s").tracks
+    [track] = read_tracks(tmp_path / "s").tracks
     np.testing.assert_array_equal(drawn(track, 0), COLUMNS)
     np.testing.assert_array_equal(drawn(track, 1), WHITE)
 
@@ -211,7 +211,7 @@ def test_noise_of_jpeg_is_black(tmp_path, quality):
 def found_with_warning(path, text, count=1):
     """The tracks that `--mask` and `--segs` find, each with one warning."""
     found = []
-    for call in (lambda: tracks(path, count=count), lambda: read_segments(path).tracks):
+    for call in (lambda: tracks(path, count=count), lambda: read_tracks(path).tracks):
         with pytest.warns(UserWarning, match=text) as caught:
             found.append(call())
         assert len(caught) == 1
@@ -245,8 +245,8 @@ def test_a_palette_of_colors_is_one_mask_unless_asked(tmp_path):
     first, second = tracks(tmp_path / "m.png", labels=True)
     np.testing.assert_array_equal(drawn(first), (LABELS == 1) * np.uint8(255))
     np.testing.assert_array_equal(drawn(second), (LABELS == 2) * np.uint8(255))
-    # As read_segments has them without being asked.
-    assert [t.masks for t in read_segments(tmp_path / "m.png").tracks] == [first.masks, second.masks]
+    # As read_tracks has them without being asked.
+    assert [t.masks for t in read_tracks(tmp_path / "m.png").tracks] == [first.masks, second.masks]
 
 
 def test_a_palette_that_could_show_colors_and_does_not_is_gray(tmp_path):
@@ -297,7 +297,7 @@ def test_ones_in_lossy_video_are_noise(tmp_path):
 )
 def test_floats_that_are_no_levels(tmp_path, pixels, text):
     save(tmp_path / "m.tif", pixels)
-    for call in (tracks, read_segments):
+    for call in (tracks, read_tracks):
         with pytest.raises(MediaError, match=rf"m\.tif: {text}"):
             call(tmp_path / "m.tif")
 
@@ -309,8 +309,8 @@ def test_what_is_written_here_means_what_it_says(tmp_path):
         track = Track(1, "out", [0, 1], [mask.place for mask in masks], 1.0, masks)
         folder = tmp_path / str(level) / "out"
         folder.parent.mkdir()
-        write_segments(folder, Segments(SIZE, 2, (track,)))
-        assert read_segments(folder).tracks == (track,)
+        write_tracks(folder, Tracks(SIZE, 2, (track,)))
+        assert read_tracks(folder).tracks == (track,)
         np.testing.assert_array_equal(drawn(tracks(folder, count=2)[0]), np.full(SIZE, level))
 
 
@@ -376,7 +376,7 @@ def test_labels_need_a_format_that_keeps_them(tmp_path):
 def test_davis_of_other_depths(tmp_path, pixels):
     path = tmp_path / ("m.tif" if pixels.dtype == np.int32 else "m.png")
     save(path, pixels)
-    found = read_segments(path, format="davis").tracks
+    found = read_tracks(path, format="davis").tracks
     assert [track.id for track in found] == np.unique(pixels)[1:].tolist()
     np.testing.assert_array_equal(drawn(found[0]) > 0, pixels == pixels[20, 21])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from random_segments import arrays
+from random_tracks import arrays
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.subjects import Mask

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.subjects import Mask, Segments, as_segments
+from segs_detailer.subjects import Mask, Tracks, as_tracks
 from segs_detailer.subjects.masks import boxes_to_segs
 
 SIZE = (30, 40)
@@ -29,7 +29,7 @@ def results(ids=None, masks=None, xyxy=XYXY, **more):
 
 
 def test_ultralytics_results():
-    segments = as_segments([results(ids=[5, 2]), results(xyxy=[]), results(ids=[5, 2])])
+    segments = as_tracks([results(ids=[5, 2]), results(xyxy=[]), results(ids=[5, 2])])
     assert (segments.frame_size, segments.frame_count) == (SIZE, 3)
     dog, cat = segments.tracks
     assert (dog.id, dog.label, dog.frames.tolist(), dog.boxes[1].tolist()) == (2, "dog", [0, 2], XYXY[1])
@@ -37,14 +37,14 @@ def test_ultralytics_results():
 
 
 def test_ultralytics_results_without_tracker_are_linked():
-    segments = as_segments([results(), results(boxes=None), results()])
+    segments = as_tracks([results(), results(boxes=None), results()])
     assert [(s.id, s.label, s.frames.tolist()) for s in segments.tracks] == [(1, "cat", [0, 2]), (2, "dog", [0, 2])]
 
 
 def test_ultralytics_masks_of_the_networks_size_are_taken_by_their_outlines():
     corners = [np.float32([[4, 3], [12, 3], [12, 9], [4, 9]]), np.zeros((0, 2), np.float32)]
     masks = SimpleNamespace(data=torch.ones(2, 8, 8), xy=corners)
-    first, second = as_segments(results(masks=masks)).tracks
+    first, second = as_tracks(results(masks=masks)).tracks
     assert first.masks == (Mask.filled((4, 3, 12, 9)),)
     assert second.masks[0].empty
 
@@ -52,7 +52,7 @@ def test_ultralytics_masks_of_the_networks_size_are_taken_by_their_outlines():
 def test_ultralytics_masks_of_the_frames_size_are_taken_as_they_are():
     data = torch.zeros(2, *SIZE)
     data[0, 3:9, 4:12] = data[1, 0, 0] = 1
-    first, second = as_segments(results(masks=SimpleNamespace(data=data, xy=None))).tracks
+    first, second = as_tracks(results(masks=SimpleNamespace(data=data, xy=None))).tracks
     assert first.masks == (Mask.filled((4, 3, 12, 9)),)
     assert second.masks == (Mask.filled((0, 0, 1, 1)),)
 
@@ -88,7 +88,7 @@ def test_supervision_detections(kind):
     names = {"class_name": np.array(["a", "b"])}
     frame = detections(kind(masks), np.array([7, 3]), data=names)
     empty = SimpleNamespace(xyxy=np.empty((0, 4)), mask=None, confidence=None, class_id=None, tracker_id=None, data={})
-    segments = as_segments([frame, empty, frame])
+    segments = as_tracks([frame, empty, frame])
     assert (segments.frame_size, segments.frame_count) == (SIZE, 3)
     second, first = segments.tracks
     assert (first.id, first.label, first.frames.tolist()) == (7, "a", [0, 2])
@@ -98,11 +98,11 @@ def test_supervision_detections(kind):
 
 def test_supervision_boxes_alone_need_a_size():
     with pytest.raises(InvalidArgumentError, match=r"size: expected \(height, width\)"):
-        as_segments(detections())
-    segments = as_segments(detections(confidence=None, class_id=None), size=SIZE, frame_count=4)
+        as_tracks(detections())
+    segments = as_tracks(detections(confidence=None, class_id=None), size=SIZE, frame_count=4)
     assert segments.frame_count == 4
     assert [(s.label, s.confidence.tolist()) for s in segments.tracks] == [("object", [1.0])] * 2
-    assert [s.label for s in as_segments(detections(), size=SIZE).tracks] == ["0", "1"]
+    assert [s.label for s in as_tracks(detections(), size=SIZE).tracks] == ["0", "1"]
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
@@ -110,25 +110,25 @@ def test_sam_2_masks(kind):
     shown = np.zeros((1, *SIZE), bool)
     shown[0, 3:9, 4:12] = True
     video = {0: {1: kind(shown), 2: kind(~shown)}, 1: {1: kind(shown[0]), 2: kind(shown & False)}, 4: {}}
-    segments = as_segments(video, label="cat")
+    segments = as_tracks(video, label="cat")
     assert (segments.frame_size, segments.frame_count) == (SIZE, 5)
     first, second = segments.tracks
     assert (first.id, first.label, first.frames.tolist()) == (1, "cat", [0, 1])
     assert first.masks == (Mask.filled((4, 3, 12, 9)),) * 2
     assert first.boxes.tolist() == [[4, 3, 12, 9]] * 2
     assert second.frames.tolist() == [0]
-    assert as_segments(video, frame_count=9).frame_count == 9
+    assert as_tracks(video, frame_count=9).frame_count == 9
 
 
 def test_segs_and_segments():
     segs = boxes_to_segs(SIZE, XYXY)
-    segments = as_segments(segs, frame_count=2)
+    segments = as_tracks(segs, frame_count=2)
     assert [s.frames.tolist() for s in segments.tracks] == [[0, 1]] * 2
-    assert as_segments(segments, size=SIZE, frame_count=2) is segments
+    assert as_tracks(segments, size=SIZE, frame_count=2) is segments
     with pytest.raises(InvalidArgumentError, match=r"size: expected the size that the segments have, \(30, 40\)"):
-        as_segments(segs, size=(40, 30))
+        as_tracks(segs, size=(40, 30))
     with pytest.raises(InvalidArgumentError, match="frame_count: expected that of the segments, 2, got 3"):
-        as_segments(segments, frame_count=3)
+        as_tracks(segments, frame_count=3)
 
 
 MASK = np.ones(SIZE, bool)
@@ -137,9 +137,9 @@ MASK = np.ones(SIZE, bool)
 @pytest.mark.parametrize(
     ("value", "error", "text"),
     [
-        (3, InvalidTypeError, "segments: expected Segments, SEGS .*got int"),
+        (3, InvalidTypeError, "segments: expected Tracks, SEGS .*got int"),
         (None, InvalidTypeError, "got NoneType"),
-        ([detections(), "x"], InvalidTypeError, r"\[1\]: expected Segments.*got str"),
+        ([detections(), "x"], InvalidTypeError, r"\[1\]: expected Tracks.*got str"),
         ([], InvalidArgumentError, "size"),
         ({}, InvalidArgumentError, "size.*no mask"),
         ({0: [MASK]}, InvalidTypeError, r"\[0\]: expected \{object: mask\}, got list"),
@@ -161,10 +161,10 @@ MASK = np.ones(SIZE, bool)
 )
 def test_objects_that_cannot_be_taken(value, error, text):
     with pytest.raises(error, match=text):
-        as_segments(value)
+        as_tracks(value)
 
 
 def test_a_list_that_is_longer_than_the_clip():
     with pytest.raises(InvalidArgumentError, match="frame_count: expected a whole number from 2"):
-        as_segments([results(), results()], frame_count=1)
-    assert as_segments(Segments(SIZE, 1)) == Segments(SIZE, 1)
+        as_tracks([results(), results()], frame_count=1)
+    assert as_tracks(Tracks(SIZE, 1)) == Tracks(SIZE, 1)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from PIL import Image
-from random_segments import clips
+from random_tracks import clips
 
 from segs_detailer.errors import InvalidArgumentError, MediaError
-from segs_detailer.subjects import Mask, Segments, Track, read_segments, write_segments
+from segs_detailer.subjects import Mask, Track, Tracks, read_tracks, write_tracks
 
 SIZE = (12, 16)
 few = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
@@ -23,7 +23,7 @@ def track(number, label, place, frames=(0, 1)):
 
 
 def two():
-    return Segments(SIZE, 3, (track(3, "face", (1, 1, 6, 6)), track(9, "hand", (4, 4, 10, 9), frames=[1, 2])))
+    return Tracks(SIZE, 3, (track(3, "face", (1, 1, 6, 6)), track(9, "hand", (4, 4, 10, 9), frames=[1, 2])))
 
 
 def only(folder, *names):
@@ -40,7 +40,7 @@ def save(path, pixels, mode=None):
 def relabelled(segments, made):
     """The same tracks in other frames, with the names and numbers that `made` gives from theirs."""
     parts = [Track(*made(s), s.frames, s.boxes, 1.0, s.masks) for s in segments.tracks]
-    return Segments(segments.frame_size, segments.frame_count, tuple(parts))
+    return Tracks(segments.frame_size, segments.frame_count, tuple(parts))
 
 
 # Gray pictures
@@ -50,8 +50,8 @@ def relabelled(segments, made):
 @given(clips(masks="all", boxes="extent", tracks=2))
 def test_folders_of_pictures_keep_levels_and_ids(tmp_path_factory, segments):
     folder = tmp_path_factory.mktemp("masks")
-    write_segments(folder / "out", segments)
-    back = read_segments(folder / "out")
+    write_tracks(folder / "out", segments)
+    back = read_tracks(folder / "out")
     if len(segments.tracks) == 1:
         assert back == relabelled(segments, lambda s: (1, "out"))
     else:
@@ -59,23 +59,23 @@ def test_folders_of_pictures_keep_levels_and_ids(tmp_path_factory, segments):
 
 
 def test_names_of_pictures(tmp_path):
-    write_segments(tmp_path / "many", two())
+    write_tracks(tmp_path / "many", two())
     only(tmp_path, "many")
     only(tmp_path / "many", "003_face", "009_hand")
     only(tmp_path / "many" / "003_face", "00000.png", "00001.png", "00002.png")
-    single = Segments(SIZE, 2, (track(3, "face", (1, 1, 6, 6)),))
-    write_segments(tmp_path / "m_%03d.png", single)
+    single = Tracks(SIZE, 2, (track(3, "face", (1, 1, 6, 6)),))
+    write_tracks(tmp_path / "m_%03d.png", single)
     assert {"m_000.png", "m_001.png"} < {path.name for path in tmp_path.iterdir()}
-    assert read_segments(tmp_path / "m_%03d.png").tracks[0].label == "m"
-    assert read_segments(f"{tmp_path}/m_*.png") == read_segments(tmp_path / "m_%03d.png")
-    write_segments(tmp_path / "face.png", Segments(SIZE, 1, (track(3, "face", (1, 1, 6, 6), frames=[0]),)))
-    assert read_segments(tmp_path / "face.png").tracks == (track(1, "face", (1, 1, 6, 6), frames=[0]),)
+    assert read_tracks(tmp_path / "m_%03d.png").tracks[0].label == "m"
+    assert read_tracks(f"{tmp_path}/m_*.png") == read_tracks(tmp_path / "m_%03d.png")
+    write_tracks(tmp_path / "face.png", Tracks(SIZE, 1, (track(3, "face", (1, 1, 6, 6), frames=[0]),)))
+    assert read_tracks(tmp_path / "face.png").tracks == (track(1, "face", (1, 1, 6, 6), frames=[0]),)
 
 
 def test_boxes_are_painted_as_far_as_they_lie_in_the_frame(tmp_path):
     boxes = [[-4, 2.5, 3.5, 6], [50, 50, 60, 60]]
-    write_segments(tmp_path / "out", Segments(SIZE, 2, (Track(1, "face", [0, 1], boxes),)))
-    (found,) = read_segments(tmp_path / "out").tracks
+    write_tracks(tmp_path / "out", Tracks(SIZE, 2, (Track(1, "face", [0, 1], boxes),)))
+    (found,) = read_tracks(tmp_path / "out").tracks
     assert found.masks == (Mask.filled((0, 2, 4, 6)),)
 
 
@@ -93,19 +93,19 @@ def test_pictures_of_other_kinds(tmp_path, make, mode):
     shown = np.zeros(SIZE, bool)
     shown[2:5, 3:9] = True
     save(tmp_path / "in" / "mask-1.png", make(shown), mode)
-    assert read_segments(tmp_path / "in").tracks[0].masks == (Mask.filled((3, 2, 9, 5)),)
+    assert read_tracks(tmp_path / "in").tracks[0].masks == (Mask.filled((3, 2, 9, 5)),)
 
 
 def test_tiff_of_32_bits(tmp_path):
     save(tmp_path / "in" / "mask.tif", np.array([[0, 65535], [70000, 0]], np.int32))
-    assert read_segments(tmp_path / "in").tracks[0].masks[0].pixels().tolist() == [[0, 255], [255, 0]]
+    assert read_tracks(tmp_path / "in").tracks[0].masks[0].pixels().tolist() == [[0, 255], [255, 0]]
 
 
 def test_a_palette_of_grays_is_gray(tmp_path):
     image = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8))
     image.putpalette([0, 0, 0, 255, 255, 255])
     image.save(tmp_path / "a.png")
-    assert read_segments(tmp_path / "a.png").tracks[0].masks[0].pixels().tolist() == [[0, 255], [255, 0]]
+    assert read_tracks(tmp_path / "a.png").tracks[0].masks[0].pixels().tolist() == [[0, 255], [255, 0]]
 
 
 def test_a_sequence_with_a_hole(tmp_path):
@@ -113,14 +113,14 @@ def test_a_sequence_with_a_hole(tmp_path):
         save(tmp_path / "in" / f"{number:05d}.png", np.zeros(SIZE, np.uint8))
     for path in (tmp_path / "in", tmp_path / "in" / "%05d.png", f"{tmp_path}/in/*.png"):
         with pytest.raises(MediaError, match=r"00002\.png: missing in a sequence that runs from 0 to 3"):
-            read_segments(path)
+            read_tracks(path)
 
 
 def test_track_with_sequences_that_differ(tmp_path):
-    write_segments(tmp_path / "out", two())
+    write_tracks(tmp_path / "out", two())
     (tmp_path / "out" / "009_hand" / "00002.png").unlink()
     with pytest.raises(MediaError, match="009_hand: expected 3 pictures of 16x12, as in 003_face, got 2 of 16x12"):
-        read_segments(tmp_path / "out")
+        read_tracks(tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_pictures_that_are_damaged(tmp_path, content, text, form):
     save(file, np.random.default_rng(0).integers(0, 255, SIZE).astype(np.uint8))
     file.write_bytes(file.read_bytes()[:90] if content is None else content)
     with pytest.raises(MediaError, match=rf"00000\.png: cannot be read .{text}"):
-        read_segments(tmp_path / "in", format=form)
+        read_tracks(tmp_path / "in", format=form)
 
 
 @pytest.mark.parametrize("form", ["masks", "davis"])
@@ -140,14 +140,14 @@ def test_pictures_of_several_sizes(tmp_path, form):
     save(tmp_path / "in" / "a.png", np.zeros((4, 4), np.uint8))
     save(tmp_path / "in" / "b.png", np.zeros((4, 5), np.uint8))
     with pytest.raises(MediaError, match=r"b\.png: expected 4x4 as the first of the sequence, got 5x4"):
-        read_segments(tmp_path / "in", format=form)
+        read_tracks(tmp_path / "in", format=form)
 
 
 def test_folders_without_pictures(tmp_path):
     for name in ("in", "in/empty"):
         (tmp_path / name).mkdir()
         with pytest.raises(MediaError, match="no image files there"):
-            read_segments(tmp_path / "in")
+            read_tracks(tmp_path / "in")
 
 
 @pytest.mark.parametrize(
@@ -164,19 +164,19 @@ def test_places_where_several_track_cannot_go(tmp_path, name, text):
     Image.new("L", SIZE[::-1]).save(tmp_path / "taken" / "003_face" / "00009.png")
     (tmp_path / "file").write_text("")
     with pytest.raises(MediaError, match=text):
-        write_segments(tmp_path / name, two(), format="masks")
+        write_tracks(tmp_path / name, two(), format="masks")
     only(tmp_path, "taken", "file")
     only(tmp_path / "taken", "003_face")
 
 
 def test_places_where_one_track_cannot_go(tmp_path):
-    single = Segments(SIZE, 2, (track(3, "face", (1, 1, 6, 6)),))
+    single = Tracks(SIZE, 2, (track(3, "face", (1, 1, 6, 6)),))
     with pytest.raises(MediaError, match=r"one image cannot hold 2 frames: write to .*a_%05d\.png"):
-        write_segments(tmp_path / "a.png", single)
+        write_tracks(tmp_path / "a.png", single)
     with pytest.raises(MediaError, match=r"expected a \.png, which loses nothing, got \.jpg"):
-        write_segments(tmp_path / "a_%d.jpg", single)
+        write_tracks(tmp_path / "a_%d.jpg", single)
     with pytest.raises(MediaError, match="at least one track"):
-        write_segments(tmp_path / "out", Segments(SIZE, 2))
+        write_tracks(tmp_path / "out", Tracks(SIZE, 2))
     only(tmp_path)
 
 
@@ -192,7 +192,7 @@ def test_a_sequence_that_cannot_be_finished_leaves_nothing(tmp_path, form, monke
 
     monkeypatch.setattr(Image.Image, "save", fail_later)
     with pytest.raises(MediaError, match=r"out: cannot be written .No space left on device"):
-        write_segments(tmp_path / "out", two(), format=form)
+        write_tracks(tmp_path / "out", two(), format=form)
     only(tmp_path)
 
 
@@ -203,12 +203,12 @@ def test_a_sequence_that_cannot_be_finished_leaves_nothing(tmp_path, form, monke
 @given(clips(masks="all", boxes="extent", soft=False, tracks=1))
 def test_palette_pictures_keep_hard_masks_and_ids(tmp_path_factory, segments):
     folder = tmp_path_factory.mktemp("davis")
-    write_segments(folder / "out", segments, format="davis")
-    assert read_segments(folder / "out", format="davis") == relabelled(segments, lambda s: (s.id, f"object {s.id}"))
+    write_tracks(folder / "out", segments, format="davis")
+    assert read_tracks(folder / "out", format="davis") == relabelled(segments, lambda s: (s.id, f"object {s.id}"))
 
 
 def test_palette_pictures_have_one_index_for_each_track(tmp_path):
-    write_segments(tmp_path / "out", two(), format="davis")
+    write_tracks(tmp_path / "out", two(), format="davis")
     with Image.open(tmp_path / "out" / "00001.png") as image:
         assert image.mode == "P"
         pixels = np.asarray(image)
@@ -219,7 +219,7 @@ def test_palette_pictures_have_one_index_for_each_track(tmp_path):
     assert len(np.unique(colors, axis=0)) == 256
     assert not colors[0].any()
     # Colors of a palette are enough to tell them.
-    segments = read_segments(tmp_path / "out")
+    segments = read_tracks(tmp_path / "out")
     assert [(s.id, s.label, s.frames.tolist()) for s in segments.tracks] == [
         (3, "object 3", [0, 1]),
         (9, "object 9", [1, 2]),
@@ -227,21 +227,21 @@ def test_palette_pictures_have_one_index_for_each_track(tmp_path):
 
 
 def test_ids_that_are_no_index_are_counted_anew(tmp_path):
-    segments = Segments(SIZE, 1, (track(0, "a", (0, 0, 2, 2), [0]), track(700, "b", (5, 5, 7, 7), [0])))
-    write_segments(tmp_path / "a.png", segments, format="davis")
-    assert [s.id for s in read_segments(tmp_path / "a.png").tracks] == [1, 2]
+    segments = Tracks(SIZE, 1, (track(0, "a", (0, 0, 2, 2), [0]), track(700, "b", (5, 5, 7, 7), [0])))
+    write_tracks(tmp_path / "a.png", segments, format="davis")
+    assert [s.id for s in read_tracks(tmp_path / "a.png").tracks] == [1, 2]
 
 
 def test_too_many_track_for_a_palette(tmp_path):
     tracks = [track(number, "a", (0, 0, 2, 2), [0]) for number in range(256)]
     with pytest.raises(InvalidArgumentError, match="tracks: expected at most 255 for palette pictures, got 256"):
-        write_segments(tmp_path / "out", Segments(SIZE, 1, tuple(tracks)), format="davis")
+        write_tracks(tmp_path / "out", Tracks(SIZE, 1, tuple(tracks)), format="davis")
     only(tmp_path)
 
 
 def test_gray_pictures_of_indices(tmp_path):
     save(tmp_path / "in" / "0.png", np.array([[0, 1], [2, 2]], np.uint8))
-    first, second = read_segments(tmp_path / "in", format="davis").tracks
+    first, second = read_tracks(tmp_path / "in", format="davis").tracks
     assert (first.id, first.masks) == (1, (Mask.filled((1, 0, 2, 1)),))
     assert (second.id, second.masks) == (2, (Mask.filled((0, 1, 2, 2)),))
 
@@ -249,7 +249,7 @@ def test_gray_pictures_of_indices(tmp_path):
 def test_colors_are_no_indices(tmp_path):
     save(tmp_path / "in" / "0.png", np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(MediaError, match=r"0\.png: expected indices of a palette, got an image of mode RGB"):
-        read_segments(tmp_path / "in", format="davis")
+        read_tracks(tmp_path / "in", format="davis")
 
 
 # Videos
@@ -259,16 +259,16 @@ def test_colors_are_no_indices(tmp_path):
 def test_lossless_videos_keep_all_levels(tmp_path, suffix):
     levels = np.random.default_rng(0).integers(0, 256, SIZE).astype(np.uint8)
     mask = Mask.from_pixels(levels)
-    write_segments(tmp_path / f"a{suffix}", Segments(SIZE, 3, (Track(5, "x", [1], [mask.place], 1.0, [mask]),)))
-    segments = read_segments(tmp_path / f"a{suffix}")
-    assert segments == Segments(SIZE, 3, (Track(1, "a", [1], [mask.place], 1.0, [mask]),))
+    write_tracks(tmp_path / f"a{suffix}", Tracks(SIZE, 3, (Track(5, "x", [1], [mask.place], 1.0, [mask]),)))
+    segments = read_tracks(tmp_path / f"a{suffix}")
+    assert segments == Tracks(SIZE, 3, (Track(1, "a", [1], [mask.place], 1.0, [mask]),))
     only(tmp_path, f"a{suffix}")
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".webm"])
 def test_other_videos_keep_shapes(tmp_path, suffix):
-    write_segments(tmp_path / f"a{suffix}", two())
-    segments = read_segments(tmp_path / f"a{suffix}")
+    write_tracks(tmp_path / f"a{suffix}", two())
+    segments = read_tracks(tmp_path / f"a{suffix}")
     assert (segments.frame_size, segments.frame_count) == (SIZE, 3)
     (found,) = segments.tracks
     assert found.frames.tolist() == [0, 1, 2]
@@ -282,14 +282,14 @@ def test_other_videos_keep_shapes(tmp_path, suffix):
 
 def test_videos_with_odd_sides(tmp_path):
     for name in ("a.mkv", "a.mp4"):
-        write_segments(tmp_path / name, Segments((9, 11), 2, (track(1, "a", (1, 1, 6, 6)),)))
-        assert read_segments(tmp_path / name).frame_size == (9, 11)
+        write_tracks(tmp_path / name, Tracks((9, 11), 2, (track(1, "a", (1, 1, 6, 6)),)))
+        assert read_tracks(tmp_path / name).frame_size == (9, 11)
 
 
 def test_animations_are_masks(tmp_path):
     frames = [Image.fromarray(np.full((4, 6), level, np.uint8)) for level in (0, 255)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
-    (found,) = read_segments(tmp_path / "a.gif").tracks
+    (found,) = read_tracks(tmp_path / "a.gif").tracks
     assert (found.frames.tolist(), found.masks) == ([1], (Mask.filled((0, 0, 6, 4)),))
 
 
@@ -297,14 +297,14 @@ def test_animations_are_masks(tmp_path):
 def test_videos_that_are_none(tmp_path, content):
     (tmp_path / "a.mp4").write_bytes(content)
     with pytest.raises(MediaError, match=r"a\.mp4: "):
-        read_segments(tmp_path / "a.mp4")
+        read_tracks(tmp_path / "a.mp4")
 
 
 def test_videos_that_cannot_be_written(tmp_path):
     with pytest.raises(MediaError, match="at least one frame"):
-        write_segments(tmp_path / "a.mkv", Segments(SIZE, 0))
+        write_tracks(tmp_path / "a.mkv", Tracks(SIZE, 0))
     with pytest.raises(MediaError, match=r"a\.gif: expected a video file \(\.mkv, .*got \.gif"):
-        write_segments(tmp_path / "a.gif", two())
+        write_tracks(tmp_path / "a.gif", two())
     only(tmp_path)
 
 
@@ -314,5 +314,5 @@ def test_a_video_that_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr("segs_detailer.subjects.formats.mask_video._planes", fail)
     with pytest.raises(KeyboardInterrupt):
-        write_segments(tmp_path / "a.mkv", two())
+        write_tracks(tmp_path / "a.mkv", two())
     only(tmp_path)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from random_segments import arrays, clips
+from random_tracks import arrays, clips
 
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.segs import SEG, check_segs
-from segs_detailer.subjects import CropSettings, Mask, Segments, Track, tracks_from_segs, tracks_to_segs
+from segs_detailer.subjects import CropSettings, Mask, Track, Tracks, tracks_from_segs, tracks_to_segs
 from segs_detailer.subjects.masks import masks_to_segs
 from segs_detailer.subjects.sightings import Sighting, gather
 
@@ -42,16 +42,16 @@ def test_equal_segments_are_equal(segments):
         Track(s.id, s.label, s.frames.tolist(), s.boxes.tolist(), s.confidence.tolist(), s.masks)
         for s in segments.tracks
     ]
-    same = Segments(segments.frame_size, segments.frame_count, tuple(parts))
+    same = Tracks(segments.frame_size, segments.frame_count, tuple(parts))
     assert same == segments
     assert hash(same) == hash(segments)
-    assert segments != Segments(segments.frame_size, segments.frame_count + 1, tuple(parts))
+    assert segments != Tracks(segments.frame_size, segments.frame_count + 1, tuple(parts))
 
 
 def test_describe():
     masked = track(2, masks=[Mask.filled(BOX)])
-    assert Segments((5, 6), 1, (track(), masked)).describe() == "6x5, 1 frame, 2 tracks (1 with masks)"
-    assert Segments((5, 6), 3).describe() == "6x5, 3 frames, 0 tracks (none with masks)"
+    assert Tracks((5, 6), 1, (track(), masked)).describe() == "6x5, 1 frame, 2 tracks (1 with masks)"
+    assert Tracks((5, 6), 3).describe() == "6x5, 3 frames, 0 tracks (none with masks)"
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_labels_are_text():
 )
 def test_segments_that_cannot_be(arguments, error, text):
     with pytest.raises(error, match=text):
-        Segments(*arguments)
+        Tracks(*arguments)
 
 
 # Sightings
@@ -148,7 +148,7 @@ def test_one_id_twice_in_a_frame_is_refused():
 def test_each_track_is_a_seg_with_a_mask_for_each_frame():
     masks = [Mask.filled((10, 10, 14, 12)), None]
     boxes = [[10, 10, 14, 12], [20.5, 10.0, 24, 14]]
-    segments = Segments((60, 80), 3, (Track(4, "face", [0, 2], boxes, [0.5, 1.0], masks),))
+    segments = Tracks((60, 80), 3, (Track(4, "face", [0, 2], boxes, [0.5, 1.0], masks),))
     size, (seg,) = check_segs(tracks_to_segs(segments, settings=CropSettings.as_given(2)))
     assert size == (60, 80)
     assert (seg.bbox, seg.label, seg.confidence) == ((10, 10, 24, 14), "face", 0.75)
@@ -165,25 +165,25 @@ def test_each_track_is_a_seg_with_a_mask_for_each_frame():
 
 def test_masks_are_floats_for_other_nodes_and_single_for_one_frame():
     pixels = np.array([[51, 255]], np.uint8)
-    segments = Segments((9, 9), 1, (track(boxes=[[2, 2, 4, 3]], masks=[Mask.from_pixels(pixels, (2, 2))]),))
+    segments = Tracks((9, 9), 1, (track(boxes=[[2, 2, 4, 3]], masks=[Mask.from_pixels(pixels, (2, 2))]),))
     (seg,) = tracks_to_segs(segments, settings=CropSettings.as_given(1), dtype="float32")[1]
     assert seg.cropped_mask.dtype == np.float32
     assert np.array_equal(seg.cropped_mask, np.float32([[0.2, 1.0]]))
 
 
 def test_the_crop_holds_masks_that_pass_their_box():
-    segments = Segments((40, 40), 1, (track(boxes=[[18, 18, 20, 20]], masks=[Mask.filled((5, 5, 35, 35))]),))
+    segments = Tracks((40, 40), 1, (track(boxes=[[18, 18, 20, 20]], masks=[Mask.filled((5, 5, 35, 35))]),))
     (seg,) = tracks_to_segs(segments, settings=CropSettings.as_given(1))[1]
     assert (seg.bbox, seg.crop_region) == ((18, 18, 20, 20), (5, 5, 35, 35))
 
 
 def test_track_nowhere_in_the_frame_are_left_out():
     nowhere = [track(boxes=[[50, 50, 60, 60]]), track(2, frames=[], boxes=[]), track(3, boxes=[[1, 1, 1, 1]])]
-    assert tracks_to_segs(Segments((9, 9), 1, nowhere), settings=CropSettings.as_given()) == ((9, 9), [])
+    assert tracks_to_segs(Tracks((9, 9), 1, nowhere), settings=CropSettings.as_given()) == ((9, 9), [])
 
 
 def test_settings_of_to_segs_are_checked():
-    segments = Segments((9, 9), 1, (track(),))
+    segments = Tracks((9, 9), 1, (track(),))
     with pytest.raises(InvalidArgumentError, match="crop_factor"):
         tracks_to_segs(segments, settings=CropSettings.as_given(0.5))
     with pytest.raises(InvalidArgumentError, match="dtype: expected uint8 or float32"):
@@ -258,7 +258,7 @@ def test_a_path_needs_all_frames():
     with pytest.raises(InvalidArgumentError, match=r"segs\[1\]\[0\].crop_region: expected a path of 3 frames"):
         tracks_from_segs(((9, 9), [seg]), frame_count=3)
     with pytest.raises(InvalidArgumentError, match="track 1: crop_region: expected a path of 3 frames"):
-        tracks_to_segs(Segments((9, 9), 3, segments.tracks), settings=CropSettings.as_given())
+        tracks_to_segs(Tracks((9, 9), 3, segments.tracks), settings=CropSettings.as_given())
 
 
 def test_tensors_and_foreign_tuples():

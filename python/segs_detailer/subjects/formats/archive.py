@@ -1,4 +1,4 @@
-"""SEGS files: everything that `Segments` holds, as a NumPy archive or as safetensors, each with a JSON header.
+"""SEGS files: everything that `Tracks` holds, as a NumPy archive or as safetensors, each with a JSON header.
 
 Neither runs code when it is read: there are no pickled objects in them, and those of others are refused.
 """
@@ -20,8 +20,7 @@ from segs_detailer.subjects.formats.claims import MAX_UNPACKED, Claim, member_cl
 from segs_detailer.subjects.formats.fields import dict_of, list_of, shape_of, shot_of, text_of, whole_of
 from segs_detailer.subjects.formats.new_files import new_file
 from segs_detailer.subjects.mask import Mask
-from segs_detailer.subjects.segments import Segments
-from segs_detailer.subjects.track import MAX_FRAMES, Track
+from segs_detailer.subjects.track import MAX_FRAMES, Track, Tracks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -56,7 +55,7 @@ _MOST_HEADER = 1 << 24
 """Bytes of the header: as Python's objects it takes thirty times as many."""
 
 
-def write_npz(path: Path, segments: Segments) -> None:
+def write_npz(path: Path, segments: Tracks) -> None:
     """Write a NumPy archive."""
     header, arrays = _packed(segments)
     _check_total(array.nbytes for array in arrays.values())
@@ -65,7 +64,7 @@ def write_npz(path: Path, segments: Segments) -> None:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def write_safetensors(path: Path, segments: Segments) -> None:
+def write_safetensors(path: Path, segments: Tracks) -> None:
     """Write safetensors, with the header in their metadata."""
     save = _safetensors().save
     header, arrays = _packed(segments)
@@ -74,7 +73,7 @@ def write_safetensors(path: Path, segments: Segments) -> None:
         place.write_bytes(save(arrays, metadata={_HEADER: header}))
 
 
-def read_npz(path: Path) -> Segments:
+def read_npz(path: Path) -> Tracks:
     """Read what `write_npz` wrote. What the archive claims to hold is looked at before any of it is unpacked.
 
     Raises
@@ -111,7 +110,7 @@ def read_npz(path: Path) -> Segments:
         raise MediaError(f"{path}: expected a NumPy archive of segments, got more than fits the memory") from error
 
 
-def _read_members(path: Path, archive: zipfile.ZipFile, loaded: Any) -> Segments:
+def _read_members(path: Path, archive: zipfile.ZipFile, loaded: Any) -> Tracks:
     claims = {}
     for member in archive.infolist():
         if member.filename.endswith(_MEMBER):
@@ -128,7 +127,7 @@ def _read_members(path: Path, archive: zipfile.ZipFile, loaded: Any) -> Segments
     return _unpacked(loaded[_HEADER].tobytes(), claims, loaded.__getitem__)
 
 
-def read_safetensors(path: Path) -> Segments:
+def read_safetensors(path: Path) -> Tracks:
     """Read what `write_safetensors` wrote; raises as `read_npz`."""
     _safetensors()
     from safetensors import SafetensorError, safe_open
@@ -165,7 +164,7 @@ def _safetensors() -> Any:
     return safetensors.numpy
 
 
-def _packed(segments: Segments) -> tuple[str, dict[str, NDArray[Any]]]:
+def _packed(segments: Tracks) -> tuple[str, dict[str, NDArray[Any]]]:
     """Return the header, and arrays with all sightings of all tracks. A mask of several frames is in once."""
     numbers: dict[int, int] = {}
     masks: list[Mask] = []
@@ -210,7 +209,7 @@ def _packed(segments: Segments) -> tuple[str, dict[str, NDArray[Any]]]:
     }
 
 
-def _unpacked(header: bytes, claims: Mapping[str, Claim], read: Callable[[str], NDArray[Any]]) -> Segments:
+def _unpacked(header: bytes, claims: Mapping[str, Claim], read: Callable[[str], NDArray[Any]]) -> Tracks:
     """Hold what arrays claim to be against the header and each other, then read them."""
     fields = _header(header)
     size = check_frame_size("frame_size", list_of(fields.get("frame_size"), "frame_size"))
@@ -252,7 +251,7 @@ def _unpacked(header: bytes, claims: Mapping[str, Claim], read: Callable[[str], 
                 shape_of(entry.get("shape"), f"{place}.shape"),
             )
         )
-    return Segments(size, whole_of(fields.get("frame_count"), "frame_count"), tuple(tracks))
+    return Tracks(size, whole_of(fields.get("frame_count"), "frame_count"), tuple(tracks))
 
 
 def _count_of(value: Any, place: str) -> int:

@@ -20,8 +20,8 @@ from segs_detailer.subjects.formats.fields import (
     whole_of,
 )
 from segs_detailer.subjects.formats.new_files import new_file, write_json
-from segs_detailer.subjects.segments import Segments
 from segs_detailer.subjects.sightings import Sighting, frames_needed, gather
+from segs_detailer.subjects.track import Tracks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
     return chosen
 
 
-def parse_table(text: str, *, size: tuple[int, int] | None, frame_count: int | None) -> Segments:
+def parse_table(text: str, *, size: tuple[int, int] | None, frame_count: int | None) -> Tracks:
     """Make segments of a table with a line for each box.
 
     The first line names the columns, in any order: `frame` (from 0), `x1,y1,x2,y2` or `x,y,width,height`, and if they
@@ -151,7 +151,7 @@ def is_boxes(content: Any) -> bool:
     return isinstance(content, list) and all(isinstance(entry, dict) and "image_id" not in entry for entry in content)
 
 
-def parse_boxes(content: Any, *, size: tuple[int, int] | None, frame_count: int | None) -> Segments:
+def parse_boxes(content: Any, *, size: tuple[int, int] | None, frame_count: int | None) -> Tracks:
     """Make segments of parsed JSON.
 
     Either what `write_boxes` writes, or a list of objects, one for each box, with the names that a table has as its
@@ -218,17 +218,15 @@ def _sighting(fields: dict[str, Any], prefix: str) -> Sighting:
     )
 
 
-def _segments(
-    sightings: list[Sighting], size: tuple[int, int] | None, frame_count: int | None, unknown: str
-) -> Segments:
+def _segments(sightings: list[Sighting], size: tuple[int, int] | None, frame_count: int | None, unknown: str) -> Tracks:
     if size is None:
         place, reason = unknown.split(": ", 1)
         raise InvalidArgumentError(place, "a width and height", f"none ({reason})")
     tracks = gather(sightings)
-    return Segments(size, frames_needed(tracks) if frame_count is None else frame_count, tracks)
+    return Tracks(size, frames_needed(tracks) if frame_count is None else frame_count, tracks)
 
 
-def write_table(path: Path, segments: Segments) -> None:
+def write_table(path: Path, segments: Tracks) -> None:
     """Write a table with a line for each box, frame by frame."""
     rows = [
         (frame, track.id, track.label, *box, confidence)
@@ -244,7 +242,7 @@ def write_table(path: Path, segments: Segments) -> None:
         writer.writerows(tuple(_short(value) for value in row) for row in rows)
 
 
-def write_boxes(path: Path, segments: Segments) -> None:
+def write_boxes(path: Path, segments: Tracks) -> None:
     """Write size, number of frames, and the boxes of each track, with its shot and shape if known, as JSON."""
     height, width = segments.frame_size
     tracks = [

@@ -15,8 +15,8 @@ from segs_detailer.subjects.formats.fields import box_of, dict_of, list_of, numb
 from segs_detailer.subjects.formats.new_files import write_json
 from segs_detailer.subjects.formats.outlines import fill, trace
 from segs_detailer.subjects.formats.rle import compress, decode, decompress, encode
-from segs_detailer.subjects.segments import Segments
 from segs_detailer.subjects.sightings import Sighting, frames_needed, gather
+from segs_detailer.subjects.track import Tracks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ def is_coco(content: Any) -> bool:
     return isinstance(content, list) and bool(content) and isinstance(content[0], dict) and "image_id" in content[0]
 
 
-def parse_coco(content: Any, *, size: tuple[int, int] | None, frame_count: int | None) -> Segments:
+def parse_coco(content: Any, *, size: tuple[int, int] | None, frame_count: int | None) -> Tracks:
     """Make segments of parsed COCO JSON.
 
     In a data set images are frames in the order of their `frame_index` or, without one, of their ids. In a list of
@@ -85,7 +85,7 @@ def parse_coco(content: Any, *, size: tuple[int, int] | None, frame_count: int |
     place = "" if isinstance(content, list) else "annotations"
     found = (_sighting(entry, f"{place}[{i}]", frames, labels) for i, entry in enumerate(entries))
     tracks = gather(masks_within_limit(found))
-    return Segments(frames.size, max(frames.frame_count, frames_needed(tracks)), tracks)
+    return Tracks(frames.size, max(frames.frame_count, frames_needed(tracks)), tracks)
 
 
 def _labels(categories: list[Any]) -> dict[int, str]:
@@ -196,14 +196,14 @@ def _polygon(value: Any, place: str) -> NDArray[np.float64]:
     return corners
 
 
-def write_coco(path: Path, segments: Segments, shape: Shape = "packed") -> None:
+def write_coco(path: Path, segments: Tracks, shape: Shape = "packed") -> None:
     """Write a COCO data set.
 
     Parameters
     ----------
     path : Path
         The file.
-    segments : Segments
+    segments : Tracks
         What to write. Levels from 128 on count; a track without masks has boxes alone.
     shape : str
         Of the masks. Polygons run along the edges of pixels; what has holes is written as run lengths all the same.

@@ -1,4 +1,4 @@
-"""Reading and writing segments: the format is that of the file's name and content, or the one that is named."""
+"""Reading and writing tracks: the format is that of the file's name and content, or the one that is named."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segs_detailer.subjects.formats.coco import is_coco, parse_coco, write_coco
 from segs_detailer.subjects.formats.mask_video import read_video, write_video
 from segs_detailer.subjects.formats.new_files import read_json, read_text
 from segs_detailer.subjects.formats.pictures import is_palette, read_davis, read_pictures, write_davis, write_pictures
-from segs_detailer.subjects.segments import Segments
+from segs_detailer.subjects.track import Tracks
 from segs_detailer.video.local_path import local_path, output_path
 from segs_detailer.video.sequences import IMAGE_SUFFIXES, is_pattern, names_several
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["FORMATS", "Format", "format_to_write", "read_segments", "write_segments"]
+__all__ = ["FORMATS", "Format", "format_to_write", "read_tracks", "write_tracks"]
 
 Size: TypeAlias = "tuple[int, int] | None"
 
@@ -47,25 +47,25 @@ class Format:
         Takes the path, the size and the number of frames where the file does not say, and whether holes in a sequence
         of pictures are filled.
     write : callable
-        Takes the path, the segments, and whether pictures of an earlier run are replaced.
+        Takes the path, the tracks, and whether pictures of an earlier run are replaced.
     """
 
     name: str
     files: str
     loses: str
-    read: Callable[[Path, Size, int | None, bool], Segments]
-    write: Callable[[Path, Segments, bool], None]
+    read: Callable[[Path, Size, int | None, bool], Tracks]
+    write: Callable[[Path, Tracks, bool], None]
 
 
-def _read_coco(path: Path, size: Size, frame_count: int | None, _: bool) -> Segments:
+def _read_coco(path: Path, size: Size, frame_count: int | None, _: bool) -> Tracks:
     return parse_coco(read_json(path), size=size, frame_count=frame_count)
 
 
-def _read_boxes(path: Path, size: Size, frame_count: int | None, _: bool) -> Segments:
+def _read_boxes(path: Path, size: Size, frame_count: int | None, _: bool) -> Tracks:
     return parse_boxes(read_json(path), size=size, frame_count=frame_count)
 
 
-def _read_table(path: Path, size: Size, frame_count: int | None, _: bool) -> Segments:
+def _read_table(path: Path, size: Size, frame_count: int | None, _: bool) -> Tracks:
     return parse_table(read_text(path), size=size, frame_count=frame_count)
 
 
@@ -75,9 +75,9 @@ _COCO_LOSES = (
 _MASKS_LOSE = "confidence, crop regions, shots and shapes, boxes (they become the extents of the masks)"
 
 
-def _one_file(write: Callable[[Path, Segments], None]) -> Callable[[Path, Segments, bool], None]:
+def _one_file(write: Callable[[Path, Tracks], None]) -> Callable[[Path, Tracks, bool], None]:
     """Return how a format of one file is written: over an older one, either way."""
-    return lambda path, segments, _: write(path, segments)
+    return lambda path, tracks, _: write(path, tracks)
 
 
 _ALL = (
@@ -99,14 +99,14 @@ _ALL = (
         "a folder/, or mask_%05d.png",
         f"{_MASKS_LOSE}; of a single track also its id and label",
         lambda path, _size, _count, fill_gaps: read_pictures(path, fill_gaps=fill_gaps),
-        lambda path, segments, overwrite: write_pictures(path, segments, overwrite=overwrite),
+        lambda path, tracks, overwrite: write_pictures(path, tracks, overwrite=overwrite),
     ),
     Format(
         "davis",
         "a folder/, or mask_%05d.png",
         f"{_MASKS_LOSE}, labels, soft edges of masks (levels from 128 on count), and what an overlap hides",
         lambda path, _size, _count, fill_gaps: read_davis(path, fill_gaps=fill_gaps),
-        lambda path, segments, overwrite: write_davis(path, segments, overwrite=overwrite),
+        lambda path, tracks, overwrite: write_davis(path, tracks, overwrite=overwrite),
     ),
     Format(
         "video",
@@ -121,15 +121,15 @@ FORMATS: dict[str, Format] = {item.name: item for item in _ALL}
 """All formats by their names."""
 
 
-def read_segments(
+def read_tracks(
     path: str | Path,
     *,
     format: str | None = None,  # noqa: A002 - the name that callers expect
     size: Size = None,
     frame_count: int | None = None,
     fill_gaps: bool = False,
-) -> Segments:
-    """Read segments from a file or a folder.
+) -> Tracks:
+    """Read the tracks of a clip from a file or a folder.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def read_segments(
 
     Returns
     -------
-    Segments
+    Tracks
 
     Raises
     ------
@@ -156,6 +156,18 @@ def read_segments(
         Its format needs a package that is not installed.
     InvalidArgumentError, InvalidTypeError
         `format`, `size` or `frame_count` cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from segs_detailer.subjects import Track, Tracks, read_tracks, write_tracks
+    >>> face = Track(1, "face", [0, 1], [[10, 20, 30, 40], [12, 20, 32, 40]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_tracks(Path(folder) / "faces.json", Tracks((60, 100), 2, (face,)))
+    ...     tracks = read_tracks(Path(folder) / "faces.json")
+    >>> tracks.describe()
+    '100x60, 2 frames, 1 track (none with masks)'
     """
     path = local_path(path)
     size = None if size is None else check_frame_size("size", size)
@@ -167,20 +179,20 @@ def read_segments(
         raise MediaError(f"{path}: {error}") from error
 
 
-def write_segments(
+def write_tracks(
     path: str | Path,
-    segments: Segments,
+    tracks: Tracks,
     *,
     format: str | None = None,  # noqa: A002 - the same
     overwrite: bool = False,
 ) -> None:
-    """Write segments to a file or a folder, which appears when it is complete.
+    """Write the tracks of a clip to a file or a folder, which appears when it is complete.
 
     Parameters
     ----------
     path : str or Path
         Where to.
-    segments : Segments
+    tracks : Tracks
         What to write.
     format : str or None
         Name of the format, one of `FORMATS`; None tells it by the path's name: JSON is `coco`, pictures are `masks`.
@@ -195,14 +207,14 @@ def write_segments(
     MissingDependencyError
         Its format needs a package that is not installed.
     InvalidArgumentError, InvalidTypeError
-        Another `format`; what is no `Segments`; too many tracks for the format.
+        Another `format`; what is no `Tracks`; too many tracks for the format.
     """
-    if not isinstance(segments, Segments):
-        raise InvalidTypeError("segments", "Segments (as_segments makes them of other objects)", shown(segments))
+    if not isinstance(tracks, Tracks):
+        raise InvalidTypeError("tracks", "Tracks (as_tracks makes them of other objects)", shown(tracks))
     target = output_path(path)
     is_folder = str(path).endswith(("/", "\\"))
     chosen = _format("format", format) if format is not None else format_to_write(target, is_folder=is_folder)
-    chosen.write(target, segments, overwrite)
+    chosen.write(target, tracks, overwrite)
 
 
 def _format(argument: str, name: str) -> Format:

@@ -11,8 +11,7 @@ from segs_detailer.subjects.formats.mask_files import MaskFile
 from segs_detailer.subjects.formats.new_files import new_file
 from segs_detailer.subjects.formats.pictures import shown_mask
 from segs_detailer.subjects.mask import Mask
-from segs_detailer.subjects.segments import Segments
-from segs_detailer.subjects.track import Track
+from segs_detailer.subjects.track import Track, Tracks
 from segs_detailer.video import DEFAULT_RATE, open_clip
 from segs_detailer.video.packets import import_av
 
@@ -37,7 +36,7 @@ _FULL_RANGE = 2
 _NO_COLOR = 128
 
 
-def read_video(path: Path) -> Segments:
+def read_video(path: Path) -> Tracks:
     """Read a mask video or animation: one track, by the name of the file; see `MaskFile` for what is white.
 
     Raises
@@ -55,10 +54,10 @@ def read_video(path: Path) -> Segments:
     seen = [frame for frame, mask in enumerate(masks) if not mask.empty]
     shown = [masks[frame] for frame in seen]
     track = Track(1, path.stem, seen, [mask.place for mask in shown], 1.0, shown)
-    return Segments(found.size, len(masks), (track,))
+    return Tracks(found.size, len(masks), (track,))
 
 
-def write_video(path: Path, segments: Segments) -> None:
+def write_video(path: Path, segments: Tracks) -> None:
     """Write a mask video, of all tracks together: .mkv and .avi without loss, .mp4, .mov and .webm for any player.
 
     Raises
@@ -83,7 +82,7 @@ def write_video(path: Path, segments: Segments) -> None:
             raise MediaError(f"{path}: cannot be written ({reason})") from error
 
 
-def _encode(container: OutputContainer, codec: str, segments: Segments) -> None:
+def _encode(container: OutputContainer, codec: str, segments: Tracks) -> None:
     av = import_av()
     height, width = segments.frame_size
     stream = cast("VideoStream", container.add_stream(codec, rate=DEFAULT_RATE))
@@ -113,7 +112,7 @@ def _planes(levels: NDArray[np.uint8], pix_fmt: str) -> NDArray[np.uint8]:
     return levels
 
 
-def _union(segments: Segments, places: list[dict[int, int]], frame: int) -> NDArray[np.uint8]:
+def _union(segments: Tracks, places: list[dict[int, int]], frame: int) -> NDArray[np.uint8]:
     levels = np.zeros(segments.frame_size, np.uint8)
     for track, own in zip(segments.tracks, places, strict=True):
         if frame in own:

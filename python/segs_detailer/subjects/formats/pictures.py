@@ -22,9 +22,8 @@ from segs_detailer.subjects.formats.mask_files import (
 )
 from segs_detailer.subjects.formats.new_files import new_file, new_folder
 from segs_detailer.subjects.mask import Mask, label_regions
-from segs_detailer.subjects.segments import Segments
 from segs_detailer.subjects.sightings import Sighting, gather
-from segs_detailer.subjects.track import Track
+from segs_detailer.subjects.track import Track, Tracks
 from segs_detailer.video.partial import check_place
 from segs_detailer.video.sequences import IMAGE_SUFFIXES, NumberedName, find_images, is_pattern, label_of, pictures_in
 
@@ -46,7 +45,7 @@ _PNG_LEVEL = 1
 # Reading
 
 
-def read_pictures(path: Path, *, fill_gaps: bool = False) -> Segments:
+def read_pictures(path: Path, *, fill_gaps: bool = False) -> Tracks:
     """Read gray masks, white where a track is; see `MaskFile` for what is white.
 
     Parameters
@@ -65,7 +64,7 @@ def read_pictures(path: Path, *, fill_gaps: bool = False) -> Segments:
     folders = _track_folders(path)
     if not folders:
         masks, size = _gray_sequence(str(path), find_images(path, fill_gaps=fill_gaps).warn().files)
-        return Segments(size, len(masks), (_of_masks(1, _name(path), masks),))
+        return Tracks(size, len(masks), (_of_masks(1, _name(path), masks),))
     tracks: list[Track] = []
     sizes, counts = [], []
     for index, folder in enumerate(folders):
@@ -77,7 +76,7 @@ def read_pictures(path: Path, *, fill_gaps: bool = False) -> Segments:
             raise MediaError(f"{folder}: expected {expected}, got {counts[-1]} of {size[1]}x{size[0]}")
         number, label = _folder_name(folder, index)
         tracks.append(_of_masks(number, label, masks))
-    return Segments(sizes[0], counts[0], tuple(tracks))
+    return Tracks(sizes[0], counts[0], tuple(tracks))
 
 
 def _name(path: Path) -> str:
@@ -119,7 +118,7 @@ def is_palette(path: Path) -> bool:
         return image.mode == "P" and has_colored_palette(image)
 
 
-def read_davis(path: Path, *, fill_gaps: bool = False) -> Segments:
+def read_davis(path: Path, *, fill_gaps: bool = False) -> Tracks:
     """Read pictures whose pixels are numbers of tracks, 0 for none: palette pictures as in DAVIS, or gray ones.
 
     Gray ones may have 8, 16 or 32 bits.
@@ -151,20 +150,20 @@ def read_davis(path: Path, *, fill_gaps: bool = False) -> Segments:
         for index, (x1, y1, _, _), inside in label_regions(numbers, str(file)):
             mask = Mask.from_pixels(inside, (x1, y1))
             sightings.append(Sighting(frame, None, f"object {index}", index, mask=mask, place=str(file)))
-    return Segments(size, len(files), gather(masks_within_limit(sightings)))
+    return Tracks(size, len(files), gather(masks_within_limit(sightings)))
 
 
 # Writing
 
 
-def write_pictures(path: Path, segments: Segments, *, overwrite: bool = False) -> None:
+def write_pictures(path: Path, segments: Tracks, *, overwrite: bool = False) -> None:
     """Write gray masks: one track as `path/00000.png`, several as `path/001_label/00000.png`.
 
     Parameters
     ----------
     path : Path
         A folder; for a single track also a numbered name (`mask_%05d.png`), or one picture for one frame.
-    segments : Segments
+    segments : Tracks
         What to write: white is 255. A track without masks is its box.
     overwrite : bool
         Remove the pictures that an earlier run wrote there.
@@ -204,7 +203,7 @@ def _safe(label: str) -> str:
     return re.sub(r"[^\w-]+", "-", label).strip("-") or "object"
 
 
-def shown_mask(segments: Segments, track: Track, index: int) -> Mask:
+def shown_mask(segments: Tracks, track: Track, index: int) -> Mask:
     """Return the mask of the track's `index`-th sighting, or its box where it has none."""
     mask = track.masks[index]
     if mask is not None:
@@ -212,7 +211,7 @@ def shown_mask(segments: Segments, track: Track, index: int) -> Mask:
     return Mask.filled(pixel_box(track.boxes[index], segments.frame_size) or (0, 0, 0, 0))
 
 
-def _levels(segments: Segments, track: Track) -> Iterator[NDArray[np.uint8]]:
+def _levels(segments: Tracks, track: Track) -> Iterator[NDArray[np.uint8]]:
     places = {frame: index for index, frame in enumerate(track.frames.tolist())}
     for frame in range(segments.frame_count):
         levels = np.zeros(segments.frame_size, np.uint8)
@@ -222,7 +221,7 @@ def _levels(segments: Segments, track: Track) -> Iterator[NDArray[np.uint8]]:
 
 
 def _write_sequence(
-    path: Path, segments: Segments, pictures: Iterator[tuple[NDArray[np.uint8], str]], *, overwrite: bool
+    path: Path, segments: Tracks, pictures: Iterator[tuple[NDArray[np.uint8], str]], *, overwrite: bool
 ) -> None:
     """Write numbered files, of which `path` says the folder and the name."""
     pattern = NumberedName.of(path)
@@ -273,14 +272,14 @@ def _save(path: Path, image: Image.Image) -> None:
     image.save(path, compress_level=_PNG_LEVEL, pnginfo=mark)
 
 
-def write_davis(path: Path, segments: Segments, *, overwrite: bool = False) -> None:
+def write_davis(path: Path, segments: Tracks, *, overwrite: bool = False) -> None:
     """Write palette pictures: the index is the track's id, or its place where an id is 0 or above 255.
 
     Parameters
     ----------
     path : Path
         A folder, a numbered name, or one picture for one frame.
-    segments : Segments
+    segments : Tracks
         At most 255 tracks. Levels from 128 on count; where tracks overlap, the later one is seen.
     overwrite : bool
         As for `write_pictures`.
@@ -300,7 +299,7 @@ def write_davis(path: Path, segments: Segments, *, overwrite: bool = False) -> N
     _write_sequence(path, segments, ((levels, "P") for levels in _indices(segments, indices)), overwrite=overwrite)
 
 
-def _indices(segments: Segments, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+def _indices(segments: Tracks, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
     places = [{frame: index for index, frame in enumerate(track.frames.tolist())} for track in segments.tracks]
     for frame in range(segments.frame_count):
         levels = np.zeros(segments.frame_size, np.uint8)

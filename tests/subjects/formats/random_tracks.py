@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from segs_detailer.subjects import Mask, Segments, Track
+from segs_detailer.subjects import Mask, Track, Tracks
 
 LABELS = ["face", "hand", "a b", 'with "quotes", commas', "größe"]
 
@@ -41,7 +41,7 @@ def clips(draw, *, soft=True, masks="some", boxes="any", gaps=True, tracks=3):
         corners = [shape.place if boxes == "extent" else draw(_box(size)) for shape in shapes]
         confidence = [draw(st.integers(0, 8)) / 8 for _ in frames]
         made.append(Track(number, draw(st.sampled_from(LABELS)), frames, corners, confidence, shapes))
-    return Segments(size, count, tuple(made))
+    return Tracks(size, count, tuple(made))
 
 
 @st.composite
