@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from segs_detailer.cli.arguments import CommandParser, option_of
-from segs_detailer.cli.run_options import COMPUTE_OPTIONS, WINDOW_OPTIONS, add_run_options
+from segs_detailer.cli.run_options import CLIP_SETTINGS, COMPUTE_OPTIONS, WINDOW_OPTIONS, add_run_options
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.video.sequences import IMAGE_SUFFIXES, is_pattern, names_several
 
@@ -219,7 +219,8 @@ def _shown(args: Options, name: str) -> str:
 
 def _is_given(args: Options, name: str) -> bool:
     value: Any = getattr(args, name, None)
-    return value is not None and value is not False and value != getattr(_defaults(), name, None)
+    default = getattr(CLIP_SETTINGS, name, getattr(_defaults(), name, None))
+    return value is not None and value is not False and value != default
 
 
 @lru_cache(maxsize=1)
