@@ -16,13 +16,13 @@ import torch
 from fake_sampler import FakeSampler
 from segs_detailer import nodes
 from segs_detailer.comfyui.classic import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
-from segs_detailer.comfyui.declaration import COMBO
 from segs_detailer.comfyui.nodes import NODES
 from segs_detailer.comfyui.seams import SEAMS
 from segs_detailer.comfyui.segments import ORDERS
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.models.samplers import SAMPLERS
 from segs_detailer.models.schedules import SCHEDULES
+from segs_detailer.nodes.declaration import COMBO
 from segs_detailer.segs import SEG
 from segs_detailer.subjects.masks import boxes_to_segs
 

@@ -10,6 +10,7 @@ from fake_sampler import FakeSampler, constant, identity
 from segs_detailer.comfyui.classic import NODE_CLASS_MAPPINGS
 from segs_detailer.comfyui.seams import Seams
 from segs_detailer.crop_path import CropPath
+from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.models.frame_noise import FrameNoise
 from segs_detailer.subjects.masks import boxes_to_segs
@@ -171,7 +172,7 @@ class TestSeams:
     def test_every_setting_reaches_the_run(self):
         sampler = FakeSampler(constant(0.25))
         image, seams = self.detailed(sampler, grow=3, noise_mask_grow=5, noise="shared")
-        assert seams == Seams(grow=3, noise_mask_grow=5, noise="shared")
+        assert seams == Seams(DetailerSettings(grow=3, noise_mask_grow=5, noise="shared"))
         painted = (image != FRAMES).any(-1)[0].nonzero()
         assert [*painted.amin(0).tolist(), *(painted.amax(0) + 1).tolist()] == [17, 37, 47, 75]
         [job] = sampler.jobs

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from segs_detailer import nodes
 from segs_detailer.comfyui import backend
 from segs_detailer.comfyui.seams import seam_settings
-from segs_detailer.detailer.run import detail_and_paste, detail_segs
+from segs_detailer.nodes import detailers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["detail_frames", "detail_segments", "paste_segments"]
 
 
-def detail_segments(image_frames: Tensor, segs: SEGS, **settings: Any) -> tuple[SEGS, list[Tensor]]:
+def detail_segments(image_frames: Tensor, segs: SEGS, **inputs: Any) -> tuple[SEGS, list[Tensor]]:
     """Repaint each segment on the frames as they came.
 
     Parameters
@@ -27,8 +26,8 @@ def detail_segments(image_frames: Tensor, segs: SEGS, **settings: Any) -> tuple[
         `(B, H, W, 3 or 4)` float32 in [0, 1].
     segs : SEGS
         The segments.
-    **settings : object
-        The other inputs of `nodes.SEGSDetailerForAnimateDiff.doit`, and `seams_opt`.
+    **inputs : object
+        Those of `nodes.SEGSDetailerForAnimateDiff.doit`, and `seams_opt`.
 
     Returns
     -------
@@ -37,13 +36,11 @@ def detail_segments(image_frames: Tensor, segs: SEGS, **settings: Any) -> tuple[
     cnet_images : list of Tensor
         At least one image.
     """
-    run = _run(settings)
-    with run.models.in_use():
-        detailed, cnet_images = detail_segs(image_frames, segs, run)
-    return detailed, cnet_images or nodes.no_images()
+    detailed, cnet_images = detailers.detail_segments(image_frames, segs, **_inputs(inputs))
+    return detailed, cnet_images or detailers.no_images()
 
 
-def detail_frames(image_frames: Tensor, segs: SEGS, **settings: Any) -> tuple[Tensor, SEGS, Any, list[Tensor]]:
+def detail_frames(image_frames: Tensor, segs: SEGS, **inputs: Any) -> tuple[Tensor, SEGS, Any, list[Tensor]]:
     """Repaint and paste each segment in turn.
 
     Parameters
@@ -52,8 +49,8 @@ def detail_frames(image_frames: Tensor, segs: SEGS, **settings: Any) -> tuple[Te
         `(B, H, W, 3 or 4)` float32 in [0, 1]; not changed.
     segs : SEGS
         The segments.
-    **settings : object
-        The other inputs of `nodes.DetailerForEachPipeForAnimateDiff.doit`, and `seams_opt`.
+    **inputs : object
+        Those of `nodes.DetailerForEachPipeForAnimateDiff.doit`, and `seams_opt`.
 
     Returns
     -------
@@ -66,10 +63,8 @@ def detail_frames(image_frames: Tensor, segs: SEGS, **settings: Any) -> tuple[Te
     cnet_images : list of Tensor
         At least one image.
     """
-    run = _run(settings)
-    with run.models.in_use():
-        image, detailed, cnet_images = detail_and_paste(image_frames, segs, run)
-    return image, detailed, settings["basic_pipe"], cnet_images or nodes.no_images()
+    *results, cnet_images = detailers.detail_and_paste_segments(image_frames, segs, **_inputs(inputs))
+    return (*results, cnet_images or detailers.no_images())
 
 
 def paste_segments(
@@ -89,12 +84,12 @@ def paste_segments(
     seams_opt : Seams or None
         Its `grow` counts.
     """
-    grow, progress = seam_settings(seams_opt).grow, backend.paste_progress()
-    return (nodes.paste_into(image, segs, feather, alpha, ref_image_opt, grow=grow, progress=progress),)
+    grow, progress = seam_settings(seams_opt).settings.grow, backend.paste_progress()
+    return (detailers.paste_into(image, segs, feather, alpha, ref_image_opt, grow=grow, progress=progress),)
 
 
-def _run(settings: dict[str, Any]) -> Any:
+def _inputs(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Register this program's backend, and put the settings of the seams beside the others."""
     backend.register()
-    settings = dict(settings)
-    seams = seam_settings(settings.pop("seams_opt", None))
-    return nodes.run_of(**settings, **seams.settings(), observer=backend.node_progress(settings["basic_pipe"]))
+    seams = seam_settings(inputs.pop("seams_opt", None))
+    return {**inputs, **seams.values, "observer": backend.node_progress(inputs["basic_pipe"])}

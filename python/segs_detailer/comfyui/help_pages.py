@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from segs_detailer.comfyui.declaration import COMBO
 from segs_detailer.comfyui.nodes import NODES
+from segs_detailer.nodes.declaration import COMBO
+from segs_detailer.settings import plain
 
 if TYPE_CHECKING:
-    from segs_detailer.comfyui.declaration import Input, Node
+    from segs_detailer.nodes.declaration import Input, Node
 
 __all__ = ["help_page", "help_pages", "reference"]
 
@@ -81,7 +82,7 @@ def _default(item: Input) -> str:
         return _code(item.widget.get("label_on" if default else "label_off", default))
     if "max" not in item.widget or "min" not in item.widget:
         return _code(default)
-    return f"{default} ({item.widget['min']} to {item.widget['max']})"
+    return f"{plain(default)} ({plain(item.widget['min'])} to {plain(item.widget['max'])})"
 
 
 def _code(value: object) -> str:

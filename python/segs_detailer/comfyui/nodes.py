@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from segs_detailer import nodes
 from segs_detailer.comfyui.control import apply_control_net
-from segs_detailer.comfyui.declaration import COMBO, Input, Node, Output, classic_inputs, classic_outputs
 from segs_detailer.comfyui.detailing import detail_frames, detail_segments, paste_segments
 from segs_detailer.comfyui.detecting import CROPS, SHAPES, find_boxes, find_faces, read_boxes
 from segs_detailer.comfyui.hooks import cfg_hook, combine_hooks, denoise_hook, steps_hook
 from segs_detailer.comfyui.names import sampler_names, scheduler_names
 from segs_detailer.comfyui.preview import preview_segments
-from segs_detailer.comfyui.seams import NOISES, SEAMS, make_seams
+from segs_detailer.comfyui.seams import SEAMS, make_seams, seam_inputs
 from segs_detailer.comfyui.segments import (
     ORDERS,
     filter_segs,
@@ -22,11 +21,13 @@ from segs_detailer.comfyui.segments import (
     order_segs,
     to_basic_pipe,
 )
+from segs_detailer.nodes.declaration import COMBO, Input, Node, Output
+from segs_detailer.nodes.detailers import DETAILER_FOR_EACH, SEGS_DETAILER, SEGS_PASTE
 
 __all__ = ["NODES"]
 
 _CHOICES = {"sampler_name": sampler_names, "scheduler": scheduler_names}
-_CNET_IMAGES = "The pictures that steered ControlNets; one small black picture where there are none."
+_CATEGORY = "segs-detailer"
 _SEGS = "The segments."
 _MAX_COUNT = 2**31 - 1
 
@@ -77,48 +78,39 @@ def _pipe_parts() -> tuple[tuple[str, str, str], ...]:
     )
 
 
+def _detailer_inputs(node: Node, seams: str) -> tuple[Input, ...]:
+    """Return the inputs of a node of Impact Pack's name, with ComfyUI's own lists, and the seams after them."""
+    own = (replace(item, choices=_CHOICES[item.name]) if item.name in _CHOICES else item for item in node.inputs)
+    return (*own, _seams_input(seams))
+
+
 _DETAILERS = (
-    Node(
+    replace(
+        SEGS_DETAILER,
         id="SegsDetailerSegsForVideo",
         display_name="SEGSDetailer For Video (SEGS/pipe)",
         description="Repaints the segments of a clip with its model and gives back the segments, not yet pasted. "
         "Paste them with SEGS Paste.",
-        inputs=(
-            *classic_inputs(nodes.SEGSDetailerForAnimateDiff, _CHOICES),
-            _seams_input("colors, the VAE's own changes, noise"),
-        ),
-        outputs=classic_outputs(
-            nodes.SEGSDetailerForAnimateDiff,
-            {"segs": "The segments with their repainted crops.", "cnet_images": _CNET_IMAGES},
-        ),
+        inputs=_detailer_inputs(SEGS_DETAILER, "colors, the VAE's own changes, noise"),
         function=detail_segments,
+        category=_CATEGORY,
     ),
-    Node(
+    replace(
+        DETAILER_FOR_EACH,
         id="SegsDetailerForVideo",
         display_name="Detailer For Video (SEGS/pipe)",
         description="Repaints the segments of a clip with its model and pastes them, one after the other.",
-        inputs=(
-            *classic_inputs(nodes.DetailerForEachPipeForAnimateDiff, _CHOICES),
-            _seams_input("edges of the masks, colors, the VAE's own changes, noise"),
-        ),
-        outputs=classic_outputs(
-            nodes.DetailerForEachPipeForAnimateDiff,
-            {
-                "image": "The detailed frames. Outside the masks they are the input's, bit for bit.",
-                "segs": "The segments with their repainted crops.",
-                "basic_pipe": "The pipe, as it came.",
-                "cnet_images": _CNET_IMAGES,
-            },
-        ),
+        inputs=_detailer_inputs(DETAILER_FOR_EACH, "edges of the masks, colors, the VAE's own changes, noise"),
         function=detail_frames,
+        category=_CATEGORY,
     ),
-    Node(
+    replace(
+        SEGS_PASTE,
         id="SegsDetailerPaste",
         display_name="SEGS Paste",
-        description="Blends the crops of the segments, or the same regions of another clip, into the frames.",
-        inputs=(*classic_inputs(nodes.SEGSPaste), _seams_input("how far the masks grow")),
-        outputs=classic_outputs(nodes.SEGSPaste, {"image": "The frames with the crops in them."}),
+        inputs=_detailer_inputs(SEGS_PASTE, "how far the masks grow"),
         function=paste_segments,
+        category=_CATEGORY,
     ),
 )
 
@@ -128,42 +120,7 @@ _SEAMS = (
         display_name="Seams and Noise for Video",
         description="Settings against seams and flicker, and for memory, for the detailing nodes and SEGS Paste. As "
         "they come, they change nothing.",
-        inputs=(
-            _int("grow", "Pixels by which the edges of what is pasted are moved outwards, or inwards.", 0, -512, 512),
-            _int("noise_mask_grow", "The same for what is repainted, in pixels of the crop.", 0, -512, 512),
-            _float(
-                "color_match",
-                "How far the repainted crops are brought to the frame's colors along the mask's edge; smoothed over "
-                "time.",
-                0.0,
-                0.0,
-                1.0,
-                0.05,
-            ),
-            _bool(
-                "vae_correction",
-                "Take back what the VAE alone changes where nothing is repainted, for one more decoding.",
-                False,
-                "enabled",
-                "disabled",
-            ),
-            Input(
-                name="noise",
-                type=COMBO,
-                tooltip="per-frame: each frame has noise of its own. fixed: all frames have the same. shared: half of "
-                "it, by variance, is common to all frames.",
-                choices=lambda: NOISES,
-            ),
-            _bool(
-                "limit_size",
-                "Scale crops that are larger than max_size down to it for repainting, to save memory; else they are "
-                "repainted at their own size.",
-                False,
-                "enabled",
-                "disabled",
-                optional=True,
-            ),
-        ),
+        inputs=seam_inputs(),
         outputs=(Output(name="seams", type=SEAMS, tooltip="The settings, for seams_opt."),),
         function=make_seams,
     ),

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from segs_detailer.comfyui.declaration import Shown
 from segs_detailer.crop_path import CropPath, region_at
 from segs_detailer.detailer.crops import check_frames, check_paths
+from segs_detailer.nodes.declaration import Shown
 from segs_detailer.ops import crop_frames
 from segs_detailer.segs import mask_frames, scale_match, warn_about_counts
 

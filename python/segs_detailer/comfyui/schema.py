@@ -6,8 +6,8 @@ from typing import Any
 
 from comfy_api.latest import ComfyExtension, io
 
-from segs_detailer.comfyui.declaration import COMBO, Input, Node, Output, Shown
 from segs_detailer.comfyui.nodes import NODES
+from segs_detailer.nodes.declaration import COMBO, Input, Node, Output, Shown
 
 __all__ = ["class_of", "comfy_entrypoint"]
 

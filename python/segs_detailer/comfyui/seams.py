@@ -2,63 +2,73 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.errors import InvalidTypeError
-from segs_detailer.models.frame_noise import NOISES
+from segs_detailer.nodes.declaration import setting_input
+from segs_detailer.settings import declared
 
-__all__ = ["NOISES", "SEAMS", "Seams", "make_seams", "seam_settings"]
+if TYPE_CHECKING:
+    from segs_detailer.nodes.declaration import Input
+
+__all__ = ["SEAMS", "Seams", "make_seams", "seam_inputs", "seam_settings"]
 
 SEAMS = "SEGS_DETAILER_SEAMS"
 """Type of the sockets."""
 
+_NAMES = ("grow", "noise_mask_grow", "color_match", "vae_correction", "noise", "limit_size")
+"""The settings of the detailer that the node has, in its order."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_LATER = ("limit_size",)
+"""Those that came after the first release: workflows from before it stay as they are."""
+
+
+@dataclass(frozen=True, slots=True)
 class Seams:
-    """What `segs_detailer.detailer.DetailerSettings` says of seams, noise and memory: the same names and meanings."""
+    """Settings of the detailer that a graph gives beside the detailing nodes.
 
-    grow: int = 0
-    noise_mask_grow: int = 0
-    color_match: float = 0.0
-    vae_correction: bool = False
-    noise: str = "per-frame"
-    limit_size: bool = False
+    Parameters
+    ----------
+    settings : DetailerSettings
+        The settings, of which those of seams, noise and memory count.
+    """
 
-    def __post_init__(self) -> None:
-        DetailerSettings(**self.settings())  # refuses values that cannot be used
+    settings: DetailerSettings = field(default_factory=DetailerSettings)
 
-    def settings(self) -> dict[str, Any]:
-        """Return the settings by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+    @property
+    def values(self) -> dict[str, Any]:
+        """Those that count, by name."""
+        return {name: getattr(self.settings, name) for name in _NAMES}
 
 
-def make_seams(
-    grow: int,
-    noise_mask_grow: int,
-    color_match: float,
-    vae_correction: bool,
-    noise: str,
-    limit_size: bool = False,
-) -> tuple[Seams]:
+def seam_inputs() -> tuple[Input, ...]:
+    """Declare the widgets.
+
+    Returns
+    -------
+    tuple of Input
+        In the node's order.
+    """
+    settings = {each.name: each for each in declared(DetailerSettings)}
+    return tuple(setting_input(settings[name], settings[name].default, optional=name in _LATER) for name in _NAMES)
+
+
+def make_seams(**values: Any) -> tuple[Seams]:
     """Bind the settings.
+
+    Parameters
+    ----------
+    **values : object
+        The settings by name.
 
     Raises
     ------
     InvalidArgumentError, InvalidTypeError
         A value that cannot be used.
     """
-    return (
-        Seams(
-            grow=grow,
-            noise_mask_grow=noise_mask_grow,
-            color_match=color_match,
-            vae_correction=vae_correction,
-            noise=noise,
-            limit_size=limit_size,
-        ),
-    )
+    return (Seams(DetailerSettings(**values)),)
 
 
 def seam_settings(seams: object) -> Seams:

@@ -139,9 +139,11 @@ class DetailerSettings:
     cfg: float = setting(
         8.0, help="classifier-free guidance scale", minimum=0, group=_REPAINT, widget={"min": 0.0, "max": 100.0}
     )
-    sampler_name: str = setting("euler", help="sampling algorithm: euler, dpmpp_2m, ddim, lcm, ...", group=_REPAINT)
+    sampler_name: str = setting(
+        "euler", help="sampling algorithm, such as euler, dpmpp_2m, ddim or lcm", group=_REPAINT
+    )
     scheduler: str = setting(
-        "normal", help="how the noise falls from step to step: normal, karras, simple, ...", group=_REPAINT
+        "normal", help="how the noise falls from step to step, such as normal, karras or simple", group=_REPAINT
     )
     denoise: float = setting(
         0.5,
