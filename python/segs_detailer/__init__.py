@@ -1,7 +1,7 @@
 """Re-detail chosen regions of video frames.
 
-Everything public is here; each name is loaded when it is first used, so that importing the package imports neither
-PyTorch nor any optional package.
+What most need is here, and the rest in the packages below it. Each name is loaded when it is first used, so that
+importing the package imports neither PyTorch nor any optional package.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from segs_detailer._version import installed_version
 
 if TYPE_CHECKING:
     from segs_detailer.crop_path import CropPath
-    from segs_detailer.detailer import DetailerSettings, DetailResult, Progress, detail_frames
+    from segs_detailer.detailer.api import DetailResult, detail_frames
+    from segs_detailer.detailer.control import ControlNetWrapper, ImagePromptWrapper, with_control_net
+    from segs_detailer.detailer.hooks import DetailerHook
+    from segs_detailer.detailer.progress import Progress
+    from segs_detailer.detailer.prompts import load_prompts
+    from segs_detailer.detailer.segment import SegmentWarning
+    from segs_detailer.detailer.settings import DetailerSettings
     from segs_detailer.errors import (
         CancelledError,
         InvalidArgumentError,
@@ -23,23 +29,27 @@ if TYPE_CHECKING:
         ModelError,
         SegsDetailerError,
     )
+    from segs_detailer.models.compute import ComputeOptions
     from segs_detailer.models.pipe import BasicPipe
-    from segs_detailer.ops import (
-        crop_frames,
-        feather_mask,
-        get_num_threads,
-        paste,
-        paste_,
-        resize_frames,
-        resize_masks,
-        set_num_threads,
-    )
+    from segs_detailer.models.sd.windows import ContextWindows
+    from segs_detailer.models.stages import SamplingOptions
+    from segs_detailer.ops.blend import paste, paste_
+    from segs_detailer.ops.frames import crop_frames, resize_frames
+    from segs_detailer.ops.masks import feather_mask, resize_masks
+    from segs_detailer.ops.threads import get_num_threads, set_num_threads
     from segs_detailer.segs import SEG, SEGS, check_segs, scale_match
+    from segs_detailer.subjects.association import Detection
     from segs_detailer.subjects.boxes import make_crop_region
+    from segs_detailer.subjects.finders.faces import find_face_tracks
+    from segs_detailer.subjects.finders.following import find_tracks
+    from segs_detailer.subjects.finders.opening import open_detector
+    from segs_detailer.subjects.formats.files import read_tracks, write_tracks
     from segs_detailer.subjects.masks import boxes_to_segs, masks_to_segs
     from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
     from segs_detailer.subjects.settings import CropSettings
     from segs_detailer.subjects.track import Track
+    from segs_detailer.video.reading import iter_frames, open_clip, read_clip
+    from segs_detailer.video.writing import open_output, write_clip
 
     __version__: str
 
@@ -48,16 +58,24 @@ __all__ = [
     "SEGS",
     "BasicPipe",
     "CancelledError",
+    "ComputeOptions",
+    "ContextWindows",
+    "ControlNetWrapper",
     "CropPath",
     "CropSettings",
     "DetailResult",
+    "DetailerHook",
     "DetailerSettings",
+    "Detection",
+    "ImagePromptWrapper",
     "InvalidArgumentError",
     "InvalidTypeError",
     "MediaError",
     "MissingDependencyError",
     "ModelError",
     "Progress",
+    "SamplingOptions",
+    "SegmentWarning",
     "SegsDetailerError",
     "Track",
     "__version__",
@@ -66,21 +84,46 @@ __all__ = [
     "crop_frames",
     "detail_frames",
     "feather_mask",
+    "find_face_tracks",
+    "find_tracks",
     "get_num_threads",
+    "iter_frames",
+    "load_prompts",
     "make_crop_region",
     "masks_to_segs",
+    "open_clip",
+    "open_detector",
+    "open_output",
     "paste",
     "paste_",
+    "read_clip",
+    "read_tracks",
     "resize_frames",
     "resize_masks",
     "scale_match",
     "set_num_threads",
     "tracks_to_segs",
+    "with_control_net",
+    "write_clip",
+    "write_tracks",
 ]
 
 _MODULES = {
     "segs_detailer.crop_path": ("CropPath",),
-    "segs_detailer.detailer": ("DetailResult", "DetailerSettings", "Progress", "detail_frames"),
+    "segs_detailer.detailer.api": (
+        "DetailResult",
+        "detail_frames",
+    ),
+    "segs_detailer.detailer.control": (
+        "ControlNetWrapper",
+        "ImagePromptWrapper",
+        "with_control_net",
+    ),
+    "segs_detailer.detailer.hooks": ("DetailerHook",),
+    "segs_detailer.detailer.progress": ("Progress",),
+    "segs_detailer.detailer.prompts": ("load_prompts",),
+    "segs_detailer.detailer.segment": ("SegmentWarning",),
+    "segs_detailer.detailer.settings": ("DetailerSettings",),
     "segs_detailer.errors": (
         "CancelledError",
         "InvalidArgumentError",
@@ -90,21 +133,57 @@ _MODULES = {
         "ModelError",
         "SegsDetailerError",
     ),
-    "segs_detailer.subjects.boxes": ("make_crop_region",),
-    "segs_detailer.subjects.masks": ("boxes_to_segs", "masks_to_segs"),
-    "segs_detailer.ops": (
-        "crop_frames",
-        "feather_mask",
-        "get_num_threads",
+    "segs_detailer.models.compute": ("ComputeOptions",),
+    "segs_detailer.models.pipe": ("BasicPipe",),
+    "segs_detailer.models.sd.windows": ("ContextWindows",),
+    "segs_detailer.models.stages": ("SamplingOptions",),
+    "segs_detailer.ops.blend": (
         "paste",
         "paste_",
+    ),
+    "segs_detailer.ops.frames": (
+        "crop_frames",
         "resize_frames",
+    ),
+    "segs_detailer.ops.masks": (
+        "feather_mask",
         "resize_masks",
+    ),
+    "segs_detailer.ops.threads": (
+        "get_num_threads",
         "set_num_threads",
     ),
-    "segs_detailer.models.pipe": ("BasicPipe",),
-    "segs_detailer.segs": ("SEG", "SEGS", "check_segs", "scale_match"),
-    "segs_detailer.subjects": ("CropSettings", "Track", "tracks_to_segs"),
+    "segs_detailer.segs": (
+        "SEG",
+        "SEGS",
+        "check_segs",
+        "scale_match",
+    ),
+    "segs_detailer.subjects.association": ("Detection",),
+    "segs_detailer.subjects.boxes": ("make_crop_region",),
+    "segs_detailer.subjects.finders.faces": ("find_face_tracks",),
+    "segs_detailer.subjects.finders.following": ("find_tracks",),
+    "segs_detailer.subjects.finders.opening": ("open_detector",),
+    "segs_detailer.subjects.formats.files": (
+        "read_tracks",
+        "write_tracks",
+    ),
+    "segs_detailer.subjects.masks": (
+        "boxes_to_segs",
+        "masks_to_segs",
+    ),
+    "segs_detailer.subjects.segs_of_tracks": ("tracks_to_segs",),
+    "segs_detailer.subjects.settings": ("CropSettings",),
+    "segs_detailer.subjects.track": ("Track",),
+    "segs_detailer.video.reading": (
+        "iter_frames",
+        "open_clip",
+        "read_clip",
+    ),
+    "segs_detailer.video.writing": (
+        "open_output",
+        "write_clip",
+    ),
 }
 _load, _names = lazy_names(__name__, _MODULES)
 

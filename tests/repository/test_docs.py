@@ -13,6 +13,12 @@ from segs_detailer.models.schedules import SCHEDULES
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
+# Imports from deeper down, until what they name is exported further up. This list only shrinks.
+DEEP_IMPORTS = {
+    "batch.md": {"segs_detailer.jobs.batch"},
+    "long-clips.md": {"segs_detailer.subjects.finders"},
+}
+
 
 def test_every_difference_names_a_test_that_exists():
     named = re.findall(r"`(test_\w+)` \|$", (ROOT / "docs" / "compat.md").read_text(encoding="utf-8"), re.MULTILINE)
@@ -36,6 +42,15 @@ def test_python_examples_compile_and_import_what_exists(page):
         compile(block, str(page), "exec")
         imports = re.findall(r"^from segs_detailer.* import .*$", block, re.MULTILINE)
         exec("\n".join(imports), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_import_from_the_package_or_one_level_below(page):
+    text = page.read_text(encoding="utf-8")
+    modules = {"segs_detailer"} | set(re.findall(r"^\s*(?:from|import) (segs_detailer[.\w]*)", text, re.MULTILINE))
+    deep = {module for module in modules if module.count(".") > 1} - DEEP_IMPORTS.get(page.name, set())
+    assert not deep
+    assert modules >= DEEP_IMPORTS.get(page.name, set()), "no longer so, take it from the list"
 
 
 def test_every_sampler_and_schedule_has_its_row():

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import pytest
 
 import segs_detailer
 
+PUBLIC = [
+    "segs_detailer",
+    "segs_detailer.detailer",
+    "segs_detailer.ops",
+    "segs_detailer.subjects",
+    "segs_detailer.subjects.finders",
+    "segs_detailer.verify",
+    "segs_detailer.video",
+]
 HEAVY = ("torch", "diffusers", "transformers", "av", "cv2", "PIL", "tqdm")
 
 
@@ -42,6 +54,19 @@ def test_numpy_work_loads_nothing_heavy(statements):
 def test_every_public_name_is_there(name):
     assert getattr(segs_detailer, name) is not None
     assert name in dir(segs_detailer)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_packages_show_their_public_names_alone(name):
+    """And the three lists of a package agree: of public names, for type checkers, and of the modules that hold them."""
+    package = importlib.import_module(name)
+    assert dir(package) == sorted(package.__all__)
+    for_types = next(node for node in ast.parse(Path(package.__file__).read_text()).body if isinstance(node, ast.If))
+    imports = [node for node in for_types.body if isinstance(node, ast.ImportFrom)]
+    module_of = {alias.name: node.module for node in imports for alias in node.names}
+    assert set(module_of) == set(package.__all__) - {"__version__"}
+    for public, module in module_of.items():
+        assert getattr(package, public) is getattr(importlib.import_module(module), public)
 
 
 def test_names_that_are_not_there_are_said():

@@ -48,6 +48,7 @@ CIRCLES = {
 
 # Modules outside the folder of a family that import from it.
 FAMILY_IMPORTS = {
+    " -> models.sd.windows",
     "cli.batch -> models.sd.device",
     "cli.models -> models.sd.device",
     "cli.models -> models.sd.windows",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.settings import with_changes
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from segs_detailer.detailer.prompts import Prompts
@@ -30,7 +31,17 @@ if TYPE_CHECKING:
 __all__ = ["DetailResult", "detail_frames"]
 
 
-class DetailResult(NamedTuple):
+FramesT = TypeVar("FramesT", "NDArray[Any]", "Tensor", "Sequence[Image.Image]")
+"""The result is of the kind of the frames."""
+
+
+class _Fields(NamedTuple):
+    frames: Any
+    segs: SEGS
+    cnet_images: list[Tensor]
+
+
+class DetailResult(_Fields, Generic[FramesT]):
     """What `detail_frames` gives.
 
     Parameters
@@ -43,13 +54,13 @@ class DetailResult(NamedTuple):
         Images of the segments' control wrappers.
     """
 
-    frames: Any
-    segs: SEGS
-    cnet_images: list[Tensor]
+    # A named tuple itself cannot be generic before Python 3.11.
+    __slots__ = ()
+    frames: FramesT
 
 
 def detail_frames(
-    frames: Any,
+    frames: FramesT,
     segs: Any,
     pipe: Any,
     settings: DetailerSettings | None = None,
@@ -60,7 +71,7 @@ def detail_frames(
     in_place: bool = False,
     progress: bool | Observer = False,
     **overrides: Any,
-) -> DetailResult:
+) -> DetailResult[FramesT]:
     """Repaint the segments of a clip, one after the other, each on the frames as the one before left them.
 
     Outside the pasted masks every pixel keeps its bits.
