@@ -718,6 +718,9 @@ PICTURES = [
         ".mov",
         may_say="interlaced|fields",
     ),
+    # A lossless codec knows no fields: the file says how they follow each other.
+    Row("interlaced FFV1", ffmpeg(f"{PICTURE} -vf setfield=bff -c:v ffv1 -field_order bb a.mkv"), ".mkv"),
+    Row("interlaced FFV1", ffmpeg(f"{PICTURE} -vf setfield=tff -c:v ffv1 -field_order tt a.mkv"), ".mp4"),
     Row(
         "DV",
         ffmpeg("-f lavfi -i testsrc2=s=720x576:r=25:d=0.2 -c:v dvvideo -pix_fmt yuv420p -an a.dv"),

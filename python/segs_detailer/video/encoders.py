@@ -89,6 +89,7 @@ _MPEG_RATES = tuple(
 _MPEG_ENCODERS = ("mpeg1video", "mpeg2video")
 _LEAST_RATE = Fraction(1, 1000)
 # Encoders that work on fields where they are told to.
+_LOSSLESS_ENCODERS = ("ffv1", "utvideo", "huffyuv", "ffvhuff", "rawvideo", "v210", "png", "qtrle")
 _FIELD_ENCODERS = ("libx264", "libx264rgb", "mpeg2video", "mpeg4", "prores_ks", "dnxhd")
 
 
@@ -192,6 +193,9 @@ def _plan(settings: EncoderSettings, info: ClipInfo, encoder: Codec, format_name
     if info.interlacing is not None:
         if encoder.name in _FIELD_ENCODERS:
             options["flags"] = "+ildct" if encoder.name == "prores_ks" else "+ildct+ilme"
+            options["field_order"] = info.interlacing.name
+        elif encoder.name in _LOSSLESS_ENCODERS:
+            # They know no fields, and need not: the file says how they follow each other.
             options["field_order"] = info.interlacing.name
         else:
             lost.append("the order of its fields")
