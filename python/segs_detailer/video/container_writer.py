@@ -160,7 +160,8 @@ class _Output:
             # Decoders look for it only if they are told.
             stream.metadata["alpha_mode"] = "1"
         self.convert = RgbToFrame(tags, plan.pix_fmt)
-        self.mark = FieldMarker(self._info.interlacing) if self._info.interlacing and "flags" in plan.options else None
+        fields = self._info.interlacing if "field_order" in plan.options else None
+        self.mark = None if fields is None else FieldMarker(fields)
         return stream, plan.lost
 
     def close(self) -> None:
