@@ -23,16 +23,16 @@ import numpy as np
 import segs_detailer
 from segs_detailer.comfyui.install import install
 
-__all__ = ["ACCELERATED", "IMPACT", "OURS", "WAYS", "measure_all", "missing"]
+__all__ = ["IMPACT", "OURS", "WAYS", "measure_all", "missing"]
 
 CHILD = Path(__file__).with_name("in_comfyui.py")
 VARIABLES = {"COMFYUI_PATH": "a ComfyUI checkout", "IMPACT_PACK_PATH": "an Impact Pack checkout"}
 PYTHON_VARIABLE = "COMFYUI_PYTHON"
 
-IMPACT, ACCELERATED, OURS = "Impact Pack", "Impact Pack, accelerated", "segs-detailer"
-WAYS = (IMPACT, ACCELERATED, OURS)
+IMPACT, OURS = "Impact Pack", "segs-detailer"
+WAYS = (IMPACT, OURS)
 # How far results may be from Impact Pack's.
-TOLERANCES = {ACCELERATED: 2 / 255, OURS: 3 / 255}
+TOLERANCES = {OURS: 3 / 255}
 # Beyond a difference of whole steps of 8 bits: rounding of float32.
 ROUNDING = 1e-6
 

@@ -38,7 +38,7 @@ import torch  # noqa: E402
 import nodes  # noqa: E402
 from segs_detailer.ops import set_num_threads  # noqa: E402
 
-IMPACT, ACCELERATED, OURS = "Impact Pack", "Impact Pack, accelerated", "segs-detailer"
+IMPACT, OURS = "Impact Pack", "segs-detailer"
 
 HEIGHT, WIDTH = 1080, 1920
 BOX = 192
@@ -155,10 +155,6 @@ def detailer_of(way: str) -> tuple[Any, Any]:
     from impact.animatediff_nodes import DetailerForEachPipeForAnimateDiff
     from impact.core import SEG as THEIRS
 
-    if way == ACCELERATED:
-        from segs_detailer.comfyui.acceleration.patching import accelerate
-
-        accelerate()
     return DetailerForEachPipeForAnimateDiff.doit, THEIRS
 
 

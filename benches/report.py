@@ -270,8 +270,7 @@ def comfyui_section(results: dict[str, Any]) -> list[str]:
     if results["skipped"]:
         return [*lines, f"Not measured: {results['skipped']}.", ""]
     lines += [
-        "Impact Pack's `DetailerForEachPipeForAnimateDiff`, the same with our "
-        "[acceleration](comfyui.md#accelerating-impact-pack), and our node: the same tiny random model, the same seed, "
+        "Impact Pack's `DetailerForEachPipeForAnimateDiff` and our node: the same tiny random model, the same seed, "
         "sampled by ComfyUI on the CPU; 1080p, crops of 384 x 384 repainted at 512 x 512. Each in a process of its "
         "own, all threads. What the model takes to encode, sample and decode is left out: its time is subtracted, its "
         "memory does not count for the peak. Memory is beyond the input, in units of the clip: 1 is the output alone. "

@@ -13,15 +13,13 @@ import pytest
 from comfy_server import base_folder
 
 from places import ROOT
-from segs_detailer.comfyui.extension import ACCELERATE_VARIABLE
 from segs_detailer.comfyui.install import install
 
 # Packages that take long to load, and that ComfyUI may not have loaded.
 HEAVY = {"av", "cv2", "diffusers", "onnxruntime", "scipy", "tqdm", "transformers", "ultralytics"}
-# What only a run, a command or an acceleration needs.
+# What only a run or a command needs.
 LATER = (
     "segs_detailer.cli",
-    "segs_detailer.comfyui.acceleration",
     "segs_detailer.comfyui.backend.sampler",
     "segs_detailer.comfyui.folder",
     "segs_detailer.comfyui.help_pages",
@@ -51,9 +49,8 @@ def folder(tmp_path):
 
 def loaded_by(folder):
     """Modules that an import of the folder adds to what ComfyUI has."""
-    environment = {name: value for name, value in os.environ.items() if name != ACCELERATE_VARIABLE}
     command = [sys.executable, "-c", LOAD, str(folder / "__init__.py")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return set(json.loads(done.stdout))
 
 

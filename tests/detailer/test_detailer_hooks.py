@@ -9,6 +9,7 @@ import torch
 from detailer_run import run_of
 from fake_sampler import FakeSampler, clip, constant, segment, segs_of
 from segs_detailer.detailer import CombinedHook, DetailerHook, SegmentWarning, detail_and_paste
+from segs_detailer.detailer.hooks import HOOK_METHODS
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 
 METHODS = [
@@ -25,6 +26,11 @@ METHODS = [
     "post_decode",
     "post_paste",
 ]
+
+
+def test_the_list_of_methods_is_that_of_the_class():
+    assert sorted(HOOK_METHODS) == sorted(METHODS)
+    assert all(vars(CombinedHook)[name] is not vars(DetailerHook)[name] for name in METHODS)
 
 
 class Recorder(DetailerHook):

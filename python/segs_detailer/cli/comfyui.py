@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer._version import installed_version
 from segs_detailer.cli.arguments import add_command
-from segs_detailer.comfyui.extension import ACCELERATE_VARIABLE, accelerates_impact
 from segs_detailer.comfyui.install import install, status, uninstall
 
 if TYPE_CHECKING:
@@ -19,7 +17,6 @@ __all__ = ["add_comfyui", "comfyui"]
 
 _EPILOG = """examples:
   segs-detailer comfyui install ~/ComfyUI
-  segs-detailer comfyui install ~/ComfyUI --accelerate-impact
   segs-detailer comfyui status ~/ComfyUI
 
 Run it with the Python that runs ComfyUI; restart ComfyUI afterwards.
@@ -45,11 +42,6 @@ def add_comfyui(commands: Any) -> None:
     for name, text in _ACTIONS.items():
         action = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         action.add_argument("path", metavar="PATH", help="the folder of ComfyUI")
-    actions.choices["install"].add_argument(
-        "--accelerate-impact",
-        action="store_true",
-        help="let an installed Impact Pack use this package's paste, mask blur, resize and scale match",
-    )
 
 
 def comfyui(args: argparse.Namespace) -> None:
@@ -74,7 +66,7 @@ def comfyui(args: argparse.Namespace) -> None:
 
 
 def _install(args: argparse.Namespace) -> str:
-    folder = install(args.path, accelerate_impact=args.accelerate_impact)
+    folder = install(args.path)
     return f"wrote {folder}\nRestart ComfyUI. It must run with this Python, which has the package: {sys.executable}"
 
 
@@ -89,14 +81,4 @@ def _status(args: argparse.Namespace) -> str:
         return f"{found.folder} was not written by segs-detailer"
     if found.version is None:
         return "not installed"
-    return (
-        f"installed in {found.folder}: written by version {found.version}; this is version {installed_version()}\n"
-        f"acceleration of Impact Pack: {_acceleration(found.accelerates_impact)}"
-    )
-
-
-def _acceleration(installed: bool) -> str:
-    """Say whether it is on, and what decides that."""
-    says, value = accelerates_impact(installed), os.environ.get(ACCELERATE_VARIABLE)
-    state = "on" if says else "off"
-    return state if value not in ("0", "1") else f"{state}, by {ACCELERATE_VARIABLE}={value} in this environment"
+    return f"installed in {found.folder}: written by version {found.version}; this is version {installed_version()}"

@@ -8,7 +8,7 @@ from string import Template
 
 from segs_detailer._version import NOT_INSTALLED, installed_version
 
-__all__ = ["ACCELERATED", "FOLDER", "LIST", "MARK", "PAGES", "UNKNOWN_VERSION", "folder_files"]
+__all__ = ["FOLDER", "LIST", "MARK", "PAGES", "UNKNOWN_VERSION", "folder_files"]
 
 FOLDER = "segs-detailer"
 """Name of the folder, and of the pack in the registry."""
@@ -19,8 +19,6 @@ LIST = "written.txt"
 _WEB = "web"
 PAGES = f"{_WEB}/docs"
 """ComfyUI shows these pages beside its nodes."""
-ACCELERATED = "ACCELERATE_IMPACT = True"
-"""Line of a folder that accelerates an installed Impact Pack."""
 UNKNOWN_VERSION = "0.0.0"
 
 # ComfyUI lists what lies here among its templates.
@@ -29,12 +27,11 @@ _LICENSE = "LICENSE"
 _EXAMPLE_FILES = (".json", ".jpg")
 _ICON = "docs/images/icon.svg"
 
-_INIT = Template(
-    f'''{MARK}
+_INIT = f'''{MARK}
 """Nodes that re-detail chosen regions of video frames. The code is in the package segs_detailer."""
 
 try:
-    from segs_detailer.comfyui.extension import accelerates_impact, has_schemas
+    from segs_detailer.comfyui.extension import has_schemas
 except ImportError as error:
     import sys
 
@@ -44,12 +41,6 @@ except ImportError as error:
     ) from error
 
 WEB_DIRECTORY = "{_WEB}"
-ACCELERATE_IMPACT = $accelerate
-
-if accelerates_impact(ACCELERATE_IMPACT):
-    from segs_detailer.comfyui.acceleration.start import start
-
-    start()
 
 if has_schemas():
     from segs_detailer.comfyui.schema import comfy_entrypoint
@@ -60,7 +51,6 @@ else:
 
     __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]
 '''
-)
 
 _PYPROJECT = Template(
     f"""{MARK}
@@ -81,13 +71,11 @@ Icon = $icon
 )
 
 
-def folder_files(*, accelerate_impact: bool = False, repository: str = "", publisher: str = FOLDER) -> dict[str, bytes]:
+def folder_files(*, repository: str = "", publisher: str = FOLDER) -> dict[str, bytes]:
     """Give what the folder holds.
 
     Parameters
     ----------
-    accelerate_impact : bool
-        Let this package's kernels work in the place of an installed Impact Pack's image functions.
     repository : str
         Address of the source code; of the installed package's own metadata where it is empty.
     publisher : str
@@ -105,7 +93,7 @@ def folder_files(*, accelerate_impact: bool = False, repository: str = "", publi
     terms = _license()
     repository = (repository or _repository()).rstrip("/")
     texts = {
-        "__init__.py": _INIT.substitute(accelerate=accelerate_impact),
+        "__init__.py": _INIT,
         "requirements.txt": f"{requirement}\n",
         "pyproject.toml": _PYPROJECT.substitute(
             version=version or UNKNOWN_VERSION,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segs_detailer.comfyui.folder import ACCELERATED, FOLDER, LIST, MARK, PAGES, UNKNOWN_VERSION, folder_files
+from segs_detailer.comfyui.folder import FOLDER, LIST, MARK, PAGES, UNKNOWN_VERSION, folder_files
 from segs_detailer.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -31,25 +31,20 @@ class Status:
         Version that the folder was written by; None where it is not there.
     foreign : bool
         There is a folder of that name which this package did not write.
-    accelerates_impact : bool
-        An installed Impact Pack is accelerated, unless the environment says otherwise.
     """
 
     folder: Path
     version: str | None
     foreign: bool
-    accelerates_impact: bool = False
 
 
-def install(path: str | PathLike[str], *, accelerate_impact: bool = False) -> Path:
+def install(path: str | PathLike[str]) -> Path:
     """Write the folder, or bring one that is there up to date.
 
     Parameters
     ----------
     path : str or PathLike
         The folder of ComfyUI.
-    accelerate_impact : bool
-        Let this package's kernels work in the place of an installed Impact Pack's image functions.
 
     Returns
     -------
@@ -68,7 +63,7 @@ def install(path: str | PathLike[str], *, accelerate_impact: bool = False) -> Pa
         expected = "a name that nothing else has, or a folder that segs-detailer wrote"
         raise InvalidArgumentError("custom_nodes", expected, f"{found.folder}, made by something else")
     found.folder.mkdir(exist_ok=True)
-    files = folder_files(accelerate_impact=accelerate_impact)
+    files = folder_files()
     # What a version before had, and this one has not.
     for file in _written_files(found.folder) - {found.folder / name for name in files}:
         file.unlink(missing_ok=True)
@@ -166,7 +161,7 @@ def status(path: str | PathLike[str]) -> Status:
     if not (folder.exists() or folder.is_symlink()):
         return Status(folder, None, foreign=False)
     version = _written_version(folder)
-    return Status(folder, version, foreign=version is None, accelerates_impact=_written_acceleration(folder, version))
+    return Status(folder, version, foreign=version is None)
 
 
 def _comfyui_folder(path: Path) -> Path:
@@ -189,14 +184,6 @@ def _written_version(folder: Path) -> str | None:
         return None
     versions = [line.split('"')[1] for line in lines if line.startswith('version = "')]
     return versions[0] if versions else UNKNOWN_VERSION
-
-
-def _written_acceleration(folder: Path, version: str | None) -> bool:
-    """Whether a folder of ours was written with the acceleration of Impact Pack."""
-    file = folder / "__init__.py"
-    if version is None or not file.is_file():
-        return False
-    return ACCELERATED in file.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def _written_files(folder: Path) -> set[Path]:

@@ -6,8 +6,11 @@ here. A hook defines only the methods that it needs.
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
     from segs_detailer.models.protocol import Conditioning
     from segs_detailer.segs import SEGS
 
-__all__ = ["CombinedHook", "DetailerHook", "HookCalls", "Latent", "Prepared"]
+__all__ = ["HOOK_METHODS", "CombinedHook", "DetailerHook", "HookCalls", "Latent", "Prepared"]
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 Latent: TypeAlias = "dict[str, Any]"
 """ComfyUI's LATENT: `"samples"` are the latents, `"noise_mask"` `(1 or B, H, W)` is there where a mask is."""
@@ -32,8 +37,23 @@ Prepared: TypeAlias = "tuple[Any, int, int, float, str, str, Conditioning, Condi
 """`(model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent, denoise)`."""
 
 
+_HANDED_ON = "_handed_on"
+
+
+def _hands_on(count: int) -> Callable[[_Method], _Method]:
+    """Mark a method of hooks that returns so many of its last arguments, where that is not one."""
+
+    def marked(method: _Method) -> _Method:
+        setattr(method, _HANDED_ON, count)
+        return method
+
+    return marked
+
+
 class DetailerHook:
     """A hook that changes nothing: derive from it and override what you need.
+
+    Its public methods are the list of what a hook may have; all else follows it.
 
     The methods are called in this order: once per run `post_detection`; for each segment `post_crop_region`,
     `touch_scaled_size`, `post_upscale`, `post_encode`, `set_steps`, `cycle_latent`, `pre_ksample`, `get_custom_noise`,
@@ -74,6 +94,7 @@ class DetailerHook:
         """
         return crop_region
 
+    @_hands_on(2)
     def touch_scaled_size(self, w: int, h: int) -> tuple[int, int]:
         """Change the working size; what comes back is rounded to what the model takes.
 
@@ -119,6 +140,7 @@ class DetailerHook:
         """
         return samples
 
+    @_hands_on(0)
     def set_steps(self, info: tuple[int, int]) -> None:
         """Learn the cycle that begins.
 
@@ -143,6 +165,7 @@ class DetailerHook:
         """
         return latent
 
+    @_hands_on(10)
     def pre_ksample(
         self,
         model: Any,
@@ -176,6 +199,7 @@ class DetailerHook:
         """
         return model, seed, steps, cfg, sampler_name, scheduler, positive, negative, upscaled_latent, denoise
 
+    @_hands_on(2)
     def get_custom_noise(self, seed: int, noise: Tensor, is_touched: bool) -> tuple[Tensor, bool]:  # noqa: ARG002
         """Give the start noise.
 
@@ -246,8 +270,14 @@ class DetailerHook:
         return image
 
 
+HOOK_METHODS = tuple(name for name, value in vars(DetailerHook).items() if inspect.isfunction(value))
+"""Names of the methods that are called on hooks."""
+
+
 class CombinedHook(DetailerHook):
     """Several hooks as one: each gets what the one before returned.
+
+    It has the methods of `DetailerHook`.
 
     Parameters
     ----------
@@ -258,93 +288,33 @@ class CombinedHook(DetailerHook):
     def __init__(self, *hooks: object) -> None:
         self.hooks = hooks
 
-    def _chain(self, method: str, value: Any, *before: Any) -> Any:
+
+def _chained(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a method that calls the hooks in turn."""
+    signature = inspect.signature(method)
+    # Without the hook itself.
+    count = len(signature.parameters) - 1
+    handed_on = getattr(method, _HANDED_ON, 1)
+
+    @functools.wraps(method)
+    def call(self: CombinedHook, *args: Any, **kwargs: Any) -> Any:
+        values = signature.bind(self, *args, **kwargs).args[1:]
+        fixed, results = values[: count - handed_on], values[count - handed_on :]
         for hook in self.hooks:
-            if hasattr(hook, method):
-                value = getattr(hook, method)(*before, value)
-        return value
+            if hasattr(hook, name):
+                given = getattr(hook, name)(*fixed, *results)
+                if handed_on == 1:
+                    # A hook that returns no frames only looked at them.
+                    results = results if given is None and name == "post_paste" else (given,)
+                elif handed_on:
+                    results = given
+        return results[0] if handed_on == 1 else (results if handed_on else None)
 
-    def _chain_all(self, method: str, values: tuple[Any, ...], *before: Any) -> Any:
-        for hook in self.hooks:
-            if hasattr(hook, method):
-                values = getattr(hook, method)(*before, *values)
-        return values
+    return call
 
-    def post_detection(self, segs: SEGS) -> SEGS:
-        """See `DetailerHook.post_detection`."""
-        chained: SEGS = self._chain("post_detection", segs)
-        return chained
 
-    def post_crop_region(self, w: int, h: int, item_bbox: Any, crop_region: Any) -> Any:
-        """See `DetailerHook.post_crop_region`."""
-        return self._chain("post_crop_region", crop_region, w, h, item_bbox)
-
-    def touch_scaled_size(self, w: int, h: int) -> tuple[int, int]:
-        """See `DetailerHook.touch_scaled_size`."""
-        chained: tuple[int, int] = self._chain_all("touch_scaled_size", (w, h))
-        return chained
-
-    def post_upscale(self, pixels: Tensor) -> Tensor:
-        """See `DetailerHook.post_upscale`."""
-        chained: Tensor = self._chain("post_upscale", pixels)
-        return chained
-
-    def post_encode(self, samples: Latent) -> Latent:
-        """See `DetailerHook.post_encode`."""
-        chained: Latent = self._chain("post_encode", samples)
-        return chained
-
-    def set_steps(self, info: tuple[int, int]) -> None:
-        """See `DetailerHook.set_steps`."""
-        for hook in self.hooks:
-            if hasattr(hook, "set_steps"):
-                hook.set_steps(info)
-
-    def cycle_latent(self, latent: Latent) -> Latent:
-        """See `DetailerHook.cycle_latent`."""
-        chained: Latent = self._chain("cycle_latent", latent)
-        return chained
-
-    def pre_ksample(
-        self,
-        model: Any,
-        seed: int,
-        steps: int,
-        cfg: float,
-        sampler_name: str,
-        scheduler: str,
-        positive: Conditioning,
-        negative: Conditioning,
-        upscaled_latent: Latent,
-        denoise: float,
-    ) -> Prepared:
-        """See `DetailerHook.pre_ksample`."""
-        values = (model, seed, steps, cfg, sampler_name, scheduler, positive, negative, upscaled_latent, denoise)
-        chained: Prepared = self._chain_all("pre_ksample", values)
-        return chained
-
-    def get_custom_noise(self, seed: int, noise: Tensor, is_touched: bool) -> tuple[Tensor, bool]:
-        """See `DetailerHook.get_custom_noise`."""
-        chained: tuple[Tensor, bool] = self._chain_all("get_custom_noise", (noise, is_touched), seed)
-        return chained
-
-    def pre_decode(self, samples: Latent) -> Latent:
-        """See `DetailerHook.pre_decode`."""
-        chained: Latent = self._chain("pre_decode", samples)
-        return chained
-
-    def post_decode(self, pixels: Tensor) -> Tensor:
-        """See `DetailerHook.post_decode`."""
-        chained: Tensor = self._chain("post_decode", pixels)
-        return chained
-
-    def post_paste(self, image: Tensor) -> Tensor:
-        """See `DetailerHook.post_paste`."""
-        for hook in self.hooks:
-            if hasattr(hook, "post_paste"):
-                changed = hook.post_paste(image)
-                image = image if changed is None else changed
-        return image
+for _name in HOOK_METHODS:
+    setattr(CombinedHook, _name, _chained(_name, getattr(DetailerHook, _name)))
 
 
 class HookCalls:
@@ -365,7 +335,7 @@ class HookCalls:
         return self._hook is not None
 
     def defines(self, method: str) -> bool:
-        """Whether the hook has a method."""
+        """Whether the hook has a method, one of `HOOK_METHODS`."""
         return self._hook is not None and hasattr(self._hook, method)
 
     def _call(self, method: str, *values: Any) -> Any:
