@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+from functools import reduce
+from pathlib import Path
 
 import pytest
 
+import segs_detailer
 from places import ROOT
 from segs_detailer.models.flow import FLOW_SAMPLERS
 from segs_detailer.models.samplers import SAMPLERS
 from segs_detailer.models.schedules import SCHEDULES
 
+PACKAGE = Path(segs_detailer.__file__).parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 # Imports from deeper down, until what they name is exported further up. This list only shrinks.
@@ -51,6 +56,34 @@ def test_pages_import_from_the_package_or_one_level_below(page):
     deep = {module for module in modules if module.count(".") > 1} - DEEP_IMPORTS.get(page.name, set())
     assert not deep
     assert modules >= DEEP_IMPORTS.get(page.name, set()), "no longer so, take it from the list"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_modules_and_files_that_are_named_exist(page):
+    """Dotted names of the package, files of code, and folders of the checkout or of the package, with their slash."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    wrong = [name for name in re.findall(r"\bsegs_detailer(?:\.\w+)+", text) if not is_name(name)]
+    known = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    for path in re.findall(r"`([\w.*-]+(?:/[\w.*-]*)*)`", text):
+        folder, *rest = path.split("/")
+        code = path.endswith((".py", ".pyi", ".rs", ".sh")) and "*" not in path
+        if code or (rest and (folder in known or page.name == "architecture.md")):
+            places = (ROOT, PACKAGE, ROOT / "tests" / "repository")
+            if not any(list(place.glob(path)) for place in places):
+                wrong.append(path)
+    assert not wrong
+
+
+def is_name(name):
+    """Whether a dotted name is a module, or what one holds."""
+    return reduce(member, name.split(".")[1:], segs_detailer) is not None
+
+
+def member(value, name):
+    try:
+        return importlib.import_module(f"{value.__name__}.{name}")
+    except (ModuleNotFoundError, AttributeError):
+        return getattr(value, name, None)
 
 
 def test_every_sampler_and_schedule_has_its_row():

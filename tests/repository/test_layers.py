@@ -88,10 +88,16 @@ def source(module: str) -> str:
 
 @cache
 def imports(module: str) -> tuple[str, ...]:
-    """Full names within the package that a module imports, wherever the import stands: `ops.frames.crop_frames`."""
+    """Full names within the package that a module imports, wherever the import stands: `ops.frames.crop_frames`.
+
+    A text that is the name of a module counts as an import of it.
+    """
     names = []
     for node in ast.walk(ast.parse(source(module))):
-        if isinstance(node, ast.Import):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if node.value.removeprefix(f"{NAME}.") in FILES and node.value.startswith(f"{NAME}."):
+                names.append(node.value)
+        elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names += [f"{node.module}.{alias.name}" for alias in node.names]
