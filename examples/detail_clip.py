@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 
-from segs_detailer import BasicPipe, detail_frames
-from segs_detailer.subjects.finders import FaceSettings, detect_faces
+from segs_detailer import BasicPipe, CropSettings, detail_frames
+from segs_detailer.subjects.finders import detect_faces
 from segs_detailer.video import read_clip, write_clip
 
 
@@ -24,7 +24,7 @@ def main() -> None:
     args = parser.parse_args()
 
     clip = read_clip(args.clip)
-    segs = detect_faces(clip.frames, FaceSettings(crop_factor=2.5))
+    segs = detect_faces(clip.frames, crop=CropSettings(crop="fixed", crop_factor=2.5))
     if args.model:
         pipe = BasicPipe.from_pretrained(args.model, motion_adapter=args.motion_adapter, prompt=args.prompt)
     else:

@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     from segs_detailer.segs import SEG, SEGS, check_segs, scale_match
     from segs_detailer.subjects.association import Detection
     from segs_detailer.subjects.boxes import make_crop_region
-    from segs_detailer.subjects.finders.faces import find_face_tracks
-    from segs_detailer.subjects.finders.following import find_tracks
-    from segs_detailer.subjects.finders.opening import open_detector
+    from segs_detailer.subjects.finders.finder import Detector, Finder, FollowSettings, find_tracks
+    from segs_detailer.subjects.finders.opening import open_finder
     from segs_detailer.subjects.formats.files import read_tracks, write_tracks
+    from segs_detailer.subjects.from_masks import MaskSettings, tracks_from_masks
     from segs_detailer.subjects.masks import boxes_to_segs, masks_to_segs
     from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
     from segs_detailer.subjects.settings import CropSettings
-    from segs_detailer.subjects.track import Track
+    from segs_detailer.subjects.track import Track, Tracks
     from segs_detailer.video.reading import iter_frames, open_clip, read_clip
     from segs_detailer.video.writing import open_output, write_clip
 
@@ -67,9 +67,13 @@ __all__ = [
     "DetailerHook",
     "DetailerSettings",
     "Detection",
+    "Detector",
+    "Finder",
+    "FollowSettings",
     "ImagePromptWrapper",
     "InvalidArgumentError",
     "InvalidTypeError",
+    "MaskSettings",
     "MediaError",
     "MissingDependencyError",
     "ModelError",
@@ -78,13 +82,13 @@ __all__ = [
     "SegmentWarning",
     "SegsDetailerError",
     "Track",
+    "Tracks",
     "__version__",
     "boxes_to_segs",
     "check_segs",
     "crop_frames",
     "detail_frames",
     "feather_mask",
-    "find_face_tracks",
     "find_tracks",
     "get_num_threads",
     "iter_frames",
@@ -92,7 +96,7 @@ __all__ = [
     "make_crop_region",
     "masks_to_segs",
     "open_clip",
-    "open_detector",
+    "open_finder",
     "open_output",
     "paste",
     "paste_",
@@ -102,6 +106,7 @@ __all__ = [
     "resize_masks",
     "scale_match",
     "set_num_threads",
+    "tracks_from_masks",
     "tracks_to_segs",
     "with_control_net",
     "write_clip",
@@ -161,20 +166,20 @@ _MODULES = {
     ),
     "segs_detailer.subjects.association": ("Detection",),
     "segs_detailer.subjects.boxes": ("make_crop_region",),
-    "segs_detailer.subjects.finders.faces": ("find_face_tracks",),
-    "segs_detailer.subjects.finders.following": ("find_tracks",),
-    "segs_detailer.subjects.finders.opening": ("open_detector",),
+    "segs_detailer.subjects.finders.finder": ("Detector", "Finder", "FollowSettings", "find_tracks"),
+    "segs_detailer.subjects.finders.opening": ("open_finder",),
     "segs_detailer.subjects.formats.files": (
         "read_tracks",
         "write_tracks",
     ),
+    "segs_detailer.subjects.from_masks": ("MaskSettings", "tracks_from_masks"),
     "segs_detailer.subjects.masks": (
         "boxes_to_segs",
         "masks_to_segs",
     ),
     "segs_detailer.subjects.segs_of_tracks": ("tracks_to_segs",),
     "segs_detailer.subjects.settings": ("CropSettings",),
-    "segs_detailer.subjects.track": ("Track",),
+    "segs_detailer.subjects.track": ("Track", "Tracks"),
     "segs_detailer.video.reading": (
         "iter_frames",
         "open_clip",

@@ -154,11 +154,11 @@ class Spots:
 def test_a_detector_finds_what_is_detailed_and_is_not_asked_again(clip, runs, monkeypatch, capsys):
     opened = []
 
-    def open_detector(source, **options):
+    def open_finder(source, **options):
         opened.append((source, options, Spots()))
         return opened[-1][2]
 
-    monkeypatch.setattr("segs_detailer.cli.selecting.open_detector", open_detector)
+    monkeypatch.setattr("segs_detailer.cli.selecting.open_finder", open_finder)
     options = ["--detect", "spots.onnx", "--detect-labels", "square,circle", "--detect-confidence", "0.4"]
     for _ in range(2):
         assert run(clip, *options, "--min-face", "9") == 0

@@ -123,7 +123,7 @@ class TestCrop:
     def test_faces_are_followed(self, monkeypatch):
         given = {}
 
-        def detect_faces(frames, settings, *, crop, progress):
+        def detect_faces(frames, settings, *, min_size, crop, progress):
             given["crop"] = crop
             return frames.shape[1:3], []
 

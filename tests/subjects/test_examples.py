@@ -21,9 +21,9 @@ def test_examples_run(name):
     assert failed == 0
 
 
-@pytest.mark.parametrize("function", ["read_tracks", "tracks_from_masks", "tracks_to_segs"])
+@pytest.mark.parametrize("function", ["find_tracks", "read_tracks", "tracks_from_masks", "tracks_to_segs"])
 def test_the_main_functions_have_one(function):
-    home = subjects if hasattr(subjects, function) else subjects.finders
+    home = subjects if function in subjects.__all__ else importlib.import_module(f"{subjects.__name__}.finders")
     assert doctest.DocTestFinder().find(getattr(home, function), function)[0].examples
 
 

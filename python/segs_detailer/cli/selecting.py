@@ -11,8 +11,8 @@ from segs_detailer.errors import MediaError
 from segs_detailer.jobs.cache import digest
 from segs_detailer.jobs.plan import ChosenTrack
 from segs_detailer.segs import scale_match
-from segs_detailer.subjects.finders.following import FollowSettings, find_tracks
-from segs_detailer.subjects.finders.opening import open_detector
+from segs_detailer.subjects.finders.finder import FollowSettings, find_tracks
+from segs_detailer.subjects.finders.opening import open_finder
 from segs_detailer.subjects.fitting import rescaled_track
 from segs_detailer.subjects.formats.files import read_tracks, write_tracks
 from segs_detailer.subjects.formats.mask_tracks import check_count, mask_tracks
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.cli.stages import Stages
     from segs_detailer.jobs.cache import Cache
-    from segs_detailer.subjects.finders.detector import Detector
+    from segs_detailer.subjects.finders.finder import Finder
     from segs_detailer.subjects.track import Track
     from segs_detailer.video import ClipInfo, Source
 
@@ -76,7 +76,7 @@ class TrackChooser:
         if args.segs is not None:
             self._segments = read_tracks(args.segs, size=info.size, frame_count=info.frames, fill_gaps=args.fill_gaps)
             self._check_count(self._segments)
-        self._detector: Detector | None = None
+        self._detector: Finder | None = None
         self._following = FollowSettings(
             min_share=args.min_share,
             max_gap=_DETECTED_GAP if args.max_gap is None else args.max_gap,
@@ -84,7 +84,7 @@ class TrackChooser:
             shape=args.face_mask,
         )
         if args.detect is not None or (args.mask is None and args.segs is None and not args.bbox):
-            self._detector = open_detector(
+            self._detector = open_finder(
                 args.detect or "face",
                 labels=args.detect_labels,
                 confidence=args.detect_confidence,
@@ -168,7 +168,7 @@ class TrackChooser:
                 "give them for one frame, or for each"
             )
 
-    def _detected(self, detector: Detector, source: Source, clip: str, cache: Cache, stages: Stages) -> Sequence[Track]:
+    def _detected(self, detector: Finder, source: Source, clip: str, cache: Cache, stages: Stages) -> Sequence[Track]:
         """Look for subjects, or read what was found before: always from the file, so that both are the same."""
         path = cache.entry("tracks", clip, self._detection_digest(), ".npz")
         if not path.exists():

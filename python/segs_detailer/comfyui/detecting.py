@@ -12,7 +12,8 @@ from segs_detailer.detailer.crops import check_frames
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.segs import check_segs
 from segs_detailer.subjects.association import Detection, associate
-from segs_detailer.subjects.finders.faces import FaceSettings, detect_faces
+from segs_detailer.subjects.finders.faces import detect_faces
+from segs_detailer.subjects.finders.finder import FollowSettings
 from segs_detailer.subjects.finders.shots import ShotDetector
 from segs_detailer.subjects.masks import boxes_to_segs
 from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
@@ -57,23 +58,22 @@ def find_faces(
     min_size : int
         Smallest face in pixels; at least 8, or 0 for a sixteenth of the frame's shorter side.
     min_share, max_gap, crop_factor, drop_size, mask_shape
-        See `segs_detailer.subjects.finders.FaceSettings`.
+        See `segs_detailer.subjects.finders.FollowSettings` and `segs_detailer.CropSettings`.
     crop : str
         One of `CROPS`: the crop holds the whole way of the face, or moves with it.
     """
     check_frames("image_frames", image_frames)
-    settings = FaceSettings(
-        # The widget's 0 means that nothing is asked for.
-        min_size=float(min_size) if min_size else None,
+    settings = FollowSettings(
         min_share=min_share,
         max_gap=max_gap,
-        crop_factor=crop_factor,
         drop_size=drop_size,
         shape=mask_shape,  # type: ignore[arg-type]  # checked there
     )
     frames = image_frames.cpu().numpy()
     way = CropSettings(crop=crop, crop_factor=crop_factor, max_gap=max_gap)  # type: ignore[arg-type]  # checked there
-    return (detect_faces(frames, settings, crop=way, progress=_progress(len(frames))),)
+    # The widget's 0 means that nothing is asked for.
+    least = float(min_size) if min_size else None
+    return (detect_faces(frames, settings, min_size=least, crop=way, progress=_progress(len(frames))),)
 
 
 def find_boxes(

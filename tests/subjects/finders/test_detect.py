@@ -9,7 +9,7 @@ import pytest
 from places import ROOT
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.subjects import CropSettings, Detection, associate, overlap, suppress, tracks_to_segs
-from segs_detailer.subjects.finders import FaceCascade, FaceSettings, ShotDetector, detect_faces, find_face_tracks
+from segs_detailer.subjects.finders import FaceCascade, FaceDetector, FollowSettings, ShotDetector, detect_faces
 from segs_detailer.video import read_clip
 
 SAMPLE = ROOT / "examples" / "sample.mp4"
@@ -130,7 +130,7 @@ def test_face_before_a_plain_background_is_found(gray):
     for frame, picture in zip(frames, read_clip(SAMPLE).frames, strict=False):
         frame[150:450, 450:850] = cv2.resize(picture, (400, 300), interpolation=cv2.INTER_AREA)
 
-    tracks = find_face_tracks(frames, (540, 960))
+    tracks = FaceDetector().find(frames)
 
     assert [(track.span, track.shot, track.shape) for track in tracks] == [((0, 12), (0, 12), "ellipse")]
     assert len(tracks[0].frames) == 12
@@ -155,7 +155,7 @@ def test_sample_clip_has_one_face_through_all_frames():
 
 def test_moving_face_is_one_seg_whose_masks_move_with_it(face):
     places = [(5 + 6 * i, 30) for i in range(24)]
-    _, segs = detect_faces(clip_of(face, places), FaceSettings(min_size=LEAST))
+    _, segs = detect_faces(clip_of(face, places), min_size=LEAST)
     (seg,) = segs
     x1 = seg.crop_region[0]
     centers = [np.nonzero(mask)[1].mean() + x1 for mask in seg.cropped_mask]
@@ -166,7 +166,7 @@ def test_moving_face_is_one_seg_whose_masks_move_with_it(face):
 
 def test_face_of_a_part_of_the_clip_has_empty_masks_elsewhere(face):
     places = [(100, 40)] * 20 + [None] * 30
-    _, segs = detect_faces(clip_of(face, places), FaceSettings(min_size=LEAST, max_gap=4))
+    _, segs = detect_faces(clip_of(face, places), FollowSettings(max_gap=4), min_size=LEAST)
     (seg,) = segs
     shown = seg.cropped_mask.any(axis=(1, 2))
     assert shown[:20].all()
@@ -175,14 +175,14 @@ def test_face_of_a_part_of_the_clip_has_empty_masks_elsewhere(face):
 
 def test_gaps_of_the_detector_are_filled(face):
     places = [(100, 40)] * 12 + [None] * 5 + [(100, 40)] * 12
-    _, segs = detect_faces(clip_of(face, places), FaceSettings(min_size=LEAST))
+    _, segs = detect_faces(clip_of(face, places), min_size=LEAST)
     (seg,) = segs
     assert seg.cropped_mask.any(axis=(1, 2)).all()
 
 
 def test_cut_makes_two_subjects(face):
     frames = np.concatenate([clip_of(face, [(60, 40)] * 12), 1 - clip_of(1 - face, [(180, 30)] * 12, seed=4)])
-    _, segs = detect_faces(frames, FaceSettings(min_size=LEAST))
+    _, segs = detect_faces(frames, min_size=LEAST)
     assert len(segs) == 2
     spans = [np.flatnonzero(seg.cropped_mask.any(axis=(1, 2))) for seg in segs]
     assert [(int(s[0]), int(s[-1])) for s in spans] == [(0, 11), (12, 23)]
@@ -190,11 +190,11 @@ def test_cut_makes_two_subjects(face):
 
 def test_what_is_seen_for_a_moment_only_is_dropped(face):
     places = [None] * 20 + [(100, 40)] * 2 + [None] * 20
-    assert detect_faces(clip_of(face, places), FaceSettings(min_size=LEAST, max_gap=2))[1] == []
+    assert detect_faces(clip_of(face, places), FollowSettings(max_gap=2), min_size=LEAST)[1] == []
 
 
 def test_single_image(face):
-    assert len(detect_faces(clip_of(face, [(100, 40)]), FaceSettings(min_size=LEAST))[1]) == 1
+    assert len(detect_faces(clip_of(face, [(100, 40)]), min_size=LEAST)[1]) == 1
     assert detect_faces(ground()[None])[1] == []
 
 
@@ -204,20 +204,20 @@ def test_no_frames():
 
 def test_crop_factor_drop_size_and_shape(face):
     frames = clip_of(face, [(100, 40)] * 3)
-    tracks = find_face_tracks(frames, SIZE, FaceSettings(min_size=LEAST))
+    tracks = FaceDetector(min_size=LEAST).find(frames)
     wide = tracks_to_segs(tracks, SIZE, 3, CropSettings(crop="fixed", crop_factor=2.5))[1][0]
     tight = tracks_to_segs(tracks, SIZE, 3, CropSettings(crop="fixed", crop_factor=1.2))[1][0]
     assert wide.crop_region[2] - wide.crop_region[0] > 1.9 * (tight.crop_region[2] - tight.crop_region[0])
-    assert find_face_tracks(frames, SIZE, FaceSettings(min_size=LEAST, drop_size=500)) == []
-    square = detect_faces(frames, FaceSettings(min_size=LEAST, shape="box"))[1][0]
+    assert FaceDetector(min_size=LEAST).find(frames, FollowSettings(drop_size=500)) == []
+    square = detect_faces(frames, FollowSettings(shape="box"), min_size=LEAST)[1][0]
     x1, y1, x2, y2 = square.bbox
     assert abs(int((square.cropped_mask[0] > 0).sum()) - (x2 - x1) * (y2 - y1)) < 4 * (x2 - x1)
 
 
 def test_crops_of_moving_faces_follow_if_asked(face):
     frames = clip_of(face, [(5 + 6 * i, 30) for i in range(24)])
-    (fixed,) = detect_faces(frames, FaceSettings(min_size=LEAST, crop_factor=1.5))[1]
-    (moving,) = detect_faces(frames, FaceSettings(min_size=LEAST), crop=CropSettings(crop_factor=1.5))[1]
+    (fixed,) = detect_faces(frames, min_size=LEAST, crop=CropSettings(crop="fixed", crop_factor=1.5))[1]
+    (moving,) = detect_faces(frames, min_size=LEAST, crop=CropSettings(crop_factor=1.5))[1]
     assert type(fixed.crop_region) is tuple
     assert moving.crop_region.regions[-1, 0] - moving.crop_region.regions[0, 0] > 90
     assert moving.cropped_mask.shape[1:] == moving.crop_region.size
@@ -240,11 +240,18 @@ def test_progress_may_cancel(face):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("min_size", 1), ("min_share", 2), ("max_gap", -1), ("crop_factor", 0.5), ("shape", "star")]
+    ("kind", "name", "value"),
+    [
+        (FaceDetector, "min_size", 1),
+        (FollowSettings, "min_share", 2),
+        (FollowSettings, "max_gap", -1),
+        (CropSettings, "crop_factor", 0.5),
+        (FollowSettings, "shape", "star"),
+    ],
 )
-def test_settings_are_checked(name, value):
+def test_settings_are_checked(kind, name, value):
     with pytest.raises(InvalidArgumentError, match=name):
-        FaceSettings(**{name: value})
+        kind(**{name: value})
 
 
 def test_frames_are_checked():

@@ -19,7 +19,7 @@ pytest.importorskip("onnxruntime")
 import tiny_detectors
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MissingDependencyError, ModelError
 from segs_detailer.subjects import overlap
-from segs_detailer.subjects.finders import FaceDetector, UltralyticsDetector, YoloDetector, YuNetDetector, open_detector
+from segs_detailer.subjects.finders import FaceDetector, UltralyticsDetector, YoloDetector, YuNetDetector, open_finder
 from segs_detailer.subjects.finders.yolo import _providers
 from tiny_detectors import picture
 
@@ -38,7 +38,7 @@ def summary(detections):
 def test_squares_are_found_in_each_layout(tmp_path, layout, extra):
     task = {"task": "segment", "end2end": str(layout == "end2end")} if extra else {}
     path = tiny_detectors.yolo(tmp_path / "a.onnx", layout=layout, extra_columns=extra, metadata=task)
-    detector = open_detector(path, confidence=SURE)
+    detector = open_finder(path, confidence=SURE)
     assert isinstance(detector, YoloDetector)
     assert detector.names == ("red", "green", "blue")
     (found,) = detector.detect([picture(SQUARES)])
@@ -50,7 +50,7 @@ def test_squares_are_found_in_each_layout(tmp_path, layout, extra):
 @pytest.mark.parametrize("layout", ["v5", "v8"])
 def test_one_subject_is_one_detection(tmp_path, layout):
     # A wider square has many cells that are sure of it: their boxes overlap.
-    detector = open_detector(tiny_detectors.yolo(tmp_path / "a.onnx", layout=layout), confidence=0.2)
+    detector = open_finder(tiny_detectors.yolo(tmp_path / "a.onnx", layout=layout), confidence=0.2)
     (found,) = detector.detect([picture([("red", 32, 40, 28)])])
     assert summary(found)[0] == ("red", (32, 40, 56, 64))
     assert all(overlap(a.box, b.box) <= 0.45 for a, b in combinations(found, 2))
@@ -59,12 +59,12 @@ def test_one_subject_is_one_detection(tmp_path, layout):
 def test_subjects_of_two_labels_may_overlap(tmp_path):
     path = tiny_detectors.yolo(tmp_path / "a.onnx")
     frame = picture([("red", 32, 40, 24), ("blue", 40, 40, 16)])
-    assert {each.label for each in open_detector(path, confidence=0.2).detect([frame])[0]} == {"red", "blue"}
+    assert {each.label for each in open_finder(path, confidence=0.2).detect([frame])[0]} == {"red", "blue"}
 
 
 @pytest.mark.parametrize("size", [(96, 128), (192, 256), (180, 320), (320, 180), (41, 77)])
 def test_boxes_are_in_pixels_of_the_frame(tmp_path, size):
-    detector = open_detector(tiny_detectors.yolo(tmp_path / "a.onnx"), confidence=0.3)
+    detector = open_finder(tiny_detectors.yolo(tmp_path / "a.onnx"), confidence=0.3)
     scale = min(96 / size[0], 128 / size[1])
     # A square that has the model's box when it is scaled, on a cell.
     left, top = (128 - round(size[1] * scale)) // 2, (96 - round(size[0] * scale)) // 2
@@ -76,7 +76,7 @@ def test_boxes_are_in_pixels_of_the_frame(tmp_path, size):
 
 
 def test_boxes_are_cut_at_the_frames_edges_and_those_beside_it_are_dropped(tmp_path):
-    detector = open_detector(tiny_detectors.yolo(tmp_path / "a.onnx"), confidence=0.2)
+    detector = open_finder(tiny_detectors.yolo(tmp_path / "a.onnx"), confidence=0.2)
     (found,) = detector.detect([picture([("red", 0, 0, 16)])])
     assert summary(found)[0] == ("red", (0, 0, 16, 16))
     for each in found:
@@ -86,7 +86,7 @@ def test_boxes_are_cut_at_the_frames_edges_and_those_beside_it_are_dropped(tmp_p
 
 
 def test_several_frames_are_the_same_one_by_one(tmp_path):
-    detector = open_detector(tiny_detectors.yolo(tmp_path / "a.onnx"), confidence=SURE)
+    detector = open_finder(tiny_detectors.yolo(tmp_path / "a.onnx"), confidence=SURE)
     frames = np.stack([picture([("red", 8 * n, 40, 24)]) for n in range(5)])
     together = detector.detect(frames)
     assert together == [detector.detect([frame])[0] for frame in frames]
@@ -94,7 +94,7 @@ def test_several_frames_are_the_same_one_by_one(tmp_path):
 
 
 def test_model_of_a_fixed_batch_takes_any_number_of_frames(tmp_path):
-    detector = open_detector(tiny_detectors.yolo(tmp_path / "a.onnx", batch=2), confidence=SURE)
+    detector = open_finder(tiny_detectors.yolo(tmp_path / "a.onnx", batch=2), confidence=SURE)
     assert detector.batch == 2
     found = detector.detect([picture([("red", 8 * n, 40, 24)]) for n in range(3)])
     assert [each[0].box[0] for each in found] == [0, 8, 16]
@@ -102,7 +102,7 @@ def test_model_of_a_fixed_batch_takes_any_number_of_frames(tmp_path):
 
 
 def test_half_precision_model(tmp_path):
-    detector = open_detector(tiny_detectors.yolo(tmp_path / "a.onnx", dtype=np.float16), confidence=SURE)
+    detector = open_finder(tiny_detectors.yolo(tmp_path / "a.onnx", dtype=np.float16), confidence=SURE)
     assert sorted(summary(detector.detect([picture(SQUARES)])[0])) == [
         ("blue", (80, 8, 104, 32)),
         ("red", (32, 40, 56, 64)),
@@ -112,7 +112,7 @@ def test_half_precision_model(tmp_path):
 @pytest.mark.parametrize(("size", "box"), [((60, 120), (45, 22.5, 75, 37.5)), ((120, 60), (22.5, 45, 37.5, 75))])
 def test_model_for_any_size_sees_the_frame_in_its_proportions(tmp_path, size, box):
     path = tiny_detectors.flexible_yolo(tmp_path / "a.onnx", metadata={"imgsz": "[64, 64]", "stride": "32"})
-    detector = open_detector(path, confidence=0.3)
+    detector = open_finder(path, confidence=0.3)
     assert detector.batch > 1
     found = detector.detect([picture([("green", 0, 0, 120)], size=size)] * 6)
     assert [summary(each) for each in found] == [[("green", box)]] * 6
@@ -120,7 +120,7 @@ def test_model_for_any_size_sees_the_frame_in_its_proportions(tmp_path, size, bo
 
 def test_classes_without_names_have_numbers(tmp_path):
     path = tiny_detectors.yolo(tmp_path / "a.onnx", named=False)
-    detector = open_detector(path, confidence=SURE, labels=["class2"])
+    detector = open_finder(path, confidence=SURE, labels=["class2"])
     assert detector.names == ()
     assert summary(detector.detect([picture(SQUARES)])[0]) == [("class2", (80, 8, 104, 32))]
 
@@ -128,10 +128,10 @@ def test_classes_without_names_have_numbers(tmp_path):
 def test_labels_confidence_and_size_choose(tmp_path):
     path = tiny_detectors.yolo(tmp_path / "a.onnx", layout="v5")
     frame = [picture(SQUARES)]
-    assert [each.label for each in open_detector(path, confidence=SURE, labels=["blue"]).detect(frame)[0]] == ["blue"]
-    assert open_detector(path, confidence=0.95).detect(frame) == [[]]
-    assert len(open_detector(path, confidence=SURE, min_size=24).detect(frame)[0]) == 2
-    assert open_detector(path, confidence=SURE, min_size=25).detect(frame) == [[]]
+    assert [each.label for each in open_finder(path, confidence=SURE, labels=["blue"]).detect(frame)[0]] == ["blue"]
+    assert open_finder(path, confidence=0.95).detect(frame) == [[]]
+    assert len(open_finder(path, confidence=SURE, min_size=24).detect(frame)[0]) == 2
+    assert open_finder(path, confidence=SURE, min_size=25).detect(frame) == [[]]
 
 
 # Masks
@@ -146,7 +146,7 @@ def bar(size=(96, 128)):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_models_that_segment_give_masks(tmp_path, layout):
-    detector = open_detector(tiny_detectors.yolo(tmp_path / "a.onnx", layout=layout, segments=True), confidence=0.5)
+    detector = open_finder(tiny_detectors.yolo(tmp_path / "a.onnx", layout=layout, segments=True), confidence=0.5)
     ((detection,),) = detector.detect([bar()])
     assert detection.box == (32, 40, 56, 64)
     assert detection.mask is not None
@@ -158,7 +158,7 @@ def test_models_that_segment_give_masks(tmp_path, layout):
 
 @pytest.mark.parametrize("size", [(192, 256), (144, 192), (180, 320), (320, 180)])
 def test_masks_are_in_pixels_of_the_frame(tmp_path, size):
-    detector = open_detector(tiny_detectors.yolo(tmp_path / "a.onnx", segments=True, box=40), confidence=0.1)
+    detector = open_finder(tiny_detectors.yolo(tmp_path / "a.onnx", segments=True, box=40), confidence=0.1)
     scale = max(size[0] / 96, size[1] / 128)
     frame = picture([], size=size)
     outer, inner = (slice(round(low * scale), round(high * scale)) for low, high in ((15, 45), (26, 36)))
@@ -179,7 +179,7 @@ def test_masks_are_in_pixels_of_the_frame(tmp_path, size):
 
 
 def test_mask_without_any_pixel_is_none(tmp_path):
-    detector = open_detector(tiny_detectors.yolo(tmp_path / "a.onnx", segments=True), confidence=0.01)
+    detector = open_finder(tiny_detectors.yolo(tmp_path / "a.onnx", segments=True), confidence=0.01)
     frame = picture([])
     frame[40:64, 32:56] = [0.55, 0.3, 0.3]
     (found,) = detector.detect([frame])
@@ -192,7 +192,7 @@ def test_mask_without_any_pixel_is_none(tmp_path):
 
 def test_yunet_is_known_by_its_outputs_and_run_by_opencv(tmp_path):
     path = tiny_detectors.yunet(tmp_path / "a.onnx")
-    detector = open_detector(path, min_size=20)
+    detector = open_finder(path, min_size=20)
     assert isinstance(detector, YuNetDetector)
     assert detector.names == ("face",)
     (found,) = detector.detect([picture([])])
@@ -201,7 +201,7 @@ def test_yunet_is_known_by_its_outputs_and_run_by_opencv(tmp_path):
 
 
 def test_yunet_sees_frames_reduced_to_the_smallest_face(tmp_path):
-    detector = open_detector(tiny_detectors.yunet(tmp_path / "a.onnx"), min_size=40)
+    detector = open_finder(tiny_detectors.yunet(tmp_path / "a.onnx"), min_size=40)
     (found,) = detector.detect([picture([], size=(192, 256))])
     assert found[0].box == pytest.approx((80, 48, 140, 120), abs=1e-3)
 
@@ -209,8 +209,8 @@ def test_yunet_sees_frames_reduced_to_the_smallest_face(tmp_path):
 def test_yunet_confidence_and_edges(tmp_path):
     faces = (((-10.0, 24.0, 40.0, 36.0), 0.6), ((90.0, 50.0, 30.0, 30.0), 0.9))
     path = tiny_detectors.yunet(tmp_path / "a.onnx", faces=faces)
-    sure = open_detector(path, min_size=20).detect([picture([])])[0]
-    both = open_detector(path, min_size=20, confidence=0.5).detect([picture([])])[0]
+    sure = open_finder(path, min_size=20).detect([picture([])])[0]
+    both = open_finder(path, min_size=20, confidence=0.5).detect([picture([])])[0]
     assert [round(each.score, 2) for each in sure] == [0.9]
     assert [round(each.score, 2) for each in both] == [0.9, 0.6]
     assert both[1].box == pytest.approx((0, 24, 30, 60), abs=1e-3)
@@ -218,11 +218,11 @@ def test_yunet_confidence_and_edges(tmp_path):
 
 def test_yunet_needs_no_onnx_runtime(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert isinstance(open_detector(tiny_detectors.yunet(tmp_path / "a.onnx")), YuNetDetector)
+    assert isinstance(open_finder(tiny_detectors.yunet(tmp_path / "a.onnx")), YuNetDetector)
 
 
 def test_cascades_are_a_detector_too():
-    detector = open_detector("face", min_size=20)
+    detector = open_finder("face", min_size=20)
     assert isinstance(detector, FaceDetector)
     assert detector.detect([picture([]), picture([], size=(48, 64))]) == [[], []]
 
@@ -271,7 +271,7 @@ def ultralytics(monkeypatch, tmp_path):
 
 
 def test_ultralytics_is_given_bgr_bytes_and_its_boxes_are_taken(ultralytics):
-    detector = open_detector(ultralytics, confidence=0.3, labels=["red"])
+    detector = open_finder(ultralytics, confidence=0.3, labels=["red"])
     assert isinstance(detector, UltralyticsDetector)
     assert detector.names == ("red", "green")
     found = detector.detect([picture([("red", 8 * n, 40, 24)]) for n in range(6)])
@@ -281,7 +281,7 @@ def test_ultralytics_is_given_bgr_bytes_and_its_boxes_are_taken(ultralytics):
 
 def test_ultralytics_masks_are_taken(ultralytics, monkeypatch):
     monkeypatch.setattr(_FakeYolo, "segments", True)
-    ((first, second),) = open_detector(ultralytics).detect([bar()])
+    ((first, second),) = open_finder(ultralytics).detect([bar()])
     assert first.mask.place == (36, 40, 56, 64)
     assert second.mask.empty
 
@@ -290,13 +290,13 @@ def test_ultralytics_model_that_cannot_be_loaded(ultralytics):
     broken = ultralytics.with_name("broken.pt")
     broken.write_bytes(b"?")
     with pytest.raises(ModelError, match=r"broken\.pt: Ultralytics cannot load it \(no model in it\)"):
-        open_detector(broken)
+        open_finder(broken)
 
 
 def test_ultralytics_model_without_boxes(ultralytics, monkeypatch):
     monkeypatch.setattr(_FakeYolo, "predict", lambda self, source, **_: [SimpleNamespace(boxes=None)] * len(source))
     with pytest.raises(ModelError, match="finds no boxes"):
-        open_detector(ultralytics).detect([picture([])])
+        open_finder(ultralytics).detect([picture([])])
 
 
 # Errors
@@ -318,7 +318,7 @@ def test_files_that_are_no_detector(tmp_path, name, data, error, message):
     if data is not None:
         source.write_bytes(data)
     with pytest.raises(error, match=message) as caught:
-        open_detector(source)
+        open_finder(source)
     assert "\n" not in str(caught.value)
 
 
@@ -328,10 +328,10 @@ def test_truncated_model(tmp_path):
         cut = tmp_path / "cut.onnx"
         cut.write_bytes(data[: int(share * len(data))])
         with pytest.raises(ModelError, match=r"cut\.onnx: "):
-            open_detector(cut)
+            open_finder(cut)
     cut.write_bytes(tiny_detectors.yunet(tmp_path / "b.onnx").read_bytes()[:-200])
     with pytest.raises(ModelError, match=r"cut\.onnx: "):
-        open_detector(cut).detect([picture([])])
+        open_finder(cut).detect([picture([])])
 
 
 @pytest.mark.parametrize(
@@ -347,24 +347,24 @@ def test_truncated_model(tmp_path):
 )
 def test_options_of_models_are_checked(tmp_path, options, message):
     with pytest.raises(InvalidArgumentError, match=message):
-        open_detector(tiny_detectors.yolo(tmp_path / "a.onnx"), **options)
+        open_finder(tiny_detectors.yolo(tmp_path / "a.onnx"), **options)
 
 
 def test_options_of_the_cascades_are_checked():
     with pytest.raises(InvalidArgumentError, match="confidence: expected none for the face cascades"):
-        open_detector("face", confidence=0.5)
+        open_finder("face", confidence=0.5)
     with pytest.raises(InvalidArgumentError, match="labels"):
-        open_detector("face", labels=["hand"])
+        open_finder("face", labels=["hand"])
     with pytest.raises(InvalidArgumentError, match="min_size"):
-        open_detector("face", min_size=2)
+        open_finder("face", min_size=2)
     with pytest.raises(InvalidTypeError, match="a list of labels"):
-        open_detector("face", labels="face")
+        open_finder("face", labels="face")
 
 
 def test_model_that_detects_nothing_known_is_named(tmp_path):
     path = tiny_detectors.yolo(tmp_path / "a.onnx", metadata={"task": "obb"})
     with pytest.raises(ModelError, match=r"a\.onnx: its output .* none of the known ones"):
-        open_detector(path).detect([picture([])])
+        open_finder(path).detect([picture([])])
 
 
 @pytest.mark.parametrize(
@@ -373,13 +373,13 @@ def test_model_that_detects_nothing_known_is_named(tmp_path):
 @pytest.mark.parametrize("kind", ["yolo", "yunet", "face", "ultralytics"])
 def test_frames_are_checked(tmp_path, ultralytics, kind, frame):
     maker = {"yolo": tiny_detectors.yolo, "yunet": tiny_detectors.yunet}.get(kind)
-    detector = open_detector(maker(tmp_path / "a.onnx") if maker else "face" if kind == "face" else ultralytics)
+    detector = open_finder(maker(tmp_path / "a.onnx") if maker else "face" if kind == "face" else ultralytics)
     with pytest.raises(InvalidTypeError, match=r"frames: expected \(H, W, 3\) float32"):
         detector.detect([frame])
 
 
 def test_frames_of_two_sizes_are_an_error(tmp_path):
-    detector = open_detector(tiny_detectors.yolo(tmp_path / "a.onnx", batch=2))
+    detector = open_finder(tiny_detectors.yolo(tmp_path / "a.onnx", batch=2))
     with pytest.raises(InvalidArgumentError, match="frames of one size"):
         detector.detect([picture([]), picture([], size=(48, 64))])
 
@@ -396,7 +396,7 @@ def test_package_that_is_missing_is_named(tmp_path, monkeypatch, package, name):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MissingDependencyError, match=rf"{package} is not installed: pip install 'segs-detailer\["):
-        open_detector(tmp_path / name)
+        open_finder(tmp_path / name)
 
 
 class _Runtime:

@@ -12,8 +12,8 @@ pytest.importorskip("onnxruntime")
 
 import tiny_detectors
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.subjects import Detection
-from segs_detailer.subjects.finders import FaceSettings, FollowSettings, find_face_tracks, find_tracks, open_detector
+from segs_detailer.subjects import Detection, Track
+from segs_detailer.subjects.finders import FaceDetector, Finder, FollowSettings, find_tracks, open_finder
 from segs_detailer.video import read_clip
 from tiny_detectors import picture
 
@@ -27,7 +27,7 @@ def moving(places, color="red"):
 
 @pytest.mark.parametrize("layout", ["v5", "v8", "end2end"])
 def test_moving_subject_is_one_track(tmp_path, layout):
-    detector = open_detector(tiny_detectors.yolo(tmp_path / "a.onnx", layout=layout), confidence=SURE)
+    detector = open_finder(tiny_detectors.yolo(tmp_path / "a.onnx", layout=layout), confidence=SURE)
     done = []
     (track,) = find_tracks(moving([(8 * n, 40) for n in range(10)]), detector, progress=done.append)
     assert (track.id, track.label, track.shot, track.shape) == (1, "red", (0, 10), "box")
@@ -37,7 +37,7 @@ def test_moving_subject_is_one_track(tmp_path, layout):
 
 
 def test_cut_ends_a_track_and_labels_do_not_mix(tmp_path):
-    detector = open_detector(tiny_detectors.yolo(tmp_path / "a.onnx"), confidence=SURE)
+    detector = open_finder(tiny_detectors.yolo(tmp_path / "a.onnx"), confidence=SURE)
     frames = moving([(40, 40)] * 6) + [picture([], ground=0.9)] * 6
     frames += moving([(40, 40)] * 6, "blue")
     tracks = find_tracks(frames, detector)
@@ -45,7 +45,7 @@ def test_cut_ends_a_track_and_labels_do_not_mix(tmp_path):
 
 
 def test_gaps_shares_and_sizes(tmp_path):
-    detector = open_detector(tiny_detectors.yolo(tmp_path / "a.onnx"), confidence=SURE)
+    detector = open_finder(tiny_detectors.yolo(tmp_path / "a.onnx"), confidence=SURE)
     frames = moving([(40, 40)] * 5 + [None] * 4 + [(40, 40)] * 5)
     assert [track.frames.tolist() for track in find_tracks(frames, detector)] == [[*range(5), *range(9, 14)]]
     assert len(find_tracks(frames, detector, FollowSettings(max_gap=3))) == 2
@@ -55,7 +55,7 @@ def test_gaps_shares_and_sizes(tmp_path):
 
 
 def test_what_is_seen_for_a_moment_only_is_dropped(tmp_path):
-    detector = open_detector(tiny_detectors.yolo(tmp_path / "a.onnx"), confidence=SURE)
+    detector = open_finder(tiny_detectors.yolo(tmp_path / "a.onnx"), confidence=SURE)
     assert find_tracks(moving([None] * 10 + [(40, 40)] * 2 + [None] * 10), detector) == []
     assert len(find_tracks(moving([(40, 40)]), detector)) == 1
 
@@ -77,18 +77,39 @@ def test_only_a_batch_of_frames_is_held():
 
 
 def test_clip_without_frames():
-    assert find_tracks([], open_detector("face")) == []
+    assert find_tracks([], open_finder("face")) == []
 
 
-def test_cascades_follow_through_a_clip_as_find_face_tracks_does():
+def test_cascades_follow_through_a_clip():
     frames = read_clip(SAMPLE).frames[:12]
-    found = find_tracks(iter(frames), open_detector("face"), FollowSettings(min_share=0.5))
-    assert found == find_face_tracks(iter(frames), (360, 480), FaceSettings(min_share=0.5))
+    found = find_tracks(iter(frames), open_finder("face"), FollowSettings(min_share=0.5))
+    assert found == FaceDetector().find(iter(frames), FollowSettings(min_share=0.5))
     assert [track.shape for track in found] == ["ellipse"]
 
 
+class WholeClip(Finder):
+    """Looks at a clip as a whole, as models of video do."""
+
+    names = ("clip",)
+
+    def find(self, frames, settings=None, *, progress=None):
+        clip = np.stack(list(frames))
+        return [Track(1, "clip", range(len(clip)), [[0, 0, *clip.shape[2:0:-1]]] * len(clip))]
+
+
+def test_a_finder_owns_how_it_looks():
+    [track] = find_tracks(iter(moving([None] * 5)), WholeClip())
+    assert (track.label, track.span) == ("clip", (0, 5))
+    assert find_tracks([], WholeClip()) == []
+
+
+def test_what_is_no_finder_is_refused():
+    with pytest.raises(InvalidTypeError, match=r"finder: expected a Finder, or an object with names.*, got str"):
+        find_tracks(moving([None]), "face")
+
+
 def test_cancelling_while_following(tmp_path):
-    detector = open_detector(tiny_detectors.yolo(tmp_path / "a.onnx"))
+    detector = open_finder(tiny_detectors.yolo(tmp_path / "a.onnx"))
 
     def stop(done):
         raise KeyboardInterrupt
@@ -104,7 +125,7 @@ def test_settings_are_checked(name, value):
 
 
 def test_masks_come_along_with_a_track(tmp_path):
-    detector = open_detector(tiny_detectors.yolo(tmp_path / "a.onnx", segments=True), confidence=0.5)
+    detector = open_finder(tiny_detectors.yolo(tmp_path / "a.onnx", segments=True), confidence=0.5)
     (track,) = find_tracks(moving([(8 * n, 40) for n in range(6)]), detector)
     assert track.has_masks
     assert [mask.place for mask in track.masks] == [(8 * n, 40, 8 * n + 24, 64) for n in range(6)]
@@ -112,4 +133,4 @@ def test_masks_come_along_with_a_track(tmp_path):
 
 def test_frames_are_checked():
     with pytest.raises(InvalidTypeError, match="frames"):
-        find_tracks([np.zeros((9, 9), np.float32)], open_detector("face"))
+        find_tracks([np.zeros((9, 9), np.float32)], open_finder("face"))

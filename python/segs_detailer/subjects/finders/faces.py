@@ -1,31 +1,34 @@
-"""Faces through a clip: one track for each subject of each shot, and as SEGS."""
+"""Faces by the cascades that OpenCV brings along: in single frames, through a clip, and as SEGS."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.subjects.association import Chain, Detection, suppress
 from segs_detailer.subjects.finders.cascade import FaceCascade
-from segs_detailer.subjects.finders.gathering import gather_tracks
+from segs_detailer.subjects.finders.filtering import check_labels
+from segs_detailer.subjects.finders.finder import Detector, FollowSettings, check_frame, find_tracks, gather_tracks
+from segs_detailer.subjects.finders.opencv import import_cv2
 from segs_detailer.subjects.finders.shots import ShotDetector
 from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
 from segs_detailer.subjects.settings import CropSettings
-from segs_detailer.subjects.track import SHAPES, Shape, Track
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from segs_detailer.segs import SEGS
+    from segs_detailer.subjects.track import Track
 
-__all__ = ["FaceSettings", "detect_faces", "find_face_tracks"]
+__all__ = ["FaceDetector", "detect_faces"]
 
+_LABEL = "face"
+_SMALLEST_SHARE = 16
 # Between full searches, faces are only looked for near where they were.
 _SEARCH_EVERY = 5
 # The first search of a shot looks for profiles to both sides, later ones to one side in turn, to save time.
@@ -36,106 +39,99 @@ _LEAST_DETECTIONS = 6
 _LEAST_SCORE = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class FaceSettings:
-    """How faces are found.
+class FaceDetector(Detector):
+    """Faces, by the cascades that OpenCV brings along: needs no model.
+
+    `detect` searches each frame as a whole. `find` looks mostly where faces were before, which is several times faster:
+    between full searches, faces are only looked for near where they were.
 
     Parameters
     ----------
+    labels : iterable of str or None
+        Only `face`.
     min_size : float or None
         Smallest face in pixels; None is a sixteenth of the frame's shorter side. Smaller takes longer.
-    min_share : float
-        A face counts where it is detected in at least this share of the frames from its first to its last.
-    max_gap : int
-        Frames without a detection that are bridged.
-    crop_factor : float
-        Size of the crop region, in sizes of the face (of its whole way through the shot, where the crop is fixed).
-    drop_size : int
-        Faces with a side of at most this many pixels are dropped.
-    shape : {"ellipse", "box"}
-        Shape of the masks.
 
     Raises
     ------
+    MissingDependencyError
+        OpenCV is not installed.
     InvalidArgumentError
         A value is out of range.
     """
 
-    min_size: float | None = None
-    min_share: float = 0.3
-    max_gap: int = 12
-    crop_factor: float = 3.0
-    drop_size: int = 10
-    shape: Shape = "ellipse"
+    def __init__(self, *, labels: Iterable[str] | None = None, min_size: float | None = None) -> None:
+        import_cv2()
+        check_labels(labels, self.names)
+        if min_size is not None and not min_size >= 8:
+            raise InvalidArgumentError("min_size", "at least 8 pixels", repr(min_size))
+        self.min_size = min_size
+        self._cascade: FaceCascade | None = None
+        self._size: tuple[int, int] | None = None
 
-    def __post_init__(self) -> None:
-        if self.min_size is not None and not self.min_size >= 8:
-            raise InvalidArgumentError("min_size", "at least 8 pixels", repr(self.min_size))
-        if not 0 <= self.min_share <= 1:
-            raise InvalidArgumentError("min_share", "0 to 1", repr(self.min_share))
-        if self.max_gap < 0:
-            raise InvalidArgumentError("max_gap", "0 or more frames", repr(self.max_gap))
-        if not self.crop_factor >= 1:
-            raise InvalidArgumentError("crop_factor", "1 or more", repr(self.crop_factor))
-        if self.shape not in SHAPES:
-            raise InvalidArgumentError("shape", "'ellipse' or 'box'", repr(self.shape))
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Only `face`."""
+        return (_LABEL,)
 
+    @property
+    def batch(self) -> int:
+        """One frame is searched at a time."""
+        return 1
 
-def find_face_tracks(
-    frames: Iterable[NDArray[np.float32]],
-    frame_size: tuple[int, int],
-    settings: FaceSettings | None = None,
-    *,
-    progress: Callable[[int], None] | None = None,
-) -> list[Track]:
-    """Find faces frame by frame and put them together to tracks, which end at cuts.
+    def detect(self, frames: Sequence[NDArray[np.float32]]) -> list[list[Detection]]:
+        """Find faces; see `Detector.detect`. Scores are the cascades' weights, above 0.5 and not bounded by 1.
 
-    Parameters
-    ----------
-    frames : iterable of ndarray
-        `(H, W, 3)` float32 in [0, 1]; looked at once, in order.
-    frame_size : tuple of int
-        `(H, W)`.
-    settings : FaceSettings or None
-        How.
-    progress : callable or None
-        Called with the number of frames done. It may raise to cancel.
+        Raises
+        ------
+        InvalidTypeError
+            A frame has another shape or dtype.
+        """
+        found = []
+        for frame in frames:
+            cascade = self._cascade_for(check_frame(frame))
+            faces = cascade.search(cascade.reduced(frame))
+            found.append(sorted(faces, key=lambda detection: -detection.score))
+        return found
 
-    Returns
-    -------
-    list of Track
-        Those that last, in the order of their first frames; ids count from 1. Boxes are the detector's own.
-    """
-    settings = settings or FaceSettings()
-    cascade = FaceCascade(frame_size, settings.min_size or min(frame_size) / 16)
-    cuts = ShotDetector()
-    shots: list[int] = []
-    detections: list[list[Detection]] = []
-    for index, frame in enumerate(frames):
-        if cuts.begins_shot(frame):
-            shots.append(index)
-        picture = cascade.reduced(frame)
-        turn, rest = divmod(index - shots[-1], _SEARCH_EVERY)
-        if rest == 0:
-            found = cascade.search(picture, _PROFILES[turn % 2 : turn % 2 + 1] if turn else _PROFILES)
-        else:
-            # What was missed for a moment is still looked for where it was.
-            recent = detections[max(shots[-1], index - _SEARCH_EVERY) :]
-            found = cascade.follow(picture, suppress([face for faces in reversed(recent) for face in faces]))
-        detections.append(found)
-        if progress is not None:
-            progress(index + 1)
-    return gather_tracks(
-        detections,
-        shots,
-        partial(_lasts, settings=settings),
-        max_gap=settings.max_gap,
-        drop_size=settings.drop_size,
-        shape=settings.shape,
-    )
+    def _cascade_for(self, size: tuple[int, int]) -> FaceCascade:
+        if self._cascade is None or size != self._size:
+            self._cascade = FaceCascade(size, self.min_size or min(size) / _SMALLEST_SHARE)
+            self._size = size
+        return self._cascade
+
+    def find(
+        self,
+        frames: Iterable[NDArray[np.float32]],
+        settings: FollowSettings | None = None,
+        *,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Track]:
+        """Find the faces of a clip; see `find_tracks`. Masks are ellipses where `settings` names no shape."""
+        settings = settings or FollowSettings()
+        cuts = ShotDetector()
+        shots: list[int] = []
+        detections: list[list[Detection]] = []
+        for index, frame in enumerate(frames):
+            if cuts.begins_shot(frame):
+                shots.append(index)
+            cascade = self._cascade_for(check_frame(frame))
+            picture = cascade.reduced(frame)
+            turn, rest = divmod(index - shots[-1], _SEARCH_EVERY)
+            if rest == 0:
+                found = cascade.search(picture, _PROFILES[turn % 2 : turn % 2 + 1] if turn else _PROFILES)
+            else:
+                # What was missed for a moment is still looked for where it was.
+                recent = detections[max(shots[-1], index - _SEARCH_EVERY) :]
+                found = cascade.follow(picture, suppress([face for faces in reversed(recent) for face in faces]))
+            detections.append(found)
+            if progress is not None:
+                progress(index + 1)
+        lasts = partial(_lasts, settings=settings)
+        return gather_tracks(detections, shots, lasts, settings, settings.shape or "ellipse")
 
 
-def _lasts(chain: Chain, settings: FaceSettings) -> bool:
+def _lasts(chain: Chain, settings: FollowSettings) -> bool:
     """Whether a chain is no mistake: full searches must confirm it, as following finds again what was wrong before."""
     start, stop = chain.shot
     first, end = chain.span
@@ -155,8 +151,9 @@ def _lasts(chain: Chain, settings: FaceSettings) -> bool:
 
 def detect_faces(
     frames: NDArray[np.float32],
-    settings: FaceSettings | None = None,
+    settings: FollowSettings | None = None,
     *,
+    min_size: float | None = None,
     crop: CropSettings | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> SEGS:
@@ -170,10 +167,12 @@ def detect_faces(
     ----------
     frames : ndarray
         `(B, H, W, 3)` float32 in [0, 1].
-    settings : FaceSettings or None
-        How.
+    settings : FollowSettings or None
+        Which faces count.
+    min_size : float or None
+        Smallest face in pixels, at least 8; None is a sixteenth of the frame's shorter side. Smaller takes longer.
     crop : CropSettings or None
-        How crops are laid. None is a fixed one, with the `crop_factor` and `max_gap` of `settings`.
+        How crops are laid. None is a fixed one, with the `max_gap` of `settings`.
     progress : callable or None
         Called with the number of frames done. It may raise to cancel.
 
@@ -185,7 +184,7 @@ def detect_faces(
     Raises
     ------
     InvalidArgumentError
-        `frames` has another shape.
+        `frames` has another shape; a value is out of range.
     MissingDependencyError
         OpenCV is not installed.
     """
@@ -193,7 +192,6 @@ def detect_faces(
         raise InvalidArgumentError("frames", "an array of shape (B, H, W, 3)", str(frames.shape))
     size = (int(frames.shape[1]), int(frames.shape[2]))
     colors = (frame[..., :3] for frame in frames)
-    settings = settings or FaceSettings()
-    tracks = find_face_tracks(colors, size, settings, progress=progress)
-    crop = crop or CropSettings(crop="fixed", crop_factor=settings.crop_factor, max_gap=settings.max_gap)
-    return tracks_to_segs(tracks, size, len(frames), crop)
+    settings = settings or FollowSettings()
+    tracks = find_tracks(colors, FaceDetector(min_size=min_size), settings, progress=progress)
+    return tracks_to_segs(tracks, size, len(frames), crop or CropSettings(crop="fixed", max_gap=settings.max_gap))

@@ -1,38 +1,82 @@
-"""A detector by its name or by the file of its model."""
+"""A finder by its name or by the file of its model."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.errors import InvalidArgumentError, ModelError, unknown_name
-from segs_detailer.subjects.finders.face_detector import FaceDetector
+from segs_detailer.subjects.finders.faces import FaceDetector
 from segs_detailer.subjects.finders.ultralytics_models import UltralyticsDetector
 from segs_detailer.subjects.finders.yolo import YoloDetector
 from segs_detailer.subjects.finders.yunet import YuNetDetector, is_yunet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from segs_detailer.subjects.finders.detector import Detector
+    from segs_detailer.subjects.finders.finder import Finder
 
-__all__ = ["DETECTOR_NAMES", "open_detector"]
-
-DETECTOR_NAMES = ("face",)
-"""Detectors that need no file."""
-
-_MODEL_SUFFIXES = (".onnx", ".pt")
+__all__ = ["FINDERS", "FINDER_NAMES", "FinderKind", "open_finder"]
 
 
-def open_detector(
+@dataclass(frozen=True, slots=True)
+class FinderKind:
+    """One kind of finder: registered here, it is opened by its name or by the file of its model.
+
+    Parameters
+    ----------
+    make : callable
+        Makes one, of the path where it has a file, and of the options that it takes.
+    name : str
+        Of a kind that needs no file.
+    suffix : str
+        Of the files that may hold a model of this kind.
+    is_in : callable
+        Says whether a file holds one; of kinds with one suffix the first counts.
+    takes_confidence, takes_device : bool
+        Which options it takes besides `labels` and `min_size`.
+    """
+
+    make: Callable[..., Finder]
+    name: str = ""
+    suffix: str = ""
+    is_in: Callable[[Path], bool] = lambda path: True  # noqa: ARG005 - the last of its suffix takes what is left
+    takes_confidence: bool = True
+    takes_device: bool = True
+
+    def opened(self, *path: Path, confidence: float | None, device: str, **options: Any) -> Finder:
+        """Open one; a confidence that it takes none of is refused, and a device has no effect."""
+        if confidence is not None and not self.takes_confidence:
+            raise InvalidArgumentError("confidence", "none for the face cascades", repr(confidence))
+        if confidence is not None:
+            options["confidence"] = confidence
+        if self.takes_device:
+            options["device"] = device
+        return self.make(*path, **options)
+
+
+FINDERS = (
+    FinderKind(FaceDetector, name="face", takes_confidence=False, takes_device=False),
+    FinderKind(YuNetDetector, suffix=".onnx", is_in=is_yunet, takes_device=False),
+    FinderKind(YoloDetector, suffix=".onnx"),
+    FinderKind(UltralyticsDetector, suffix=".pt"),
+)
+"""All kinds of finders."""
+
+FINDER_NAMES = tuple(kind.name for kind in FINDERS if kind.name)
+"""Finders that need no file."""
+
+
+def open_finder(
     source: str | Path,
     *,
     labels: Iterable[str] | None = None,
     confidence: float | None = None,
     min_size: float | None = None,
     device: str = "auto",
-) -> Detector:
-    """Open a detector.
+) -> Finder:
+    """Open a finder.
 
     Parameters
     ----------
@@ -42,7 +86,7 @@ def open_detector(
     labels : iterable of str or None
         Labels to report; None is all that it knows.
     confidence : float or None
-        Least score, above 0 to 1; None is the detector's usual one: 0.7 for YuNet, 0.25 for YOLO models. The cascades
+        Least score, above 0 to 1; None is the finder's usual one: 0.7 for YuNet, 0.25 for YOLO models. The cascades
         take none.
     min_size : float or None
         Smallest subject in pixels of the frame, by its longer side. None is a sixteenth of the frame's shorter side for
@@ -52,7 +96,7 @@ def open_detector(
 
     Returns
     -------
-    Detector
+    Finder
 
     Raises
     ------
@@ -65,27 +109,21 @@ def open_detector(
 
     Examples
     --------
-    >>> from segs_detailer.subjects.finders import open_detector
-    >>> open_detector("face").names
+    >>> from segs_detailer.subjects.finders import open_finder
+    >>> open_finder("face").names
     ('face',)
     """
-    if str(source) in DETECTOR_NAMES:
-        if confidence is not None:
-            raise InvalidArgumentError("confidence", "none for the face cascades", repr(confidence))
-        return FaceDetector(labels=labels, min_size=min_size)
+    for kind in FINDERS:
+        if kind.name and str(source) == kind.name:
+            return kind.opened(labels=labels, confidence=confidence, min_size=min_size, device=device)
     path = Path(source)
-    suffix = path.suffix.lower()
-    if suffix not in _MODEL_SUFFIXES:
-        raise unknown_name(
-            "detector", str(source), DETECTOR_NAMES, expected=f"{{}} or a model file ({', '.join(_MODEL_SUFFIXES)})"
-        )
+    kinds = [kind for kind in FINDERS if kind.suffix and kind.suffix == path.suffix.lower()]
+    if not kinds:
+        suffixes = ", ".join(dict.fromkeys(kind.suffix for kind in FINDERS if kind.suffix))
+        raise unknown_name("detector", str(source), FINDER_NAMES, expected=f"{{}} or a model file ({suffixes})")
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise ModelError(f"{path}: the file is empty")
-    options: dict[str, Any] = {"labels": labels, "min_size": min_size}
-    if confidence is not None:
-        options["confidence"] = confidence
-    if suffix == ".pt":
-        return UltralyticsDetector(path, device=device, **options)
-    return YuNetDetector(path, **options) if is_yunet(path) else YoloDetector(path, device=device, **options)
+    kind = next(kind for kind in kinds if kind.is_in(path))
+    return kind.opened(path, labels=labels, confidence=confidence, min_size=min_size, device=device)

@@ -13,7 +13,8 @@ import numpy as np
 
 from segs_detailer.errors import MissingDependencyError, ModelError
 from segs_detailer.subjects.association import Detection
-from segs_detailer.subjects.finders.detector import DetectionFilter, check_frame, check_labels
+from segs_detailer.subjects.finders.filtering import DetectionFilter, check_labels
+from segs_detailer.subjects.finders.finder import Detector, check_frame
 from segs_detailer.subjects.finders.opencv import bgr_bytes
 from segs_detailer.subjects.mask import Mask
 
@@ -29,7 +30,7 @@ _MOST_OVERLAP = 0.45
 _BATCH = 4
 
 
-class UltralyticsDetector:
+class UltralyticsDetector(Detector):
     """A model that Ultralytics runs, such as a `.pt` file.
 
     A `.pt` file is a pickle: loading one runs whatever code is in it. Take only files whose maker you trust, or export

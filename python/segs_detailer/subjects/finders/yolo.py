@@ -11,10 +11,10 @@ import numpy as np
 from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, ModelError
 from segs_detailer.ops.threads import get_num_threads
 from segs_detailer.subjects.association import Detection, suppress
-from segs_detailer.subjects.finders.detector import DetectionFilter, check_frame, check_labels
-from segs_detailer.subjects.finders.letterbox import Letterbox
+from segs_detailer.subjects.finders.filtering import DetectionFilter, check_labels
+from segs_detailer.subjects.finders.finder import Detector, check_frame
+from segs_detailer.subjects.finders.letterbox import Letterbox, mask_of
 from segs_detailer.subjects.finders.yolo_layout import Candidates, choose_layout, read_candidates, read_notes
-from segs_detailer.subjects.finders.yolo_masks import mask_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -76,7 +76,7 @@ class _Input:
         return cls(first.name, _DTYPES[first.type], shape[0], shape[2], shape[3])
 
 
-class YoloDetector:
+class YoloDetector(Detector):
     """A YOLO model that was exported to ONNX: YOLOv5, YOLOv8, YOLO11, YOLO26 and those of the same layouts.
 
     Parameters

@@ -9,7 +9,8 @@ import numpy as np
 
 from segs_detailer.errors import ModelError
 from segs_detailer.subjects.association import Detection
-from segs_detailer.subjects.finders.detector import DetectionFilter, check_frame, check_labels
+from segs_detailer.subjects.finders.filtering import DetectionFilter, check_labels
+from segs_detailer.subjects.finders.finder import Detector, check_frame
 from segs_detailer.subjects.finders.opencv import bgr_bytes, import_cv2
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def is_yunet(path: Path) -> bool:
     return all(name in data for name in _OUTPUT_NAMES)
 
 
-class YuNetDetector:
+class YuNetDetector(Detector):
     """Faces, by a YuNet model in an ONNX file.
 
     Parameters

@@ -1,64 +1,18 @@
-"""What every detector is to its callers, and what they let it report."""
+"""Which detections a detector reports."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from numpy.typing import NDArray
-
     from segs_detailer.subjects.association import Detection
 
-__all__ = ["DetectionFilter", "Detector", "check_frame", "check_labels"]
-
-
-class Detector(Protocol):
-    """Finds subjects in single frames. Objects of other makers with these members serve as well."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Labels that it can give; empty where it does not say."""
-        ...
-
-    @property
-    def batch(self) -> int:
-        """Frames that it likes to see at once; it takes any number."""
-        ...
-
-    def detect(self, frames: Sequence[NDArray[np.float32]]) -> list[list[Detection]]:
-        """Find what is in each frame.
-
-        Parameters
-        ----------
-        frames : sequence of ndarray
-            `(H, W, 3)` float32 in [0, 1], all of one size; or one array `(B, H, W, 3)`.
-
-        Returns
-        -------
-        list of list of Detection
-            One list for each frame, the surest first; boxes in pixels of the frame and inside it.
-        """
-        ...
-
-
-def check_frame(frame: NDArray[np.float32]) -> tuple[int, int]:
-    """Size `(H, W)` of a frame.
-
-    Raises
-    ------
-    InvalidTypeError
-        It is not `(H, W, 3)` float32.
-    """
-    if frame.dtype != np.float32 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
-        raise InvalidTypeError("frames", "(H, W, 3) float32", f"{frame.shape} {frame.dtype}")
-    return int(frame.shape[0]), int(frame.shape[1])
+__all__ = ["DetectionFilter", "check_labels"]
 
 
 def check_labels(labels: Iterable[str] | None, names: Sequence[str]) -> frozenset[str] | None:

@@ -1,0 +1,284 @@
+"""What finds subjects in a clip, and how detections of single frames become tracks."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from itertools import chain as joined
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.subjects.association import associate
+from segs_detailer.subjects.finders.shots import ShotDetector
+from segs_detailer.subjects.track import SHAPES, Shape, Track
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from segs_detailer.subjects.association import Chain, Detection
+
+__all__ = ["Detector", "Finder", "FollowSettings", "check_frame", "find_tracks", "gather_tracks"]
+
+# What is seen in fewer frames of a shot of some length is a mistake of the detector.
+_LEAST_DETECTIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FollowSettings:
+    """Which subjects count.
+
+    Parameters
+    ----------
+    min_share : float
+        A subject counts where it is detected in at least this share of the frames from its first to its last.
+    max_gap : int
+        Frames without a detection that are bridged.
+    drop_size : int
+        Subjects whose shorter side never has more pixels are dropped.
+    shape : {"ellipse", "box"} or None
+        Shape of the masks of frames in which the detector gives none. None is an ellipse for the face cascades, whose
+        boxes run from brows to lips, and the box for others.
+
+    Raises
+    ------
+    InvalidArgumentError
+        A value is out of range.
+    """
+
+    min_share: float = 0.3
+    max_gap: int = 12
+    drop_size: int = 10
+    shape: Shape | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_share <= 1:
+            raise InvalidArgumentError("min_share", "0 to 1", repr(self.min_share))
+        if self.max_gap < 0:
+            raise InvalidArgumentError("max_gap", "0 or more frames", repr(self.max_gap))
+        if self.shape not in (None, *SHAPES):
+            raise InvalidArgumentError("shape", "'ellipse', 'box' or None", repr(self.shape))
+
+    def counts(self, chain: Chain) -> bool:
+        """Whether a chain of detections is a subject."""
+        start, stop = chain.shot
+        least = min(_LEAST_DETECTIONS, math.ceil((stop - start) / 2))
+        return len(chain.frames) >= least and chain.share >= self.min_share
+
+
+class Finder(ABC):
+    """Finds subjects in a clip, in whatever way it looks for them: frame by frame, or in the clip as a whole."""
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """Labels that it can give; empty where it does not say."""
+
+    @abstractmethod
+    def find(
+        self,
+        frames: Iterable[NDArray[np.float32]],
+        settings: FollowSettings | None = None,
+        *,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Track]:
+        """Find the subjects of a clip; what it takes, gives and raises is that of `find_tracks`."""
+
+
+class Detector(Finder):
+    """Finds subjects in single frames; through a clip, they are followed by overlap and motion.
+
+    Objects of other makers that have `names`, `batch` and `detect` serve as well where a `Finder` is asked for.
+    """
+
+    @property
+    @abstractmethod
+    def batch(self) -> int:
+        """Frames that it likes to see at once; it takes any number."""
+
+    @abstractmethod
+    def detect(self, frames: Sequence[NDArray[np.float32]]) -> list[list[Detection]]:
+        """Find what is in each frame.
+
+        Parameters
+        ----------
+        frames : sequence of ndarray
+            `(H, W, 3)` float32 in [0, 1], all of one size; or one array `(B, H, W, 3)`.
+
+        Returns
+        -------
+        list of list of Detection
+            One list for each frame, the surest first; boxes in pixels of the frame and inside it.
+        """
+
+    def find(
+        self,
+        frames: Iterable[NDArray[np.float32]],
+        settings: FollowSettings | None = None,
+        *,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Track]:
+        """Find the subjects of a clip; see `find_tracks`. No more frames than its `batch` are held."""
+        settings = settings or FollowSettings()
+        cuts = ShotDetector()
+        shots: list[int] = []
+        detections: list[list[Detection]] = []
+        waiting: list[NDArray[np.float32]] = []
+
+        def look() -> None:
+            detections.extend(self.detect(waiting))
+            waiting.clear()
+            if progress is not None:
+                progress(len(detections))
+
+        for index, frame in enumerate(frames):
+            if cuts.begins_shot(frame):
+                shots.append(index)
+            waiting.append(frame)
+            if len(waiting) >= self.batch:
+                look()
+        if waiting:
+            look()
+        return gather_tracks(detections, shots, settings.counts, settings, settings.shape or "box")
+
+
+class _Adapted(Detector):
+    """An object of another maker with the members of a detector."""
+
+    def __init__(self, detector: Any) -> None:
+        self._detector = detector
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        names: tuple[str, ...] = self._detector.names
+        return names
+
+    @property
+    def batch(self) -> int:
+        batch: int = self._detector.batch
+        return batch
+
+    def detect(self, frames: Sequence[NDArray[np.float32]]) -> list[list[Detection]]:
+        found: list[list[Detection]] = self._detector.detect(frames)
+        return found
+
+
+def find_tracks(
+    frames: Iterable[NDArray[np.float32]],
+    finder: Finder,
+    settings: FollowSettings | None = None,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> list[Track]:
+    """Find the subjects of a clip: one track for each subject of each shot, as cuts end tracks.
+
+    Parameters
+    ----------
+    frames : iterable of ndarray
+        `(H, W, 3)` float32 in [0, 1], all of one size, each an array of its own; looked at once, in order.
+    finder : Finder
+        What `open_finder` gave, or any object with the members of `Detector`.
+    settings : FollowSettings or None
+        Which subjects count.
+    progress : callable or None
+        Called with the number of frames done. It may raise to cancel.
+
+    Returns
+    -------
+    list of Track
+        In the order of their first frames; ids count from 1. Boxes are the finder's own.
+
+    Raises
+    ------
+    InvalidTypeError
+        A frame is of another shape or dtype; `finder` is none.
+    ModelError
+        The finder fails.
+    MissingDependencyError
+        OpenCV, which finds the cuts, is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from segs_detailer.subjects import Detection
+    >>> from segs_detailer.subjects.finders import Detector, find_tracks
+    >>> class Bright(Detector):
+    ...     names, batch = ("lamp",), 1
+    ...     def detect(self, frames):
+    ...         places = [np.argwhere(frame[..., 0] > 0.5) for frame in frames]
+    ...         return [[Detection((*p.min(0)[::-1], *p.max(0)[::-1] + 1), 1.0, "lamp")] for p in places]
+    >>> frames = np.zeros((8, 60, 100, 3), np.float32)
+    >>> for number, frame in enumerate(frames):
+    ...     frame[20:40, 10 + 5 * number : 30 + 5 * number] = 1
+    >>> [track] = find_tracks(frames, Bright())
+    >>> track.id, track.label, track.span, track.boxes[0].tolist()
+    (1, 'lamp', (0, 8), [10.0, 20.0, 30.0, 40.0])
+    """
+    given: Any = finder
+    if not isinstance(given, Finder):
+        if not callable(getattr(given, "detect", None)):
+            raise InvalidTypeError(
+                "finder", "a Finder, or an object with names, batch and detect", type(given).__name__
+            )
+        finder = _Adapted(given)
+    rest = iter(frames)
+    first = next(rest, None)
+    if first is None:
+        return []
+    check_frame(first)
+    return finder.find(joined([first], rest), settings, progress=progress)
+
+
+def check_frame(frame: NDArray[np.float32]) -> tuple[int, int]:
+    """Size `(H, W)` of a frame.
+
+    Raises
+    ------
+    InvalidTypeError
+        It is not `(H, W, 3)` float32.
+    """
+    if frame.dtype != np.float32 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
+        raise InvalidTypeError("frames", "(H, W, 3) float32", f"{frame.shape} {frame.dtype}")
+    return int(frame.shape[0]), int(frame.shape[1])
+
+
+def gather_tracks(
+    detections: Sequence[Sequence[Detection]],
+    shots: Sequence[int],
+    keep: Callable[[Chain], bool],
+    settings: FollowSettings,
+    shape: Shape,
+) -> list[Track]:
+    """Put detections together to tracks, and drop mistakes and what is too small.
+
+    Parameters
+    ----------
+    detections : sequence
+        Detections of each frame.
+    shots : sequence of int
+        First frame of each shot.
+    keep : callable
+        Says of a chain whether it is a subject.
+    settings : FollowSettings
+        `max_gap` and `drop_size`.
+    shape : {"box", "ellipse"}
+        See `Track`.
+
+    Returns
+    -------
+    list of Track
+        In the order of their first frames; ids count from 1.
+    """
+    chains = [chain for chain in associate(detections, shots, max_gap=settings.max_gap) if keep(chain)]
+    large = [chain for chain in chains if _side(chain) > settings.drop_size]
+    return [chain.track(number, shape=shape) for number, chain in enumerate(large, start=1)]
+
+
+def _side(chain: Chain) -> float:
+    """Shorter side of a subject's largest box."""
+    boxes = (detection.box for detection in chain.detections)
+    return max(min(x2 - x1, y2 - y1) for x1, y1, x2, y2 in boxes)
