@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import runpy
 from functools import reduce
 from pathlib import Path
 
@@ -84,6 +85,13 @@ def member(value, name):
         return importlib.import_module(f"{value.__name__}.{name}")
     except (ModuleNotFoundError, AttributeError):
         return getattr(value, name, None)
+
+
+def test_the_tables_of_settings_are_the_declarations():
+    page = ROOT / "docs" / "settings.md"
+    text = page.read_text(encoding="utf-8")
+    script = runpy.run_path(str(ROOT / "scripts" / "settings_reference.py"))
+    assert script["with_reference"](text) == text, "run scripts/settings_reference.py"
 
 
 def test_every_sampler_and_schedule_has_its_row():

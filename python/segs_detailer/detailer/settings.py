@@ -33,7 +33,7 @@ _SWITCH = {"label_on": "enabled", "label_off": "disabled"}
 class DetailerSettings:
     """What a run does with each segment. Every value is checked when the object is made.
 
-    The fields are declared with their ranges in `segs_detailer.detailer.settings`; docs/sampling.md lists them.
+    The fields are declared with their ranges in `segs_detailer.detailer.settings`; docs/settings.md lists them.
 
     Parameters
     ----------

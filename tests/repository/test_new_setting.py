@@ -1,0 +1,95 @@
+"""A new setting of the detailer is one declaration: everything else follows from it."""
+
+from __future__ import annotations
+
+import inspect
+import runpy
+from dataclasses import dataclass, replace
+
+import pytest
+
+from fake_sampler import FakeSampler, clip, pipe_of, segment, segs_of
+from places import ROOT
+from segs_detailer.cli import run_options
+from segs_detailer.cli.options import build_parser
+from segs_detailer.cli.setting_options import settings_from
+from segs_detailer.comfyui.help_pages import help_page
+from segs_detailer.detailer import api
+from segs_detailer.detailer.settings import DetailerSettings
+from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.nodes import detailers
+from segs_detailer.settings import declared, setting
+
+SIZES = {"guide_size": 64, "guide_size_for": False, "max_size": 256, "seed": 3, "steps": 2, "cfg": 4.0}
+INPUTS = {**SIZES, "sampler_name": "euler", "scheduler": "normal", "denoise": 0.5}
+DEFAULTS = next(name for name in ("CLIP_SETTINGS", "CLIP_DETAIL") if hasattr(run_options, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grained(DetailerSettings):
+    """As the detailer's, with one setting more."""
+
+    grain: float = setting(
+        0.25, help="film grain of repainted crops", minimum=0, maximum=1, step=0.01, group="repainting", node=True
+    )
+
+
+def test_it_is_checked():
+    with pytest.raises(InvalidArgumentError, match=r"^grain: expected a number of at least 0 and at most 1, got 2$"):
+        Grained(grain=2)
+
+
+def test_it_is_an_option(monkeypatch, capsys):
+    monkeypatch.setattr(run_options, DEFAULTS, Grained(limit_size=True))
+    parser = build_parser()
+    with pytest.raises(SystemExit):
+        parser.parse_args(["run", "--help"])
+    assert "--grain S film grain of repainted crops (default: 0.25)" in " ".join(capsys.readouterr().out.split())
+    args = parser.parse_args(["run", "clip.mp4", "-o", "out.mp4", "--grain", "0.5"])
+    assert settings_from(args, Grained(limit_size=True)) == Grained(limit_size=True, grain=0.5)
+
+
+@pytest.mark.parametrize("node", [detailers.SEGS_DETAILER, detailers.DETAILER_FOR_EACH], ids=lambda node: node.id)
+def test_it_is_an_optional_input_of_both_nodes(node, monkeypatch):
+    pastes = node is detailers.DETAILER_FOR_EACH
+    grained = replace(node, inputs=detailers.detailer_inputs(Grained(), pastes=pastes))
+    *others, last = grained.inputs
+    assert [item.name for item in others] == [item.name for item in node.inputs]
+    widget = {"default": 0.25, "min": 0, "max": 1, "step": 0.01, "tooltip": "Film grain of repainted crops."}
+    assert (last.name, last.optional, last.classic) == ("grain", True, ("FLOAT", widget))
+    assert list(inspect.signature(grained.called()).parameters.values())[-1].default == 0.25
+    assert "| `grain` | FLOAT, optional | 0.25 (0 to 1) | Film grain of repainted crops. |" in help_page(grained)
+
+    runs = []
+    monkeypatch.setattr(detailers, "DetailerSettings", Grained)
+    original = detailers.Run
+    monkeypatch.setattr(detailers, "Run", lambda *given: runs.append(given[1]) or original(*given))
+    frames = clip()
+    feather = {"feather": 0} if pastes else {}
+    for given, grain in (({"grain": 0.75}, 0.75), ({}, 0.25)):
+        inputs = {"image_frames": frames, "segs": segs_of(frames, segment()), "basic_pipe": pipe_of(FakeSampler())}
+        grained.called()(**inputs, **INPUTS, **feather, **given)
+        assert runs.pop().grain == grain
+
+
+def test_it_is_taken_by_name_from_scripts(monkeypatch):
+    seen = []
+    original = api.Run
+    monkeypatch.setattr(api, "Run", lambda *given: seen.append(given[1]) or original(*given))
+    frames = clip()
+    segs = segs_of(frames, segment())
+    api.detail_frames(frames, segs, FakeSampler(), Grained(steps=2, guide_size=16), grain=0.5)
+    assert seen == [Grained(steps=2, guide_size=16, grain=0.5)]
+    with pytest.raises(InvalidArgumentError, match=r"^settings: expected one of .*, got 'grain'"):
+        api.detail_frames(frames, segs, FakeSampler(), grain=0.5)
+
+
+def test_it_has_its_row_in_the_docs():
+    table = runpy.run_path(str(ROOT / "scripts" / "settings_reference.py"))["table"]
+    row = "| `grain` | float | `0.25` | 0 to 1 | Film grain of repainted crops |"
+    assert row in table(Grained).splitlines()
+    assert row not in table(DetailerSettings)
+
+
+def test_its_declaration_comes_after_the_others():
+    assert [each.name for each in declared(Grained)] == [*(each.name for each in declared(DetailerSettings)), "grain"]
