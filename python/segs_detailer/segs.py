@@ -14,7 +14,8 @@ from segs_detailer.checks import MAX_COORDINATE, shown, whole_number
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import MASK_DTYPES, unit_masks
-from segs_detailer.ops import resize_frames, resize_masks
+from segs_detailer.ops.frames import resize_frames
+from segs_detailer.ops.masks import resize_masks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

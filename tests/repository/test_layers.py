@@ -59,6 +59,9 @@ FAMILY_IMPORTS = {
 # Modules of models/ itself that import a family; where families are registered, one will stay.
 FAMILIES_IN_MODELS = {"compute", "pipe", "resolve"}
 
+# Packages with modules that import names from where they are exported.
+FROM_PACKAGES = {"cli", "comfyui", "jobs", "models"}
+
 # Files below the command line that say the name of an option.
 OPTION_NAMES = {
     "jobs/batch/ray_engine.py",
@@ -177,6 +180,20 @@ def test_all_imports_are_absolute():
         if any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(ast.parse(source(module))))
     }
     assert not relative
+
+
+def test_names_are_imported_from_the_module_that_defines_them():
+    """Not from a package that exports them: that is for scripts."""
+    packages = {module for module, path in FILES.items() if path.name == "__init__.py"}
+    found = set()
+    for module in FILES.keys() - packages:
+        for name in imports(module):
+            owner, _, last = name.rpartition(".")
+            if name in FILES or owner not in packages:
+                continue
+            if not re.search(rf"^((def|class) {last}|{last}( =|:))", source(owner), re.MULTILINE):
+                found.add(module.split(".")[0])
+    check(found, FROM_PACKAGES)
 
 
 def test_private_names_stay_in_their_package():

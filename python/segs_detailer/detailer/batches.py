@@ -10,7 +10,7 @@ from segs_detailer.crop_path import CropPath
 from segs_detailer.detailer.crops import is_inside
 from segs_detailer.detailer.segment import working_size
 from segs_detailer.models.protocol import of_one_clip
-from segs_detailer.models.samplers import SAMPLERS
+from segs_detailer.models.samplers.registry import SAMPLERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

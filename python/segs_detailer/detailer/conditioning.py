@@ -10,7 +10,7 @@ import torch
 from segs_detailer.crop_path import CropPath
 from segs_detailer.detailer.crops import cut_stack
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.ops import resize_masks
+from segs_detailer.ops.masks import resize_masks
 
 if TYPE_CHECKING:
     from segs_detailer.models.protocol import Conditioning

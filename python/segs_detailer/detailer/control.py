@@ -12,7 +12,7 @@ from segs_detailer.detailer.crops import cut_stack, to_dtype
 from segs_detailer.detailer.plan import reflect_frames
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.models.sd.control import ControlHint, with_control
-from segs_detailer.ops import resize_frames
+from segs_detailer.ops.frames import resize_frames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

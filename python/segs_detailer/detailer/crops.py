@@ -10,7 +10,7 @@ import torch
 from segs_detailer._interop import FRAME_DTYPES, check_dtype, convert, kind_of
 from segs_detailer.crop_path import CropPath, part_of_frames, place_of
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.ops import crop_frames
+from segs_detailer.ops.frames import crop_frames
 from segs_detailer.segs import check_segs, mask_frames, scale_match
 
 if TYPE_CHECKING:

@@ -11,7 +11,9 @@ from segs_detailer._interop import allocate, convert, dtype_name, kind_of, wrap
 from segs_detailer.crop_path import CropPath, place_of
 from segs_detailer.detailer.crops import brought_stack, check_frames, cut_stack, is_inside, prepare_segs, to_dtype
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.ops import dilate, erode, feather_mask, paste, paste_
+from segs_detailer.ops.blend import paste, paste_
+from segs_detailer.ops.masks import feather_mask
+from segs_detailer.ops.morphology import dilate, erode
 from segs_detailer.segs import mask_frames, warn_about_counts
 
 if TYPE_CHECKING:

@@ -14,11 +14,13 @@ from segs_detailer.detailer.crops import change_region, crop_stack, is_inside
 from segs_detailer.detailer.decoding import CropTexture, Fault, decode_crops
 from segs_detailer.detailer.pasting import grown_masks, paste_mask
 from segs_detailer.detailer.plan import WorkingSize, check_side, fit_size, limited_size, plan_size, reflect_frames
-from segs_detailer.detailer.seams import match_colors, round_trip_error
+from segs_detailer.detailer.seams.color import match_colors
+from segs_detailer.detailer.seams.round_trip import round_trip_error
 from segs_detailer.detailer.settings import check_names
 from segs_detailer.models.latent_preview import DeferredPreview
 from segs_detailer.models.protocol import RefinerStage, SampleJob
-from segs_detailer.ops import feather_mask, resize_frames, resize_masks
+from segs_detailer.ops.frames import resize_frames
+from segs_detailer.ops.masks import feather_mask, resize_masks
 from segs_detailer.segs import SEG, mask_frames
 
 if TYPE_CHECKING:

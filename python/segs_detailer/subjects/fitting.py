@@ -10,7 +10,7 @@ import numpy as np
 
 from segs_detailer import _native
 from segs_detailer.crop_path import CropPath
-from segs_detailer.ops import resize_masks
+from segs_detailer.ops.masks import resize_masks
 from segs_detailer.subjects.mask import Mask
 
 if TYPE_CHECKING:

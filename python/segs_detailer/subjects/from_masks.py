@@ -12,7 +12,8 @@ from segs_detailer._interop import is_tensor
 from segs_detailer.checks import shown, whole_number
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import MaskLevels, warn_about_masks
-from segs_detailer.ops import fill_holes, resize_masks
+from segs_detailer.ops.masks import resize_masks
+from segs_detailer.ops.morphology import fill_holes
 from segs_detailer.segs import scale_match
 from segs_detailer.subjects.fitting import rescaled_box, rescaled_track
 from segs_detailer.subjects.from_segs import tracks_from_segs

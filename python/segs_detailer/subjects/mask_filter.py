@@ -9,7 +9,7 @@ import numpy as np
 
 from segs_detailer.checks import shown
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.ops import dilate, erode
+from segs_detailer.ops.morphology import dilate, erode
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from segs_detailer._interop import Array, as_numpy, check_dtype, is_tensor, kind
 from segs_detailer.checks import whole_number
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.mask_levels import MASK_DTYPES, MaskLevels, MaskSurvey, warn_about_masks
-from segs_detailer.ops import connected_components, fill_holes, threshold
+from segs_detailer.ops.morphology import connected_components, fill_holes, threshold
 from segs_detailer.segs import SEG, SEGS, Box
 from segs_detailer.subjects.boxes import (
     box_corners,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segs_detailer.ops import resize_masks
+from segs_detailer.ops.masks import resize_masks
 from segs_detailer.subjects.motion import motion_of
 from segs_detailer.subjects.settings import CropSettings
 

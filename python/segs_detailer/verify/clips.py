@@ -13,14 +13,13 @@ from segs_detailer.verify.frames import FrameChecker
 from segs_detailer.verify.report import Finding, Report
 from segs_detailer.verify.settings import VerifySettings
 from segs_detailer.verify.subjects import Subject, subjects_of
-from segs_detailer.video import open_clip
-from segs_detailer.video.reading import iter_frames
+from segs_detailer.video.reading import iter_frames, open_clip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from fractions import Fraction
 
-    from segs_detailer.video import ClipInfo, ReadProgress, Source
+    from segs_detailer.video.clip import ClipInfo, ReadProgress, Source
 
 __all__ = ["verify_clips"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from segs_detailer.ops import erode
+from segs_detailer.ops.morphology import erode
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segs_detailer.video import Source
+    from segs_detailer.video.clip import Source
 
 __all__ = ["LEVELS_MARK", "MaskFile", "check_size", "has_colored_palette", "opened_image"]
 

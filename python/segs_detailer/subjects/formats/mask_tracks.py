@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from segs_detailer.subjects.track import Track
-    from segs_detailer.video import ClipInfo, Source
+    from segs_detailer.video.clip import ClipInfo, Source
 
 __all__ = ["check_count", "mask_tracks"]
 

@@ -12,8 +12,9 @@ from segs_detailer.subjects.formats.new_files import new_file
 from segs_detailer.subjects.formats.pictures import shown_mask
 from segs_detailer.subjects.mask import Mask
 from segs_detailer.subjects.track import Track, Tracks
-from segs_detailer.video import DEFAULT_RATE, open_clip
+from segs_detailer.video.clip import DEFAULT_RATE
 from segs_detailer.video.packets import import_av
+from segs_detailer.video.reading import open_clip
 
 if TYPE_CHECKING:
     from pathlib import Path
