@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segs_detailer.models.protocol import Geometry, SampleJob
+from segs_detailer.models.info import ModelInfo
+from segs_detailer.models.interface import SampleJob, Sampler
 
 __all__ = [
     "FULL",
@@ -145,10 +146,10 @@ def grown(box: Region, factor: int) -> Region:
     return x1 - x, y1 - y, x2 + x, y2 + y
 
 
-class Untouched:
+class Untouched(Sampler):
     """A `Sampler` that hands back what it gets: what is left is the detailer's own work."""
 
-    geometry = Geometry()
+    info = ModelInfo(family="untouched")
 
     def encode(self, frames: torch.Tensor) -> torch.Tensor:
         return frames

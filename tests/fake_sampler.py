@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import torch
 
-from segs_detailer.models.protocol import Geometry, SampleJob
+from segs_detailer.models.info import Geometry, ModelInfo
+from segs_detailer.models.interface import SampleJob, Sampler
 from segs_detailer.segs import SEG
 
 Repaint = Callable[[torch.Tensor, SampleJob], torch.Tensor]
@@ -21,10 +22,11 @@ def constant(value):
     return lambda pixels, job: torch.full_like(pixels, value)
 
 
-class FakeSampler:
+class FakeSampler(Sampler):
     """Latents are the pixels in blocks, `(B, 3 * m * m, H / m, W / m)` for a size multiple m.
 
     `repaint` gets and returns pixels `(B, H, W, 3)`. The first `bad_decodes` calls of `decode` give `bad_value`.
+    What is given beside these goes to its `ModelInfo`.
     """
 
     def __init__(
@@ -34,14 +36,21 @@ class FakeSampler:
         geometry: Geometry | None = None,
         bad_decodes: int = 0,
         bad_value: float = float("nan"),
+        **info: object,
     ) -> None:
         self.repaint = repaint
-        self.geometry = Geometry(size_multiple=8) if geometry is None else geometry
+        self._info = ModelInfo(
+            family="fake", geometry=Geometry(size_multiple=8) if geometry is None else geometry, **info
+        )
         self.bad_decodes = bad_decodes
         self.bad_value = bad_value
         self.encoded: list[torch.Tensor] = []
         self.jobs: list[SampleJob] = []
         self.decodes: list[bool] = []
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._info
 
     def encode(self, frames: torch.Tensor) -> torch.Tensor:
         count, height, width, channels = frames.shape

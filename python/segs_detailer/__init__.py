@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     )
     from segs_detailer.models.compute import ComputeOptions
     from segs_detailer.models.pipe import BasicPipe
-    from segs_detailer.models.sd.windows import ContextWindows
     from segs_detailer.models.stages import SamplingOptions
+    from segs_detailer.models.windows import ContextWindows
     from segs_detailer.ops.blend import paste, paste_
     from segs_detailer.ops.frames import crop_frames, resize_frames
     from segs_detailer.ops.masks import feather_mask, resize_masks
@@ -140,7 +140,7 @@ _MODULES = {
     ),
     "segs_detailer.models.compute": ("ComputeOptions",),
     "segs_detailer.models.pipe": ("BasicPipe",),
-    "segs_detailer.models.sd.windows": ("ContextWindows",),
+    "segs_detailer.models.windows": ("ContextWindows",),
     "segs_detailer.models.stages": ("SamplingOptions",),
     "segs_detailer.ops.blend": (
         "paste",

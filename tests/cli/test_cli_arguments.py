@@ -94,7 +94,7 @@ def test_errors_name_the_option(clip, tmp_path, capsys, words, said):
         ("prompts['left']", "--prompts['left']"),
         ("length", "--context-length"),
         ("boxes[1]", "--bbox[1]"),
-        ("torch_dtype", "--dtype"),
+        ("dtype", "--dtype"),
         ("frames[2]", "frames[2]"),
         ("clip", "clip"),
     ],

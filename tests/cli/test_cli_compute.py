@@ -10,6 +10,7 @@ import tiny_models
 from segs_detailer import BasicPipe
 from segs_detailer.cli.main import main
 from segs_detailer.models.compute import ComputeOptions
+from segs_detailer.models.sd.sampler import DiffusersSampler
 
 BOX = ["--bbox", "4,4,20,20", "--crop-factor", "1"]
 QUICK = ["--guide-size", "16", "--max-size", "16", "--steps", "1", "--denoise", "0.5", "--quiet", "--device", "cpu"]
@@ -64,9 +65,11 @@ def test_options_reach_base_and_refiner(tmp_path, clip, model, arguments, fields
 
 def test_they_do_something(tmp_path, clip, model, monkeypatch):
     applied = []
-    apply = ComputeOptions.apply
+    use_compute = DiffusersSampler.use_compute
     monkeypatch.setattr(
-        ComputeOptions, "apply", lambda self, pipe, device: applied.append(pipe) or apply(self, pipe, device)
+        DiffusersSampler,
+        "use_compute",
+        lambda self, *given: applied.append(self) or use_compute(self, *given),
     )
     assert run(tmp_path, clip, "--model", model, "--vae-tile", "64", "--no-guidance-batch", "--vae-chunk", "2") == 0
     [pipe] = applied

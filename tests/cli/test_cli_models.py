@@ -12,8 +12,8 @@ import tiny_models
 from segs_detailer import BasicPipe
 from segs_detailer.cli.main import main
 from segs_detailer.cli.options import build_parser
-from segs_detailer.models.sd.windows import ContextWindows, WindowOrder, WindowWeights
 from segs_detailer.models.stages import SamplingOptions
+from segs_detailer.models.windows import ContextWindows, WindowOrder, WindowWeights
 
 BOX = ["--bbox", "4,4,20,20", "--crop-factor", "1"]
 QUICK = ["--guide-size", "16", "--max-size", "16", "--steps", "1", "--denoise", "0.5", "--quiet", "--device", "cpu"]

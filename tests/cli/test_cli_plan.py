@@ -11,7 +11,7 @@ from PIL import Image
 
 from segs_detailer.cli.main import main
 from segs_detailer.cli.plan import _windows
-from segs_detailer.models.sd.windows import ContextWindows
+from segs_detailer.models.windows import ContextWindows
 from segs_detailer.subjects import Track, Tracks, write_tracks
 from segs_detailer.video import open_clip, read_clip
 

@@ -11,7 +11,7 @@ from PIL import Image
 import tiny_models
 from segs_detailer.cli.main import main
 from segs_detailer.models.sd.sampler import DiffusersSampler
-from segs_detailer.models.sd.text_encoder import TextEncoder
+from segs_detailer.models.sd.text import TextEncoder
 
 QUICK = ["--guide-size", "16", "--max-size", "16", "--steps", "1", "--denoise", "0.5", "--quiet", "--device", "cpu"]
 BOXES = ["--bbox", "4,4,20,20", "--bbox", "30,30,46,46", "--crop-factor", "1"]

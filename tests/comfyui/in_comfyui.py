@@ -33,7 +33,7 @@ from segs_detailer.comfyui.backend.sampler import ComfySampler  # noqa: E402
 from segs_detailer.comfyui.detailing import paste_segments  # noqa: E402
 from segs_detailer.detailer import pasting as detailer_pasting  # noqa: E402
 from segs_detailer.models.frame_noise import FrameNoise  # noqa: E402
-from segs_detailer.models.protocol import RefinerStage, SampleJob  # noqa: E402
+from segs_detailer.models.interface import RefinerStage, SampleJob  # noqa: E402
 from segs_detailer.subjects.masks import boxes_to_segs  # noqa: E402
 
 comfy.utils.set_progress_bar_enabled(False)

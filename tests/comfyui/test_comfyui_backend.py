@@ -15,7 +15,9 @@ from processes import PATIENCE
 from segs_detailer.comfyui.backend.differential import threshold_for, with_threshold
 from segs_detailer.comfyui.backend.vae import GraphVAE
 from segs_detailer.errors import ModelError
-from segs_detailer.models import resolve
+from segs_detailer.models import registry
+from segs_detailer.models.family import Family
+from segs_detailer.models.info import FramePacking
 
 IN_COMFYUI = pytest.mark.skipif(not os.environ.get(comfy_server.VARIABLE), reason=comfy_server.REASON)
 
@@ -212,7 +214,7 @@ def test_video_vae_packs_frames():
     geometry = vae.geometry
     assert geometry.size_multiple == 16
     assert [geometry.frames_for(count) for count in (1, 2, 5, 6)] == [1, 5, 5, 9]
-    assert vae.frames_per_latent == 4
+    assert vae.packing == FramePacking(lead=(1,), cycle=(4,))
     assert vae.decode(torch.zeros((1, 16, 3, 2, 2))).shape == (9, 32, 32, 3)
 
 
@@ -270,16 +272,24 @@ def test_the_graphs_own_rule_counts():
 
 
 def test_a_registered_backend_is_asked_once_and_before_the_others(monkeypatch):
-    monkeypatch.setattr(resolve, "_finders", [])
+    monkeypatch.setattr(registry, "_registered", [])
     asked = []
 
-    def finder(model, clip, vae):
-        asked.append((model, clip, vae))
-        return "sampler" if model == "mine" else None
+    class Mine(Family):
+        name, takes = "mine", "a word"
 
-    resolve.register(finder)
-    resolve.register(finder)
-    assert resolve.sampler_for("mine", 1, 2) == "sampler"
+        def owns(self, model):
+            return model == "mine"
+
+        def sampler(self, model, clip, vae):
+            asked.append((model, clip, vae))
+            return "sampler"
+
+    family = Mine()
+    registry.register(family)
+    registry.register(family)
+    assert registry._registered == [family]
+    assert registry.sampler_for("mine", 1, 2) == "sampler"
     assert asked == [("mine", 1, 2)]
     with pytest.raises(ModelError, match="cannot sample with a str"):
-        resolve.sampler_for("other", None, None)
+        registry.sampler_for("other", None, None)

@@ -11,7 +11,7 @@ from fake_sampler import FakeSampler, clip, constant, identity, pipe_of, segment
 from segs_detailer.detailer import DetailerHook, SegmentWarning, detail_and_paste, detail_frames, detail_segs
 from segs_detailer.detailer.batches import batch_segments
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.models.protocol import Geometry
+from segs_detailer.models.info import Geometry
 
 CLIPS = Geometry(size_multiple=8, takes_clips=True)
 # Three of 16 x 16 side by side, one of another shape, and one that overlaps the first.

@@ -10,7 +10,7 @@ from detailer_run import run_of
 from fake_sampler import FakeSampler, clip, constant, segment, segs_of, smooth_clip
 from segs_detailer.detailer import SegmentWarning, detail_and_paste
 from segs_detailer.detailer.decoding import CropTexture
-from segs_detailer.models.protocol import Geometry
+from segs_detailer.models.info import Geometry
 
 FRAMES = 4
 REGION = (8, 8, 40, 40)

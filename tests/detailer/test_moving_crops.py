@@ -19,7 +19,7 @@ from segs_detailer.detailer.batches import batch_segments
 from segs_detailer.detailer.crops import cut_stack
 from segs_detailer.detailer.pasting import paste_segs
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.models.protocol import Geometry
+from segs_detailer.models.info import Geometry
 from segs_detailer.nodes import SEGSPaste
 from segs_detailer.segs import check_segs, scale_match
 

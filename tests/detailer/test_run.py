@@ -10,7 +10,7 @@ from detailer_run import run_of
 from fake_sampler import FakeSampler, clip, constant, pipe_of, segment, segs_of, smooth_clip
 from segs_detailer.detailer import Models, SegmentWarning, detail_and_paste, detail_segs
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
-from segs_detailer.models.protocol import Geometry
+from segs_detailer.models.info import Geometry
 
 
 def detail(frames, *segments, sampler=None, **settings):

@@ -13,7 +13,7 @@ from segs_detailer.detailer.seams import match_colors
 from segs_detailer.detailer.seams.color import REACH, edge_band
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
 from segs_detailer.models.frame_noise import FrameNoise
-from segs_detailer.models.protocol import Geometry
+from segs_detailer.models.info import Geometry
 
 FRAMES = 7
 REGION = (8, 8, 72, 72)

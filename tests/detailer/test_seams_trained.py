@@ -43,7 +43,7 @@ def pipe():
         prompt="a face",
         negative_prompt="blurry",
         device="cpu",
-        torch_dtype="float32",
+        dtype="float32",
     )
 
 

@@ -12,9 +12,9 @@ import tiny_models
 from fake_sampler import FakeSampler, clip, pipe_of, segment, segs_of
 from segs_detailer.detailer import ControlNetWrapper, ImagePromptWrapper, detail_frames, with_control_net
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
+from segs_detailer.models.info import Geometry
 from segs_detailer.models.pipe import BasicPipe
-from segs_detailer.models.protocol import Geometry
-from segs_detailer.models.sd.model import DiffusersModel
+from segs_detailer.models.sd.network import DiffusersModel
 from segs_detailer.models.sd.vae import FrameVAE
 from segs_detailer.nodes import DetailerForEachPipeForAnimateDiff, SEGSDetailerForAnimateDiff
 from segs_detailer.ops import crop_frames, resize_frames
@@ -144,7 +144,7 @@ def test_pictures_of_another_length_and_unbound_ones_are_refused():
 
 
 def test_image_prompts_need_a_model_that_takes_them():
-    with pytest.raises(InvalidTypeError, match="model: expected a DiffusersModel, for an image prompt"):
+    with pytest.raises(ModelError, match="a model of the family 'fake' has no image prompts"):
         jobs_of(ImagePromptWrapper(image_prompt=None))
 
 

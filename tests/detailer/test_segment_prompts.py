@@ -65,7 +65,10 @@ def test_prompts_of_another_form_are_refused(prompts):
 
 
 def test_a_pipe_that_cannot_encode_is_refused():
-    with pytest.raises(InvalidTypeError, match="pipe: expected a pipe whose clip encodes text"):
+    with pytest.raises(
+        InvalidTypeError,
+        match="pipe: expected a pipe whose clip encodes text",
+    ):
         detail_frames(FRAMES, three(), (FakeSampler(), None, None, [], []), prompts={"face": "a"})
 
 

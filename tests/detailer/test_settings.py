@@ -87,9 +87,7 @@ def test_unknown_names_list_the_known_ones(name, known):
 
 
 def test_a_sampler_may_bring_its_own_names():
-    sampler = FakeSampler()
-    sampler.sampler_names = ["of_the_host"]
-    sampler.scheduler_names = ["its_schedule"]
+    sampler = FakeSampler(sampler_names=("of_the_host",), scheduler_names=("its_schedule",))
     check_names(DetailerSettings(sampler_name="of_the_host", scheduler="its_schedule"), sampler)
     with pytest.raises(InvalidArgumentError, match="sampler_name: expected one of of_the_host, got 'euler'"):
         check_names(DetailerSettings(), sampler)

@@ -28,6 +28,8 @@ from segs_detailer.jobs import (
     plan_clip,
 )
 from segs_detailer.jobs.memory import program_bytes, sampling_bytes
+from segs_detailer.models.info import Geometry, ModelInfo
+from segs_detailer.models.interface import Sampler
 from segs_detailer.models.pipe import BasicPipe
 from segs_detailer.subjects import CropSettings, Track
 from segs_detailer.video import open_clip, read_clip
@@ -281,13 +283,12 @@ def test_groups_in_any_order_when_few_crops_may_wait(clip, tmp_path, monkeypatch
         assert run.missing == ()
 
 
-class Clips:
+class Clips(Sampler):
     """A sampler of clips, which paints each crop in one color, and sees how they come."""
 
-    def __init__(self, values):
-        from segs_detailer.models.protocol import Geometry
+    info = ModelInfo(family="clips", geometry=Geometry(takes_clips=True))
 
-        self.geometry = Geometry(takes_clips=True)
+    def __init__(self, values):
         self.values = list(values)
         self.clips = []
 
@@ -447,7 +448,7 @@ def test_the_plan_keeps_its_limit_and_says_what_to_know(clip):
     [warning] = plan.warnings
     assert warning.startswith("track 2 (face): its crop holds all of its way through the clip")
     assert [piece.high for piece in plan.pieces] == sorted(piece.high for piece in plan.pieces)
-    short = ModelTraits(traits().geometry, None, window=16)
+    short = ModelTraits(Geometry(window=16))
     few = [ChosenTrack(track((4, 4, 14, 14), frames=range(5)), crops[0])]
     [warning] = plan_clip(info, few, PlanSettings(), short).warnings
     assert warning == "track 1 (box 1): is there for 5 frames, where the model wants 16"

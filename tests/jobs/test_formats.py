@@ -12,7 +12,8 @@ from PIL import Image
 from segs_detailer.cli.main import main
 from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.jobs import Cache, ChosenTrack, ClipRun, Detailing, PlanSettings, RunSettings
-from segs_detailer.models.protocol import Geometry
+from segs_detailer.models.info import ModelInfo
+from segs_detailer.models.interface import Sampler
 from segs_detailer.subjects import CropSettings, Track
 from segs_detailer.video import ClipInfo, EncoderSettings, open_clip, open_output, read_clip
 
@@ -112,10 +113,10 @@ def test_animations(tmp_path):
     assert changed(tmp_path / "in.gif", tmp_path / "out.gif").max() > 0.01
 
 
-class Mirror:
+class Mirror(Sampler):
     """A sampler that gives back what it gets."""
 
-    geometry = Geometry()
+    info = ModelInfo(family="mirror")
 
     def encode(self, frames):
         return frames

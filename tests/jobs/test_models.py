@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -16,7 +14,7 @@ from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.jobs import ChosenTrack, ClipRun, ModelTraits, PlanSettings, StreamSizes
 from segs_detailer.jobs.memory import program_bytes, sampling_bytes
 from segs_detailer.jobs.planning import plan_clip
-from segs_detailer.models.sd.windows import ContextWindows
+from segs_detailer.models.windows import ContextWindows
 from segs_detailer.subjects import CropSettings, Track
 from segs_detailer.video import open_clip
 
@@ -58,7 +56,7 @@ def test_traits_of_a_motion_model(folders):
 def test_activations_of_pieces_that_are_sampled_together(folders):
     motion = ModelTraits.of(load(folders))
     plain = ModelTraits.of(BasicPipe.from_pretrained(folders[0], prompt="a", device="cpu"))
-    assert (motion.frame_batch, plain.frame_batch, plain.window) == (None, 8, None)
+    assert (motion.window, plain.window) == (8, None)
     size = (64, 64)
     # A window of each piece is in a motion network at once; the decoder, which takes most of one, takes them in turn.
     network = motion.activations(size, 8, 100)
@@ -66,7 +64,9 @@ def test_activations_of_pieces_that_are_sampled_together(folders):
     assert motion.activations(size, 40, 100) == network
     assert motion.activations(size, 8, 1) == motion.activations(size, 8, 2) == plain.activations(size, 8, 200)
     # Frames of all pieces together fill a plain network's batch, and no more.
-    wide = dataclasses.replace(plain, frame_batch=500)
+    network = BasicPipe.from_pretrained(folders[0], prompt="a", device="cpu")
+    network.model.take_frames_at_once(500)
+    wide = ModelTraits.of(network)
     assert wide.activations(size, 100, 2) == 2 * wide.activations(size, 100)
     assert wide.activations(size, 100, 50) == wide.activations(size, 500)
 
@@ -108,11 +108,12 @@ def clip(tmp_path):
 
 
 def test_a_motion_model_runs_in_pieces_that_pass_over_to_each_other(clip, folders, tmp_path, monkeypatch):
-    starts, runs = [], []
+    starts, runs, chunks = [], [], []
     from segs_detailer.detailer import detail_frames
 
     def watched(*arguments, **options):
         starts.append(arguments[3].noise_start)
+        chunks.append(arguments[2].model.vae.chunk)
         return detail_frames(*arguments, **options)
 
     class Kept(ClipRun):
@@ -145,15 +146,16 @@ def test_a_motion_model_runs_in_pieces_that_pass_over_to_each_other(clip, folder
     assert len(pieces) == 2
     assert all(piece.fades and piece.frames >= 16 for piece in pieces)
     assert starts == [piece.low for piece in pieces]
-    # The VAE takes what the limit has room for, not what the machine has.
-    assert 1 <= settings.detailing.pipe.vae.chunk <= 8
+    # The VAE takes what the limit has room for, not what the machine has; the caller's own is left alone.
+    assert [1 <= chunk <= 8 for chunk in chunks] == [True, True]
+    assert settings.detailing.pipe.vae.chunk is None
     before = np.stack([np.asarray(Image.open(path)) for path in sorted(clip.iterdir())])
     after = np.stack([np.asarray(Image.open(path)) for path in sorted((tmp_path / "out").glob("*.png"))])
     assert (before != after)[:, 12:24, 12:24].any(axis=(1, 2, 3)).all()
 
 
 def test_too_little_memory_for_the_weights_is_said_before_frames_are_read(clip, folders, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("segs_detailer.jobs.traits._tensors", lambda _: iter([_Large]))
+    monkeypatch.setattr("segs_detailer.models.info._weights", lambda _: iter([_Large]))
     command = [
         "run",
         str(clip),

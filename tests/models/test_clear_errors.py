@@ -15,13 +15,14 @@ from agreement import assert_agree
 from fake_sampler import clip, segment, segs_of
 from segs_detailer import BasicPipe, detail_frames
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MissingDependencyError, ModelError
-from segs_detailer.models.protocol import SampleJob
-from segs_detailer.models.resolve import sampler_for
+from segs_detailer.models.control import ControlHint
+from segs_detailer.models.interface import SampleJob
+from segs_detailer.models.registry import sampler_for
 from segs_detailer.models.samplers import sampler_named
 from segs_detailer.models.schedules import sigmas_for
-from segs_detailer.models.sd.control import ControlHint
-from segs_detailer.models.sd.model import DiffusersModel
-from segs_detailer.models.sd.windows import ContextWindows
+from segs_detailer.models.sd.control import prepare_control
+from segs_detailer.models.sd.network import DiffusersModel
+from segs_detailer.models.windows import ContextWindows
 
 PROMPT = [[torch.randn(1, 7, tiny_models.CROSS, generator=torch.Generator().manual_seed(1)), {}]]
 
@@ -246,7 +247,7 @@ def test_networks_of_mixed_devices_or_dtypes_are_refused(to, message):
         sampler_for(unet, None, broken(tiny_models.make_vae(), "encoder.conv_in", **to))
     controlnet = broken(tiny_models.make_controlnet(unet), "conv_in", **to)
     with pytest.raises(ModelError, match=f"the ControlNet has weights of {message}"):
-        ControlHint(controlnet, clip(1, 64, 64)).prepare(1, 64, 64)
+        prepare_control(ControlHint(controlnet, clip(1, 64, 64)), 1, 64, 64)
 
 
 def test_parts_of_different_dtypes_work_together(plain):

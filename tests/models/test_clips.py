@@ -9,12 +9,12 @@ import torch
 
 import tiny_models
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.models.protocol import RefinerStage, SampleJob, of_one_clip
-from segs_detailer.models.sd.model import DiffusersModel
+from segs_detailer.models.interface import RefinerStage, SampleJob, of_one_clip
+from segs_detailer.models.sd.network import DiffusersModel
 from segs_detailer.models.sd.sampler import DiffusersSampler
 from segs_detailer.models.sd.vae import FrameVAE
-from segs_detailer.models.sd.windows import ContextWindows
 from segs_detailer.models.stages import SamplingOptions
+from segs_detailer.models.windows import ContextWindows
 
 FRAMES = 5
 CLIPS = 3

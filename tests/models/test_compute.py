@@ -10,11 +10,11 @@ import torch
 import tiny_models
 import tiny_wan
 from segs_detailer import BasicPipe
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MissingDependencyError, ModelError
+from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, ModelError
+from segs_detailer.models import loading
 from segs_detailer.models.compute import ComputeOptions
-from segs_detailer.models.protocol import SampleJob
-from segs_detailer.models.resolve import sampler_for
-from segs_detailer.models.sd import loader
+from segs_detailer.models.interface import SampleJob
+from segs_detailer.models.registry import sampler_for
 
 FRAMES = torch.rand(3, 64, 64, 3, generator=torch.Generator().manual_seed(5))
 
@@ -129,7 +129,7 @@ def test_sliced_attention_and_ip_adapters_exclude_each_other(load, tmp_path):
     pipe = load(motion=False)
     pipe.model.unet.encoder_hid_proj = torch.nn.Identity()
     with pytest.raises(InvalidArgumentError, match="attention_slicing: expected None beside an IP-Adapter"):
-        ComputeOptions(attention_slicing="auto").apply(pipe, torch.device("cpu"))
+        pipe.sampler.use_compute(ComputeOptions(attention_slicing="auto"), torch.device("cpu"))
 
 
 def test_the_vae_in_tiles(load):
@@ -154,13 +154,13 @@ def test_offloading_leaves_the_networks_on_the_cpu(load, monkeypatch, offload):
     import diffusers
 
     calls = []
-    monkeypatch.setattr(loader, "resolve_device", lambda device: torch.device("cuda"))
+    monkeypatch.setattr(loading, "resolve_device", lambda device: torch.device("cuda"))
     for kind in ("model", "sequential"):
         name = f"enable_{kind}_cpu_offload"
         monkeypatch.setattr(
             diffusers.DiffusionPipeline, name, lambda self, device, kind=kind: calls.append((kind, device))
         )
-    pipe = load(ComputeOptions(offload=offload), torch_dtype="float32")
+    pipe = load(ComputeOptions(offload=offload), dtype="float32")
     assert calls == [(offload, torch.device("cuda"))]
     assert {module.device.type for module in (pipe.model.unet, pipe.vae.vae, pipe.clip.encoders[0])} == {"cpu"}
 
@@ -212,14 +212,14 @@ def test_wan_takes_what_it_can(tmp_path):
     assert pipe.vae.vae.tile_sample_min_height == pipe.vae.vae.tile_sample_min_width == 64
     for options in ({"frame_batch": 2}, {"channels_last": True}, {"attention_slicing": "max"}):
         with pytest.raises(InvalidArgumentError, match=f"{next(iter(options))}: expected its default for Wan"):
-            ComputeOptions(**options).apply(pipe, torch.device("cpu"))
+            pipe.sampler.use_compute(ComputeOptions(**options), torch.device("cpu"))
     with pytest.raises(InvalidArgumentError, match="vae_tile: expected a multiple of 32 of at least 64, got 48"):
-        ComputeOptions(vae_tile=48).apply(pipe, torch.device("cpu"))
+        pipe.sampler.use_compute(ComputeOptions(vae_tile=48), torch.device("cpu"))
 
 
 def test_other_pipes_have_no_networks():
-    with pytest.raises(InvalidTypeError, match="model: expected a DiffusersModel or a WanModel, got SharpenSampler"):
-        ComputeOptions().apply(BasicPipe.preview(), torch.device("cpu"))
+    with pytest.raises(ModelError, match="the family 'sharpen' has no networks to set up"):
+        BasicPipe.preview().sampler.use_compute(ComputeOptions(), torch.device("cpu"))
 
 
 def test_batches_have_a_frame():

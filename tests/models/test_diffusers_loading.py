@@ -12,12 +12,12 @@ import torch
 import tiny_models
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MissingDependencyError, ModelError
 from segs_detailer.models.pipe import BasicPipe
-from segs_detailer.models.resolve import sampler_for
-from segs_detailer.models.sd.model import DiffusersModel
+from segs_detailer.models.registry import sampler_for
+from segs_detailer.models.sd.network import DiffusersModel
 from segs_detailer.models.sd.sampler import DiffusersSampler
 from segs_detailer.models.sd.vae import FrameVAE
-from segs_detailer.models.sd.windows import ContextWindows
 from segs_detailer.models.stages import SamplingOptions
+from segs_detailer.models.windows import ContextWindows
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_prompts_are_exchanged(checkpoint):
     assert torch.equal(other.positive[0][0], pipe.clip.encode("two")[0][0])
     assert torch.equal(other.negative[0][0], pipe.clip.encode("three")[0][0])
     with pytest.raises(InvalidTypeError, match="clip: expected a text encoder"):
-        BasicPipe(None, None, None, [], []).with_prompt("two")
+        BasicPipe.preview().with_prompt("two")
 
 
 def test_long_prompts_are_encoded_in_parts(checkpoint):
@@ -129,11 +129,11 @@ def test_prompts_mean_what_they_mean_in_diffusers(checkpoint, tmp_path):
 
 
 def test_dtype_and_device_are_chosen(checkpoint):
-    pipe = BasicPipe.from_pretrained(checkpoint, torch_dtype="bfloat16", device="cpu")
+    pipe = BasicPipe.from_pretrained(checkpoint, dtype="bfloat16", device="cpu")
     assert pipe.model.dtype == pipe.vae.vae.dtype == torch.bfloat16
     assert pipe.positive[0][0].dtype == torch.bfloat16
-    with pytest.raises(InvalidArgumentError, match="torch_dtype: expected float32, float16 or bfloat16, got int8"):
-        BasicPipe.from_pretrained(checkpoint, torch_dtype="int8")
+    with pytest.raises(InvalidArgumentError, match="dtype: expected float32, float16 or bfloat16, got int8"):
+        BasicPipe.from_pretrained(checkpoint, dtype="int8")
 
 
 def test_options_reach_the_model(checkpoint, adapter):
@@ -210,7 +210,7 @@ def test_other_models_are_refused():
 
 def test_resolving_does_not_import_diffusers():
     code = (
-        "import sys; from segs_detailer.models.resolve import sampler_for; import segs_detailer.models.pipe; "
+        "import sys; from segs_detailer.models.registry import sampler_for; import segs_detailer.models.pipe; "
         "sys.exit('diffusers' in sys.modules or 'transformers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,13 +10,13 @@ import torch
 import tiny_models
 from agreement import assert_agree
 from segs_detailer.errors import CancelledError, InvalidArgumentError, InvalidTypeError, ModelError
-from segs_detailer.models.protocol import RefinerStage, SampleJob, Sampler
-from segs_detailer.models.sd.control import ControlHint, with_control
-from segs_detailer.models.sd.model import DiffusersModel
+from segs_detailer.models.control import ControlHint, with_control
+from segs_detailer.models.interface import RefinerStage, SampleJob, Sampler
+from segs_detailer.models.sd.network import DiffusersModel
 from segs_detailer.models.sd.sampler import DiffusersSampler
 from segs_detailer.models.sd.vae import FrameVAE
-from segs_detailer.models.sd.windows import ContextWindows
 from segs_detailer.models.stages import SamplingOptions
+from segs_detailer.models.windows import ContextWindows
 
 FRAMES = 5
 
@@ -293,7 +293,7 @@ def test_refiner_finishes_with_its_own_model_and_prompt(motion_unet, vae, frames
         assert not torch.equal(refined(other), single)
     assert (len(first.shapes), len(second.shapes)) == (6, 2)
     assert not torch.equal(refined(base, positive=[[embedding(8), {}]]), single)
-    with pytest.raises(InvalidTypeError, match="refiner: expected a diffusers model"):
+    with pytest.raises(InvalidTypeError, match="refiner: expected a Stable Diffusion model"):
         refined(object())
     with pytest.raises(InvalidArgumentError, match="refiner_ratio"):
         refined(base, ratio=1.5)

@@ -37,7 +37,7 @@ def load(folders):
             motion_adapter=folders["adapter"],
             prompt="a face",
             negative_prompt="blurry",
-            torch_dtype="float32",
+            dtype="float32",
             device="cpu",
         )
 
@@ -264,9 +264,7 @@ def test_a_conditioning_mask_of_the_whole_frame(pipe):
 
 
 def test_half_precision_weights(folders):
-    pipe = BasicPipe.from_pretrained(
-        folders["base"], motion_adapter=folders["adapter"], torch_dtype="bfloat16", device="cpu"
-    )
+    pipe = BasicPipe.from_pretrained(folders["base"], motion_adapter=folders["adapter"], dtype="bfloat16", device="cpu")
     frames, image, _ = detail(pipe)
     assert image.dtype == torch.float32
     assert torch.isfinite(image).all()

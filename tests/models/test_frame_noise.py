@@ -11,14 +11,15 @@ from closed_form import ClosedFormDenoiser
 import tiny_models
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.models.frame_noise import NOISES, FrameNoise, clip_noise, step_noise
+from segs_detailer.models.info import FramePacking
+from segs_detailer.models.interface import SampleJob
 from segs_detailer.models.noise import brownian_noise, gaussian_noise, seeded_noise
-from segs_detailer.models.protocol import SampleJob
 from segs_detailer.models.samplers import SAMPLERS
-from segs_detailer.models.sd.model import DiffusersModel
+from segs_detailer.models.sd.network import DiffusersModel
 from segs_detailer.models.sd.sampler import DiffusersSampler
 from segs_detailer.models.sd.vae import FrameVAE
-from segs_detailer.models.sd.windows import ContextWindows
 from segs_detailer.models.stages import Run, Stage, run_stages, total_sigmas
+from segs_detailer.models.windows import ContextWindows
 
 SHAPES = [((7, 4, 16, 16), 0), ((7, 4, 9, 9), 0), ((1, 4, 7, 9, 9), 2), ((7, 1, 1, 3), 0)]
 
@@ -80,8 +81,8 @@ class TestStart:
         assert torch.equal(clip_noise(like, 9, FrameNoise("per-frame", 0)), seeded_noise(like, 9))
 
     def test_packed_frames_count_in_latents(self):
-        assert FrameNoise("shared", 8).for_latents(4) == FrameNoise("shared", 2)
-        assert FrameNoise("shared").for_latents(4) == FrameNoise("shared")
+        assert FrameNoise("shared", 8).for_latents(FramePacking(lead=(1,), cycle=(4,))) == FrameNoise("shared", 2)
+        assert FrameNoise("shared").for_latents(FramePacking(lead=(1,), cycle=(4,))) == FrameNoise("shared")
 
     @pytest.mark.parametrize(("rule", "name"), [({"kind": "same"}, "noise"), ({"start": -1}, "noise_start")])
     def test_other_rules_are_refused(self, rule, name):
@@ -169,10 +170,10 @@ class TestDiffusers:
         windows = ContextWindows(length=4, overlap=1, free_noise=True)
         sampler = DiffusersSampler(DiffusersModel(tiny_models.make_motion_unet(), windows=windows), vae)
         like = torch.empty(13, 4, 16, 16)
-        whole = sampler._start_noise(like, self.job(13, FrameNoise(kind, 0)))
+        whole = sampler.start_noise(like, self.job(13, FrameNoise(kind, 0)))
         assert torch.equal(whole[4], whole[0]) or any(torch.equal(whole[4], frame) for frame in whole[:4])
         for start, count in ((0, 3), (2, 6), (9, 2)):
-            piece = sampler._start_noise(like[:count], self.job(count, FrameNoise(kind, start)))
+            piece = sampler.start_noise(like[:count], self.job(count, FrameNoise(kind, start)))
             piece = clip_noise(like[:count], 3, FrameNoise(kind, start)) if piece is None else piece
             if kind == "shared":
                 torch.testing.assert_close(piece, whole[start : start + count], rtol=0, atol=1e-6)
@@ -182,5 +183,5 @@ class TestDiffusers:
     def test_clips_of_a_batch_each_get_the_noise_of_one(self, vae):
         windows = ContextWindows(length=4, overlap=1, free_noise=True)
         sampler = DiffusersSampler(DiffusersModel(tiny_models.make_motion_unet(), windows=windows), vae)
-        both = sampler._start_noise(torch.empty(12, 4, 16, 16), self.job(12, FrameNoise("shared"), clips=2))
+        both = sampler.start_noise(torch.empty(12, 4, 16, 16), self.job(12, FrameNoise("shared"), clips=2))
         assert torch.equal(both[:6], both[6:])

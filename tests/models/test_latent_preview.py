@@ -14,9 +14,9 @@ import tiny_models
 from fake_sampler import FakeSampler, constant, pipe_of, segment, segs_of, smooth_clip
 from segs_detailer import BasicPipe, detail_frames
 from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.models.info import Geometry
 from segs_detailer.models.latent_preview import LatentPreview
-from segs_detailer.models.protocol import Geometry
-from segs_detailer.models.sd.model import DiffusersModel
+from segs_detailer.models.sd.network import DiffusersModel
 from segs_detailer.models.sd.sampler import DiffusersSampler
 from segs_detailer.models.sd.vae import FrameVAE
 

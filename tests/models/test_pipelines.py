@@ -15,11 +15,11 @@ from fake_sampler import segment, segs_of
 from segs_detailer import BasicPipe
 from segs_detailer.detailer import ImagePromptWrapper, detail_frames, with_control_net
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MissingDependencyError, ModelError
-from segs_detailer.models.protocol import SampleJob
-from segs_detailer.models.resolve import sampler_for
-from segs_detailer.models.sd.model import DiffusersModel
-from segs_detailer.models.sd.windows import ContextWindows
+from segs_detailer.models.interface import SampleJob
+from segs_detailer.models.registry import sampler_for
+from segs_detailer.models.sd.network import DiffusersModel
 from segs_detailer.models.sigma_table import SigmaTable
+from segs_detailer.models.windows import ContextWindows
 
 FRAMES = torch.rand(2, 32, 32, 3, generator=torch.Generator().manual_seed(5))
 
@@ -234,7 +234,7 @@ def test_checkpoints_of_one_file_are_read(folders, tmp_path, base, motion):
     torch.testing.assert_close(loaded.positive[0][1]["pooled_output"], expected.positive[0][1]["pooled_output"])
     assert torch.equal(loaded.model.table.sigmas, expected.model.table.sigmas)
     assert_agree(repainted(loaded), repainted(expected))
-    half = BasicPipe.from_single_file(path, config=config, motion_adapter=adapter, torch_dtype="bfloat16")
+    half = BasicPipe.from_single_file(path, config=config, motion_adapter=adapter, dtype="bfloat16")
     assert half.model.dtype == half.vae.vae.dtype == half.positive[0][0].dtype == torch.bfloat16
 
 
@@ -494,5 +494,5 @@ def test_weights_of_several_dtypes_are_refused():
 
 
 def test_loaders_need_a_diffusers_model():
-    with pytest.raises(InvalidTypeError, match="model: expected a DiffusersModel"):
+    with pytest.raises(ModelError, match="the family 'sharpen' has no LoRAs"):
         BasicPipe.preview().load_lora("x")

@@ -9,7 +9,7 @@ import tiny_models
 from agreement import assert_agree
 from segs_detailer.errors import InvalidTypeError
 from segs_detailer.models.sd.prompt import SpecialTokens, token_rows, weighted_parts
-from segs_detailer.models.sd.text_encoder import TextEncoder
+from segs_detailer.models.sd.text import TextEncoder
 
 SPECIAL = SpecialTokens(start=-1, end=-2, padding=-3)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from segs_detailer.errors import CancelledError, InvalidArgumentError
-from segs_detailer.models.protocol import RefinerStage, SampleJob, Sampler
+from segs_detailer.models.interface import RefinerStage, SampleJob, Sampler
 from segs_detailer.models.sharpen import SharpenSampler
 
 
@@ -124,7 +124,7 @@ def test_reach_in_time_is_what_it_says():
     frames = torch.stack([soft_picture(seed=0) + 0.002 * i for i in range(6)])
     sampler = SharpenSampler()
     full = sampler.sample(frames, job_for(frames))
-    reach = sampler.temporal_reach
+    reach = sampler.geometry.reach
     piece = sampler.sample(frames[2 - reach : 4 + reach], job_for(frames))
     # Measured strength of blur and noise may differ in the last digits between stack and piece, the rest may not.
     assert torch.allclose(full[2:4], piece[reach : reach + 2], atol=2e-3)
@@ -221,5 +221,5 @@ def test_errors_name_the_argument():
 
 
 def test_preview_says_that_it_is_one():
-    assert "preview" in SharpenSampler.preview_note
+    assert "preview" in SharpenSampler.info.note
     assert np.isfinite(SharpenSampler().strength)

@@ -89,7 +89,7 @@ def mean_gain(case, restore):
 
 
 def load(**options):
-    return BasicPipe.from_pretrained(MODEL, device="cpu", torch_dtype="float32", **options)
+    return BasicPipe.from_pretrained(MODEL, device="cpu", dtype="float32", **options)
 
 
 @pytest.fixture(scope="module")

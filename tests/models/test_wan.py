@@ -21,19 +21,21 @@ from segs_detailer import BasicPipe
 from segs_detailer.cli.main import main
 from segs_detailer.detailer import ControlNetWrapper, ImagePromptWrapper, Models, detail_frames, with_control_net
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
+from segs_detailer.models.denoise_mask import clip_mask
 from segs_detailer.models.flow import FLOW_SAMPLERS, FLOW_SCHEDULES, FlowTable
 from segs_detailer.models.frame_noise import FrameNoise, clip_noise
-from segs_detailer.models.protocol import SampleJob
-from segs_detailer.models.resolve import sampler_for
+from segs_detailer.models.image_prompt import ImagePrompt
+from segs_detailer.models.info import FramePacking
+from segs_detailer.models.interface import SampleJob
+from segs_detailer.models.registry import sampler_for
 from segs_detailer.models.schedules import sigmas_for
-from segs_detailer.models.sd.image_prompt import ImagePrompt
-from segs_detailer.models.sd.windows import ContextWindows
-from segs_detailer.models.wan.model import WanModel
-from segs_detailer.models.wan.prompt import WanTextEncoder
-from segs_detailer.models.wan.sampler import clip_mask
+from segs_detailer.models.wan.network import WanModel
+from segs_detailer.models.wan.text import WanTextEncoder
 from segs_detailer.models.wan.vae import ClipVAE
+from segs_detailer.models.windows import ContextWindows
 from segs_detailer.segs import SEG
 
+PACKING = FramePacking(lead=(1,), cycle=(4,))
 POSITIVE, NEGATIVE = ([[torch.randn(1, 5, 16, generator=torch.Generator().manual_seed(s)), {}]] for s in (1, 2))
 
 
@@ -124,9 +126,9 @@ def test_any_number_of_frames_through_the_detailer(count, parts):
 def test_a_frames_mask_opens_the_latent_that_packs_it():
     mask = torch.zeros(9, 8, 8)
     mask[8] = 1
-    assert clip_mask(mask, torch.zeros(1, 4, 3, 1, 1), 4).flatten().tolist() == [0, 0, 1]
+    assert clip_mask(mask, torch.zeros(1, 4, 3, 1, 1), PACKING).flatten().tolist() == [0, 0, 1]
     with pytest.raises(InvalidArgumentError, match=r"noise_mask: expected .*\(9, H, W\)"):
-        clip_mask(mask[:8], torch.zeros(1, 4, 3, 1, 1), 4)
+        clip_mask(mask[:8], torch.zeros(1, 4, 3, 1, 1), PACKING)
 
 
 def test_what_does_not_hold_for_a_flow_is_refused(parts, frames):
@@ -192,7 +194,7 @@ def test_pairs_of_transformers_come_with_their_boundary(tmp_path):
 
 
 def test_half_precision_leaves_the_vae_in_float32(folder, frames):
-    pipe = BasicPipe.from_pretrained(folder, torch_dtype="bfloat16", prompt="a face")
+    pipe = BasicPipe.from_pretrained(folder, dtype="bfloat16", prompt="a face")
     assert pipe.model.transformer.patch_embedding.weight.dtype == torch.bfloat16
     # The network keeps its own norms and time embedding in float32.
     assert pipe.model.transformer.condition_embedder.time_embedder.linear_1.weight.dtype == torch.float32
@@ -419,9 +421,7 @@ def test_longer_and_larger_clips_are_one_clear_line(short_folder):
         return detail_frames(frames, segs_of(frames, segment((0, 0, side, side))), short, **{**options, **changes})
 
     assert detailed(29, 32).frames.shape[0] == 29
-    with pytest.raises(
-        InvalidArgumentError, match=r"^frames: expected at most 29 frames, .*\(detail .* parts\), got 30"
-    ):
+    with pytest.raises(InvalidArgumentError, match=r"^frames: expected at most 29 frames, .*detail .* parts\), got 30"):
         detailed(30, 32)
     with pytest.raises(
         InvalidArgumentError, match=r"^limit_size: expected True, and a max_size of at most 128, .* 144x"
@@ -470,11 +470,11 @@ def test_options_that_mean_nothing_to_wan_are_refused(folder, pipe):
             BasicPipe.from_pretrained(folder, **{name: value})
     with pytest.raises(InvalidArgumentError, match="windows: expected None for Wan"):
         BasicPipe.from_pipe(pipe.diffusers_pipeline(), windows=ContextWindows())
-    with pytest.raises(InvalidTypeError, match="there is no IP-Adapter and no textual inversion for Wan"):
+    with pytest.raises(ModelError, match="family 'Wan' has no IP-Adapter"):
         pipe.load_ip_adapter("adapter", weight_name="ip.safetensors")
-    with pytest.raises(InvalidTypeError, match="there is no IP-Adapter"):
+    with pytest.raises(ModelError, match="has no IP-Adapter"):
         pipe.with_image_prompt(torch.zeros(8, 8, 3))
-    with pytest.raises(InvalidTypeError, match="no textual inversion"):
+    with pytest.raises(ModelError, match="no textual inversion"):
         pipe.load_textual_inversion("word.safetensors")
 
 
@@ -486,7 +486,7 @@ def test_segments_with_controlnet_or_image_prompt_are_refused(pipe):
     with pytest.raises(ModelError, match=r"not supported for Wan: leave out the ControlNet \(control_net_wrapper\)"):
         detail_frames(frames, steered, pipe, **options)
     shown = with_control_net(segs, ImagePromptWrapper(image_prompt=ImagePrompt((), ())))
-    with pytest.raises(InvalidTypeError, match="model: expected a DiffusersModel, for an image prompt, got WanModel"):
+    with pytest.raises(ModelError, match="the family 'Wan' has no image prompts"):
         detail_frames(frames, shown, pipe, **options)
 
 
@@ -611,7 +611,7 @@ def test_noise_that_frames_share(pipe, monkeypatch):
         runs.append((source, run))
         return source
 
-    monkeypatch.setattr("segs_detailer.models.wan.sampler.run_stages", recorded)
+    monkeypatch.setattr("segs_detailer.models.latent_sampler.run_stages", recorded)
     sampler = sampler_for(pipe.model, pipe.clip, pipe.vae)
     frames = torch.rand(9, 32, 32, 3, generator=torch.Generator().manual_seed(1))
     sampler.sample(sampler.encode(frames), job_for(frames, frame_noise=FrameNoise("shared", 8)))

@@ -11,12 +11,12 @@ import torch
 import tiny_models
 from segs_detailer.detailer import detail_frames
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
+from segs_detailer.models.interface import SampleJob
 from segs_detailer.models.noise import free_noise, seeded_noise
-from segs_detailer.models.protocol import SampleJob
-from segs_detailer.models.sd.model import DiffusersModel
+from segs_detailer.models.sd.network import DiffusersModel
 from segs_detailer.models.sd.sampler import DiffusersSampler
 from segs_detailer.models.sd.vae import FrameVAE
-from segs_detailer.models.sd.windows import ContextWindows, window_weights
+from segs_detailer.models.windows import ContextWindows, window_weights
 
 CONDITIONING = [[torch.randn(1, 7, tiny_models.CROSS, generator=torch.Generator().manual_seed(1)), {}]]
 

@@ -14,7 +14,8 @@ import torch
 import impact_pack
 from segs_detailer import nodes, ops
 from segs_detailer.crop_path import CropPath
-from segs_detailer.models.protocol import Geometry
+from segs_detailer.models.info import Geometry, ModelInfo
+from segs_detailer.models.interface import Sampler
 from segs_detailer.segs import SEG, scale_match
 from segs_detailer.subjects.boxes import make_crop_region
 from segs_detailer.subjects.masks import masks_to_segs
@@ -167,8 +168,8 @@ class PixelVAE:
         return latents
 
 
-class PixelSampler:
-    geometry = Geometry(size_multiple=8)
+class PixelSampler(Sampler):
+    info = ModelInfo(family="pixels", geometry=Geometry(size_multiple=8))
 
     def encode(self, frames):
         return frames

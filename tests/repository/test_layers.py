@@ -43,21 +43,13 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 CIRCLES = {
     "cli.options -> cli.verify",
     "jobs.keys -> jobs.run",
-    "models.compute -> models.pipe",
 }
 
 # Modules outside the folder of a family that import from it.
-FAMILY_IMPORTS = {
-    " -> models.sd.windows",
-    "cli.batch -> models.sd.device",
-    "cli.models -> models.sd.device",
-    "cli.models -> models.sd.windows",
-    "comfyui.backend.sampler -> models.wan.sampler",
-    "detailer.control -> models.sd.control",
-}
+FAMILY_IMPORTS: set[str] = set()
 
-# Modules of models/ itself that import a family; where families are registered, one will stay.
-FAMILIES_IN_MODELS = {"compute", "pipe", "resolve"}
+# Modules of models/ itself that import a family.
+FAMILIES_IN_MODELS = {"registry"}
 
 # Packages with modules that import names from where they are exported.
 FROM_PACKAGES = {"cli", "comfyui", "jobs", "models"}

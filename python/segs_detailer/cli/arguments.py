@@ -74,7 +74,6 @@ _OTHER_NAMES = {
     "refiner_pipe": "refiner_model",
     "shape": "face_mask",
     "stride": "context_stride",
-    "torch_dtype": "dtype",
     "weights": "context_weights",
 }
 """Arguments in Python whose options have another name."""

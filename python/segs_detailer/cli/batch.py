@@ -164,7 +164,7 @@ def _run(args: argparse.Namespace, tasks: Sequence[Task], view: Any) -> list[Out
 def _check_engine(args: argparse.Namespace) -> None:
     """Refuse devices that have no such name, and fewer workers than devices."""
     if args.devices:
-        from segs_detailer.models.sd.device import named_device
+        from segs_detailer.models.device import named_device
 
         for name in args.devices:
             if name != "auto":

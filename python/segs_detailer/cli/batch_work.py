@@ -131,8 +131,4 @@ def _load_once(args: argparse.Namespace, stages: Stages) -> Detailing:
         # The old ones go first: both together may not fit.
         _loaded = None
         _loaded = (key, load_pipes(args, stages))
-    vae = _loaded[1].pipe.vae
-    if args.vae_chunk is None and hasattr(vae, "chunk"):
-        # A run sets it by what its clip leaves of the memory.
-        vae.chunk = None
     return _loaded[1]

@@ -12,10 +12,10 @@ from segs_detailer.detailer.models import Models
 from segs_detailer.detailer.settings import check_names
 from segs_detailer.jobs.sampling import Detailing
 from segs_detailer.models.compute import ComputeOptions
+from segs_detailer.models.device import named_device
 from segs_detailer.models.pipe import BasicPipe
-from segs_detailer.models.sd.device import named_device
-from segs_detailer.models.sd.windows import ContextWindows
 from segs_detailer.models.stages import SamplingOptions
+from segs_detailer.models.windows import ContextWindows
 
 if TYPE_CHECKING:
     import argparse
@@ -89,7 +89,7 @@ def _load(args: argparse.Namespace, model: str, motion_adapter: str | None, prom
         "motion_adapter": motion_adapter,
         "prompt": prompts[0],
         "negative_prompt": prompts[1],
-        "torch_dtype": None if args.dtype == "auto" else args.dtype,
+        "dtype": None if args.dtype == "auto" else args.dtype,
         "device": None if args.device == "auto" else args.device,
         "windows": _windows(args),
         "options": SamplingOptions(refiner="recomposite", strict_mask=False) if args.as_comfyui else None,

@@ -165,6 +165,6 @@ def _summarize(args: argparse.Namespace, job: ClipJob, plan: ClipPlan, stages: S
     for line in describe_tracks(plan.tracks):
         stages.say(line)
     stages.say(describe_times(stages))
-    note = getattr(job.pipe[0], "preview_note", None)
+    note = job.pipe.sampler.info.note
     if note is not None:
         stages.say(f"note: {note}; name one with --model")

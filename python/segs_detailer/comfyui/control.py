@@ -12,7 +12,7 @@ from segs_detailer.segs import check_segs
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from segs_detailer.models.protocol import Conditioning
+    from segs_detailer.models.interface import Conditioning
     from segs_detailer.segs import SEGS
 
 __all__ = ["GraphControlNetWrapper", "apply_control_net"]

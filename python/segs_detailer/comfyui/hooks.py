@@ -8,7 +8,7 @@ from segs_detailer.detailer.hooks import CombinedHook, DetailerHook
 
 if TYPE_CHECKING:
     from segs_detailer.detailer.hooks import Latent, Prepared
-    from segs_detailer.models.protocol import Conditioning
+    from segs_detailer.models.interface import Conditioning
     from segs_detailer.segs import SEGS
 
 __all__ = ["ScheduleHook", "cfg_hook", "combine_hooks", "denoise_hook", "steps_hook"]

@@ -9,7 +9,7 @@ import numpy as np
 from segs_detailer.crop_path import CropPath
 from segs_detailer.detailer.crops import is_inside
 from segs_detailer.detailer.segment import working_size
-from segs_detailer.models.protocol import of_one_clip
+from segs_detailer.models.interface import of_one_clip
 from segs_detailer.models.samplers.registry import SAMPLERS
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.ops.masks import resize_masks
 
 if TYPE_CHECKING:
-    from segs_detailer.models.protocol import Conditioning
+    from segs_detailer.models.interface import Conditioning
 
 __all__ = ["crop_conditioning"]
 

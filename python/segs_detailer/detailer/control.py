@@ -11,7 +11,8 @@ from segs_detailer._interop import convert
 from segs_detailer.detailer.crops import cut_stack, to_dtype
 from segs_detailer.detailer.plan import reflect_frames
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.models.sd.control import ControlHint, with_control
+from segs_detailer.models.control import ControlHint, with_control
+from segs_detailer.models.registry import with_image_prompt
 from segs_detailer.ops.frames import resize_frames
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from segs_detailer.models.protocol import Conditioning
+    from segs_detailer.models.interface import Conditioning
     from segs_detailer.segs import SEGS
 
 __all__ = ["ControlNetWrapper", "ImagePromptWrapper", "with_control_net"]
@@ -101,8 +102,8 @@ class ControlNetWrapper(_Chained):
 
     Parameters
     ----------
-    controlnet : diffusers.ControlNetModel
-        The network, of the UNet's family.
+    controlnet : module
+        The network, of the model's family: with Stable Diffusion a ControlNetModel of diffusers.
     strength : float
         Factor of its effect.
     start_percent, end_percent : float
@@ -235,20 +236,18 @@ class ImagePromptWrapper(_Chained):
 
         Parameters
         ----------
-        model : DiffusersModel
-            Its UNet has an IP-Adapter.
+        model : object
+            The pipe's model: a `Sampler`, or a model of one of the families, which has an IP-Adapter.
 
         Returns
         -------
-        model : DiffusersModel
-            Another one over the same network.
+        model : object
+            Another one over the same networks.
         images : list of Tensor
             The reference pictures of the chain, this one's last.
         """
         model, images = _Chained.doit_ipadapter(self, model)
-        if not hasattr(model, "with_image_prompt"):
-            raise InvalidTypeError("model", "a DiffusersModel, for an image prompt", type(model).__name__)
-        return model.with_image_prompt(self.image_prompt), [*images, *self.image_prompt.images]
+        return with_image_prompt(model, self.image_prompt), [*images, *self.image_prompt.images]
 
 
 def with_control_net(segs: SEGS, wrapper: Any, *, labels: Sequence[str] | None = None) -> SEGS:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segs_detailer.detailer.hooks import HookCalls, Latent
-    from segs_detailer.models.protocol import Sampler
+    from segs_detailer.models.info import FramePacking
+    from segs_detailer.models.interface import Sampler
 
 __all__ = ["CropTexture", "Fault", "decode_crops"]
 
@@ -76,6 +77,8 @@ class CropTexture:
         `(count,)` standard deviation of each crop over the repainted part of the grid.
     latents : Tensor
         `(count,)` likewise of their latents; of all their numbers where only the sampler can read their layout.
+    packing : FramePacking or None
+        How many frames each latent holds; None: what their shape tells.
     """
 
     shape: tuple[int, int, int]
@@ -83,9 +86,17 @@ class CropTexture:
     repainted: Tensor | None
     pixels: Tensor
     latents: Tensor
+    packing: FramePacking | None = None
 
     @classmethod
-    def of(cls, pixels: Tensor, latents: Tensor, noise_mask: Tensor | None, count: int) -> CropTexture:
+    def of(
+        cls,
+        pixels: Tensor,
+        latents: Tensor,
+        noise_mask: Tensor | None,
+        count: int,
+        packing: FramePacking | None = None,
+    ) -> CropTexture:
         """Measure crops before they are repainted.
 
         Parameters
@@ -98,6 +109,8 @@ class CropTexture:
             `(1 or F, H, W)` in [0, 1].
         count : int
             Frames that count.
+        packing : FramePacking or None
+            How many frames each latent holds; None: what their shape tells.
         """
         shape = (int(pixels.shape[0]), int(pixels.shape[1]), int(pixels.shape[2]))
         repainted = None
@@ -105,7 +118,8 @@ class CropTexture:
             rows, columns = (min(side, _GRID) for side in shape[1:])
             repainted = _sampled(noise_mask[:count, ..., None], rows, columns)[..., 0] > _REPAINTED
         texture = _deviations(pixels[:count], repainted)
-        return cls(shape, count, repainted, texture, _latent_deviations(latents, shape, count, repainted))
+        held = _latent_deviations(latents, shape, count, repainted, packing)
+        return cls(shape, count, repainted, texture, held, packing)
 
     def fault(self, crops: Tensor, latents: Tensor, *, is_finite: bool = False) -> str | None:
         """Find out what is wrong with decoded crops.
@@ -137,7 +151,7 @@ class CropTexture:
 
     def _kept(self, latents: Tensor) -> Tensor:
         """Frames whose latents still vary, `(count,)`."""
-        now = _latent_deviations(latents, self.shape, self.count, self.repainted)
+        now = _latent_deviations(latents, self.shape, self.count, self.repainted, self.packing)
         return (self.latents > 0) & (now >= _KEPT * self.latents)
 
 
@@ -221,13 +235,19 @@ def _is_finite(values: Tensor) -> bool:
     return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
 
 
-def _latent_deviations(latents: Tensor, shape: tuple[int, int, int], count: int, repainted: Tensor | None) -> Tensor:
-    stack = frame_latents(latents, shape)
+def _latent_deviations(
+    latents: Tensor,
+    shape: tuple[int, int, int],
+    count: int,
+    repainted: Tensor | None,
+    packing: FramePacking | None,
+) -> Tensor:
+    stack = frame_latents(latents, shape, packing)
     if stack is None:
         by_frame = latents.flatten(1) if len(latents) == shape[0] else latents.reshape(1, -1)
         return _deviations(by_frame[:count, None, :, None], None).expand(count)
     stack = stack.movedim(1, -1)
-    holders = latent_of_frames(len(stack), shape[0])[:count]
+    holders = latent_of_frames(len(stack), shape[0], packing)[:count]
     return _deviations(stack[:count] if len(stack) == shape[0] else stack[holders], repainted)
 
 

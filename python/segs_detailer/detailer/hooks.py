@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segs_detailer.detailer.settings import DetailerSettings
-    from segs_detailer.models.protocol import Conditioning
+    from segs_detailer.models.interface import Conditioning
     from segs_detailer.segs import SEGS
 
 __all__ = ["HOOK_METHODS", "CombinedHook", "DetailerHook", "HookCalls", "Latent", "Prepared"]

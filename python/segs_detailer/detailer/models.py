@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.models.protocol import Sampler
-from segs_detailer.models.resolve import sampler_for
+from segs_detailer.models.interface import Sampler
+from segs_detailer.models.registry import sampler_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from segs_detailer.models.protocol import Conditioning, Geometry
+    from segs_detailer.models.info import Geometry
+    from segs_detailer.models.interface import Conditioning
 
 __all__ = ["Models", "PipeModel"]
 
@@ -143,6 +144,5 @@ class Models:
             yield
         finally:
             for pipe in (self.base, self.refiner):
-                free = None if pipe is None else getattr(pipe.sampler, "release", None)
-                if free is not None:
-                    free()
+                if pipe is not None:
+                    pipe.sampler.release()

@@ -10,7 +10,7 @@ from segs_detailer.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from segs_detailer.models.protocol import Geometry
+    from segs_detailer.models.info import Geometry
 
 __all__ = ["WorkingSize", "check_count", "check_side", "fit_size", "limited_size", "plan_size", "reflect_frames"]
 

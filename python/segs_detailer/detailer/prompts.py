@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.models.prompting import encoder_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
     from segs_detailer.detailer.models import Models, PipeModel
-    from segs_detailer.models.protocol import Conditioning
     from segs_detailer.segs import SEG
 
 __all__ = ["Prompts", "SegmentPrompts", "check_prompts", "load_prompts", "prompt_of"]
@@ -168,14 +168,10 @@ def _models_under(models: Models, prompt: str | tuple[str, str]) -> Models:
 
 
 def _under(pipe: PipeModel, prompt: str | tuple[str, str], argument: str) -> PipeModel:
-    if not hasattr(pipe.clip, "encode"):
+    encoded = encoder_of(pipe.sampler, pipe.clip, pipe.vae)
+    if encoded is None:
         expected = "a pipe whose clip encodes text, for prompts"
         raise InvalidTypeError(argument, expected, f"a clip of type {type(pipe.clip).__name__}")
-
-    def encoded(text: str) -> Conditioning:
-        conditioning: Conditioning = pipe.clip.encode(text)
-        return conditioning
-
     if isinstance(prompt, str):
         return replace(pipe, positive=encoded(prompt))
     return replace(pipe, positive=encoded(prompt[0]), negative=encoded(prompt[1]))

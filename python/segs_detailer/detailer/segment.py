@@ -14,11 +14,11 @@ from segs_detailer.detailer.crops import change_region, crop_stack, is_inside
 from segs_detailer.detailer.decoding import CropTexture, Fault, decode_crops
 from segs_detailer.detailer.pasting import grown_masks, paste_mask
 from segs_detailer.detailer.plan import WorkingSize, check_side, fit_size, limited_size, plan_size, reflect_frames
+from segs_detailer.detailer.previews import DeferredPreview
 from segs_detailer.detailer.seams.color import match_colors
 from segs_detailer.detailer.seams.round_trip import round_trip_error
 from segs_detailer.detailer.settings import check_names
-from segs_detailer.models.latent_preview import DeferredPreview
-from segs_detailer.models.protocol import RefinerStage, SampleJob
+from segs_detailer.models.interface import RefinerStage, SampleJob
 from segs_detailer.ops.frames import resize_frames
 from segs_detailer.ops.masks import feather_mask, resize_masks
 from segs_detailer.segs import SEG, mask_frames
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from segs_detailer.detailer.progress import Observer, SegmentProgress
     from segs_detailer.detailer.prompts import SegmentPrompts
     from segs_detailer.detailer.settings import DetailerSettings
-    from segs_detailer.models.protocol import Conditioning, Sampler
+    from segs_detailer.models.interface import Conditioning, Sampler
 
 __all__ = ["DetailedSegment", "Run", "SegmentWarning", "detail_segment", "detail_together", "working_size"]
 
@@ -235,7 +235,7 @@ def _begin(frames: Tensor, seg: SEG, run: Run, progress: SegmentProgress) -> _Op
     progress.at("encode")
     latents = sampler.encode(pixels)
     mask = _noise_mask(seg, order, count, pixels, run.settings)
-    texture = CropTexture.of(pixels, latents, mask, count)
+    texture = CropTexture.of(pixels, latents, mask, count, sampler.geometry.packing)
     correction = round_trip_error(sampler, pixels, latents, mask) if run.settings.vae_correction else None
     size = (height, width)
     return _OpenSegment(seg, progress, size, count, order, pixels, latents, mask, texture, correction)

@@ -11,7 +11,7 @@ from segs_detailer.settings import check_settings, setting
 
 if TYPE_CHECKING:
     from segs_detailer.models.frame_noise import FrameNoise
-    from segs_detailer.models.protocol import Sampler, SchedulerFunc
+    from segs_detailer.models.interface import Sampler, SchedulerFunc
 
 __all__ = ["MAX_RESOLUTION", "MAX_SEED", "MAX_STEPS", "DetailerSettings", "check_names"]
 
@@ -248,9 +248,7 @@ class DetailerSettings:
 def check_names(settings: DetailerSettings, sampler: Sampler) -> None:
     """Hold `sampler_name` and `scheduler` against the names that are known.
 
-    A sampler that brings its own names has them as `sampler_names` and `scheduler_names` (as a host program's
-    backend does); otherwise the names are those of `segs_detailer.models`. `scheduler` is not checked where
-    `scheduler_func` replaces it.
+    They are those that the model says it takes; `scheduler` is not checked where `scheduler_func` replaces it.
 
     Parameters
     ----------
@@ -264,12 +262,8 @@ def check_names(settings: DetailerSettings, sampler: Sampler) -> None:
     InvalidArgumentError
         A name is not known; the message lists those that are.
     """
-    from segs_detailer.models.samplers.registry import SAMPLERS
-    from segs_detailer.models.schedules import SCHEDULES
-
-    samplers = list(getattr(sampler, "sampler_names", SAMPLERS))
-    if settings.sampler_name not in samplers:
-        raise unknown_name("sampler_name", settings.sampler_name, samplers)
-    schedulers = list(getattr(sampler, "scheduler_names", SCHEDULES))
-    if settings.scheduler_func is None and settings.scheduler not in schedulers:
-        raise unknown_name("scheduler", settings.scheduler, schedulers)
+    info = sampler.info
+    if settings.sampler_name not in info.sampler_names:
+        raise unknown_name("sampler_name", settings.sampler_name, info.sampler_names)
+    if settings.scheduler_func is None and settings.scheduler not in info.scheduler_names:
+        raise unknown_name("scheduler", settings.scheduler, info.scheduler_names)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from segs_detailer.detailer.models import PipeModel
 from segs_detailer.errors import InvalidArgumentError, MediaError
 from segs_detailer.jobs.compositing import Compositor
 from segs_detailer.jobs.cropping import crop_clip
@@ -21,6 +22,7 @@ from segs_detailer.jobs.progress import Stopped, Work
 from segs_detailer.jobs.store import PixelFile, sample_dtype
 from segs_detailer.jobs.traits import ModelTraits
 from segs_detailer.jobs.writing import write_clip_frames
+from segs_detailer.models.pipe import BasicPipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -132,9 +134,9 @@ class ClipRun:
         traits = ModelTraits.of(detailing.pipe, detailing.refiner_pipe)
         if detailing.settings.color_match:
             # Colors are matched over all frames of a piece: pieces must pass over to each other.
-            traits = replace(traits, reach=None)
+            traits = traits.looking_at_all()
         self._plan = plan_clip(source.info, chosen, settings.plan, traits, settings.streams)
-        limit_decoder(detailing.pipe, self._plan, traits, settings.plan.max_ram)
+        self._detailing = replace(detailing, pipe=_within(detailing.pipe, self._plan, traits, settings.plan.max_ram))
         self._dtype = sample_dtype(source.info.bits)
         self._anew = {piece for piece in self._plan.pieces if settings.redo.names(piece)}
         self._results = self._locate()
@@ -307,7 +309,7 @@ class ClipRun:
                 work.check()
                 count.told(group[state.segment], state)
 
-            results = self._settings.detailing.sample(group, self._plan.tracks, crops, told)
+            results = self._detailing.sample(group, self._plan.tracks, crops, told)
             freed = 0
             for piece, result in zip(group, results, strict=True):
                 self._results[piece].write(result)
@@ -357,25 +359,19 @@ def _join(thread: threading.Thread, work: Work) -> None:
     work.check()
 
 
-def limit_decoder(pipe: Any, plan: ClipPlan, traits: ModelTraits, max_ram: int) -> None:
-    """Let a VAE on the CPU take no more frames at once than the limit has room for; by itself it looks at all memory.
+def _within(pipe: Any, plan: ClipPlan, traits: ModelTraits, max_ram: int) -> Any:
+    """Return a pipe whose VAE takes no more frames at once than the limit has room for.
 
-    Parameters
-    ----------
-    pipe : BasicPipe, tuple or Sampler
-        The models. A VAE whose number of frames the user has chosen is left alone.
-    plan : ClipPlan
-        The plan, which has room for one frame.
-    traits : ModelTraits
-        The models' traits.
-    max_ram : int
-        The limit in bytes.
+    By itself it looks at all memory of the machine. The pipe that was given stays as it is.
     """
-    vae: Any = pipe[2] if isinstance(pipe, tuple) and len(pipe) == 5 else None
-    if not (traits.networks and traits.on_cpu and hasattr(vae, "chunk")) or vae.chunk is not None or not plan.tracks:
-        return
+    if not (traits.networks and traits.on_cpu) or not plan.tracks:
+        return pipe
+    base = PipeModel.of("pipe", pipe)
     frame = max(traits.activations(track.size, 1) for track in plan.tracks)
-    vae.chunk = int(min(max(1 + (max_ram - plan.memory.total) // max(frame, 1), 1), 8))
+    room = max_ram - plan.memory.total
+    # There is room for one frame in the plan.
+    limited = base.sampler.with_vae_chunk(int(1 + max(room, 0) // max(frame, 1)))
+    return BasicPipe(limited, base.clip, base.vae, base.positive, base.negative)
 
 
 def _give_back_memory() -> None:

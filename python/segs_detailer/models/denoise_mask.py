@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from segs_detailer.models.denoiser import Denoiser
+    from segs_detailer.models.info import FramePacking
     from segs_detailer.models.sigma_table import SigmaTable
 
-__all__ = ["DifferentialThreshold", "MaskedDenoiser", "latent_mask"]
+__all__ = ["DifferentialThreshold", "MaskedDenoiser", "clip_mask", "latent_mask"]
 
 
 def latent_mask(mask: Tensor, latents: Tensor, argument: str = "noise_mask") -> Tensor:
@@ -35,14 +36,47 @@ def latent_mask(mask: Tensor, latents: Tensor, argument: str = "noise_mask") -> 
     Tensor
         `(1 or F, 1, h, w)` of the latents' dtype and device, resized bilinearly with half-pixel centers.
     """
+    return _small_masks(mask, latents, len(latents), argument).to(latents.dtype)
+
+
+def clip_mask(mask: Tensor, latents: Tensor, packing: FramePacking, argument: str = "noise_mask") -> Tensor:
+    """Bring a mask to the size and the frames of packed latents.
+
+    A latent is repainted as far as any of the frames that it holds is.
+
+    Parameters
+    ----------
+    mask : Tensor
+        `(H, W)`, or `(1 or F, H, W)`, in [0, 1].
+    latents : Tensor
+        `(1, C, T, h, w)`.
+    packing : FramePacking
+        How many frames each of the T latents holds; F is their sum.
+    argument : str
+        The mask's name, for errors.
+
+    Returns
+    -------
+    Tensor
+        `(1, 1, 1 or T, h, w)` of the latents' dtype and device, resized bilinearly with half-pixel centers.
+    """
+    counts = packing.counts(latents.shape[2])
+    stack = _small_masks(mask, latents, sum(counts), argument)
+    if len(stack) > 1:
+        stack = torch.stack([group.amax(dim=0) for group in torch.split(stack, list(counts))])
+    return stack.movedim(0, 1)[None].to(latents.dtype)
+
+
+def _small_masks(mask: Tensor, latents: Tensor, frames: int, argument: str) -> Tensor:
+    """Bring masks of one or all frames to the latents' size: `(1 or frames, 1, h, w)` float32."""
     stack = mask[None] if mask.ndim == 2 else mask
-    if stack.ndim != 3 or len(stack) not in (1, len(latents)):
-        expected = f"(H, W), (1, H, W) or ({len(latents)}, H, W)"
+    if stack.ndim != 3 or len(stack) not in (1, frames):
+        expected = f"(H, W), (1, H, W) or ({frames}, H, W)"
         raise InvalidArgumentError(argument, expected, f"shape {tuple(mask.shape)}")
     stack = stack[:, None].to(latents.device, torch.float32)
     if stack.shape[-2:] != latents.shape[-2:]:
         stack = torch.nn.functional.interpolate(stack, size=latents.shape[-2:], mode="bilinear", align_corners=False)
-    return stack.to(latents.dtype)
+    return stack
 
 
 class DifferentialThreshold:

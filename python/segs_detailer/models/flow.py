@@ -75,6 +75,11 @@ class FlowTable(SigmaTable):
         levels = shift * times / (1 + (shift - 1) * times)
         return cls(levels.float(), levels.log().float(), shift=float(shift))
 
+    @property
+    def highest(self) -> float | None:
+        """Pure noise."""
+        return 1.0
+
     def timestep(self, sigma: Tensor) -> Tensor:
         """Timestep of a level, in (0, 1000], as float32."""
         return sigma.float() * _TIMESTEPS

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from segs_detailer.models.info import FramePacking
     from segs_detailer.models.noise import NoiseSampler
 
 __all__ = ["NOISES", "FrameNoise", "clip_noise", "step_noise"]
@@ -69,9 +70,9 @@ class FrameNoise:
         """Whether the noise is that of a whole clip without any rule."""
         return self.kind == "per-frame" and self.start is None
 
-    def for_latents(self, frames_per_latent: int) -> FrameNoise:
-        """Count in latents that pack several frames: pieces must begin at multiples of `frames_per_latent`."""
-        return self if self.start is None else replace(self, start=self.start // frames_per_latent)
+    def for_latents(self, packing: FramePacking) -> FrameNoise:
+        """Count in latents that hold several frames: pieces must begin where a cycle of the packing does."""
+        return self if self.start is None else replace(self, start=packing.latents_before(self.start))
 
 
 def clip_noise(

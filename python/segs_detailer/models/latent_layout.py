@@ -9,19 +9,22 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from segs_detailer.models.info import FramePacking
+
 __all__ = ["frame_latents", "latent_of_frames"]
 
 
-def frame_latents(latents: Tensor, frames_shape: Sequence[int]) -> Tensor | None:
+def frame_latents(latents: Tensor, frames_shape: Sequence[int], packing: FramePacking | None = None) -> Tensor | None:
     """Latents in the order of the frames, where their shape tells it.
 
     Parameters
     ----------
     latents : Tensor
-        `(F, C, h, w)` or `(F, h, w, C)`, or `(1, C, T, h, w)` as video VAEs have it, which pack the first frame alone
-        and then `(F - 1) / (T - 1)` frames into one.
+        `(F, C, h, w)` or `(F, h, w, C)`, or `(1, C, T, h, w)` as video VAEs have it.
     frames_shape : sequence of int
         `(F, H, W, ...)`: the shape of the frames. Both sides are the same multiple of the latents'.
+    packing : FramePacking or None
+        How many frames each of `T` latents holds; None: the first frame alone, then `(F - 1) / (T - 1)` each.
 
     Returns
     -------
@@ -30,7 +33,7 @@ def frame_latents(latents: Tensor, frames_shape: Sequence[int]) -> Tensor | None
     """
     frames = int(frames_shape[0])
     size = (int(frames_shape[1]), int(frames_shape[2]))
-    if latents.ndim == 5 and len(latents) == 1 and _packs(latents.shape[2], frames):
+    if latents.ndim == 5 and len(latents) == 1 and _packs(latents.shape[2], frames, packing):
         stack = latents[0].movedim(1, 0)
         return stack if _scales(stack.shape[2:], size) else None
     if latents.ndim != 4 or len(latents) != frames:
@@ -40,7 +43,7 @@ def frame_latents(latents: Tensor, frames_shape: Sequence[int]) -> Tensor | None
     return latents.movedim(-1, 1) if _scales(latents.shape[1:3], size) else None
 
 
-def latent_of_frames(latent_frames: int, frames: int) -> list[int]:
+def latent_of_frames(latent_frames: int, frames: int, packing: FramePacking | None = None) -> list[int]:
     """Index of the latent frame that holds each frame.
 
     Parameters
@@ -49,12 +52,18 @@ def latent_of_frames(latent_frames: int, frames: int) -> list[int]:
         The first dimension of what `frame_latents` gives.
     frames : int
         Frames that were encoded.
+    packing : FramePacking or None
+        See `frame_latents`.
     """
+    if packing is not None and latent_frames != frames:
+        return packing.latent_of_frames(latent_frames)
     step = max((frames - 1) // max(latent_frames - 1, 1), 1)
     return [-(-frame // step) for frame in range(frames)]
 
 
-def _packs(latent_frames: int, frames: int) -> bool:
+def _packs(latent_frames: int, frames: int, packing: FramePacking | None) -> bool:
+    if packing is not None:
+        return packing.latents(frames) == latent_frames
     return latent_frames == frames if latent_frames < 2 else frames > 1 and (frames - 1) % (latent_frames - 1) == 0
 
 

@@ -12,12 +12,14 @@ from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.models.latent_layout import frame_latents, latent_of_frames
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from segs_detailer.models.protocol import Sampler
+    from segs_detailer.models.info import FramePacking
 
-__all__ = ["DeferredPreview", "LatentPreview"]
+__all__ = ["LatentPreview"]
 
 _FITTED_FRAMES = 8
 """Latent frames that the fit looks at, spread over the clip: three numbers for each of a few channels need no more."""
@@ -41,14 +43,17 @@ class LatentPreview:
         `(3,)` float32.
     frames_shape : tuple of int
         `(F, H, W)` of the frames that the latents stand for.
+    packing : FramePacking or None
+        How many frames each latent holds; None: what the shape tells.
     """
 
     weights: Tensor
     bias: Tensor
     frames_shape: tuple[int, int, int]
+    packing: FramePacking | None = None
 
     @classmethod
-    def fit(cls, latents: Tensor, pixels: Tensor) -> LatentPreview:
+    def fit(cls, latents: Tensor, pixels: Tensor, packing: FramePacking | None = None) -> LatentPreview:
         """Fit the map to frames and their latents.
 
         Parameters
@@ -57,6 +62,8 @@ class LatentPreview:
             `(F, C, h, w)`, `(F, h, w, C)` or `(1, C, T, h, w)`, in the space of what is to be shown.
         pixels : Tensor
             The frames that were encoded, `(F, H, W, 3)` in [0, 1].
+        packing : FramePacking or None
+            How many frames each latent holds; None: what the shape tells.
 
         Raises
         ------
@@ -64,9 +71,9 @@ class LatentPreview:
             The latents do not lie over the frames in one of these ways.
         """
         shape = (int(pixels.shape[0]), int(pixels.shape[1]), int(pixels.shape[2]))
-        stack = _checked(latents, shape)
+        stack = _checked(latents, shape, packing)
         chosen = sorted({round(index) for index in np.linspace(0, len(stack) - 1, min(len(stack), _FITTED_FRAMES))})
-        holders = latent_of_frames(len(stack), len(pixels))
+        holders = latent_of_frames(len(stack), len(pixels), packing)
         colors = [_shrunk(pixels[[f for f, held in enumerate(holders) if held == t]], stack) for t in chosen]
         features = stack[chosen].movedim(1, -1).flatten(0, 2).double().cpu()
         targets = torch.stack(colors).flatten(0, 2).double().cpu()
@@ -75,7 +82,22 @@ class LatentPreview:
         energy = centered.T @ centered
         energy += torch.eye(len(energy), dtype=energy.dtype) * (_RIDGE * energy.trace() / len(energy) + 1e-12)
         weights = torch.linalg.solve(energy, centered.T @ (targets - means[1]))
-        return cls(weights.float(), (means[1] - means[0] @ weights).float(), shape)
+        return cls(weights.float(), (means[1] - means[0] @ weights).float(), shape, packing)
+
+    @classmethod
+    @torch.no_grad()
+    def fit_or_none(
+        cls, latents: Tensor, pixels: Tensor, packing: FramePacking | None
+    ) -> Callable[[Tensor], NDArray[np.uint8] | None] | None:
+        """Fit the map, where the layout of the latents tells how they lie over the frames; what shows them then."""
+        if frame_latents(latents, pixels.shape, packing) is None:
+            return None
+        return cls.fit(latents, pixels, packing).show
+
+    def show(self, latents: Tensor) -> NDArray[np.uint8] | None:
+        """Show latents, or nothing where they are of another layout than those that the map was fitted to."""
+        # A hook may have put latents of another shape in the place of those that were encoded.
+        return None if frame_latents(latents, self.frames_shape, self.packing) is None else self(latents)
 
     @torch.no_grad()
     def __call__(self, latents: Tensor) -> NDArray[np.uint8]:
@@ -86,68 +108,17 @@ class LatentPreview:
         ndarray
             `(F, h, w, 3)` uint8, one picture for each frame; values that are not finite are black.
         """
-        stack = _checked(latents, self.frames_shape)
+        stack = _checked(latents, self.frames_shape, self.packing)
         colors = torch.einsum("tchw,cd->thwd", stack.float(), self.weights.to(stack.device))
         colors = (colors + self.bias.to(stack.device)).clamp_(0, 1).mul_(255).round_().nan_to_num_(nan=0.0)
         pictures: NDArray[np.uint8] = colors.to("cpu", torch.uint8).numpy()
         if len(pictures) == self.frames_shape[0]:
             return pictures
-        return pictures[latent_of_frames(len(pictures), self.frames_shape[0])]
+        return pictures[latent_of_frames(len(pictures), self.frames_shape[0], self.packing)]
 
 
-class DeferredPreview:
-    """A `LatentPreview` of what a sampler's callbacks see, fitted when it is first asked for.
-
-    Parameters
-    ----------
-    sampler : Sampler
-        Whose latents they are. Where it has `to_model`, its callbacks see latents as that gives them; else as its
-        `encode` does.
-    latents : Tensor
-        What it encoded.
-    pixels : Tensor
-        What from, `(F, H, W, 3)` in [0, 1]. Both are let go with the fit.
-    frames : int
-        Show only so many frames: those after them were added to suit the sampler.
-    """
-
-    def __init__(self, sampler: Sampler, latents: Tensor, pixels: Tensor, frames: int) -> None:
-        self._source: tuple[Sampler, Tensor, Tensor] | None = (sampler, latents, pixels)
-        self._frames = frames
-        self._fitted: LatentPreview | None = None
-
-    def __call__(self, x0: Tensor) -> NDArray[np.uint8] | None:
-        """Show a prediction.
-
-        Parameters
-        ----------
-        x0 : Tensor
-            Latents as a callback got them.
-
-        Returns
-        -------
-        ndarray or None
-            `(frames, h, w, 3)` uint8; None where the sampler's latents have a layout that only it can read.
-        """
-        source = self._source
-        if source is not None:
-            self._fitted, self._source = _fitted(*source), None
-        fitted = self._fitted
-        # A hook may have put latents of another shape in the place of those that were encoded.
-        if fitted is None or frame_latents(x0, fitted.frames_shape) is None:
-            return None
-        return fitted(x0)[: self._frames]
-
-
-@torch.no_grad()
-def _fitted(sampler: Sampler, latents: Tensor, pixels: Tensor) -> LatentPreview | None:
-    to_model = getattr(sampler, "to_model", None)
-    seen = latents if to_model is None else to_model(latents)
-    return None if frame_latents(seen, pixels.shape) is None else LatentPreview.fit(seen, pixels)
-
-
-def _checked(latents: Tensor, frames_shape: tuple[int, int, int]) -> Tensor:
-    stack = frame_latents(latents, frames_shape)
+def _checked(latents: Tensor, frames_shape: tuple[int, int, int], packing: FramePacking | None) -> Tensor:
+    stack = frame_latents(latents, frames_shape, packing)
     if stack is None:
         frames, height, width = frames_shape
         expected = f"(F, C, h, w), (F, h, w, C) or (1, C, T, h, w) over {frames} frames of {width} x {height}"

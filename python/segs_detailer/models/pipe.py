@@ -13,11 +13,9 @@ if TYPE_CHECKING:
     import torch
 
     from segs_detailer.models.compute import ComputeOptions
-    from segs_detailer.models.protocol import Conditioning
-    from segs_detailer.models.sd.image_prompt import ImagePrompt
-    from segs_detailer.models.sd.model import DiffusersModel
-    from segs_detailer.models.sd.windows import ContextWindows
+    from segs_detailer.models.interface import Conditioning, Sampler
     from segs_detailer.models.stages import SamplingOptions
+    from segs_detailer.models.windows import ContextWindows
 
 __all__ = ["BasicPipe"]
 
@@ -28,7 +26,7 @@ class BasicPipe(NamedTuple):
     Parameters
     ----------
     model : object
-        A `DiffusersModel`, a UNet of diffusers, a ComfyUI model, or any object with the `Sampler` protocol.
+        A `DiffusersModel`, a UNet of diffusers, a ComfyUI model, or a `Sampler` of one's own.
     clip : object
         The text encoder; `TextEncoder` with diffusers.
     vae : object
@@ -51,6 +49,7 @@ class BasicPipe(NamedTuple):
         motion_adapter: Any = None,
         prompt: str = "",
         negative_prompt: str = "",
+        dtype: str | torch.dtype | None = None,
         torch_dtype: str | torch.dtype | None = None,
         device: str | torch.device | None = None,
         variant: str | None = None,
@@ -74,8 +73,10 @@ class BasicPipe(NamedTuple):
             AnimateDiff pipeline does. Without any the model works frame by frame.
         prompt, negative_prompt : str
             The prompts.
-        torch_dtype : str, torch.dtype or None
+        dtype : str, torch.dtype or None
             Dtype of the weights; `None`: float16 on a GPU (Wan: bfloat16), float32 on the CPU.
+        torch_dtype : str, torch.dtype or None
+            The old name of `dtype`; deprecated.
         device : str, torch.device or None
             `None` or "auto": CUDA where there is one, else the CPU.
         variant, revision, local_files_only
@@ -102,13 +103,13 @@ class BasicPipe(NamedTuple):
         InvalidArgumentError
             An option that the checkpoint's kind does not take.
         """
-        from segs_detailer.models.sd.files import check_source
-        from segs_detailer.models.sd.loader import LoadOptions, load_parts
-        from segs_detailer.models.wan.loader import is_wan_checkpoint, load_wan
+        from segs_detailer.models.files import check_source
+        from segs_detailer.models.loading import LoadOptions, named_dtype
+        from segs_detailer.models.registry import checkpoint_family
 
         check_source(fspath(base))
         load = LoadOptions.of(
-            torch_dtype,
+            named_dtype(dtype, torch_dtype),
             device,
             compute,
             variant=variant,
@@ -120,11 +121,7 @@ class BasicPipe(NamedTuple):
             vae_chunk=vae_chunk,
         )
         adapter = fspath(motion_adapter) if isinstance(motion_adapter, (str, PathLike)) else motion_adapter
-        parts: Any
-        if is_wan_checkpoint(fspath(base), load):
-            parts = load_wan(fspath(base), adapter, torch_dtype, load)
-        else:
-            parts = load_parts(fspath(base), adapter, load)
+        parts = checkpoint_family(fspath(base), load).load(fspath(base), adapter, load)
         return cls._of_parts(parts, prompt, negative_prompt, compute, load.device)
 
     @classmethod
@@ -164,11 +161,12 @@ class BasicPipe(NamedTuple):
         UserWarning
             The scheduler's betas are not those of the motion module.
         """
-        from segs_detailer.models.sd.loader import resolve_device, take_parts
-        from segs_detailer.models.wan.loader import is_wan_pipeline, take_wan_parts
+        from segs_detailer.models.loading import resolve_device
+        from segs_detailer.models.registry import pipeline_family
 
-        take: Any = take_wan_parts if is_wan_pipeline(pipeline) else take_parts
-        parts = take(pipeline, scheduler_config=scheduler_config, windows=windows, options=options, vae_chunk=vae_chunk)
+        parts = pipeline_family(pipeline).take(
+            pipeline, scheduler_config=scheduler_config, windows=windows, options=options, vae_chunk=vae_chunk
+        )
         return cls._of_parts(parts, prompt, negative_prompt, compute, resolve_device(None))
 
     @classmethod
@@ -180,6 +178,7 @@ class BasicPipe(NamedTuple):
         motion_adapter: Any = None,
         prompt: str = "",
         negative_prompt: str = "",
+        dtype: str | torch.dtype | None = None,
         torch_dtype: str | torch.dtype | None = None,
         device: str | torch.device | None = None,
         scheduler_config: Mapping[str, Any] | None = None,
@@ -196,7 +195,7 @@ class BasicPipe(NamedTuple):
             The file, of Stable Diffusion 1.5 or SDXL.
         config : str or path
             Folder with the configuration of such a checkpoint in diffusers' layout; its weights are not read.
-        motion_adapter, prompt, negative_prompt, torch_dtype, device, scheduler_config, windows, options
+        motion_adapter, prompt, negative_prompt, dtype, torch_dtype, device, scheduler_config, windows, options
             See `from_pretrained`; the motion adapter is a folder, or loaded already.
         vae_chunk, compute
             See `from_pretrained`.
@@ -210,13 +209,14 @@ class BasicPipe(NamedTuple):
         ModelError
             The file cannot be used.
         """
-        from segs_detailer.models.sd.loader import LoadOptions, load_single_file
+        from segs_detailer.models.loading import LoadOptions, named_dtype
+        from segs_detailer.models.registry import single_file_family
 
         if config is None:
             expected = "a folder with the configuration of the checkpoint's family, so that nothing is downloaded"
             raise InvalidArgumentError("config", expected, "none")
         load = LoadOptions.of(
-            torch_dtype,
+            named_dtype(dtype, torch_dtype),
             device,
             compute,
             local_files_only=True,
@@ -226,7 +226,7 @@ class BasicPipe(NamedTuple):
             vae_chunk=vae_chunk,
         )
         adapter = fspath(motion_adapter) if isinstance(motion_adapter, (str, PathLike)) else motion_adapter
-        parts = load_single_file(fspath(path), fspath(config), adapter, load)
+        parts = single_file_family(fspath(config), load).load_file(fspath(path), fspath(config), adapter, load)
         return cls._of_parts(parts, prompt, negative_prompt, compute, load.device)
 
     @classmethod
@@ -250,9 +250,25 @@ class BasicPipe(NamedTuple):
         InvalidTypeError
             This pipe's `clip` cannot encode text.
         """
-        if not hasattr(self.clip, "encode"):
+        from segs_detailer.models.prompting import encoder_of
+
+        encode = encoder_of(self.model, self.clip, self.vae)
+        if encode is None:
             raise InvalidTypeError("clip", "a text encoder with encode(prompt)", type(self.clip).__name__)
-        return self._replace(positive=self.clip.encode(prompt), negative=self.clip.encode(negative_prompt))
+        return self._replace(positive=encode(prompt), negative=encode(negative_prompt))
+
+    @property
+    def sampler(self) -> Sampler:
+        """The pipe's model as this package sees it: what it says of itself (`info`), and all that it can do.
+
+        Raises
+        ------
+        ModelError
+            No family takes the model.
+        """
+        from segs_detailer.models.registry import sampler_for
+
+        return sampler_for(self.model, self.clip, self.vae)
 
     def diffusers_pipeline(self) -> Any:
         """Give the diffusers pipeline over this pipe's own networks: the way to its loaders and memory options.
@@ -265,13 +281,7 @@ class BasicPipe(NamedTuple):
         diffusers.DiffusionPipeline
             The one that `from_pipe` was given, else one made on the first call.
         """
-        from segs_detailer.models.sd.container import pipeline_of
-        from segs_detailer.models.wan.loader import wan_pipeline
-        from segs_detailer.models.wan.model import WanModel
-
-        if isinstance(self.model, WanModel):
-            return wan_pipeline(self.model, self.clip, self.vae)
-        return pipeline_of(self._diffusers_model(), self.clip, self.vae)
+        return self.sampler.diffusers_pipeline()
 
     def load_lora(
         self,
@@ -306,13 +316,8 @@ class BasicPipe(NamedTuple):
         ModelError
             It is not in safetensors, cannot be read, or does not fit.
         """
-        from segs_detailer.models.sd.container import load_lora
-        from segs_detailer.models.wan.model import WanModel
-
-        model = self.model if isinstance(self.model, WanModel) else self._diffusers_model()
-        called = f"lora_{len(model.lora_weights)}" if name is None else name
-        load_lora(self.diffusers_pipeline(), model.lora_weights, source, weight, called, weight_name)
-        return self._encoded_anew()
+        changed = self.sampler.with_lora(source, weight=weight, name=name, weight_name=weight_name)
+        return self._replace(model=changed.in_pipe)._encoded_anew()
 
     def load_textual_inversion(
         self, source: str | PathLike[str], *, token: str | None = None, weight_name: str | None = None
@@ -338,11 +343,8 @@ class BasicPipe(NamedTuple):
         ModelError
             It is not in safetensors, cannot be read, or does not fit.
         """
-        from segs_detailer.models.sd.container import load_textual_inversion
-
-        self._diffusers_model()
-        load_textual_inversion(self.diffusers_pipeline(), source, token, weight_name)
-        return self._encoded_anew()
+        changed = self.sampler.with_textual_inversion(source, token=token, weight_name=weight_name)
+        return self._replace(model=changed.in_pipe)._encoded_anew()
 
     def load_ip_adapter(
         self,
@@ -376,19 +378,23 @@ class BasicPipe(NamedTuple):
         ModelError
             It is not in safetensors, cannot be read, or does not fit.
         """
-        from segs_detailer.models.sd.container import load_ip_adapter
+        changed = self.sampler.with_ip_adapter(
+            source, weight_name=weight_name, subfolder=subfolder, image_encoder=image_encoder, scale=scale
+        )
+        return self._replace(model=changed.in_pipe)
 
-        self._diffusers_model()
-        load_ip_adapter(self.diffusers_pipeline(), source, weight_name, subfolder, image_encoder, scale)
-        return self
-
-    def encode_image_prompt(self, *images: Any) -> ImagePrompt:
+    def encode_image_prompt(self, *images: Any) -> Any:
         """Encode pictures for the UNet's IP-Adapters.
 
         Parameters
         ----------
         *images : Tensor or ndarray
             `(H, W, 3)` or `(n, H, W, 3)` floats in [0, 1], one per IP-Adapter.
+
+        Returns
+        -------
+        ImagePrompt
+            For `with_image_prompt`, and for an `ImagePromptWrapper`.
 
         Raises
         ------
@@ -399,11 +405,7 @@ class BasicPipe(NamedTuple):
         """
         import torch
 
-        from segs_detailer.models.sd.image_prompt import encode_image_prompt
-
-        model = self._diffusers_model()
-        encoder = getattr(self.diffusers_pipeline(), "image_encoder", None)
-        return encode_image_prompt(model.unet, encoder, [torch.as_tensor(image) for image in images])
+        return self.sampler.encode_image_prompt([torch.as_tensor(image) for image in images])
 
     def with_image_prompt(self, *images: Any) -> BasicPipe:
         """Show the UNet's IP-Adapters pictures, in the place of earlier ones.
@@ -413,11 +415,11 @@ class BasicPipe(NamedTuple):
         *images : Tensor, ndarray or ImagePrompt
             See `encode_image_prompt`; or what it gave.
         """
-        from segs_detailer.models.sd.image_prompt import ImagePrompt
+        from segs_detailer.models.image_prompt import ImagePrompt
 
         one = images[0] if len(images) == 1 and isinstance(images[0], ImagePrompt) else None
         shown = self.encode_image_prompt(*images) if one is None else one
-        return self._replace(model=self._diffusers_model().with_image_prompt(shown))
+        return self._replace(model=self.sampler.with_image_prompt(shown).in_pipe)
 
     @classmethod
     def _of_parts(
@@ -432,25 +434,8 @@ class BasicPipe(NamedTuple):
         pipe = cls(model, clip, vae, [], [])
         if compute is not None:
             # Before prompts are encoded, so that offloaded encoders work on the device too.
-            compute.apply(pipe, device)
+            pipe.sampler.use_compute(compute, device)
         return pipe.with_prompt(prompt, negative_prompt)
-
-    def _diffusers_model(self) -> DiffusersModel:
-        from segs_detailer.models.sd.model import DiffusersModel
-        from segs_detailer.models.sd.text_encoder import TextEncoder
-        from segs_detailer.models.sd.vae import FrameVAE
-        from segs_detailer.models.wan.model import WanModel
-
-        if isinstance(self.model, WanModel):
-            expected = "a UNet of Stable Diffusion (there is no IP-Adapter and no textual inversion for Wan)"
-            raise InvalidTypeError("model", expected, "WanModel")
-        parts = (("model", DiffusersModel), ("clip", TextEncoder), ("vae", FrameVAE))
-        for name, kind in parts:
-            if not isinstance(getattr(self, name), kind):
-                expected = f"a {kind.__name__} (from_pretrained, from_pipe and from_single_file make it)"
-                raise InvalidTypeError(name, expected, type(getattr(self, name)).__name__)
-        model: DiffusersModel = self.model
-        return model
 
     def _encoded_anew(self) -> BasicPipe:
         def anew(conditioning: Conditioning) -> Conditioning:

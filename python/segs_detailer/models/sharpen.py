@@ -10,13 +10,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name under which torch documents it
 
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.models.protocol import Geometry, SampleJob
+from segs_detailer.models.info import Geometry, ModelInfo
+from segs_detailer.models.interface import SampleJob, Sampler
 from segs_detailer.ops import dilate, erode
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from segs_detailer.models.protocol import StepCallback
+    from segs_detailer.models.interface import StepCallback
 
 __all__ = ["SharpenSampler"]
 
@@ -97,7 +98,7 @@ class _Plan:
         return max(1, round(_WINDOW_PER_WIDTH * self.blur.width))
 
 
-class SharpenSampler:
+class SharpenSampler(Sampler):
     """Restores detail of enlarged crops without weights: a preview, not a substitute for a model.
 
     The brightness of each frame is deconvolved (Van Cittert's iteration, `u += x - blur(u)`, with a blur as wide as the
@@ -128,21 +129,17 @@ class SharpenSampler:
     Zeitschrift fuer Physik 69, 1931.
     """
 
-    preview_note = "no model was named: this is a preview by classical sharpening, nothing is repainted"
-    """What a user must be told about the result."""
-
-    temporal_reach = 1
-    """Frames on each side that influence a frame: a long stack may be run in pieces that overlap by this many."""
+    info = ModelInfo(
+        family="sharpen",
+        geometry=Geometry(reach=1),
+        note="no model was named: this is a preview by classical sharpening, nothing is repainted",
+    )
+    """Any size, any number of frames; a frame depends on its neighbors alone."""
 
     def __init__(self, strength: float = 1.0) -> None:
         if not 0 <= strength <= 4:
             raise InvalidArgumentError("strength", "a number from 0 to 4", repr(strength))
         self.strength = float(strength)
-
-    @property
-    def geometry(self) -> Geometry:
-        """Any size, any number of frames."""
-        return Geometry()
 
     def encode(self, frames: Tensor) -> Tensor:
         """Hand `frames` `(B, H, W, 3)` through."""

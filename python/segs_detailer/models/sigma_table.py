@@ -98,6 +98,11 @@ class SigmaTable:
         """Noise level of the last timestep."""
         return self.sigmas[-1]
 
+    @property
+    def highest(self) -> float | None:
+        """Highest level that there can be at all; None where there is no end."""
+        return None
+
     def timestep(self, sigma: Tensor) -> Tensor:
         """Training timestep nearest to `sigma` in log sigma, as int64.
 

@@ -19,10 +19,10 @@ from segs_detailer.models.samplers import SamplerSpec, sampler_named
 from segs_detailer.models.schedules import sigmas_for
 
 if TYPE_CHECKING:
-    from segs_detailer.models.protocol import StepCallback
+    from segs_detailer.models.interface import StepCallback
     from segs_detailer.models.sigma_table import SigmaTable
 
-__all__ = ["Run", "SamplingOptions", "Stage", "run_stages", "total_sigmas", "total_steps"]
+__all__ = ["DenoiserFactory", "Run", "SamplingOptions", "Stage", "run_stages", "total_sigmas", "total_steps"]
 
 DenoiserFactory: TypeAlias = Callable[[Tensor], Denoiser]
 

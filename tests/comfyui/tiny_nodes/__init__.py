@@ -323,7 +323,7 @@ class TrainedPipe:
                 prompt="a face",
                 negative_prompt="blurry",
                 device="cpu",
-                torch_dtype="float32",
+                dtype="float32",
             )
         return (pipe,)
 

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from segs_detailer.models import resolve
+from segs_detailer.models import registry
+from segs_detailer.models.family import Family
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from segs_detailer.detailer.progress import Observer
-    from segs_detailer.models.protocol import Sampler
+    from segs_detailer.models.interface import Sampler
 
 __all__ = ["node_progress", "paste_progress", "register"]
 
 
+class _ComfyUI(Family):
+    name: ClassVar[str] = "ComfyUI"
+    takes: ClassVar[str] = "a ModelPatcher of ComfyUI"
+
+    def owns(self, model: object) -> bool:
+        return _is_comfy_model(model)
+
+    def sampler(self, model: Any, clip: Any, vae: Any) -> Sampler:
+        from segs_detailer.comfyui.backend.sampler import ComfySampler
+
+        del clip
+        return ComfySampler(model, vae)
+
+
+_FAMILY = _ComfyUI()
+
+
 def register() -> None:
     """Let `sampler_for` take ComfyUI's models. Any number of calls does what one does."""
-    resolve.register(_comfy_sampler)
+    registry.register(_FAMILY)
 
 
 def node_progress(basic_pipe: object) -> Observer | None:
@@ -62,12 +80,3 @@ def _is_comfy_model(model: object) -> bool:
     # Where the module is not loaded there is no such model, and so no need to import it.
     patcher = sys.modules.get("comfy.model_patcher")
     return patcher is not None and isinstance(model, patcher.ModelPatcher)
-
-
-def _comfy_sampler(model: Any, clip: Any, vae: Any) -> Sampler | None:
-    del clip
-    if not _is_comfy_model(model):
-        return None
-    from segs_detailer.comfyui.backend.sampler import ComfySampler
-
-    return ComfySampler(model, vae)

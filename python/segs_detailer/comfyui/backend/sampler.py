@@ -13,15 +13,17 @@ from segs_detailer.comfyui.backend.differential import threshold_for, with_thres
 from segs_detailer.comfyui.backend.stages import StagedRun
 from segs_detailer.comfyui.backend.vae import GraphVAE
 from segs_detailer.errors import InvalidArgumentError, ModelError
+from segs_detailer.models.denoise_mask import clip_mask
 from segs_detailer.models.frame_noise import clip_noise
+from segs_detailer.models.info import ModelInfo
+from segs_detailer.models.interface import Sampler
 from segs_detailer.models.stages import total_steps
-from segs_detailer.models.wan.sampler import clip_mask
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from segs_detailer.models.frame_noise import FrameNoise
-    from segs_detailer.models.protocol import Conditioning, Geometry, RefinerStage, SampleJob
+    from segs_detailer.models.interface import Conditioning, RefinerStage, SampleJob
 
 __all__ = ["ComfySampler"]
 
@@ -29,7 +31,7 @@ __all__ = ["ComfySampler"]
 _GRAY = 0.5
 
 
-class ComfySampler:
+class ComfySampler(Sampler):
     """A ComfyUI model and VAE behind the detailer's protocol. Latents are those of ComfyUI's LATENT.
 
     Parameters
@@ -50,19 +52,22 @@ class ComfySampler:
         self._vae = GraphVAE(vae)
 
     @property
-    def geometry(self) -> Geometry:
-        """Sizes and frame counts that the VAE can take."""
-        return self._vae.geometry
+    def info(self) -> ModelInfo:
+        """Sizes and frame counts that the VAE can take; ComfyUI's samplers and schedules, and those of other packs.
+
+        Memory is ComfyUI's own affair: it loads and unloads the networks itself.
+        """
+        return ModelInfo(
+            family="ComfyUI",
+            geometry=self._vae.geometry,
+            sampler_names=tuple(comfy.samplers.KSampler.SAMPLERS),
+            scheduler_names=tuple(comfy.samplers.KSampler.SCHEDULERS),
+        )
 
     @property
-    def sampler_names(self) -> list[str]:
-        """ComfyUI's samplers, and those that other packs added."""
-        return list(comfy.samplers.KSampler.SAMPLERS)
-
-    @property
-    def scheduler_names(self) -> list[str]:
-        """ComfyUI's schedulers, and those that other packs added."""
-        return list(comfy.samplers.KSampler.SCHEDULERS)
+    def in_pipe(self) -> Any:
+        """The graph's model."""
+        return self.model
 
     def encode(self, frames: Tensor) -> Tensor:
         """Encode `(B, H, W, 3)` in [0, 1], see `GraphVAE.encode`."""
@@ -132,7 +137,7 @@ class ComfySampler:
 
     def _frame_noise(self, source: Tensor, job: SampleJob) -> FrameNoise:
         rule = job.frame_noise
-        return rule if source.ndim == 4 else rule.for_latents(self._vae.frames_per_latent)
+        return rule if source.ndim == 4 else rule.for_latents(self._vae.packing)
 
     def _noise(self, source: Tensor, job: SampleJob) -> Tensor:
         if job.noise is not None:
@@ -149,7 +154,7 @@ class ComfySampler:
         if job.noise_mask is None or source.ndim == 4:
             # ComfyUI itself brings the masks of pictures to the latents' size.
             return job.noise_mask
-        return clip_mask(job.noise_mask, source, self._vae.frames_per_latent)
+        return clip_mask(job.noise_mask, source, self._vae.packing)
 
     def _conditioning(self, job: SampleJob, source: Tensor) -> tuple[Conditioning, Conditioning]:
         """Show the mask and the masked picture to an inpainting checkpoint, by the keys that ComfyUI reads."""

@@ -19,7 +19,7 @@ from segs_detailer.models.noise import gaussian_noise
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from segs_detailer.models.protocol import Conditioning, SampleJob
+    from segs_detailer.models.interface import Conditioning, SampleJob
 
 __all__ = ["StagedRun"]
 

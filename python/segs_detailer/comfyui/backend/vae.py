@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from segs_detailer.errors import ModelError
-from segs_detailer.models.protocol import Geometry
+from segs_detailer.models.info import FramePacking, Geometry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,26 +48,31 @@ class GraphVAE:
         """Sizes and frame counts that the VAE packs without loss."""
         ratio = getattr(self._vae, "downscale_ratio", _PIXELS_PER_LATENT)
         sides = [side for side in (ratio if isinstance(ratio, (tuple, list)) else (ratio,)) if not callable(side)]
-        step, offset = self._frame_grid()
+        packing = self.packing
+        step, offset = sum(packing.cycle), sum(packing.lead)
         return Geometry(
             size_multiple=max((int(side) for side in sides), default=_PIXELS_PER_LATENT),
             frame_step=step,
             frame_offset=offset,
             min_frames=max(offset, 1),
+            packing=packing if self.is_of_clips else None,
         )
 
     @property
-    def frames_per_latent(self) -> int:
-        """Frames that one latent packs, after the first."""
-        return self.geometry.frame_step
-
-    def _frame_grid(self) -> tuple[int, int]:
-        """Return the step and offset of the frame counts, from the VAE's own rule: latents to frames."""
+    def is_of_clips(self) -> bool:
+        """Whether it packs frames in time."""
         ratio = getattr(self._vae, "upscale_ratio", _PIXELS_PER_LATENT)
-        if getattr(self._vae, "not_video", False) or not isinstance(ratio, (tuple, list)) or not callable(ratio[0]):
-            return 1, 0
-        one, two = int(ratio[0](1)), int(ratio[0](2))
-        return two - one, one
+        is_video = not getattr(self._vae, "not_video", False)
+        return is_video and isinstance(ratio, (tuple, list)) and callable(ratio[0])
+
+    @property
+    def packing(self) -> FramePacking:
+        """Frames that each latent holds, from the VAE's own rule: latents to frames."""
+        if not self.is_of_clips:
+            return FramePacking()
+        frames_of = self._vae.upscale_ratio[0]
+        one, two = int(frames_of(1)), int(frames_of(2))
+        return FramePacking(lead=(one,), cycle=(two - one,))
 
     def encode(self, frames: Tensor) -> Tensor:
         """Encode frames.

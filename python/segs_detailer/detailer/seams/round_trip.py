@@ -11,7 +11,7 @@ from segs_detailer.errors import ModelError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from segs_detailer.models.protocol import Sampler
+    from segs_detailer.models.interface import Sampler
 
 __all__ = ["round_trip_error"]
 

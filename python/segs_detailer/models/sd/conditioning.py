@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from segs_detailer.errors import InvalidArgumentError, ModelError
+from segs_detailer.models.control import control_hints
 from segs_detailer.models.denoise_mask import latent_mask
-from segs_detailer.models.sd.control import PreparedControl, control_hints
+from segs_detailer.models.sd.control import PreparedControl, prepare_control
 from segs_detailer.models.sd.image_prompt import adapter_count, checked_embeds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from segs_detailer.models.protocol import Conditioning
+    from segs_detailer.models.interface import Conditioning
     from segs_detailer.models.sigma_table import SigmaTable
 
 __all__ = ["PreparedEntry", "prepare_conditioning"]
@@ -118,7 +119,7 @@ def prepare_conditioning(
         added = _added(options, height, width, latents.device, dtype) if needs_pooled else None
         controls = tuple(
             (
-                hint.prepare(len(latents), height, width),
+                prepare_control(hint, len(latents), height, width),
                 table.percent_to_sigma(hint.start),
                 table.percent_to_sigma(hint.end),
             )

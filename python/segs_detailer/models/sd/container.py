@@ -1,23 +1,21 @@
-"""The diffusers pipeline around a model's parts: the way to diffusers' own loaders and memory options."""
+"""The diffusers pipeline around a model's parts, and what diffusers' loaders put into it."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import warnings
 from os import PathLike, fspath
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, ModelError
-from segs_detailer.models.sd.files import first_line
+from segs_detailer.errors import ModelError
+from segs_detailer.models.adapters import safetensors_source
+from segs_detailer.models.files import first_line
 
 if TYPE_CHECKING:
-    from segs_detailer.models.sd.model import DiffusersModel
-    from segs_detailer.models.sd.text_encoder import TextEncoder
+    from segs_detailer.models.sd.network import DiffusersModel
+    from segs_detailer.models.sd.text import TextEncoder
     from segs_detailer.models.sd.vae import FrameVAE
 
-__all__ = ["load_ip_adapter", "load_lora", "load_textual_inversion", "pipeline_of"]
+__all__ = ["load_ip_adapter", "load_textual_inversion", "pipeline_of"]
 
 
 def pipeline_of(model: DiffusersModel, clip: TextEncoder, vae: FrameVAE) -> Any:
@@ -61,52 +59,6 @@ def _assembled(model: DiffusersModel, clip: TextEncoder, vae: FrameVAE) -> Any:
     )
 
 
-def load_lora(
-    pipeline: Any, weights: dict[str, float], source: str | PathLike[str], weight: float, name: str, file: str | None
-) -> None:
-    """Load a LoRA beside those that are loaded.
-
-    Parameters
-    ----------
-    pipeline : diffusers.DiffusionPipeline
-        Where to.
-    weights : dict
-        Weights of all LoRAs by name; gets the new one.
-    source : str or path
-        A safetensors file, a folder, or a hub id.
-    weight : float
-        Factor of its effect.
-    name : str
-        Its name, not used yet.
-    file : str or None
-        The file in the folder or repository.
-
-    Raises
-    ------
-    MissingDependencyError
-        peft is not installed.
-    ModelError
-        It is not in safetensors, cannot be read, or does not fit.
-    """
-    if importlib.util.find_spec("peft") is None:
-        raise MissingDependencyError("peft", "diffusers")
-    if name in weights:
-        raise InvalidArgumentError("name", f"another than {', '.join(weights)}, which are loaded", repr(name))
-    where, arguments = _safetensors(source, file)
-    try:
-        with warnings.catch_warnings():
-            # peft takes several LoRAs for an oversight; here they are meant.
-            warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")
-            pipeline.load_lora_weights(where, adapter_name=name, use_safetensors=True, **arguments)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ModelError(f"cannot load the LoRA {where}: {first_line(error)}") from error
-    known = {adapter for part in pipeline.get_list_adapters().values() for adapter in part}
-    if name not in known:
-        raise ModelError(f"the LoRA {where} has nothing for these networks")
-    weights[name] = weight
-    pipeline.set_adapters(list(weights), list(weights.values()))
-
-
 def load_textual_inversion(pipeline: Any, source: str | PathLike[str], token: str | None, file: str | None) -> None:
     """Teach tokenizer and text encoder a word.
 
@@ -126,7 +78,7 @@ def load_textual_inversion(pipeline: Any, source: str | PathLike[str], token: st
     ModelError
         It is not in safetensors, cannot be read, does not fit, or the word is known already.
     """
-    where, arguments = _safetensors(source, file)
+    where, arguments = safetensors_source(source, file)
     try:
         pipeline.load_textual_inversion(where, token=token, use_safetensors=True, **arguments)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
@@ -182,12 +134,3 @@ def load_ip_adapter(
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"cannot load the IP-Adapter {weight_name}: {first_line(error)}") from error
     pipeline.set_ip_adapter_scale(scale)
-
-
-def _safetensors(source: str | PathLike[str], file: str | None) -> tuple[str, dict[str, Any]]:
-    """Refuse files of another kind; what is left for diffusers to find is asked for as safetensors."""
-    where = fspath(source)
-    chosen = Path(where).name if Path(where).is_file() else file
-    if chosen is not None and not chosen.endswith(".safetensors"):
-        raise ModelError(f"cannot load {chosen}: weights are read from safetensors only")
-    return where, {} if file is None else {"weight_name": file}

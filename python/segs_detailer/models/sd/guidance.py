@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from segs_detailer.models.sd.conditioning import PreparedEntry
-    from segs_detailer.models.sd.model import DiffusersModel
+    from segs_detailer.models.sd.network import DiffusersModel
 
 __all__ = ["GuidedDenoiser"]
 

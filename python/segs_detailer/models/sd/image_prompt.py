@@ -1,37 +1,20 @@
-"""Image prompts: pictures that an IP-Adapter shows to the UNet beside the text."""
+"""IP-Adapters: pictures for the UNet beside the text."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from segs_detailer.errors import InvalidArgumentError, ModelError
-from segs_detailer.models.sd.device import execution_device
+from segs_detailer.models.device import execution_device
+from segs_detailer.models.image_prompt import ImagePrompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["ImagePrompt", "adapter_count", "checked_embeds", "encode_image_prompt"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ImagePrompt:
-    """What IP-Adapters are shown.
-
-    Parameters
-    ----------
-    positive, negative : tuple of Tensor
-        One per IP-Adapter: `(1, pictures, D)`, or `(1, pictures, T, D)` for the "plus" kind.
-    images : tuple of Tensor
-        The pictures `(n, H, W, 3)` in [0, 1] that they were made from, for a look.
-    """
-
-    positive: tuple[Tensor, ...]
-    negative: tuple[Tensor, ...]
-    images: tuple[Tensor, ...] = ()
+__all__ = ["adapter_count", "checked_embeds", "encode_image_prompt"]
 
 
 def adapter_count(unet: Any) -> int:

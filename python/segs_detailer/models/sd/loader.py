@@ -3,98 +3,34 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
-from segs_detailer.models.sd.device import named_device
-from segs_detailer.models.sd.files import check_class, first_line, load_part, packages, read_config
-from segs_detailer.models.sd.model import DiffusersModel
-from segs_detailer.models.sd.text_encoder import TextEncoder
+from segs_detailer.models.files import check_class, first_line, load_part, packages, read_config
+from segs_detailer.models.sd.network import DiffusersModel
+from segs_detailer.models.sd.text import TextEncoder
 from segs_detailer.models.sd.vae import FrameVAE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from segs_detailer.models.compute import ComputeOptions
-    from segs_detailer.models.sd.windows import ContextWindows
+    from segs_detailer.models.loading import LoadOptions
     from segs_detailer.models.stages import SamplingOptions
+    from segs_detailer.models.windows import ContextWindows
 
-__all__ = ["LoadOptions", "load_parts", "load_single_file", "resolve_device", "resolve_dtype", "take_parts"]
+__all__ = ["load_parts", "load_single_file", "take_parts"]
+
+_HALF = torch.float16
+"""Dtype on a GPU, unless the user names another."""
 
 _VERSION_1_FRAMES = 24
 """Positions of AnimateDiff's first motion modules; later ones have 32."""
 
 _LCM_STEPS = 50
 """Noise levels that AnimateLCM (Wang et al. 2024) was distilled on, as diffusers' LCMScheduler has them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadOptions:
-    """What `BasicPipe.from_pretrained` was asked for; see there."""
-
-    torch_dtype: torch.dtype
-    device: torch.device
-    variant: str | None = None
-    revision: str | None = None
-    local_files_only: bool = False
-    scheduler_config: Mapping[str, Any] | None = None
-    windows: ContextWindows | None = None
-    options: SamplingOptions | None = None
-    vae_chunk: int | None = None
-    offloaded: bool = False
-
-    @classmethod
-    def of(
-        cls,
-        torch_dtype: str | torch.dtype | None,
-        device: str | torch.device | None,
-        compute: ComputeOptions | None,
-        **rest: Any,
-    ) -> LoadOptions:
-        """Find device and dtype as they were named, and check that what `compute` asks for can be done there."""
-        target = resolve_device(device)
-        if compute is not None:
-            compute.check(target)
-        offloaded = compute is not None and compute.offload is not None
-        return cls(torch_dtype=resolve_dtype(torch_dtype, target), device=target, offloaded=offloaded, **rest)
-
-    @property
-    def place(self) -> torch.device:
-        """Where the weights go: the device, unless they come there only while they are needed."""
-        return torch.device("cpu") if self.offloaded else self.device
-
-    def hub(self) -> dict[str, Any]:
-        """Arguments that find files."""
-        return {"revision": self.revision, "local_files_only": self.local_files_only}
-
-    def weights(self) -> dict[str, Any]:
-        """Arguments that load weights."""
-        return {**self.hub(), "variant": self.variant, "torch_dtype": self.torch_dtype, "use_safetensors": True}
-
-
-def resolve_device(device: str | torch.device | None) -> torch.device:
-    """Find the device that was named; `None` and "auto" mean CUDA where there is one, else the CPU."""
-    if device is None or device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    found = named_device(device)
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        expected = f"one of the {torch.cuda.device_count()} CUDA device(s) that PyTorch finds, or cpu"
-        raise InvalidArgumentError("device", expected, str(found))
-    return found
-
-
-def resolve_dtype(torch_dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
-    """Find the dtype that was named; `None` and "auto" mean float16 on a GPU and float32 on the CPU."""
-    if torch_dtype is None or torch_dtype == "auto":
-        return torch.float32 if device.type == "cpu" else torch.float16
-    dtype = getattr(torch, torch_dtype, None) if isinstance(torch_dtype, str) else torch_dtype
-    if dtype not in (torch.float32, torch.float16, torch.bfloat16):
-        raise InvalidArgumentError("torch_dtype", "float32, float16 or bfloat16", str(torch_dtype))
-    return dtype
 
 
 def load_parts(base: str, motion_adapter: Any, load: LoadOptions) -> tuple[DiffusersModel, TextEncoder, FrameVAE]:
@@ -119,7 +55,7 @@ def load_parts(base: str, motion_adapter: Any, load: LoadOptions) -> tuple[Diffu
     diffusers, transformers = packages()
 
     def part(loader: Any, name: str) -> Any:
-        return load_part(loader, base, load.weights(), f"the {name} of {base}", subfolder=name)
+        return load_part(loader, base, load.weights(half=_HALF), f"the {name} of {base}", subfolder=name)
 
     unet_config = read_config(diffusers.UNet2DConditionModel, base, "unet", load.hub())
     scheduler_config = read_config(diffusers.DDIMScheduler, base, "scheduler", load.hub())
@@ -139,12 +75,12 @@ def load_parts(base: str, motion_adapter: Any, load: LoadOptions) -> tuple[Diffu
     for suffix, kind in (("", transformers.CLIPTextModel), ("_2", transformers.CLIPTextModelWithProjection)):
         if names.get(f"text_encoder{suffix}", (None,))[0] is None:
             continue
-        weights = {key: value for key, value in load.weights().items() if key != "torch_dtype"}
+        weights = {key: value for key, value in load.weights(half=_HALF).items() if key != "torch_dtype"}
         encoder = load_part(kind, base, weights, f"text_encoder{suffix} of {base}", subfolder=f"text_encoder{suffix}")
         tokenizer = load_part(
             transformers.CLIPTokenizer, base, load.hub(), f"tokenizer{suffix} of {base}", subfolder=f"tokenizer{suffix}"
         )
-        encoders.append(encoder.to(load.torch_dtype))
+        encoders.append(encoder.to(load.dtype_or(_HALF)))
         tokenizers.append(tokenizer)
     if not encoders:
         raise ModelError(f"{base} has no text encoder: not a Stable Diffusion checkpoint in diffusers' layout?")
@@ -194,7 +130,7 @@ def load_single_file(
     checker = {} if two else {"safety_checker": None}
     try:
         pipeline = kind.from_single_file(
-            path, config=config, local_files_only=True, torch_dtype=load.torch_dtype, **checker
+            path, config=config, local_files_only=True, torch_dtype=load.dtype_or(_HALF), **checker
         )
     except Exception as error:  # diffusers has an error of its own here for a part that the file lacks
         raise ModelError(f"cannot load {path} with the configuration {config}: {first_line(error)}") from error
@@ -203,7 +139,7 @@ def load_single_file(
         unet, scheduler_config = _with_motion(diffusers, unet, motion_adapter, scheduler_config, load)
     clip = _text_encoder(pipeline)
     for module in (unet, pipeline.vae, *clip.encoders):
-        torch.nn.Module.to(module, load.place, load.torch_dtype).eval().requires_grad_(False)
+        torch.nn.Module.to(module, load.place, load.dtype_or(_HALF)).eval().requires_grad_(False)
     return _joined(unet, scheduler_config, clip, pipeline.vae, load)
 
 
@@ -284,7 +220,7 @@ def _with_motion(
         check_class(
             diffusers.MotionAdapter, read_config(diffusers.MotionAdapter, motion_adapter, None, load.hub()), what
         )
-        adapter = load_part(diffusers.MotionAdapter, motion_adapter, load.weights(), what)
+        adapter = load_part(diffusers.MotionAdapter, motion_adapter, load.weights(half=_HALF), what)
     elif not isinstance(motion_adapter, diffusers.MotionAdapter):
         expected = "a folder, a hub id or a MotionAdapter of diffusers"
         raise InvalidTypeError("motion_adapter", expected, type(motion_adapter).__name__)
@@ -311,5 +247,5 @@ def _with_motion(
         motion.add_embedding.load_state_dict(unet.add_embedding.state_dict())
     name = motion_adapter if isinstance(motion_adapter, str) else ""
     # Not motion.to: diffusers warns there of models that keep parts in float32; this one keeps none.
-    torch.nn.Module.to(motion, load.torch_dtype)
+    torch.nn.Module.to(motion, load.dtype_or(_HALF))
     return motion, {**scheduler_config, **_motion_betas(motion, adapter, name)}

@@ -1,32 +1,42 @@
-"""The `Sampler` over diffusers' models."""
+"""The `Sampler` over Stable Diffusion's networks."""
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.errors import InvalidTypeError
 from segs_detailer.models.denoise_mask import latent_mask
 from segs_detailer.models.frame_noise import clip_noise
+from segs_detailer.models.network_sampler import NetworkSampler
 from segs_detailer.models.noise import free_noise_order
-from segs_detailer.models.protocol import Conditioning, Geometry, SampleJob, of_one_clip
-from segs_detailer.models.samplers import sampler_named
 from segs_detailer.models.sd.conditioning import PreparedEntry, prepare_conditioning
+from segs_detailer.models.sd.container import load_ip_adapter, load_textual_inversion, pipeline_of
 from segs_detailer.models.sd.guidance import GuidedDenoiser
-from segs_detailer.models.stages import Run, Stage, run_stages, total_sigmas, total_steps
+from segs_detailer.models.sd.image_prompt import encode_image_prompt
+from segs_detailer.models.sd.info import info_of
+from segs_detailer.models.sd.network import DiffusersModel, slice_attention
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from segs_detailer.models.compute import ComputeOptions
     from segs_detailer.models.denoiser import Denoiser
-    from segs_detailer.models.sd.model import DiffusersModel
+    from segs_detailer.models.image_prompt import ImagePrompt
+    from segs_detailer.models.info import ModelInfo
+    from segs_detailer.models.interface import Conditioning, SampleJob, Sampler
+    from segs_detailer.models.sd.text import TextEncoder
     from segs_detailer.models.sd.vae import FrameVAE
+    from segs_detailer.models.stages import DenoiserFactory
 
 __all__ = ["DiffusersSampler"]
 
 
-class DiffusersSampler:
+class DiffusersSampler(NetworkSampler):
     """Encode, sample and decode with a UNet and a VAE of diffusers.
 
     Parameters
@@ -35,6 +45,8 @@ class DiffusersSampler:
         The UNet with its noise levels.
     vae : FrameVAE
         The VAE.
+    clip : TextEncoder or None
+        The text encoders.
 
     Notes
     -----
@@ -42,88 +54,74 @@ class DiffusersSampler:
     in the sampler's own space.
     """
 
-    def __init__(self, model: DiffusersModel, vae: FrameVAE) -> None:
-        self.model = model
-        self.vae = vae
+    model: DiffusersModel
+    vae: FrameVAE
+    clip: TextEncoder | None
+
+    def __init__(self, model: DiffusersModel, vae: FrameVAE, clip: TextEncoder | None = None) -> None:
+        super().__init__(model, vae, clip)
 
     @property
-    def geometry(self) -> Geometry:
-        """Any number of frames, from the windows' `min_frames` on; sizes that the VAE takes."""
-        fewest = self.model.windows.min_frames if self.model.is_motion else 1
-        return Geometry(
-            size_multiple=self.vae.pixels_per_latent,
-            min_frames=fewest,
-            takes_clips=True,
-            max_frames=self.model.max_frames if self.model.windows.length is None else None,
-        )
+    def info(self) -> ModelInfo:
+        """See `segs_detailer.models.sd.info`."""
+        return info_of(self.model, self.vae, self.networks, prompts=self.clip is not None)
 
-    def encode(self, frames: Tensor) -> Tensor:
-        """Latents of `frames` `(B, H, W, 3)` in [0, 1]: the mode of the VAE's distribution."""
-        return self.vae.encode(frames)
+    @property
+    def denoising_networks(self) -> Sequence[torch.nn.Module]:
+        """The UNet."""
+        return (self.model.unet,)
 
-    def decode(self, latents: Tensor, *, full_precision: bool = False) -> Tensor:
-        """Frames `(B, H, W, 3)` float32 in [0, 1]."""
-        return self.vae.decode(latents, full_precision=full_precision)
-
-    def to_model(self, latents: Tensor) -> Tensor:
-        """Latents in the sampler's own space, as callbacks see them."""
-        return self.vae.to_model(latents)
-
-    @torch.no_grad()
-    def sample(self, latents: Tensor, job: SampleJob) -> Tensor:
-        """Repaint latents; where the noise mask is 0 they come back to the bit.
-
-        Parameters
-        ----------
-        latents : Tensor
-            `(F, C, h, w)`, as `encode` gives them; F counts the frames of all `job.clips`.
-        job : SampleJob
-            The settings.
-
-        Returns
-        -------
-        Tensor
-            Latents of the same shape, dtype and device. A schedule that leaves no steps returns the input's values.
-        """
+    def check(self, latents: Tensor, job: SampleJob) -> None:
+        """Refuse latents of another shape, too many frames, and clips that would change each other."""
         self.model.check_latents(latents, job.clips)
-        _check_clips(job)
-        source = self.vae.to_model(latents.to(self.model.device, torch.float32))
-        mask = None if job.noise_mask is None else latent_mask(job.noise_mask, source)
-        base = self._stage(source, job, job.positive, job.negative)
-        refiner, ratio = None, 0.0
-        if job.refiner is not None:
-            sampler, ratio = job.refiner.sampler, job.refiner.ratio
-            if not isinstance(sampler, DiffusersSampler):
-                raise InvalidTypeError("refiner", "a diffusers model, as the base model is", type(sampler).__name__)
-            if not 0 <= ratio <= 1:
-                raise InvalidArgumentError("refiner_ratio", "a number in [0, 1]", str(ratio))
-            sampler.model.check_latents(latents, job.clips)
-            refiner = sampler._stage(source, job, job.refiner.positive, job.refiner.negative)
-        run = Run(
-            sampler_name=job.sampler_name,
-            steps=job.steps,
-            denoise=job.denoise,
-            seed=job.seed,
-            mask=mask,
-            differential=job.differential,
-            noise=self._start_noise(source, job),
-            frame_noise=job.frame_noise,
-            refiner_ratio=ratio,
-            options=self.model.options,
-            callback=job.callback,
-            clips=job.clips,
-        )
-        result = run_stages(source, base, refiner, run)
-        if result is source:
-            return latents.clone()
-        result = self.vae.from_model(result).to(latents.device, latents.dtype)
-        leaks = job.differential and not self.model.options.strict_mask
-        if mask is None or leaks:
-            return result
-        # Scaling and back is not exact in float32: outside the mask take the input itself.
-        return torch.where(mask.to(latents.device) == 0, latents, result)
+        super().check(latents, job)
 
-    def _start_noise(self, source: Tensor, job: SampleJob) -> Tensor | None:
+    def with_vae_chunk(self, frames: int) -> Sampler:
+        """Another sampler over the same networks, whose VAE takes at most so many frames at once."""
+        return DiffusersSampler(self.model, self.vae.at_most(frames), self.clip)
+
+    def with_textual_inversion(
+        self, source: str | PathLike[str], *, token: str | None, weight_name: str | None
+    ) -> Sampler:
+        """Teach the text encoders a word."""
+        load_textual_inversion(self.diffusers_pipeline(), source, token, weight_name)
+        return self
+
+    def with_ip_adapter(
+        self, source: str | PathLike[str], *, weight_name: str, subfolder: str, image_encoder: Any, scale: float
+    ) -> Sampler:
+        """Put an IP-Adapter into the UNet."""
+        load_ip_adapter(self.diffusers_pipeline(), source, weight_name, subfolder, image_encoder, scale)
+        return self
+
+    def encode_image_prompt(self, images: Sequence[Tensor]) -> ImagePrompt:
+        """Encode pictures for the UNet's IP-Adapters with the pipeline's image encoder."""
+        encoder = self.diffusers_pipeline().components.get("image_encoder")
+        return encode_image_prompt(self.model.unet, encoder, images)
+
+    def with_image_prompt(self, image_prompt: ImagePrompt) -> Sampler:
+        """Show the UNet's IP-Adapters pictures: another sampler over the same networks."""
+        return DiffusersSampler(self.model.with_image_prompt(image_prompt), self.vae, self.clip)
+
+    def diffusers_pipeline(self) -> Any:
+        """Find the pipeline that holds the parts, or put them into one."""
+        if self.clip is None:
+            expected = "a TextEncoder (from_pretrained, from_pipe and from_single_file make it)"
+            raise InvalidTypeError("clip", expected, "another or none")
+        return pipeline_of(self.model, self.clip, self.vae)
+
+    def use_own(self, compute: ComputeOptions) -> None:
+        """Set up what only UNets take."""
+        model = self.model
+        if compute.frame_batch is not None:
+            model.take_frames_at_once(compute.frame_batch)
+        if compute.channels_last:
+            for network in (model.unet, self.vae.vae):
+                network.to(memory_format=torch.channels_last)
+        if compute.attention_slicing is not None:
+            slice_attention(model.unet, compute.attention_slicing)
+
+    def start_noise(self, source: Tensor, job: SampleJob) -> Tensor | None:
         """Noise that is given, or rescheduled for the windows; `None` for the seed's own."""
         windows = self.model.windows
         if job.noise is not None or not windows.free_noise or windows.length is None or not self.model.is_motion:
@@ -135,37 +133,30 @@ class DiffusersSampler:
             order = free_noise_order(first + len(one), windows.length, windows.overlap, job.seed)[first:]
         return clip_noise(one, job.seed, job.frame_noise, order=order).repeat(job.clips, 1, 1, 1)
 
-    def release(self) -> None:
-        """Let go of the accelerator's memory after a run, where the pipeline was told to offload its parts."""
-        free = getattr(self.model.pipeline, "maybe_free_model_hooks", None)
-        if free is not None:
-            free()
-
-    def _stage(self, source: Tensor, job: SampleJob, positive: Conditioning, negative: Conditioning) -> Stage:
-        model, total = self.model, total_steps(job.steps, job.denoise)
-        if job.scheduler_func is None:
-            sigmas = total_sigmas(job.sampler_name, job.scheduler, model.table, total)
-        else:
-            sigmas = _checked_sigmas(job.scheduler_func(model, job.sampler_name, total))
+    def denoiser(
+        self, source: Tensor, job: SampleJob, positive: Conditioning, negative: Conditioning
+    ) -> DenoiserFactory:
+        """Put the UNet under its prompts."""
+        model = self.model
         source = source.to(model.device)
         concat = self._inpaint_channels(source, job)
 
-        def denoiser(levels: Tensor) -> Denoiser:
-            def prepared(
-                conditioning: Conditioning, argument: str, pictures: tuple[Tensor, ...] | None
-            ) -> list[PreparedEntry]:
-                return prepare_conditioning(
-                    conditioning,
-                    argument,
-                    source,
-                    model.table,
-                    dtype=model.dtype,
-                    needs_pooled=model.needs_pooled,
-                    pixels_per_latent=self.vae.pixels_per_latent,
-                    unet=model.unet,
-                    image_embeds=pictures,
-                )
+        def prepared(
+            conditioning: Conditioning, argument: str, pictures: tuple[Tensor, ...] | None
+        ) -> list[PreparedEntry]:
+            return prepare_conditioning(
+                conditioning,
+                argument,
+                source,
+                model.table,
+                dtype=model.dtype,
+                needs_pooled=model.needs_pooled,
+                pixels_per_latent=self.vae.pixels_per_latent,
+                unet=model.unet,
+                image_embeds=pictures,
+            )
 
+        def denoiser(levels: Tensor) -> Denoiser:
             shown = model.image_prompt
             sides = (
                 prepared(positive, "positive", None if shown is None else shown.positive),
@@ -173,7 +164,7 @@ class DiffusersSampler:
             )
             return GuidedDenoiser(model, *sides, cfg=job.cfg, concat=concat, sigmas=levels, clips=job.clips)
 
-        return Stage(denoiser, model.table, sigmas)
+        return denoiser
 
     def _inpaint_channels(self, source: Tensor, job: SampleJob) -> Tensor | None:
         """Mask and masked image's latents `(F, 1 + C, h, w)` for an inpainting checkpoint, `None` for others.
@@ -185,7 +176,7 @@ class DiffusersSampler:
                 warnings.warn(
                     "inpaint_model has no effect: the UNet takes no mask and masked image (it is no inpainting "
                     "checkpoint); the noise mask works all the same",
-                    stacklevel=3,
+                    stacklevel=4,
                 )
             return None
         pixels = job.pixels
@@ -196,25 +187,3 @@ class DiffusersSampler:
         hidden = mask.to(pixels.device).round()[..., None]
         masked = self.vae.encode(pixels * (1 - hidden) + 0.5 * hidden)
         return torch.cat([small, self.vae.to_model(masked.to(source.device))], dim=1)
-
-
-def _check_clips(job: SampleJob) -> None:
-    """Refuse several clips where one would change another, or where a part of the job belongs to one of them."""
-    if job.clips == 1:
-        return
-    if sampler_named(job.sampler_name).adaptive:
-        raise InvalidArgumentError("clips", f"1 with the sampler {job.sampler_name}", str(job.clips))
-    sides = [job.positive, job.negative]
-    if job.refiner is not None:
-        sides += [job.refiner.positive, job.refiner.negative]
-    if any(of_one_clip(side) for side in sides):
-        raise InvalidArgumentError("clips", "1 with masks or ControlNets in the conditioning", str(job.clips))
-
-
-def _checked_sigmas(sigmas: Tensor) -> Tensor:
-    """Noise levels of a user's function, as float32 on the CPU."""
-    levels = torch.as_tensor(sigmas).detach().to("cpu", torch.float32)
-    falling = levels.ndim == 1 and bool((levels.diff() <= 0).all()) and bool((levels >= 0).all())
-    if not falling or not len(levels):
-        raise InvalidArgumentError("scheduler_func", "sigmas (n,) that fall to 0", f"{levels.tolist()}")
-    return levels

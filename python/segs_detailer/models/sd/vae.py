@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from segs_detailer.errors import InvalidArgumentError, ModelError
-from segs_detailer.models.sd.device import execution_device
+from segs_detailer.models.device import execution_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FrameVAE", "free_memory"]
+__all__ = ["FrameVAE", "free_memory", "is_frame_vae"]
 
 _CHUNK = 8
 """Frames at once where the free memory is not known; more gain no speed on a CPU."""
@@ -31,6 +31,14 @@ _SHARE_OF_FREE_MEMORY = 0.75
 
 _SMALLEST_TILE = 8
 """Least side of a tile in latents, two of the network's middle: smaller ones are mostly overlap."""
+
+
+def is_frame_vae(vae: object) -> bool:
+    """Whether `vae` encodes single pictures, as diffusers' AutoencoderKL and its kin do; does not import diffusers."""
+    # A VAE of clips has these three as well, and would fail in the middle of a run; its factor in time tells it.
+    return all(hasattr(vae, name) for name in ("encode", "decode", "config")) and not hasattr(
+        getattr(vae, "config", None), "scale_factor_temporal"
+    )
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -65,6 +73,10 @@ class FrameVAE:
             raise InvalidArgumentError("chunk", "at least 1", str(chunk))
         self.vae = vae
         self.chunk = chunk
+
+    def at_most(self, frames: int) -> FrameVAE:
+        """Return the same network with a limit on the frames at once, unless the user has chosen a number."""
+        return self if self.chunk is not None else FrameVAE(self.vae, chunk=min(frames, _CHUNK))
 
     @property
     def pixels_per_latent(self) -> int:

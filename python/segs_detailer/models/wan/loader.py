@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
-from segs_detailer.models.sd.files import load_part, packages, read_config
-from segs_detailer.models.wan.model import WanModel, check_text_to_video
-from segs_detailer.models.wan.prompt import WanTextEncoder
+from segs_detailer.errors import InvalidArgumentError, ModelError
+from segs_detailer.models.files import load_part, packages, read_config
+from segs_detailer.models.wan.network import WanModel, check_text_to_video
+from segs_detailer.models.wan.text import WanTextEncoder
 from segs_detailer.models.wan.vae import ClipVAE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from segs_detailer.models.sd.loader import LoadOptions
-    from segs_detailer.models.sd.windows import ContextWindows
+    from segs_detailer.models.loading import LoadOptions
     from segs_detailer.models.stages import SamplingOptions
+    from segs_detailer.models.windows import ContextWindows
 
-__all__ = ["is_wan_checkpoint", "is_wan_pipeline", "load_wan", "take_wan_parts", "wan_pipeline"]
+__all__ = ["load_wan", "take_wan_parts"]
 
 _PIPELINES = ("WanPipeline", "WanVideoToVideoPipeline", "WanImageToVideoPipeline")
 """Pipelines that hold Wan's ordinary transformer; that of the last one may want a picture, which is then refused."""
@@ -27,39 +27,11 @@ _PIPELINES = ("WanPipeline", "WanVideoToVideoPipeline", "WanImageToVideoPipeline
 WanParts = tuple[WanModel, WanTextEncoder, ClipVAE]
 
 
-def is_wan_pipeline(pipeline: object) -> bool:
-    """Whether `pipeline` is one of diffusers' pipelines for Wan; does not import diffusers."""
-    kind = type(pipeline)
-    return kind.__module__.split(".")[0] == "diffusers" and kind.__name__.startswith("Wan")
-
-
-def is_wan_checkpoint(base: str, load: LoadOptions) -> bool:
-    """Whether a folder or hub id holds a pipeline for Wan, by its `model_index.json`.
-
-    Parameters
-    ----------
-    base : str
-        Folder or hub id.
-    load : LoadOptions
-        Where to look for it.
-
-    Raises
-    ------
-    MissingDependencyError
-        diffusers or transformers is not installed.
-    """
-    diffusers, _ = packages()
-    try:
-        return str(read_config(diffusers.DiffusionPipeline, base, None, load.hub()).get("_class_name")).startswith(
-            "Wan"
-        )
-    except ModelError:
-        # No index: what is missing is said by the loader of other checkpoints.
-        return False
-
-
-def load_wan(base: str, motion_adapter: Any, torch_dtype: str | torch.dtype | None, load: LoadOptions) -> WanParts:
+def load_wan(base: str, motion_adapter: Any, load: LoadOptions) -> WanParts:
     """Load a Wan checkpoint's transformers, text encoder and VAE.
+
+    In half precision it is bfloat16, in which Wan was trained. The VAE is small, loses much in half precision, and
+    stays in float32.
 
     Parameters
     ----------
@@ -67,9 +39,6 @@ def load_wan(base: str, motion_adapter: Any, torch_dtype: str | torch.dtype | No
         Folder or hub id of Wan 2.1 or 2.2, text to video, in diffusers' layout.
     motion_adapter : None
         Wan takes none.
-    torch_dtype : str, torch.dtype or None
-        As the user gave it; `None` and "auto" mean bfloat16 on a GPU, in which Wan was trained. The VAE is small, loses
-        much in half precision, and stays in float32.
     load : LoadOptions
         The rest.
 
@@ -91,8 +60,7 @@ def load_wan(base: str, motion_adapter: Any, torch_dtype: str | torch.dtype | No
         config = read_config(diffusers.WanTransformer3DModel, base, name, load.hub())
         check_text_to_video(config, f"the {name} of {base}")
     schedule = read_config(diffusers.UniPCMultistepScheduler, base, "scheduler", load.hub())
-    half = load.device.type != "cpu" and torch_dtype in (None, "auto")
-    weights = {**load.weights(), "torch_dtype": torch.bfloat16 if half else load.torch_dtype}
+    weights = load.weights(half=torch.bfloat16)
 
     def part(loader: Any, name: str, **changes: Any) -> Any:
         module = load_part(loader, base, {**weights, **changes}, f"the {name} of {base}", subfolder=name)
@@ -159,45 +127,6 @@ def take_wan_parts(
     )
     model.pipeline = pipeline
     return model, WanTextEncoder(pipeline.tokenizer, pipeline.text_encoder), ClipVAE(pipeline.vae)
-
-
-def wan_pipeline(model: Any, clip: Any, vae: Any) -> Any:
-    """Find the pipeline that holds a Wan pipe's parts, or put them into one.
-
-    Parameters
-    ----------
-    model : WanModel
-        The model.
-    clip : WanTextEncoder
-        The text encoder.
-    vae : ClipVAE
-        The VAE.
-
-    Returns
-    -------
-    diffusers.WanPipeline
-        A pipeline over the very same networks.
-
-    Raises
-    ------
-    InvalidTypeError
-        A part is of another kind.
-    """
-    for name, value, kind in (("clip", clip, WanTextEncoder), ("vae", vae, ClipVAE)):
-        if not isinstance(value, kind):
-            raise InvalidTypeError(name, f"a {kind.__name__} (from_pretrained makes it)", type(value).__name__)
-    if model.pipeline is None:
-        diffusers, _ = packages()
-        model.pipeline = diffusers.WanPipeline(
-            tokenizer=clip.tokenizer,
-            text_encoder=clip.encoder,
-            vae=vae.vae,
-            scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=model.table.shift),
-            transformer=model.transformer,
-            transformer_2=model.low_noise,
-            boundary_ratio=model.boundary,
-        )
-    return model.pipeline
 
 
 def _check_options(windows: ContextWindows | None, vae_chunk: int | None, motion_adapter: Any = None) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.models.sd.device import execution_device
+from segs_detailer.models.device import execution_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
-from segs_detailer.models.sd.device import check_uniform, execution_device
-from segs_detailer.models.sd.windows import ContextWindows
+from segs_detailer.models.device import check_uniform, execution_device
 from segs_detailer.models.sigma_table import SigmaTable
 from segs_detailer.models.stages import SamplingOptions
+from segs_detailer.models.windows import ContextWindows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from segs_detailer.models.image_prompt import ImagePrompt
     from segs_detailer.models.sd.conditioning import PreparedEntry
     from segs_detailer.models.sd.control import PreparedControl, Residuals
-    from segs_detailer.models.sd.image_prompt import ImagePrompt
 
-__all__ = ["DiffusersModel", "is_diffusers_unet"]
+__all__ = ["DiffusersModel", "is_diffusers_unet", "slice_attention"]
 
 _MOTION_UNET = "UNetMotionModel"
 _PLAIN_UNET = "UNet2DConditionModel"
@@ -132,6 +132,19 @@ class DiffusersModel:
         model = copy.copy(self)
         model.image_prompt = image_prompt
         return model
+
+    def take_frames_at_once(self, frames: int) -> None:
+        """Set how many frames a plain UNet takes at once.
+
+        Raises
+        ------
+        InvalidArgumentError
+            It has a motion module.
+        """
+        if self.is_motion:
+            expected = "None with a motion module, which takes a whole context window"
+            raise InvalidArgumentError("frame_batch", expected, str(frames))
+        self.frame_batch = frames
 
     @property
     def device(self) -> torch.device:
@@ -365,6 +378,41 @@ class DiffusersModel:
             extra |= {"added_cond_kwargs": added_per_frame, "return_dict": False}
             output = self.unet(flat, timestep, per_frame, **extra)[0]
         return output.reshape(entries, clips, frames, *output.shape[-3:]).float()
+
+
+def slice_attention(unet: Any, slices: str | int) -> None:
+    """Slice the attention over a picture's pixels.
+
+    Done here, as diffusers' pipelines pass over motion UNets in silence. Their attention over time is small for each
+    pixel, and slices of it would be as many as pixels.
+
+    Parameters
+    ----------
+    unet : module
+        The UNet.
+    slices : "auto", "max" or int
+        See `ComputeOptions`.
+
+    Raises
+    ------
+    InvalidArgumentError
+        The UNet has fewer heads, or an IP-Adapter.
+    """
+    if getattr(unet, "encoder_hid_proj", None) is not None:
+        raise InvalidArgumentError(
+            "attention_slicing", "None beside an IP-Adapter, whose attention it replaces", "both"
+        )
+    layers = [
+        module
+        for name, module in unet.named_modules()
+        if hasattr(module, "sliceable_head_dim") and "motion_modules" not in name
+    ]
+    heads = min(int(layer.sliceable_head_dim) for layer in layers)
+    if isinstance(slices, int) and slices > heads:
+        raise InvalidArgumentError("attention_slicing", f"at most {heads}, the heads of this UNet", str(slices))
+    for layer in layers:
+        own = max(int(layer.sliceable_head_dim) // 2, 1) if slices == "auto" else 1 if slices == "max" else slices
+        layer.set_attention_slice(own)
 
 
 def _needs_pooled(unet: Any) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from segs_detailer.errors import InvalidTypeError
-from segs_detailer.models.sd.device import execution_device
+from segs_detailer.models.device import execution_device
 from segs_detailer.models.sd.prompt import weighted_parts
 
 __all__ = ["WanTextEncoder"]
@@ -33,6 +33,11 @@ class WanTextEncoder:
     def __init__(self, tokenizer: Any, encoder: Any) -> None:
         self.tokenizer = tokenizer
         self.encoder = encoder
+
+    @property
+    def networks(self) -> tuple[Any, ...]:
+        """The text model."""
+        return (self.encoder,)
 
     @torch.no_grad()
     def encode(self, prompt: str) -> list[list[Any]]:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
+from segs_detailer.models.device import check_uniform, execution_device
 from segs_detailer.models.flow import FlowTable
-from segs_detailer.models.sd.device import check_uniform, execution_device
 from segs_detailer.models.stages import SamplingOptions
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.models.sd.device import execution_device
+from segs_detailer.models.device import execution_device
 from segs_detailer.models.sd.prompt import SpecialTokens, TokenRow, token_rows, weighted_parts
 
 if TYPE_CHECKING:
@@ -40,6 +40,11 @@ class TextEncoder:
             raise InvalidArgumentError("encoders", expected, f"{len(tokenizers)} and {len(encoders)}")
         self.tokenizers = list(tokenizers)
         self.encoders = list(encoders)
+
+    @property
+    def networks(self) -> tuple[Any, ...]:
+        """The text models."""
+        return tuple(self.encoders)
 
     @torch.no_grad()
     def encode(self, prompt: str) -> list[list[Any]]:

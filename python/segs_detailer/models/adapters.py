@@ -1,0 +1,69 @@
+"""Files that change a pipeline's networks: LoRAs, and which files are read at all."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, ModelError
+from segs_detailer.models.files import first_line
+
+__all__ = ["load_lora", "safetensors_source"]
+
+
+def load_lora(
+    pipeline: Any, weights: dict[str, float], source: str | PathLike[str], weight: float, name: str, file: str | None
+) -> None:
+    """Load a LoRA beside those that are loaded.
+
+    Parameters
+    ----------
+    pipeline : diffusers.DiffusionPipeline
+        Where to.
+    weights : dict
+        Weights of all LoRAs by name; gets the new one.
+    source : str or path
+        A safetensors file, a folder, or a hub id.
+    weight : float
+        Factor of its effect.
+    name : str
+        Its name, not used yet.
+    file : str or None
+        The file in the folder or repository.
+
+    Raises
+    ------
+    MissingDependencyError
+        peft is not installed.
+    ModelError
+        It is not in safetensors, cannot be read, or does not fit.
+    """
+    if importlib.util.find_spec("peft") is None:
+        raise MissingDependencyError("peft", "diffusers")
+    if name in weights:
+        raise InvalidArgumentError("name", f"another than {', '.join(weights)}, which are loaded", repr(name))
+    where, arguments = safetensors_source(source, file)
+    try:
+        with warnings.catch_warnings():
+            # peft takes several LoRAs for an oversight; here they are meant.
+            warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")
+            pipeline.load_lora_weights(where, adapter_name=name, use_safetensors=True, **arguments)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise ModelError(f"cannot load the LoRA {where}: {first_line(error)}") from error
+    known = {adapter for part in pipeline.get_list_adapters().values() for adapter in part}
+    if name not in known:
+        raise ModelError(f"the LoRA {where} has nothing for these networks")
+    weights[name] = weight
+    pipeline.set_adapters(list(weights), list(weights.values()))
+
+
+def safetensors_source(source: str | PathLike[str], file: str | None) -> tuple[str, dict[str, Any]]:
+    """Refuse files of another kind; what is left for diffusers to find is asked for as safetensors."""
+    where = fspath(source)
+    chosen = Path(where).name if Path(where).is_file() else file
+    if chosen is not None and not chosen.endswith(".safetensors"):
+        raise ModelError(f"cannot load {chosen}: weights are read from safetensors only")
+    return where, {} if file is None else {"weight_name": file}

@@ -1,0 +1,198 @@
+"""The sampling loop over a family's latents: noise levels, start noise, mask, differential diffusion, refiner."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown_name
+from segs_detailer.models.denoise_mask import clip_mask, latent_mask
+from segs_detailer.models.info import FramePacking
+from segs_detailer.models.interface import Sampler, of_one_clip
+from segs_detailer.models.samplers.registry import sampler_named
+from segs_detailer.models.stages import Run, SamplingOptions, Stage, run_stages, total_sigmas, total_steps
+
+if TYPE_CHECKING:
+    from segs_detailer.models.interface import Conditioning, SampleJob
+    from segs_detailer.models.sigma_table import SigmaTable
+    from segs_detailer.models.stages import DenoiserFactory
+
+__all__ = ["LatentSampler"]
+
+
+class LatentSampler(Sampler):
+    """A model whose latents this package repaints itself, with its own samplers, schedules and masks.
+
+    A family brings its noise levels (`table`), its way between the VAE's latents and its own (`to_model`, `from_model`)
+    and a `denoiser`; what is common to all families is here. Latents are float32 as the VAE gives them, callbacks see
+    them as the model takes them.
+    """
+
+    frame_axis: ClassVar[int] = 0
+    """The latents' axis of frames: 0 for `(F, C, h, w)`, 2 for `(1, C, T, h, w)`."""
+
+    model: Any
+    """The family's own object: what a `SchedulerFunc` is given."""
+
+    @property
+    @abstractmethod
+    def table(self) -> SigmaTable:
+        """Noise levels that the model was trained on."""
+
+    @property
+    def options(self) -> SamplingOptions:
+        """Where to follow ComfyUI to the letter."""
+        return SamplingOptions()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the steps are computed."""
+        return torch.device("cpu")
+
+    @abstractmethod
+    def from_model(self, latents: Tensor) -> Tensor:
+        """Undo `to_model`."""
+
+    @abstractmethod
+    def denoiser(
+        self, source: Tensor, job: SampleJob, positive: Conditioning, negative: Conditioning
+    ) -> DenoiserFactory:
+        """Make what predicts clean latents.
+
+        Parameters
+        ----------
+        source : Tensor
+            The clean latents, as `to_model` gave them.
+        job : SampleJob
+            The settings.
+        positive, negative : Conditioning
+            The conditioning; a refiner's is not the job's.
+
+        Returns
+        -------
+        callable
+            `(sigmas of the run) -> Denoiser`: a model may need to know the levels that are coming.
+        """
+
+    def check(self, latents: Tensor, job: SampleJob) -> None:
+        """Refuse latents and settings that the model cannot take.
+
+        Raises
+        ------
+        InvalidArgumentError
+            A name that is not among those of `info`; several clips where one would change another, or where a part of
+            the job belongs to one of them.
+        """
+        del latents
+        info = self.info
+        if job.sampler_name not in info.sampler_names:
+            raise unknown_name("sampler_name", job.sampler_name, info.sampler_names)
+        if job.scheduler_func is None and job.scheduler not in info.scheduler_names:
+            raise unknown_name("scheduler", job.scheduler, info.scheduler_names)
+        _check_clips(job, takes_clips=info.geometry.takes_clips)
+
+    def start_noise(self, source: Tensor, job: SampleJob) -> Tensor | None:
+        """Noise that the run starts from; None for the seed's own."""
+        del source
+        return job.noise
+
+    @torch.no_grad()
+    def sample(self, latents: Tensor, job: SampleJob) -> Tensor:
+        """Repaint latents; where the noise mask is 0 they come back to the bit.
+
+        Parameters
+        ----------
+        latents : Tensor
+            As `encode` gives them, of all `job.clips`.
+        job : SampleJob
+            The settings.
+
+        Returns
+        -------
+        Tensor
+            Latents of the same shape, dtype and device. A schedule that leaves no steps returns the input's values.
+        """
+        self.check(latents, job)
+        source = self.to_model(latents.to(self.device, torch.float32))
+        mask = None if job.noise_mask is None else self._latent_mask(job.noise_mask, source)
+        base = self._stage(source, job, job.positive, job.negative)
+        refiner, ratio = self._refiner(latents, source, job)
+        run = Run(
+            sampler_name=job.sampler_name,
+            steps=job.steps,
+            denoise=job.denoise,
+            seed=job.seed,
+            mask=mask,
+            differential=job.differential,
+            noise=self.start_noise(source, job),
+            frame_noise=job.frame_noise.for_latents(self._packing),
+            frame_axis=self.frame_axis,
+            refiner_ratio=ratio,
+            options=self.options,
+            callback=job.callback,
+            clips=job.clips,
+        )
+        result = run_stages(source, base, refiner, run)
+        if result is source:
+            return latents.clone()
+        result = self.from_model(result).to(latents.device, latents.dtype)
+        leaks = job.differential and not self.options.strict_mask
+        if mask is None or leaks:
+            return result
+        # The way to the model's space and back is not exact in float32: outside the mask take the input itself.
+        return torch.where(mask.to(latents.device) == 0, latents, result)
+
+    @property
+    def _packing(self) -> FramePacking:
+        return self.geometry.packing or FramePacking()
+
+    def _latent_mask(self, mask: Tensor, source: Tensor) -> Tensor:
+        return latent_mask(mask, source) if self.frame_axis == 0 else clip_mask(mask, source, self._packing)
+
+    def _refiner(self, latents: Tensor, source: Tensor, job: SampleJob) -> tuple[Stage | None, float]:
+        """Make the second stage, and its share of the steps."""
+        if job.refiner is None:
+            return None, 0.0
+        sampler, ratio = job.refiner.sampler, job.refiner.ratio
+        if not isinstance(sampler, type(self)):
+            expected = f"a {self.info.family} model, as the base model is"
+            raise InvalidTypeError("refiner", expected, type(sampler).__name__)
+        if not 0 <= ratio <= 1:
+            raise InvalidArgumentError("refiner_ratio", "a number in [0, 1]", str(ratio))
+        sampler.check(latents, job)
+        return sampler._stage(source, job, job.refiner.positive, job.refiner.negative), ratio
+
+    def _stage(self, source: Tensor, job: SampleJob, positive: Conditioning, negative: Conditioning) -> Stage:
+        total = total_steps(job.steps, job.denoise)
+        if job.scheduler_func is None:
+            sigmas = total_sigmas(job.sampler_name, job.scheduler, self.table, total)
+        else:
+            sigmas = _checked_sigmas(job.scheduler_func(self.model, job.sampler_name, total), self.table.highest)
+        return Stage(self.denoiser(source, job, positive, negative), self.table, sigmas)
+
+
+def _check_clips(job: SampleJob, *, takes_clips: bool) -> None:
+    if job.clips == 1:
+        return
+    if not takes_clips:
+        raise InvalidArgumentError("clips", "1 for a model that takes one clip at a time", str(job.clips))
+    if sampler_named(job.sampler_name).adaptive:
+        raise InvalidArgumentError("clips", f"1 with the sampler {job.sampler_name}", str(job.clips))
+    sides = [job.positive, job.negative]
+    if job.refiner is not None:
+        sides += [job.refiner.positive, job.refiner.negative]
+    if any(of_one_clip(side) for side in sides):
+        raise InvalidArgumentError("clips", "1 with masks or ControlNets in the conditioning", str(job.clips))
+
+
+def _checked_sigmas(sigmas: Tensor, highest: float | None) -> Tensor:
+    """Noise levels of a user's function, as float32 on the CPU."""
+    levels = torch.as_tensor(sigmas).detach().to("cpu", torch.float32)
+    falling = levels.ndim == 1 and len(levels) > 0 and bool((levels.diff() <= 0).all()) and bool(levels[-1] >= 0)
+    if not falling or (highest is not None and float(levels[0]) > highest):
+        limit = "" if highest is None else f"from at most {highest:g} "
+        raise InvalidArgumentError("scheduler_func", f"sigmas (n,) that fall {limit}to 0", f"{levels.tolist()}")
+    return levels

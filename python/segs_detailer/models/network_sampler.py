@@ -1,0 +1,140 @@
+"""What families of diffusers' networks have in common: text encoder, VAE, the pipeline around them, memory options."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from segs_detailer.models.adapters import load_lora
+from segs_detailer.models.latent_sampler import LatentSampler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from torch import Tensor
+
+    from segs_detailer.models.compute import ComputeOptions
+    from segs_detailer.models.interface import Conditioning, Sampler
+    from segs_detailer.models.sigma_table import SigmaTable
+    from segs_detailer.models.stages import SamplingOptions
+
+__all__ = ["NetworkSampler"]
+
+
+class NetworkSampler(LatentSampler):
+    """Encode, sample and decode with networks of diffusers.
+
+    Parameters
+    ----------
+    model : object
+        The family's denoising network, or networks, with their noise levels.
+    vae : object
+        The family's VAE.
+    clip : object or None
+        Its text encoder, for what needs one: prompts, and the pipeline around the parts.
+    """
+
+    def __init__(self, model: Any, vae: Any, clip: Any = None) -> None:
+        self.model = model
+        self.vae = vae
+        self.clip = clip
+
+    @property
+    @abstractmethod
+    def denoising_networks(self) -> Sequence[torch.nn.Module]:
+        """The networks that predict."""
+
+    @property
+    def networks(self) -> tuple[torch.nn.Module, ...]:
+        """All networks: those that predict, the VAE, the text encoders, and what else the pipeline holds."""
+        encoders = () if self.clip is None else self.clip.networks
+        pipeline = self.model.pipeline
+        held = () if pipeline is None else tuple(pipeline.components.values())
+        parts = (*self.denoising_networks, self.vae.vae, *encoders, *held)
+        return tuple({id(part): part for part in parts if isinstance(part, torch.nn.Module)}.values())
+
+    @property
+    def table(self) -> SigmaTable:
+        """Noise levels of the model."""
+        table: SigmaTable = self.model.table
+        return table
+
+    @property
+    def options(self) -> SamplingOptions:
+        """Options of the model."""
+        options: SamplingOptions = self.model.options
+        return options
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        device: torch.device = self.model.device
+        return device
+
+    @property
+    def in_pipe(self) -> Any:
+        """The model, without VAE and text encoder: they have places of their own in a pipe."""
+        return self.model
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Latents of `frames` `(B, H, W, 3)` in [0, 1]: the mode of the VAE's distribution."""
+        latents: Tensor = self.vae.encode(frames)
+        return latents
+
+    def decode(self, latents: Tensor, *, full_precision: bool = False) -> Tensor:
+        """Frames `(B, H, W, 3)` float32 in [0, 1]."""
+        frames: Tensor = self.vae.decode(latents, full_precision=full_precision)
+        return frames
+
+    def to_model(self, latents: Tensor) -> Tensor:
+        """Latents in the sampler's own space, as callbacks see them."""
+        scaled: Tensor = self.vae.to_model(latents)
+        return scaled
+
+    def from_model(self, latents: Tensor) -> Tensor:
+        """Undo `to_model`."""
+        unscaled: Tensor = self.vae.from_model(latents)
+        return unscaled
+
+    def conditioning(self, prompt: str) -> Conditioning:
+        """Encode a prompt with the text encoder."""
+        if self.clip is None:
+            self._has_no("text encoder in this pipe")
+        conditioning: Conditioning = self.clip.encode(prompt)
+        return conditioning
+
+    def release(self) -> None:
+        """Let go of the accelerator's memory after a run, where the pipeline was told to offload its parts."""
+        if self.model.pipeline is not None:
+            self.model.pipeline.maybe_free_model_hooks()
+
+    def with_lora(
+        self, source: str | PathLike[str], *, weight: float, name: str | None, weight_name: str | None
+    ) -> Sampler:
+        """Load a LoRA into the networks, beside those that they have."""
+        called = f"lora_{len(self.model.lora_weights)}" if name is None else name
+        load_lora(self.diffusers_pipeline(), self.model.lora_weights, source, weight, called, weight_name)
+        return self
+
+    def use_compute(self, compute: ComputeOptions, device: torch.device) -> None:
+        """Set up the networks; what only some families take is theirs to do or to refuse, in `use_own`."""
+        compute.check(device)
+        self.model.guidance_batch = compute.guidance_batch
+        self.use_own(compute)
+        if compute.vae_tile is not None:
+            self.vae.work_in_tiles(compute.vae_tile)
+        if compute.compile_unet is not False:
+            for network in self.denoising_networks:
+                # In place: the network keeps its class, so that adapters and offload hooks still find it.
+                network.compile(**({} if compute.compile_unet is True else compute.compile_unet))
+        if compute.offload == "model":
+            self.diffusers_pipeline().enable_model_cpu_offload(device=device)
+        elif compute.offload == "sequential":
+            self.diffusers_pipeline().enable_sequential_cpu_offload(device=device)
+
+    @abstractmethod
+    def use_own(self, compute: ComputeOptions) -> None:
+        """Do what is the family's own of `use_compute`, and refuse what it has not."""

@@ -1,0 +1,56 @@
+"""Wan 2.1 and 2.2, text to video."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from segs_detailer.errors import ModelError
+from segs_detailer.models.device import check_uniform
+from segs_detailer.models.family import Family
+from segs_detailer.models.wan.info import FAMILY_NAME
+from segs_detailer.models.wan.loader import load_wan, take_wan_parts
+from segs_detailer.models.wan.network import WanModel, is_wan_transformer
+from segs_detailer.models.wan.sampler import WanSampler
+from segs_detailer.models.wan.text import WanTextEncoder
+from segs_detailer.models.wan.vae import ClipVAE, is_clip_vae
+
+if TYPE_CHECKING:
+    from segs_detailer.models.family import Parts
+    from segs_detailer.models.loading import LoadOptions
+
+__all__ = ["FAMILY"]
+
+
+class _Wan(Family):
+    name: ClassVar[str] = FAMILY_NAME
+    takes: ClassVar[str] = "a WanModel or WanTransformer3DModel"
+
+    def owns(self, model: object) -> bool:
+        return isinstance(model, WanModel) or is_wan_transformer(model)
+
+    def sampler(self, model: Any, clip: Any, vae: Any) -> WanSampler:
+        owned = model if isinstance(model, WanModel) else WanModel(model)
+        return WanSampler(owned, _clip_vae(vae), clip if isinstance(clip, WanTextEncoder) else None)
+
+    def reads(self, pipeline: str) -> bool:
+        return pipeline.startswith("Wan")
+
+    def load(self, base: str, motion_adapter: Any, load: LoadOptions) -> Parts:
+        return load_wan(base, motion_adapter, load)
+
+    def take(self, pipeline: Any, **options: Any) -> Parts:
+        return take_wan_parts(pipeline, **options)
+
+
+def _clip_vae(vae: Any) -> ClipVAE:
+    if isinstance(vae, ClipVAE):
+        return vae
+    if is_clip_vae(vae):
+        check_uniform(vae, "the VAE")
+        return ClipVAE(vae)
+    raise ModelError(
+        f"cannot encode with a {type(vae).__name__}: Wan expects a ClipVAE or an AutoencoderKLWan of diffusers"
+    )
+
+
+FAMILY = _Wan()
