@@ -140,6 +140,8 @@ def number(
     except OverflowError:
         real = _INFINITE
     if not (math.isfinite(real) and least <= real <= most and real > above):
+        if least > -_INFINITE and most < _INFINITE:
+            raise InvalidArgumentError(argument, f"a number from {least:g} to {most:g}", f"{real:g}")
         limits = [f"above {above:g}"] if above > -_INFINITE else []
         limits += [f"of at least {least:g}"] if least > -_INFINITE else []
         limits += [f"at most {most:g}"] if most < _INFINITE else []

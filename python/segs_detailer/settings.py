@@ -121,7 +121,10 @@ class Declared:
             or_none = " or None" if self.optional else ""
             raise InvalidTypeError(self.name, f"a {self.type.__name__}{or_none}", type(value).__name__)
         if self.choices and value not in self.choices:
-            raise unknown_name(self.name, value, self.choices)
+            two = len(self.choices) == 2
+            raise unknown_name(
+                self.name, value, self.choices, expected=" or ".join(map(repr, self.choices)) if two else "one of {}"
+            )
         return value
 
     @property

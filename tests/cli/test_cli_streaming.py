@@ -232,7 +232,7 @@ def test_other_values_are_refused(clip, options, capsys):
         (["--smoothing", "-1"], "--smoothing: expected a number from 0"),
         (["--size-gate", "0"], "--size-gate: expected a number from 1"),
         (["--color-match", "2"], "--color-match: expected"),
-        (["--mask-dilate", "5000"], "--mask-dilate: expected 0 to 1000"),
+        (["--mask-dilate", "5000"], "--mask-dilate: expected an int from 0 to 1000"),
         (["--cache", "in/00.png"], "cannot be used as a cache"),
     ],
 )

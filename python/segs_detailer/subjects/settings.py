@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-from segs_detailer.checks import MAX_COORDINATE, shown
-from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.checks import MAX_COORDINATE
+from segs_detailer.settings import check_settings, setting
 
 __all__ = ["CropSettings"]
 
@@ -42,32 +41,47 @@ class CropSettings:
 
     Raises
     ------
-    InvalidArgumentError
-        A value is out of range.
+    InvalidArgumentError, InvalidTypeError
+        A value is out of range, or of another type.
     """
 
-    crop: Literal["follow", "fixed"] = "follow"
-    crop_factor: float = 3.0
-    aspect: float | None = None
-    smoothing: float = 6.0
-    subpixel: bool = False
-    ramp: int = 4
-    max_gap: int = 12
-    size_gate: float | None = None
+    crop: Literal["follow", "fixed"] = setting(
+        "follow", help="follow: a crop that moves with its subject; fixed: one that holds all of its way"
+    )
+    crop_factor: float = setting(
+        3.0,
+        help="size of the crop, in sizes of the subject's box",
+        minimum=1,
+        maximum=MAX_COORDINATE,
+    )
+    aspect: float | None = setting(
+        None,
+        help="shape of the crop, its width by its height",
+        minimum=0.01,
+        maximum=100,
+        default_text="the subject's",
+    )
+    smoothing: float = setting(
+        6.0, help="smooth a crop's way over about N frames before and after", minimum=0, maximum=1000, unit="frames"
+    )
+    subpixel: bool = setting(False, help="crops move by parts of pixels, interpolated, not by whole ones")
+    ramp: int = setting(
+        4, help="frames in which a subject comes and goes", minimum=0, maximum=_MAX_FRAMES, unit="frames"
+    )
+    max_gap: int = setting(
+        12, help="bridge up to N frames without the subject", minimum=0, maximum=_MAX_FRAMES, unit="frames"
+    )
+    size_gate: float | None = setting(
+        None,
+        help="leave subjects alone while they are so large or larger",
+        minimum=1,
+        maximum=MAX_COORDINATE,
+        unit="px",
+        default_text="all are detailed",
+    )
 
     def __post_init__(self) -> None:
-        if self.crop not in ("follow", "fixed"):
-            raise InvalidArgumentError("crop", "'follow' or 'fixed'", shown(self.crop))
-        _check_number("crop_factor", self.crop_factor, 1, MAX_COORDINATE)
-        if self.aspect is not None:
-            _check_number("aspect", self.aspect, 0.01, 100)
-        _check_number("smoothing", self.smoothing, 0, 1000)
-        for name in ("ramp", "max_gap"):
-            value = getattr(self, name)
-            if type(value) is not int or not 0 <= value <= _MAX_FRAMES:
-                raise InvalidArgumentError(name, f"a whole number of frames from 0 to {_MAX_FRAMES}", shown(value))
-        if self.size_gate is not None:
-            _check_number("size_gate", self.size_gate, 1, MAX_COORDINATE)
+        check_settings(self)
 
     @classmethod
     def as_given(cls, crop_factor: float = 3.0) -> CropSettings:
@@ -89,12 +103,3 @@ class CropSettings:
     def shape_smoothing(self) -> float:
         """Width of the window for shapes: they must stay on the subject where its crop may trail a sudden move."""
         return self.smoothing / 3
-
-
-def _check_number(name: str, value: float, least: float, most: float) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not (math.isfinite(value) and least <= value <= most)
-    ):
-        raise InvalidArgumentError(name, f"a number from {least:g} to {most:g}", shown(value))

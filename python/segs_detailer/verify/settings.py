@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from segs_detailer.checks import shown, whole_number
-from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.settings import check_settings, setting
 
 __all__ = ["LEVEL", "VerifySettings"]
 
@@ -36,15 +34,15 @@ class VerifySettings:
         Numbers out of range.
     """
 
-    margin: int = 16
-    max_flicker: float = 1.5
-    max_pop: float = 0.5
-    max_gap: int = 12
+    margin: int = setting(16, help="pixels around the masks that may change", minimum=0, unit="px")
+    max_flicker: float = setting(1.5, help="flicker in the masks, in that of the input", minimum=1)
+    max_pop: float = setting(
+        0.5,
+        help="share of a change that may come or go from one frame to the next, above 0 to 1",
+        above=0,
+        maximum=1,
+    )
+    max_gap: int = setting(12, help="bridge up to N frames without the subject", minimum=0, unit="frames")
 
     def __post_init__(self) -> None:
-        whole_number("margin", self.margin, minimum=0)
-        whole_number("max_gap", self.max_gap, minimum=0)
-        if not (math.isfinite(self.max_flicker) and self.max_flicker >= 1):
-            raise InvalidArgumentError("max_flicker", "a number of at least 1", shown(self.max_flicker))
-        if not 0 < self.max_pop <= 1:
-            raise InvalidArgumentError("max_pop", "a number above 0, at most 1", shown(self.max_pop))
+        check_settings(self)
