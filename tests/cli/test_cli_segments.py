@@ -44,7 +44,7 @@ def test_each_subject_has_its_prompt(tmp_path, clip, model, monkeypatch):
     encoded = []
     encode = TextEncoder.encode
     monkeypatch.setattr(TextEncoder, "encode", lambda self, prompt: encoded.append(prompt) or encode(self, prompt))
-    assert run(tmp_path, clip, {"1": ["second", "not"]}, "--model", model, "--prompt", "all") == 0
+    assert run(tmp_path, clip, {"2": ["second", "not"]}, "--model", model, "--prompt", "all") == 0
     assert encoded == ["all", "", "second", "not"]
 
 
@@ -62,7 +62,7 @@ def test_subjects_are_sampled_together(tmp_path, clip, model, monkeypatch, most,
 
 def test_prompts_of_nobody_are_refused(tmp_path, clip, model, capsys):
     assert run(tmp_path, clip, {"5": "fifth"}, "--model", model) == 2
-    assert "places: 0 to 1), got 5" in capsys.readouterr().err
-    assert run(tmp_path, clip, {"0": "first"}) == 2
+    assert "numbers: 1 to 2), got 5" in capsys.readouterr().err
+    assert run(tmp_path, clip, {"1": "first"}) == 2
     assert "--prompts: expected a model for it: add --model" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -34,7 +34,7 @@ def test_labels_and_places_choose_the_prompt():
     assert run(None) == [("all", "bad")] * 3
     assert run({}) == [("all", "bad")] * 3
     assert run({"hand": "five fingers"}) == [("all", "bad"), ("five fingers", "bad"), ("five fingers", "bad")]
-    assert run({"hand": "five", 2: ("left", "right"), "face": "smile"}) == [
+    assert run({"hand": "five", 3: ("left", "right"), "face": "smile"}) == [
         ("smile", "bad"),
         ("five", "bad"),
         ("left", "right"),
@@ -51,10 +51,14 @@ def test_the_refiner_has_the_prompt_too():
 
 def test_prompts_without_a_segment_are_refused_before_anything_is_done():
     sampler = FakeSampler()
-    with pytest.raises(InvalidArgumentError, match=r"prompts: expected labels of segments \('face', 'hand'; places: 0"):
+    with pytest.raises(
+        InvalidArgumentError, match=r"prompts: expected labels of segments \('face', 'hand'; numbers: 1"
+    ):
         run({"foot": "five"}, sampler)
-    with pytest.raises(InvalidArgumentError, match=r"places: 0 to 2\), got 3"):
-        run({3: "five"}, sampler)
+    with pytest.raises(InvalidArgumentError, match=r"numbers: 1 to 3\), got 4"):
+        run({4: "five"}, sampler)
+    with pytest.raises(InvalidArgumentError, match=r"numbers: 1 to 3\), got 0"):
+        run({0: "five"}, sampler)
     assert not sampler.jobs
 
 
@@ -74,9 +78,9 @@ def test_a_pipe_that_cannot_encode_is_refused():
 
 def test_prompts_are_read_from_json(tmp_path):
     path = tmp_path / "prompts.json"
-    content = {"face": "a", "0": ["b", "c"], "hand": {"prompt": "d", "negative_prompt": "e"}, "foot": {"prompt": "f"}}
+    content = {"face": "a", "1": ["b", "c"], "hand": {"prompt": "d", "negative_prompt": "e"}, "foot": {"prompt": "f"}}
     path.write_text(json.dumps(content), encoding="utf-8")
-    assert load_prompts(path) == {"face": "a", 0: ("b", "c"), "hand": ("d", "e"), "foot": "f"}
+    assert load_prompts(path) == {"face": "a", 1: ("b", "c"), "hand": ("d", "e"), "foot": "f"}
 
 
 @pytest.mark.parametrize(

@@ -197,9 +197,9 @@ def test_one_track_or_a_range_of_frames_is_done_anew_and_the_rest_stays(clip, tm
         begin(clip, cache, *both, plan=plan).sample()
         assert len(sampled) == 6
         for redo, expected in (
-            (Redo(tracks=(1,)), {(1, 0), (1, 31), (1, 61)}),
+            (Redo(tracks=(2,)), {(1, 0), (1, 31), (1, 61)}),
             (Redo(frames=((30, 32),)), {(0, 0), (0, 31), (1, 0), (1, 31)}),
-            (Redo(tracks=(0,), frames=((89, 90),)), {(0, 0), (0, 31), (0, 61), (1, 61)}),
+            (Redo(tracks=(1,), frames=((89, 90),)), {(0, 0), (0, 31), (0, 61), (1, 61)}),
         ):
             sampled.clear()
             run = begin(clip, cache, *both, plan=plan, redo=redo, options={"denoise": 0.9})

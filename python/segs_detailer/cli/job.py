@@ -106,7 +106,7 @@ class ClipJob:
             self._take_empty(chosen)
             return run
         check_prompts(self._prompts, [plan.seg for plan in run.plan.tracks])
-        wrong = [index + 1 for index in self._redo.tracks if index >= len(run.plan.tracks)]
+        wrong = [number for number in self._redo.tracks if number > len(run.plan.tracks)]
         if wrong:
             raise InvalidArgumentError("redo", f"a track from 1 to {len(run.plan.tracks)}", f"{wrong[0]}")
         ranges = ((span, Redo(frames=(span,))) for span in self._redo.frames)
@@ -165,7 +165,7 @@ def clip_digest(info: ClipInfo) -> str:
 
 def _redo(args: argparse.Namespace) -> Redo:
     given = args.redo or ()
-    tracks = tuple(first - 1 for first, last in given if last is None)
+    tracks = tuple(first for first, last in given if last is None)
     return Redo(tracks, tuple((first, last + 1) for first, last in given if last is not None))
 
 

@@ -127,7 +127,7 @@ def _outline(pixels: NDArray[np.float32], track: TrackPlan, frame: int) -> None:
 
 
 def _label(track: TrackPlan, frame: int) -> str:
-    text = f"{track.index + 1} {track.label} x{track.scale:.2g}"
+    text = f"{track.number} {track.label} x{track.scale:.2g}"
     alpha = track.alpha(frame)
     if alpha < 1:
         text += f" {alpha:.0%}"

@@ -152,7 +152,7 @@ def describe_plan(clip_run: ClipRun, job: ClipJob, warnings: Sequence[str], limi
         longest = max((piece.frames for piece in track.pieces), default=0)
         rows.append(
             [
-                str(track.index + 1),
+                str(track.number),
                 track.label,
                 f"{first}-{end - 1}",
                 f"{_seen(track)} of {end - first}",
@@ -203,7 +203,7 @@ def plan_to_json(clip_run: ClipRun, job: ClipJob, warnings: Sequence[str]) -> di
     info, memory = found.info, found.memory
     tracks = [
         {
-            "number": track.index + 1,
+            "number": track.number,
             "label": track.label,
             "frames": list(track.span),
             "seen": _seen(track),

@@ -104,7 +104,7 @@ def draw_sheet(source: Source, plan: ClipPlan, stages: Stages, *, frames: int, c
     footer = [f"{plan.info.path.name}: {plan.info.describe()}", "thick: box   thin: crop region   red: mask"]
     for track in plan.tracks:
         x1, y1, x2, y2 = track.bbox
-        (first, end), number = track.span, track.index + 1
+        (first, end), number = track.span, track.number
         footer.append(f"{number} {track.label}: {x2 - x1}x{y2 - y1} at {x1},{y1}, frames {first} to {end - 1}")
     if not plan.tracks:
         footer.append("nothing to detail was found")
@@ -138,7 +138,7 @@ def _tile(pixels: NDArray[np.float32], plan: ClipPlan, index: int) -> Image.Imag
         draw.rectangle(_scaled(_whole(track.region(index)), scale), outline=color, width=1)
         box = _scaled(_box(track, index), scale)
         draw.rectangle(box, outline=color, width=3)
-        label(image, f"{track.index + 1} {track.label}", (box[0], box[3] + 2), color=color)
+        label(image, f"{track.number} {track.label}", (box[0], box[3] + 2), color=color)
     times = plan.info.times
     seconds = float((times[index] - times[0]) * plan.info.time_base)
     label(image, f"frame {index}   {seconds:.2f} s", (0, 0))

@@ -31,7 +31,7 @@ def describe_tracks(tracks: Sequence[TrackPlan]) -> list[str]:
         working = f"{plan.size[1]}x{plan.size[0]}" + ("" if plan.scaled else " (not scaled)")
         rows.append(
             [
-                str(plan.index + 1),
+                str(plan.number),
                 plan.label,
                 f"{x1},{y1},{x2},{y2} ({x2 - x1}x{y2 - y1})",
                 f"{first}-{end - 1}",

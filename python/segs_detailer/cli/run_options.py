@@ -305,7 +305,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--prompts",
         metavar="FILE",
-        help="prompts of single subjects: JSON of labels, or numbers from 0, and prompts or [prompt, negative prompt]",
+        help="prompts of single subjects: JSON of labels, or numbers from 1, and prompts or [prompt, negative prompt]",
     )
     group.add_argument("--refiner-model", metavar="PATH|ID", help="checkpoint that does the last steps")
     group.add_argument("--refiner-motion-adapter", metavar="PATH|ID", help="the refiner's motion module")

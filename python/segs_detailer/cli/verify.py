@@ -148,11 +148,7 @@ def _subjects(args: argparse.Namespace, source: Source, stages: Stages) -> list[
     with Cache(None) as cache:
         chosen = TrackChooser(options, info).choose(source, "", cache, stages)
     masks = plan_settings(options).masks
-    # With the numbers that `run` tells its user.
-    subjects = chosen_subjects(((item.track, item.crop) for item in chosen), info.size, info.frames, masks)
-    for place, subject in enumerate(subjects, start=1):
-        subject.id = place
-    return subjects
+    return chosen_subjects(((item.track, item.crop) for item in chosen), info.size, info.frames, masks)
 
 
 def describe(report: Report) -> list[str]:

@@ -93,8 +93,8 @@ def detail_frames(
     hook : object or None
         Any of the methods of `DetailerHook`.
     prompts : mapping or None
-        Prompts of single segments: a label, or a segment's place from 0, to a prompt or `(prompt, negative prompt)`. A
-        place counts before a label. Other segments have the pipe's prompt.
+        Prompts of single segments: a label, or a segment's number from 1, to a prompt or `(prompt, negative prompt)`. A
+        number counts before a label. Other segments have the pipe's prompt.
     in_place : bool
         Paste into `frames`, a tensor or a writable array, instead of one copy.
     progress : bool or callable

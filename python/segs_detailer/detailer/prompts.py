@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Prompts", "SegmentPrompts", "check_prompts", "load_prompts", "prompt_of"]
 
 Prompts: TypeAlias = "Mapping[str | int, str | tuple[str, str]]"
-"""A segment's label, or its place from 0, to its prompt or `(prompt, negative prompt)`."""
+"""A segment's label, or its number from 1, to its prompt or `(prompt, negative prompt)`."""
 
 _VALUES = "a prompt or (prompt, negative prompt)"
 
@@ -32,7 +32,7 @@ def load_prompts(path: str | PathLike[str]) -> dict[str | int, str | tuple[str, 
     Parameters
     ----------
     path : str or path
-        An object whose keys are labels, or places as digits (`"0"`), and whose values are a prompt, a list
+        An object whose keys are labels, or numbers as digits (`"1"`), and whose values are a prompt, a list
         `[prompt, negative prompt]`, or an object with `"prompt"` and, where wanted, `"negative_prompt"`.
 
     Returns
@@ -68,19 +68,19 @@ def _pair_of_json(value: dict[str, Any]) -> Any:
     return (value["prompt"], value["negative_prompt"]) if "negative_prompt" in value else value["prompt"]
 
 
-def prompt_of(prompts: Prompts, index: int, seg: SEG) -> str | tuple[str, str] | None:
-    """Find a segment's prompt: that of its place, else that of its label, else None.
+def prompt_of(prompts: Prompts, number: int, label: str) -> str | tuple[str, str] | None:
+    """Find a segment's prompt: that of its number, else that of its label, else None.
 
     Parameters
     ----------
     prompts : mapping
         The prompts.
-    index : int
-        The segment's place, from 0.
-    seg : SEG
-        The segment.
+    number : int
+        The segment's number, from 1.
+    label : str
+        What it is.
     """
-    return prompts.get(index, prompts.get(str(seg.label)))
+    return prompts.get(number, prompts.get(label))
 
 
 def check_prompts(prompts: Prompts, segs: Sequence[SEG]) -> None:
@@ -96,14 +96,14 @@ def check_prompts(prompts: Prompts, segs: Sequence[SEG]) -> None:
     Raises
     ------
     InvalidArgumentError
-        A label or place that no segment has; the message lists those that exist.
+        A label or number that no segment has; the message lists those that exist.
     """
     labels = list(dict.fromkeys(str(seg.label) for seg in segs))
-    unknown = [key for key in prompts if (key not in labels if isinstance(key, str) else not 0 <= key < len(segs))]
+    unknown = [key for key in prompts if (key not in labels if isinstance(key, str) else not 1 <= key <= len(segs))]
     if unknown:
         known = ", ".join(map(repr, labels)) or "none"
-        places = f"; places: 0 to {len(segs) - 1}" if segs else ""
-        raise InvalidArgumentError("prompts", f"labels of segments ({known}{places})", ", ".join(map(repr, unknown)))
+        numbers = f"; numbers: 1 to {len(segs)}" if segs else ""
+        raise InvalidArgumentError("prompts", f"labels of segments ({known}{numbers})", ", ".join(map(repr, unknown)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class SegmentPrompts:
             No such mapping, or a pipe whose `clip` cannot encode text.
         """
         if not isinstance(prompts, Mapping):
-            raise InvalidTypeError("prompts", "a mapping of labels or places to prompts", type(prompts).__name__)
+            raise InvalidTypeError("prompts", "a mapping of labels or numbers to prompts", type(prompts).__name__)
         checked = {key: _checked(key, value) for key, value in prompts.items()}
         return cls(checked, {key: _models_under(models, value) for key, value in checked.items()})
 
@@ -148,8 +148,8 @@ class SegmentPrompts:
         check_prompts(self.prompts, segs)
 
     def models(self, index: int, seg: SEG) -> Models | None:
-        """Find the models for a segment; None where it has no prompt of its own."""
-        return self.encoded.get(index, self.encoded.get(str(seg.label)))
+        """Find the models for the segment at a place from 0; None where it has no prompt of its own."""
+        return self.encoded.get(index + 1, self.encoded.get(str(seg.label)))
 
 
 def _checked(key: object, value: object) -> str | tuple[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer._version import installed_version
+from segs_detailer.detailer.prompts import prompt_of
 from segs_detailer.jobs.cache import FORMAT, digest
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ def settings_key(piece: Piece, plan: TrackPlan, settings: RunSettings) -> str:
     options = asdict(settings.detailing.settings)
     if not options["color_match"]:
         options = {name: value for name, value in options.items() if name not in _OF_THE_PASTE}
-    prompts = settings.detailing.prompts
-    prompt = prompts.get(plan.index, prompts.get(plan.label))
+    prompt = prompt_of(settings.detailing.prompts, plan.number, plan.label)
     return digest(FORMAT, installed_version(), settings.models, options, prompt, piece.fades)
 
 

@@ -73,7 +73,7 @@ class TrackPlan:
     Parameters
     ----------
     index : int
-        Place in the plan, from 0; users are told it counted from 1.
+        Place in the plan, from 0.
     track : Track
         The subject.
     span : (int, int)
@@ -110,6 +110,11 @@ class TrackPlan:
     masks: MaskFilter
     frame_size: tuple[int, int]
     frame_count: int
+
+    @property
+    def number(self) -> int:
+        """What users call it: its place counted from 1, wherever tracks have numbers."""
+        return self.index + 1
 
     @property
     def label(self) -> str:

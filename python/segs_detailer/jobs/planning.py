@@ -212,7 +212,7 @@ def _warnings(info: ClipInfo, tracks: Sequence[TrackPlan], settings: PlanSetting
     found = []
     wanted = min(max(traits.geometry.min_frames, traits.window or 1), info.frames)
     for plan in tracks:
-        name = f"track {plan.index + 1} ({plan.label})"
+        name = f"track {plan.number} ({plan.label})"
         lost = _lost_scale(plan, settings)
         if lost >= _LOST_SCALE:
             found.append(

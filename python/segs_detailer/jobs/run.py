@@ -54,7 +54,7 @@ class Redo:
     Parameters
     ----------
     tracks : tuple of int
-        Indices of tracks, from 0.
+        Numbers of tracks, from 1.
     frames : tuple of (int, int)
         First frame and frame after the last of ranges.
     """
@@ -70,7 +70,7 @@ class Redo:
     def names(self, piece: Piece) -> bool:
         """Whether a piece is among them."""
         in_range = any(piece.start < end and first < piece.stop for first, end in self.frames)
-        return piece.track in self.tracks or in_range
+        return piece.track + 1 in self.tracks or in_range
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,9 +76,10 @@ class Detailing:
         masks = [plan.masks_of(piece.low, piece.high) for plan, piece in zip(plans, group, strict=True)]
         frames, places = _side_by_side(crops)
         segs = [seg_of(plan, mask, place) for plan, mask, place in zip(plans, masks, places, strict=True)]
-        found = {place: prompt_of(self.prompts, plan.index, segs[place]) for place, plan in enumerate(plans)}
+        # The segments of this call have numbers of their own.
+        found = {number: prompt_of(self.prompts, plan.number, plan.label) for number, plan in enumerate(plans, start=1)}
         own: dict[str | int, str | tuple[str, str]] = {
-            place: prompt for place, prompt in found.items() if prompt is not None
+            number: prompt for number, prompt in found.items() if prompt is not None
         }
         result = detail_frames(
             frames,

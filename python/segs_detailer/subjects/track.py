@@ -245,6 +245,12 @@ class Tracks:
     def __len__(self) -> int:
         return len(self.tracks)
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """What the tracks are called, from 1 on: their ids, or where those count from 0, their places."""
+        ids = tuple(track.id for track in self.tracks)
+        return tuple(range(1, len(ids) + 1)) if 0 in ids else ids
+
     def describe(self) -> str:
         """One line, such as `1920x1080, 300 frames, 3 tracks (2 with masks)`."""
         height, width = self.frame_size

@@ -84,7 +84,7 @@ class FrameChecker:
         self._areas: list[Area | None] = []
         self._count = 0
         self._outside = _Outside()
-        self._seen = [Steadiness(item.id, item.label, item.span) for item in subjects or ()]
+        self._seen = [Steadiness(item.number, item.label, item.span) for item in subjects or ()]
         self._all = Steadiness(0, _EVERYTHING, (0, 0))
         self._broken: dict[Kind, list[int]] = {"not-finite": [], "black": [], "repeated": []}
 

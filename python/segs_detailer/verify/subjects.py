@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,6 +68,8 @@ class Subject:
         How the run cropped it: what of a mask is outside its crop is not pasted.
     masks : MaskFilter or None
         What the run did to the masks.
+    number : int
+        What a run, its plan and its overlays call it, counted from 1.
 
     Raises
     ------
@@ -81,8 +84,9 @@ class Subject:
         frame_count: int,
         crop: CropSettings | None = None,
         masks: MaskFilter | None = None,
+        number: int = 1,
     ) -> None:
-        self.id = track.id
+        self.number = number
         self.label = track.label
         self._size = size
         self._count = frame_count
@@ -142,11 +146,15 @@ def subjects_of(tracks: Tracks, size: tuple[int, int], frame_count: int, *, max_
         Frames without a sighting that are bridged.
     """
     still = tracks.frame_count == 1 and frame_count > 1
-    found = [rescaled_track(track, tracks.frame_size, size) for track in tracks if len(track.frames)]
-    if still:
-        found = [still_track(track, frame_count) for track in found]
     crop = CropSettings(crop_factor=_CROP_FACTOR, max_gap=max_gap)
-    return chosen_subjects(((track, crop) for track in found), size, frame_count)
+    subjects = []
+    for number, track in zip(tracks.numbers, tracks, strict=True):
+        if not len(track.frames):
+            continue
+        fitted = rescaled_track(track, tracks.frame_size, size)
+        chosen = [(still_track(fitted, frame_count) if still else fitted, crop)]
+        subjects += chosen_subjects(chosen, size, frame_count, numbers=[number])
+    return subjects
 
 
 def chosen_subjects(
@@ -154,6 +162,8 @@ def chosen_subjects(
     size: tuple[int, int],
     frame_count: int,
     masks: MaskFilter | None = None,
+    *,
+    numbers: Iterable[int] | None = None,
 ) -> list[Subject]:
     """Make subjects of tracks in the clip's size; those of which nothing is pasted are left out, as a run does.
 
@@ -167,7 +177,12 @@ def chosen_subjects(
         Its length.
     masks : MaskFilter or None
         What the run did to the masks.
+    numbers : iterable of int or None
+        What those that are left are called; None counts them from 1, as a run and its plan do.
     """
     there = (item for item in chosen if is_in_frame(item[0], size, frame_count))
-    subjects = (Subject(track, size, frame_count, crop, masks) for track, crop in there)
-    return [subject for subject in subjects if subject.span != (0, 0)]
+    subjects = [Subject(track, size, frame_count, crop, masks) for track, crop in there]
+    pasted = [subject for subject in subjects if subject.span != (0, 0)]
+    for number, subject in zip(count(1) if numbers is None else numbers, pasted, strict=False):
+        subject.number = number
+    return pasted

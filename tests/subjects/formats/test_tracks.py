@@ -324,3 +324,10 @@ def test_stacks_of_several_lengths_need_a_frame_count():
     segs = [SEG(None, np.ones((n, 2, 2), bool), 1.0, (2, 2, 4, 4), (2, 2, 4, 4), "A") for n in (2, 3)]
     with pytest.raises(InvalidArgumentError, match=r"stacks of masks of one length, got \[2, 3\]: give frame_count"):
         tracks_from_segs(((9, 9), segs))
+
+
+def test_tracks_are_called_from_1_on():
+    assert Tracks((9, 9), 3, (track(3), track(1))).numbers == (3, 1)
+    assert Tracks((9, 9), 3, (track(0), track(1))).numbers == (1, 2)
+    tracks = Tracks((9, 9), 3, (track(3),))
+    assert (list(tracks), len(tracks)) == (list(tracks.tracks), 1)
