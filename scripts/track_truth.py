@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "subjects"))
 
 from synthetic import SCENES  # noqa: E402 - tests are no package
 from track_truth import COLUMNS, row  # noqa: E402

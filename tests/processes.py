@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from textwrap import dedent
 
 PATIENCE = 900
 """Seconds after which something is taken to hang: far beyond what it takes on a busy machine."""
@@ -72,3 +73,17 @@ def wait_until(condition, process=None):
         assert time.monotonic() < end, "it does not come"
         time.sleep(0.02)
     return found
+
+
+def printed_by(script, **environment):
+    """Run a script in an interpreter of its own, and return the words that it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(script)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 
+import impact_pack
 import pytest
 import torch
 
-import impact_pack
 from detailer_run import run_of
 from fake_sampler import FakeSampler, clip, constant, segment, segs_of
 from segs_detailer.detailer import CombinedHook, DetailerHook, detail_and_paste

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 
+import impact_pack
 import numpy as np
 import pytest
 import torch
 
-import impact_pack
 from segs_detailer import nodes, ops
 from segs_detailer.crop_path import CropPath
 from segs_detailer.models.info import Geometry, ModelInfo

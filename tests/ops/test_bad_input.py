@@ -12,6 +12,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from arrays import to_numpy
 from PIL import Image
 
 from bad_values import BEYOND_FLOATS, BEYOND_PRINTING, COUNTS, FINITE, INF, MAX, NAN, read_only, refused, unaligned
@@ -78,10 +79,6 @@ def empty_out(op, kind="numpy"):
 
 def as_kind(kind, value):
     return torch.from_numpy(value) if kind == "torch" and isinstance(value, np.ndarray) else value
-
-
-def to_numpy(array):
-    return array.numpy() if isinstance(array, torch.Tensor) else array
 
 
 def warned(make, *values):

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
-from textwrap import dedent
 
 import numpy as np
 import pytest
 import torch
 
-from processes import PATIENCE
+from processes import printed_by
 from segs_detailer import _native, ops
 
 DTYPES = ("float32", "float16", "uint8")
@@ -105,20 +103,6 @@ def _restore():
     _native.set_cpu_level(level)
 
 
-def run(script, **environment):
-    """Run a script in an interpreter of its own; returns what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", dedent(script)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
-
-
 @pytest.mark.parametrize("name", WORK)
 def test_every_number_of_threads_gives_the_same_bits(name):
     digests = set()
@@ -148,7 +132,7 @@ def test_the_environment_forbids_the_faster_levels():
         pasted = ops.paste(frames, crops, crops[0, ..., 0], (0, 0, 60, 50))
         print(_native.cpu_level(), pasted.tobytes().hex())
     """
-    scalar, free = run(script, SEGS_DETAILER_CPU="scalar"), run(script, SEGS_DETAILER_CPU="")
+    scalar, free = printed_by(script, SEGS_DETAILER_CPU="scalar"), printed_by(script, SEGS_DETAILER_CPU="")
     assert scalar[0] == "scalar"
     assert scalar[1] == free[1]
 
@@ -266,7 +250,7 @@ def test_ops_work_in_forked_children():
         print(in_child(lambda: digest() == before and in_child(lambda: digest() == before) == 0))
         print(digest() == before)
     """
-    assert run(script) == ["0", "0", "True"]
+    assert printed_by(script) == ["0", "0", "True"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -300,7 +284,7 @@ def test_a_fork_during_a_call_of_another_thread_leaves_the_child_free():
         busy.join()
         print(*codes)
     """
-    assert run(script) == ["0"] * 10
+    assert printed_by(script) == ["0"] * 10
 
 
 def test_torch_keeps_its_number_of_threads():
@@ -341,4 +325,4 @@ def test_ctrl_c_stops_the_copy_of_frames_with_gaps():
         except KeyboardInterrupt:
             print("interrupted", out[-1].any())
     """
-    assert run(script) == ["interrupted", "False"]
+    assert printed_by(script) == ["interrupted", "False"]

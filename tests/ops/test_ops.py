@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from arrays import frames_of, to_numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -17,17 +18,8 @@ DTYPES = ("float32", "float16", "uint8")
 KINDS = ("numpy", "torch")
 
 
-def frames_of(seed, shape, dtype="float32"):
-    values = np.random.default_rng(seed).random(shape, dtype=np.float32)
-    return (values * 255).round().astype(np.uint8) if dtype == "uint8" else values.astype(dtype)
-
-
 def as_kind(kind, array):
     return torch.from_numpy(array) if kind == "torch" else array
-
-
-def to_numpy(array):
-    return array.numpy() if isinstance(array, torch.Tensor) else array
 
 
 def address(array):

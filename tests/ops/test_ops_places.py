@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from arrays import frames_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,11 +17,6 @@ FULL = {"float32": 1.0, "float16": 1.0, "uint8": 255.0}
 # Rounding of a crop, and of a paste, which rounds the crop on its way.
 CROP_TOLERANCE = {"float32": 2e-6, "float16": 6e-4, "uint8": 0.501}
 PASTE_TOLERANCE = {"float32": 3e-6, "float16": 1.2e-3, "uint8": 1.001}
-
-
-def frames_of(seed, shape, dtype="float32"):
-    values = np.random.default_rng(seed).random(shape, dtype=np.float32)
-    return (values * 255).round().astype(np.uint8) if dtype == "uint8" else values.astype(dtype)
 
 
 def lanczos(x):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from arrays import frames_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,11 +17,6 @@ DTYPES = ("float32", "float16", "uint8")
 
 # How far the two may be apart in units of the dtype: products are summed in another order.
 TOLERANCE = {"float32": 1e-5, "float16": 1e-3, "uint8": 1}
-
-
-def frames_of(seed, shape, dtype="float32"):
-    values = np.random.default_rng(seed).random(shape, dtype=np.float32)
-    return (values * 255).round().astype(np.uint8) if dtype == "uint8" else values.astype(dtype)
 
 
 def both(name, arrays, rest, out_shape, dtype):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from textwrap import dedent
 
 import numpy as np
 import pytest
 
-from processes import PATIENCE
+from processes import printed_by
 from segs_detailer import _native
 from segs_detailer.errors import InvalidArgumentError
 
@@ -20,20 +17,6 @@ from segs_detailer.errors import InvalidArgumentError
 def _restore_threads():
     yield
     _native.set_num_threads(0)
-
-
-def run(script, **environment):
-    """Runs a script in an interpreter of its own; returns what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", dedent(script)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
 
 
 def test_the_number_of_threads_is_set_and_reset():
@@ -56,7 +39,7 @@ def test_the_number_of_threads_is_set_and_reset():
 )
 def test_the_environment_sets_the_default(environment, threads):
     script = "from segs_detailer import _native; print(_native.get_num_threads())"
-    assert run(script, **environment) == [threads]
+    assert printed_by(script, **environment) == [threads]
 
 
 def test_one_output_for_two_calls_at_once_is_refused_or_done():
@@ -98,7 +81,7 @@ def test_ctrl_c_stops_a_long_call(threads):
             _native.paste(frames[:1], crops, masks, region, 1.0)
             print("interrupted", last_was_reached, frames[0].all())
     """
-    assert run(script, SEGS_DETAILER_NUM_THREADS=threads) == ["interrupted", "False", "True"]
+    assert printed_by(script, SEGS_DETAILER_NUM_THREADS=threads) == ["interrupted", "False", "True"]
 
 
 # Calls whose first job takes long: it must stop within, before it has written the row that is named here. Frames of
@@ -146,4 +129,4 @@ def test_ctrl_c_stops_within_a_job(name, threads):
         except KeyboardInterrupt:
             print("interrupted", np.array_equal(out[:, {row}], before))
     """
-    assert run(script, SEGS_DETAILER_NUM_THREADS=threads) == ["interrupted", "True"]
+    assert printed_by(script, SEGS_DETAILER_NUM_THREADS=threads) == ["interrupted", "True"]

@@ -96,7 +96,7 @@ def test_rest_becomes_rest_and_drift_a_straight_line():
 
 
 @given(walks())
-def test_whole_places_are_near_and_do_not_tremble(path):
+def test_whole_places_are_near_and_do_not_jitter(path):
     whole = to_whole(path)
     assert np.array_equal(whole, np.round(whole))
     assert np.abs(whole - path).max() <= 0.65 + 1e-9

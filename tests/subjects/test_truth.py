@@ -1,17 +1,17 @@
-"""Tracks and crops against the truth of synthetic clips: none broken, none swapped, near, and without trembling."""
+"""Tracks and crops against the truth of synthetic clips: none broken, none swapped, near, and without jitter."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 import pytest
+from synthetic import NOISE, SCENES, scene
+from track_truth import MAX_GAP, measure
 
 from segs_detailer.crop_path import place_of
 from segs_detailer.ops import crop_frames, paste
 from segs_detailer.subjects import CropSettings, associate, crop_path, track_masks, tracks_from_masks, tracks_to_segs
 from segs_detailer.subjects.finders import ShotDetector
-from synthetic import NOISE, SCENES, scene
-from track_truth import MAX_GAP, measure
 
 NAMES = [item.name for item in SCENES]
 # Mean error of the crop's middle in pixels; the detector's is 3.1. Where a subject turns round at once, or swings, a
@@ -19,8 +19,8 @@ NAMES = [item.name for item in SCENES]
 MEAN_ERROR = {"swinging": 2.5, "turning round at once": 2.5}
 # Root mean square of the second differences: of rounding to whole pixels in motion, and of sub-pixel places. Both of
 # the subject's own jerk where it turns round, and of the stop where it reaches the end of the crop's way at the edge.
-TREMBLING = {"turning round at once": 1.2}
-SUBPIXEL_TREMBLING = {"turning round at once": 1.0}
+JITTER = {"turning round at once": 1.2}
+SUBPIXEL_JITTER = {"turning round at once": 1.0}
 
 
 def tracks_of(item):
@@ -35,21 +35,21 @@ def test_tracks_and_crops_are_true(name):
     assert truth.held == 1.0
     assert truth.sizes == 1
     assert truth.mean_error < MEAN_ERROR.get(name, 1.7)
-    assert truth.trembling < TREMBLING.get(name, 0.9)
+    assert truth.jitter < JITTER.get(name, 0.9)
     assert truth.largest_step <= 0.2 + 1e-6
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_crops_between_pixels_hardly_tremble(name):
+def test_crops_between_pixels_hardly_jitter(name):
     truth = measure(scene(name), CropSettings(max_gap=MAX_GAP, subpixel=True))
-    assert truth.trembling < SUBPIXEL_TREMBLING.get(name, 0.2)
+    assert truth.jitter < SUBPIXEL_JITTER.get(name, 0.2)
     assert truth.held == 1.0
 
 
-def test_the_crop_trembles_far_less_than_the_detector():
+def test_the_crop_jitters_far_less_than_the_detector():
     truth = measure(scene("at rest"))
-    assert truth.detector_trembling > 2 * NOISE
-    assert truth.trembling < 0.3
+    assert truth.detector_jitter > 2 * NOISE
+    assert truth.jitter < 0.3
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.2, 2.0])

@@ -7,10 +7,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from PIL import Image
+from video_files import make_video, picture
 
 from segs_detailer.cli.main import main
 from segs_detailer.video import open_clip, read_clip, write_clip
-from video_files import make_video, picture
 
 SIZE = (24, 32)
 

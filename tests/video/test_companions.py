@@ -7,12 +7,12 @@ import warnings
 import av
 import numpy as np
 import pytest
+from video_files import CHAPTERS, FONT, LINES, Extras, audio_bytes, chapters_of, make_rich, subtitle_lines
 
 from segs_detailer.cli.main import main
 from segs_detailer.errors import MediaError
 from segs_detailer.video import open_clip, open_output, read_clip, write_clip
 from segs_detailer.video.writing import losses_as_pictures
-from video_files import CHAPTERS, FONT, LINES, Extras, audio_bytes, chapters_of, make_rich, subtitle_lines
 
 pytestmark = pytest.mark.skipif(
     not hasattr(av.container.OutputContainer, "set_chapters"), reason="this PyAV cannot make such files"

@@ -15,16 +15,16 @@ from fractions import Fraction
 from itertools import pairwise
 
 import av
+import corpus
 import numpy as np
 import pytest
-
-import corpus
 from corpus import HAS_FFMPEG, MPEG2, MPEG4, PICTURE, SOUND, X264, File, ffmpeg, python, then, tone, video
 from file_facts import facts
+from video_files import Extras, make_rich, make_video
+
 from segs_detailer.cli.main import main
 from segs_detailer.errors import MediaError
 from segs_detailer.video import ColorTags, EncoderSettings, read_clip, write_clip
-from video_files import Extras, make_rich, make_video
 
 pytestmark = pytest.mark.skipif(
     not hasattr(av.video.stream.VideoStream, "set_display_matrix"), reason="this PyAV cannot make such files"

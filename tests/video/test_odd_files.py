@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from video_files import make_video, picture
 
 from segs_detailer.cli.main import main
 from segs_detailer.errors import MediaError
 from segs_detailer.video import open_clip, read_clip, write_clip
-from video_files import make_video, picture
 
 RNG = np.random.default_rng(0)
 

@@ -8,9 +8,9 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from video_files import audio_bytes, make_video
 
 from segs_detailer.video import ColorTags, EncoderSettings, iter_frames, open_clip, open_output
-from video_files import audio_bytes, make_video
 
 UNTAGGED = ColorTags()
 BT709 = ColorTags(1, 1, 1, 1)

@@ -7,13 +7,13 @@ import warnings
 import numpy as np
 import pytest
 from PIL import Image
+from video_files import make_video
 
 from segs_detailer.cli.main import main
 from segs_detailer.errors import MediaError
 from segs_detailer.subjects import read_tracks
 from segs_detailer.video import open_clip, read_clip, write_clip
 from segs_detailer.video.sequences import NumberedName, find_images, is_pattern, label_of
-from video_files import make_video
 
 SIZE = (24, 32)
 

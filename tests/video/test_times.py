@@ -6,12 +6,12 @@ import itertools
 from fractions import Fraction
 
 import pytest
+from video_files import make_video
 
 from segs_detailer.video.file_length import missing_bytes
 from segs_detailer.video.frame_times import FrameClock, frame_times
 from segs_detailer.video.packet_stamps import PacketStamps, Rising
 from segs_detailer.video.packets import PacketTimes
-from video_files import make_video
 
 
 def packets(*stamps, keys=(0,), duration=10):

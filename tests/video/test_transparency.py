@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
+from video_files import picture
 
 from segs_detailer.video import EncoderSettings, open_clip, read_clip, write_clip
 from segs_detailer.video.transparency import with_depth
-from video_files import picture
 
 SIZE = (48, 64)
 

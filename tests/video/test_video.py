@@ -11,11 +11,11 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from video_files import audio_bytes, make_video, picture
 
 from segs_detailer.errors import InvalidArgumentError, MediaError
 from segs_detailer.video import ColorTags, EncoderSettings, iter_frames, open_clip, open_output, read_clip, write_clip
 from segs_detailer.video.color import FrameToRgb, RgbToFrame
-from video_files import audio_bytes, make_video, picture
 
 
 def error_of(a, b):

@@ -80,7 +80,7 @@ class DetailerSettings:
         What the VAE alone changes is taken back where nothing is repainted, for one more decoding: see
         `segs_detailer.detailer.seams.round_trip`.
     noise : {"per-frame", "fixed", "shared"}
-        How the noise of the frames hangs together: see `segs_detailer.models.frame_noise.FrameNoise`.
+        How the noise of the frames is correlated: see `segs_detailer.models.frame_noise.FrameNoise`.
     noise_start : int or None
         Index of the first frame in its track, where the clip is a piece of one: pieces then have the same noise in the
         same frame. None for a whole clip. Set by whoever cuts a clip, not by users.
@@ -238,7 +238,7 @@ class DetailerSettings:
 
     @property
     def frame_noise(self) -> FrameNoise:
-        """How the noise of the frames hangs together."""
+        """How the noise of the frames is correlated."""
         # The command line reads this module for its help: it waits for no tensors.
         from segs_detailer.models.frame_noise import FrameNoise
 

@@ -1,4 +1,4 @@
-"""Who computes: the Rust kernels for memory of the CPU, vectorised torch for any other device.
+"""Who computes: the Rust kernels for memory of the CPU, vectorized torch for any other device.
 
 Both sides have the functions of `_native.pyi`, with the same arguments; the kernels take NumPy arrays, the other side
 tensors.

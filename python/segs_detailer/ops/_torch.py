@@ -1,4 +1,4 @@
-"""The kernels of `_native.pyi` in vectorised torch, for tensors on devices that Rust cannot reach.
+"""The kernels of `_native.pyi` in vectorized torch, for tensors on devices that Rust cannot reach.
 
 Same functions, same arguments, same contract: edges, rounding, clamping. Pixels stay on their device; only geometry and
 filter weights travel to it. The two filters are products with matrices of float32 weights computed in float64.

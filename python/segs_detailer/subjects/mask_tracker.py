@@ -1,4 +1,4 @@
-"""Masks that come frame by frame: what hangs together is a subject, and followed through time."""
+"""Masks that come frame by frame: what is connected is a subject, and is followed through time."""
 
 from __future__ import annotations
 

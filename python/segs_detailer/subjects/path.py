@@ -1,4 +1,4 @@
-"""The crop of a track through the clip: one size, holding the subject in every frame, without trembling."""
+"""The crop of a track through the clip: one size, holding the subject in every frame, without jitter."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def crop_path(
     """Lay the crop of a track through the clip.
 
     The crop has one size in all frames, `crop_factor` times the subject where it is largest, and holds it in every
-    frame. Its way is the subject's, smoothed on both sides of each frame, so that it neither lags nor trembles with the
+    frame. Its way is the subject's, smoothed on both sides of each frame, so that it neither lags nor jitters with the
     detector: where the subject rests, the crop does. At the edges of the frame the crop is moved into it, not cut; one
     that is larger than the frame is the frame. Where the subject is not there, the crop waits or goes to where it comes
     back, and nothing is pasted.

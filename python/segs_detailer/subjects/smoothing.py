@@ -177,7 +177,7 @@ def _next_knot(low: NDArray[np.float64], high: NDArray[np.float64], start: int, 
 
 
 def to_whole(path: NDArray[np.float64], hold: float = 0.65) -> NDArray[np.float64]:
-    """Round to whole numbers that change only where the path is more than `hold` away: no trembling at one half."""
+    """Round to whole numbers that change only where the path is more than `hold` away: no jitter at one half."""
     rounded = np.floor(path + 0.5)
     current = rounded[0] if len(rounded) else 0.0
     for index, value in enumerate(path.tolist()):

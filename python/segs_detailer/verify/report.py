@@ -90,7 +90,8 @@ class SubjectReport:
     detail : float or None
         How many times the input's local contrast the output has.
     flicker : float or None
-        How many times the input's flicker the output has, beyond what more contrast explains; 1 is as steady.
+        Flicker ratio: how many times the input's flicker the output has, beyond what more contrast explains; 1 is as
+        steady.
     """
 
     id: int

@@ -10,9 +10,10 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import tiny_detectors
+from tiny_detectors import picture
+
 from segs_detailer.cli.main import main
 from segs_detailer.video import read_clip
-from tiny_detectors import picture
 
 
 @pytest.fixture

@@ -17,11 +17,12 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import tiny_detectors
+from tiny_detectors import picture
+
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MissingDependencyError, ModelError
 from segs_detailer.subjects import overlap
 from segs_detailer.subjects.finders import FaceDetector, UltralyticsDetector, YoloDetector, YuNetDetector, open_finder
 from segs_detailer.subjects.finders.yolo import _providers
-from tiny_detectors import picture
 
 SAMPLE = ROOT / "examples" / "sample.mp4"
 SQUARES = [("red", 32, 40, 24), ("blue", 80, 8, 24)]

@@ -11,11 +11,12 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import tiny_detectors
+from tiny_detectors import picture
+
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.subjects import Detection, Track
 from segs_detailer.subjects.finders import FaceDetector, Finder, FollowSettings, find_tracks, open_finder
 from segs_detailer.video import read_clip
-from tiny_detectors import picture
 
 SAMPLE = ROOT / "examples" / "sample.mp4"
 SURE = 0.5

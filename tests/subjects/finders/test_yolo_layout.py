@@ -7,10 +7,11 @@ import pytest
 
 pytest.importorskip("onnx")
 
+from tiny_detectors import picture
+
 from segs_detailer.errors import ModelError
 from segs_detailer.subjects.finders.letterbox import Letterbox
 from segs_detailer.subjects.finders.yolo_layout import ModelNotes, choose_layout, read_candidates, read_notes
-from tiny_detectors import picture
 
 # Letterbox
 

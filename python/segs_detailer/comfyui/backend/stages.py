@@ -54,7 +54,7 @@ class StagedRun:
     mask : Tensor or None
         Where the run repaints, as ComfyUI takes noise masks.
     frame_noise : FrameNoise
-        How the noise between steps hangs together over the frames; it counts for samplers whose function takes a
+        How the noise between steps is correlated over the frames; it counts for samplers whose function takes a
         `noise_sampler`, as those of ComfyUI do that add noise.
     frame_axis : int
         The latents' axis of frames.

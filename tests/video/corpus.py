@@ -21,10 +21,10 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from video_files import encoder_options, picture
 
 from segs_detailer.video import ColorTags
 from segs_detailer.video.color import RgbToFrame
-from video_files import encoder_options, picture
 
 SIZE = (80, 96)
 """Height and width: just larger than the box of the command line."""

@@ -30,9 +30,9 @@ class Truth:
     mean_error, max_error : float
         Distance of the crop's middle from where it should be, in pixels: the subject's middle, moved as far as the crop
         must be moved into the frame.
-    trembling : float
+    jitter : float
         Root mean square of the second difference of that distance, in pixels: what shakes.
-    detector_trembling : float
+    detector_jitter : float
         The same of the detections.
     held : float
         Least share of the subject's true box that its crop holds, in any frame in which it is pasted in full.
@@ -48,8 +48,8 @@ class Truth:
     swaps: int
     mean_error: float
     max_error: float
-    trembling: float
-    detector_trembling: float
+    jitter: float
+    detector_jitter: float
     held: float
     sizes: int
     largest_step: float
@@ -67,7 +67,7 @@ def measure(scene, settings=None):
     # What is seen for a moment is a mistake of the detector.
     chains = [chain for chain in chains if len(chain.frames) >= LEAST_FRAMES]
     tracks = [chain.track(number) for number, chain in enumerate(chains, start=1)]
-    errors, trembles, raw, held, sizes, steps, swaps = [], [], [], [], [], [], 0
+    errors, jitters, raw, held, sizes, steps, swaps = [], [], [], [], [], [], 0
     for track in tracks:
         subject, strangers = _subject_of(scene, track)
         swaps += strangers
@@ -77,8 +77,8 @@ def measure(scene, settings=None):
         error = _errors(path, subject, scene.size)
         errors.append(error[shown])
         in_a_row = shown[2:] & shown[1:-1] & shown[:-2]
-        trembles.append(np.diff(error, 2, axis=0)[in_a_row])
-        raw.append(_detector_trembling(track, subject))
+        jitters.append(np.diff(error, 2, axis=0)[in_a_row])
+        raw.append(_detector_jitter(track, subject))
         held.append(_held(path, subject, scene.size)[(path.alpha == 1) & subject.visible].min(initial=1.0))
         within = np.ones(scene.count - 1, bool)
         within[[start - 1 for start in scene.shots[1:]]] = False
@@ -91,8 +91,8 @@ def measure(scene, settings=None):
         swaps=swaps,
         mean_error=float(distance.mean()),
         max_error=float(distance.max()),
-        trembling=_root_mean_square(np.concatenate(trembles)),
-        detector_trembling=_root_mean_square(np.concatenate(raw)),
+        jitter=_root_mean_square(np.concatenate(jitters)),
+        detector_jitter=_root_mean_square(np.concatenate(raw)),
         held=float(min(held)),
         sizes=max(sizes),
         largest_step=float(max(steps)),
@@ -133,7 +133,7 @@ def _held(path, subject, size):
     return np.maximum(high - low, 0).prod(axis=1) / np.maximum(area, 1e-9)
 
 
-def _detector_trembling(track, subject):
+def _detector_jitter(track, subject):
     error = 0.5 * (track.boxes[:, :2] + track.boxes[:, 2:]) - subject.middles[track.frames]
     in_a_row = (np.diff(track.frames)[1:] == 1) & (np.diff(track.frames)[:-1] == 1)
     return np.diff(error, 2, axis=0)[in_a_row]
@@ -150,9 +150,9 @@ COLUMNS = (
     "swaps",
     "mean error",
     "largest error",
-    "trembling",
-    "sub-pixel trembling",
-    "detector trembling",
+    "jitter",
+    "sub-pixel jitter",
+    "detector jitter",
     "subject in the crop",
     "largest step of alpha",
 )
@@ -171,9 +171,9 @@ def row(scene):
         f"{sum(truth.swaps for truth in truths)}",
         f"{np.mean([truth.mean_error for truth in truths]):.1f} px",
         f"{max(truth.max_error for truth in truths):.1f} px",
-        f"{np.mean([truth.trembling for truth in truths]):.2f} px",
-        f"{np.mean([truth.trembling for truth in between]):.2f} px",
-        f"{np.mean([truth.detector_trembling for truth in truths]):.1f} px",
+        f"{np.mean([truth.jitter for truth in truths]):.2f} px",
+        f"{np.mean([truth.jitter for truth in between]):.2f} px",
+        f"{np.mean([truth.detector_jitter for truth in truths]):.1f} px",
         f"{100 * min(truth.held for truth in truths):.0f} %",
         f"{max(truth.largest_step for truth in truths):.2f}",
     )
