@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from segs_detailer.cli.arguments import CommandParser, option_of
 from segs_detailer.cli.run_options import CLIP_SETTINGS, COMPUTE_OPTIONS, WINDOW_OPTIONS, add_run_options
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.video.sequences import IMAGE_SUFFIXES, is_pattern, names_several
+from segs_detailer.video.sequences import ANIMATION_SUFFIXES, IMAGE_SUFFIXES, is_pattern, names_several
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ def _encodes(args: Options) -> bool:
         return True
     path = Path(args.output)
     is_folder = args.output.endswith(("/", "\\")) or path.is_dir() or not path.suffix
-    return not (is_folder or is_pattern(path) or path.suffix.lower() in (*IMAGE_SUFFIXES, ".gif", ".apng"))
+    return not (is_folder or is_pattern(path) or path.suffix.lower() in (*IMAGE_SUFFIXES, *ANIMATION_SUFFIXES))
 
 
 def _on(engine: str) -> Callable[[Options], bool]:

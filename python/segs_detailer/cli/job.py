@@ -21,6 +21,7 @@ from segs_detailer.jobs.run import ClipRun, Redo, RunSettings
 from segs_detailer.jobs.traits import ModelTraits
 from segs_detailer.subjects.mask_filter import MaskFilter
 from segs_detailer.video import EncoderSettings, open_clip
+from segs_detailer.video.sequences import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     import argparse
@@ -177,14 +178,7 @@ def encoder_settings(args: argparse.Namespace, info: ClipInfo) -> EncoderSetting
 
 def _streams(args: argparse.Namespace, info: ClipInfo) -> StreamSizes:
     """Count what flows through the outputs."""
-    compares = bool(args.compare) and Path(args.compare).suffix.lower() in (
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-    )
+    compares = bool(args.compare) and Path(args.compare).suffix.lower() in VIDEO_SUFFIXES
     return StreamSizes(
         pixels=info.size[0] * info.size[1],
         sample_bytes=2 if info.bits > 8 else 1,

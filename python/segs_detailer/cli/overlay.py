@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segs_detailer.subjects.finders.opencv import import_cv2
+from segs_detailer.subjects.track import TRACK_COLORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["write_overlay"]
 
-_COLORS = ((255, 214, 10), (48, 209, 88), (100, 210, 255), (255, 159, 10), (191, 90, 242), (255, 105, 97))
 _MASK_OPACITY = 0.4
 # Masks of a track are made for so many frames at once.
 _WINDOW = 16
@@ -91,7 +91,7 @@ class _Masks:
 
 
 def _color(track: TrackPlan) -> tuple[float, float, float]:
-    red, green, blue = _COLORS[track.index % len(_COLORS)]
+    red, green, blue = TRACK_COLORS[track.index % len(TRACK_COLORS)]
     return red / 255, green / 255, blue / 255
 
 

@@ -19,6 +19,7 @@ from segs_detailer.jobs.cache import Cache
 from segs_detailer.jobs.planning import plan_clip
 from segs_detailer.jobs.traits import ModelTraits
 from segs_detailer.models.pipe import BasicPipe
+from segs_detailer.subjects.track import TRACK_COLORS
 from segs_detailer.video import open_clip
 from segs_detailer.video.sequences import label_of
 
@@ -35,7 +36,6 @@ __all__ = ["preview"]
 _TILE_WIDTH = 480
 _MASK_TINT = np.array([1.0, 0.15, 0.3], np.float32)
 _MASK_OPACITY = 0.4
-_COLORS = ((255, 214, 10), (48, 209, 88), (100, 210, 255), (255, 159, 10), (191, 90, 242), (255, 105, 97))
 
 
 def preview(args: argparse.Namespace) -> None:
@@ -134,7 +134,7 @@ def _tile(pixels: NDArray[np.float32], plan: ClipPlan, index: int) -> Image.Imag
     image = to_image(pixels, (_TILE_WIDTH, max(1, round(height * scale))))
     draw = ImageDraw.Draw(image)
     for track in visible:
-        color = _COLORS[track.index % len(_COLORS)]
+        color = TRACK_COLORS[track.index % len(TRACK_COLORS)]
         draw.rectangle(_scaled(_whole(track.region(index)), scale), outline=color, width=1)
         box = _scaled(_box(track, index), scale)
         draw.rectangle(box, outline=color, width=3)

@@ -16,6 +16,7 @@ from segs_detailer.detailer.crops import check_frames, check_paths
 from segs_detailer.nodes.declaration import Shown
 from segs_detailer.ops import crop_frames
 from segs_detailer.segs import mask_frames, scale_match, warn_about_counts
+from segs_detailer.subjects.track import TRACK_COLORS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_segments", "preview_segments"]
 
-_COLORS = ((255, 214, 10), (48, 209, 88), (100, 210, 255), (255, 159, 10), (191, 90, 242), (255, 105, 97))
 _MASK_TINT = np.array([1.0, 0.15, 0.3], np.float32)
 _MASK_OPACITY = 0.4
 # Lines and letters grow with the picture: shares of its shorter side.
@@ -94,7 +94,7 @@ def draw_segments(frame: NDArray[np.float32], segs: list[SEG], index: int, count
     line = max(1, round(min(image.size) * _LINE))
     letters = _font(max(_LEAST_LETTERS, round(min(image.size) * _LETTERS)))
     for number, seg in shown:
-        color = _COLORS[number % len(_COLORS)]
+        color = TRACK_COLORS[number % len(TRACK_COLORS)]
         _outline(draw, seg.crop_region, color, line)
         _outline(draw, seg.bbox, color, 3 * line)
         place = (max(seg.bbox[0], 0) + 4 * line, max(seg.bbox[1], 0) + 4 * line)

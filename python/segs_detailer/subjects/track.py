@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from segs_detailer.segs import Box
     from segs_detailer.subjects.mask import Mask
 
-__all__ = ["MAX_FRAMES", "SHAPES", "Shape", "Track", "Tracks"]
+__all__ = ["MAX_FRAMES", "SHAPES", "TRACK_COLORS", "Shape", "Track", "Tracks"]
 
 MAX_FRAMES = 1 << 22
 """Longest clip, in frames: two days at 24 per second."""
@@ -28,6 +28,10 @@ Shape: TypeAlias = Literal["box", "ellipse"]
 """What a subject looks like in a frame that has no mask: its box, or an ellipse about the box of a face."""
 
 SHAPES: tuple[Shape, ...] = ("box", "ellipse")
+
+
+TRACK_COLORS = ((255, 214, 10), (48, 209, 88), (100, 210, 255), (255, 159, 10), (191, 90, 242), (255, 105, 97))
+"""Red, green and blue that tracks are drawn in, one after the other; the seventh has the first again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

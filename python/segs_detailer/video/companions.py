@@ -13,6 +13,7 @@ from segs_detailer.video.frame_metadata import STEREO, has_stereo_mode
 from segs_detailer.video.muxer_trial import MuxerTrial
 from segs_detailer.video.packet_stamps import Rising
 from segs_detailer.video.packets import import_av, is_preroll, open_input, packets_of
+from segs_detailer.video.sequences import VIDEO_FORMATS
 from segs_detailer.video.subtitles import SubtitleConverter, converter_for
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ _WITH_FLAGS = ("matroska", "webm", "mp4")
 _WITH_STEREO_MODES = ("matroska", "webm")
 _WITH_TIME_CODES = ("mp4", "mov")
 # Where sound goes that a format does not hold, the best first.
-_OTHER_FORMATS = {".mkv": "matroska", ".mov": "mov", ".mp4": "mp4", ".avi": "avi"}
+_OTHER_FORMATS = {suffix: VIDEO_FORMATS[suffix] for suffix in (".mkv", ".mov", ".mp4", ".avi")}
 
 
 def _kept(metadata: dict[str, str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from segs_detailer.video.muxer_trial import Nowhere
 from segs_detailer.video.packet_stamps import PacketStamps
 from segs_detailer.video.packets import import_av
 from segs_detailer.video.partial import PartialFile
+from segs_detailer.video.sequences import VIDEO_FORMATS
 from segs_detailer.video.transparency import has_alpha, set_alpha
 
 if TYPE_CHECKING:
@@ -33,14 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ContainerSink", "can_write_container", "container_losses"]
 
-_FORMAT_OF_SUFFIX = {
-    ".mp4": "mp4",
-    ".m4v": "mp4",
-    ".mov": "mov",
-    ".mkv": "matroska",
-    ".webm": "webm",
-    ".avi": "avi",
-}
 _QUICKTIME_FORMATS = ("mp4", "mov")
 _HEVC_APPLE_TAG = "hvc1"
 # QuickTime's edit lists count in a clock of the whole file, by default of milliseconds.
@@ -55,7 +48,7 @@ _FINEST_AVI_CLOCK = Fraction(1, 1000)
 
 def _container_format(path: Path) -> str:
     """Libav's name of the format that the suffix of `path` says; empty for none that is written."""
-    return _FORMAT_OF_SUFFIX.get(path.suffix.lower(), "")
+    return VIDEO_FORMATS.get(path.suffix.lower(), "")
 
 
 def can_write_container(path: Path) -> bool:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "ANIMATION_SUFFIXES",
     "IMAGE_SUFFIXES",
+    "VIDEO_FORMATS",
+    "VIDEO_SUFFIXES",
     "ImageFiles",
     "NumberedName",
     "find_images",
@@ -24,6 +27,20 @@ __all__ = [
     "names_several",
     "pictures_in",
 ]
+
+VIDEO_FORMATS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".avi": "avi",
+}
+"""Names of video files that are written, and libav's formats of them."""
+
+VIDEO_SUFFIXES = tuple(VIDEO_FORMATS)
+ANIMATION_SUFFIXES = (".gif", ".apng")
+"""Files that are always animations; WebP and PNG may be."""
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 """Image files that are read and written, by suffix."""

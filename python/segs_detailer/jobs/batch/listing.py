@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segs_detailer.errors import MediaError
+from segs_detailer.video.sequences import ANIMATION_SUFFIXES, VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["CLIP_SUFFIXES", "Entry", "read_folder", "read_list"]
 
-CLIP_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".apng")
+CLIP_SUFFIXES = (*VIDEO_SUFFIXES, *ANIMATION_SUFFIXES)
 """Files that count as clips in a folder."""
 
 

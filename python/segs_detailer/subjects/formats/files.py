@@ -17,7 +17,7 @@ from segs_detailer.subjects.formats.new_files import read_json, read_text
 from segs_detailer.subjects.formats.pictures import is_palette, read_davis, read_pictures, write_davis, write_pictures
 from segs_detailer.subjects.track import Tracks
 from segs_detailer.video.local_path import local_path, output_path
-from segs_detailer.video.sequences import IMAGE_SUFFIXES, is_pattern, names_several
+from segs_detailer.video.sequences import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_pattern, names_several
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ __all__ = ["FORMATS", "Format", "format_to_write", "read_tracks", "write_tracks"
 
 Size: TypeAlias = "tuple[int, int] | None"
 
-_VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif")
+_MOVING_SUFFIXES = (*VIDEO_SUFFIXES, ".gif")
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".npy", ".joblib")
 
 
@@ -239,7 +239,7 @@ def format_to_write(path: Path, *, is_folder: bool = False) -> Format:
         return FORMATS[names[suffix]]
     if is_folder or path.is_dir() or not suffix or is_pattern(path) or suffix in IMAGE_SUFFIXES:
         return FORMATS["masks"]
-    if suffix in _VIDEO_SUFFIXES:
+    if suffix in _MOVING_SUFFIXES:
         return FORMATS["video"]
     raise MediaError(f"{path}: files of type {suffix} cannot be written: use {_known()}")
 
@@ -260,7 +260,7 @@ def _format_to_read(path: Path) -> str:
         return _json_format(path)
     if suffix in IMAGE_SUFFIXES:
         return _picture_format(path)
-    if suffix in _VIDEO_SUFFIXES:
+    if suffix in _MOVING_SUFFIXES:
         return "video"
     if suffix in _PICKLES:
         raise MediaError(f"{path}: expected {_known()}, got a type of file that may hold code, which is never read")
