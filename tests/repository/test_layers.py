@@ -52,7 +52,7 @@ FAMILY_IMPORTS: set[str] = set()
 FAMILIES_IN_MODELS = {"registry"}
 
 # Packages with modules that import names from where they are exported.
-FROM_PACKAGES = {"cli", "comfyui", "jobs", "models"}
+FROM_PACKAGES = {"cli", "jobs"}
 
 # Files below the command line that say the name of an option.
 OPTION_NAMES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from segs_detailer.models.samplers import SAMPLERS
+from segs_detailer.models.samplers.registry import SAMPLERS
 from segs_detailer.models.schedules import SCHEDULES
 
 __all__ = ["sampler_names", "scheduler_names"]

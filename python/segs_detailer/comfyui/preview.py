@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from segs_detailer.crop_path import CropPath, region_at
 from segs_detailer.detailer.crops import check_frames, check_paths
 from segs_detailer.nodes.declaration import Shown
-from segs_detailer.ops import crop_frames
+from segs_detailer.ops.frames import crop_frames
 from segs_detailer.segs import mask_frames, scale_match, warn_about_counts
 from segs_detailer.subjects.track import TRACK_COLORS
 

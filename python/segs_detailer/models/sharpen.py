@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - the name under which torch docum
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.models.info import Geometry, ModelInfo
 from segs_detailer.models.interface import SampleJob, Sampler
-from segs_detailer.ops import dilate, erode
+from segs_detailer.ops.morphology import dilate, erode
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,7 +15,7 @@ from segs_detailer.models.denoise_mask import DifferentialThreshold, MaskedDenoi
 from segs_detailer.models.denoiser import Denoiser
 from segs_detailer.models.frame_noise import FrameNoise, clip_noise, step_noise
 from segs_detailer.models.noise import NoiseSampler, brownian_noise, gaussian_noise
-from segs_detailer.models.samplers import SamplerSpec, sampler_named
+from segs_detailer.models.samplers.registry import SamplerSpec, sampler_named
 from segs_detailer.models.schedules import sigmas_for
 
 if TYPE_CHECKING:
