@@ -17,6 +17,7 @@ __all__ = [
     "integer",
     "number",
     "shown",
+    "typed",
     "unit_number",
     "whole_number",
 ]
@@ -38,7 +39,7 @@ def whole_number(argument: str, value: Any, *, minimum: int) -> int:
     except (TypeError, RuntimeError):  # RuntimeError: torch's, for a tensor without data
         number = None
     if number is None or isinstance(value, _NO_NUMBERS):
-        raise InvalidTypeError(argument, "a whole number", f"{type(value).__name__} {shown(value)}")
+        raise InvalidTypeError(argument, "a whole number", typed(value))
     if not minimum <= number <= MAX_COORDINATE:
         raise InvalidArgumentError(argument, f"a whole number from {minimum} to {MAX_COORDINATE}", shown(number))
     return number
@@ -62,7 +63,7 @@ def _number(argument: str, value: Any, least: float, most: float, expected: str)
     except OverflowError:  # an int beyond all floats
         raise InvalidArgumentError(argument, expected, shown(value)) from None
     if number is None or isinstance(value, _NO_NUMBERS):
-        raise InvalidTypeError(argument, expected, f"{type(value).__name__} {shown(value)}")
+        raise InvalidTypeError(argument, expected, typed(value))
     # NaN fails every comparison.
     if not least <= number <= most:
         raise InvalidArgumentError(argument, expected, shown(value))
@@ -94,11 +95,11 @@ def integer(argument: str, value: object, *, least: float = -_INFINITE, most: fl
         The value is out of range.
     """
     if isinstance(value, bool):
-        raise InvalidTypeError(argument, "an int", "bool")
+        raise InvalidTypeError(argument, "an int", typed(value))
     try:
         whole = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise InvalidTypeError(argument, "an int", type(value).__name__) from None
+        raise InvalidTypeError(argument, "an int", typed(value)) from None
     if not least <= whole <= most:
         expected = f"an int of at least {least}" if most == _INFINITE else f"an int from {least} to {most}"
         raise InvalidArgumentError(argument, expected, shown(whole))
@@ -132,11 +133,11 @@ def number(
         The value is out of range, infinite or NaN.
     """
     if isinstance(value, (bool, str, bytes)):
-        raise InvalidTypeError(argument, "a number", type(value).__name__)
+        raise InvalidTypeError(argument, "a number", typed(value))
     try:
         real = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise InvalidTypeError(argument, "a number", type(value).__name__) from None
+        raise InvalidTypeError(argument, "a number", typed(value)) from None
     except OverflowError:
         real = _INFINITE
     if not (math.isfinite(real) and least <= real <= most and real > above):
@@ -174,7 +175,12 @@ def flag(argument: str, value: object) -> bool:
         return value
     if type(value).__name__ in ("bool", "bool_"):
         return bool(value)
-    raise InvalidTypeError(argument, "a bool", type(value).__name__)
+    raise InvalidTypeError(argument, "a bool", typed(value))
+
+
+def typed(value: object) -> str:
+    """Return a value of a wrong type as messages show it: what it is, and then itself."""
+    return f"{type(value).__name__} {shown(value)}"
 
 
 def shown(value: object) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from segs_detailer import _native
 from segs_detailer._interop import FRAME_DTYPES, Array, check_dtype, convert, dtype_name, is_tensor, kind_of
-from segs_detailer.checks import MAX_COORDINATE, shown, whole_number
+from segs_detailer.checks import MAX_COORDINATE, shown, typed, whole_number
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import MASK_DTYPES, unit_masks
@@ -114,7 +114,7 @@ def check_segs(segs: Any, argument: str = "segs") -> SEGS:
 
 def _parts(segs: Any, argument: str) -> tuple[tuple[int, int], Sequence[Any]]:
     if not (isinstance(segs, (tuple, list)) and len(segs) == 2 and isinstance(segs[1], (tuple, list))):
-        raise InvalidTypeError(argument, "SEGS, ((H, W), [SEG, ...])", _described(segs))
+        raise InvalidTypeError(argument, "SEGS, ((H, W), [SEG, ...])", typed(segs))
     height, width = _whole(segs[0], 2, f"{argument}[0]", "(H, W)")
     if not (0 <= height <= MAX_COORDINATE and 0 <= width <= MAX_COORDINATE):
         raise InvalidArgumentError(f"{argument}[0]", f"(H, W), each from 0 to {MAX_COORDINATE}", shown((height, width)))
@@ -126,7 +126,7 @@ def _check_seg(item: Any, name: str) -> SEG:
         image, mask, region, bbox = item.cropped_image, item.cropped_mask, item.crop_region, item.bbox
         confidence, label = item.confidence, item.label
     except AttributeError as error:
-        raise InvalidTypeError(name, f"a SEG with the fields {', '.join(SEG._fields)}", _described(item)) from error
+        raise InvalidTypeError(name, f"a SEG with the fields {', '.join(SEG._fields)}", typed(item)) from error
     crop_region = _box(region, f"{name}.crop_region")
     if crop_region[0] == crop_region[2] or crop_region[1] == crop_region[3]:
         raise InvalidArgumentError(f"{name}.crop_region", "a region of at least one pixel", f"{crop_region}")
@@ -161,7 +161,7 @@ def _whole(value: Any, count: int, name: str, expected: str) -> list[int]:
         values = list(value.tolist() if hasattr(value, "tolist") else value)
         numbers = [v if type(v) is int else float(v) for v in values]
     except (TypeError, ValueError, RuntimeError):  # RuntimeError: torch's, for a tensor without data
-        raise InvalidTypeError(name, expected, _described(value)) from None
+        raise InvalidTypeError(name, expected, typed(value)) from None
     if len(numbers) != count:
         raise InvalidArgumentError(name, expected, f"{len(numbers)} values")
     # No int is asked: one beyond all floats cannot be.
@@ -199,10 +199,6 @@ def _check_mask(mask: Any, region: Box, name: str) -> Any:
             return mask[..., 0]
     expected = f"shape {size} or (B, {size[0]}, {size[1]}), as crop_region has it"
     raise InvalidArgumentError(name, expected, f"shape {shape}")
-
-
-def _described(value: object) -> str:
-    return f"{type(value).__name__} {shown(value)}"
 
 
 def scale_match(segs: SEGS, frames_shape: Sequence[int]) -> SEGS:

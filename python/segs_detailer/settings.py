@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from segs_detailer.checks import flag, integer, number
+from segs_detailer.checks import flag, integer, number, typed
 from segs_detailer.errors import InvalidTypeError, unknown_name
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Declared:
             return number(self.name, value, least=least, above=above, most=_or(self.maximum, _INFINITE))
         if not isinstance(value, self.type):
             or_none = " or None" if self.optional else ""
-            raise InvalidTypeError(self.name, f"a {self.type.__name__}{or_none}", type(value).__name__)
+            raise InvalidTypeError(self.name, f"a {self.type.__name__}{or_none}", typed(value))
         if self.choices and value not in self.choices:
             two = len(self.choices) == 2
             raise unknown_name(
