@@ -11,17 +11,17 @@ import numpy as np
 from segs_detailer.detailer.crops import check_frames
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.segs import check_segs
-from segs_detailer.subjects.association import Detection, associate
+from segs_detailer.subjects.association import Detection
 from segs_detailer.subjects.finders.faces import detect_faces
-from segs_detailer.subjects.finders.finder import FollowSettings
-from segs_detailer.subjects.finders.shots import ShotDetector
+from segs_detailer.subjects.finders.finder import Detector, FollowSettings, find_tracks
 from segs_detailer.subjects.masks import boxes_to_segs
 from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
 from segs_detailer.subjects.settings import CropSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from segs_detailer.segs import SEG, SEGS
@@ -124,22 +124,45 @@ def find_boxes(
         raise InvalidTypeError("bbox_detector", "an object with a method detect", type(bbox_detector).__name__)
     check_frames("image_frames", image_frames)
     count, height, width = image_frames.shape[:3]
-    progress, cuts = _progress(count), ShotDetector()
-    shots: list[int] = []
-    found: list[list[Detection]] = []
-    for index in range(count):
-        frame = image_frames[index : index + 1, ..., :3]
-        if cuts.begins_shot(frame[0].cpu().numpy()):
-            shots.append(index)
-        segs = bbox_detector.detect(frame, threshold, _THEIR_DILATION, _THEIR_CROP_FACTOR, drop_size)
-        _, items = check_segs(segs, "bbox_detector.detect")
-        found.append([_detection(seg, dilation) for seg in items])
-        if progress is not None:
-            progress(index + 1)
-    chains = [chain for chain in associate(found, shots, max_gap=max_gap) if len(chain.frames) >= min_frames]
-    tracks = [chain.track(number) for number, chain in enumerate(chains, start=1)]
+    theirs = _TheirDetector(bbox_detector, threshold, dilation, drop_size)
+    # Their detector drops what is too small.
+    settings = FollowSettings(min_share=0.0, max_gap=max_gap, drop_size=0, min_frames=min_frames)
+    frames = (frame[..., :3].cpu().numpy() for frame in image_frames)
+    tracks = find_tracks(frames, theirs, settings, progress=_progress(count))
     way = CropSettings(crop=crop, crop_factor=crop_factor, max_gap=max_gap)  # type: ignore[arg-type]  # checked there
     return (tracks_to_segs(tracks, (height, width), count, way),)
+
+
+class _TheirDetector(Detector):
+    """Another pack's detector, which takes one picture and gives SEGS."""
+
+    def __init__(self, detector: Any, threshold: float, dilation: int, drop_size: int) -> None:
+        self._detector = detector
+        self._threshold = threshold
+        self._dilation = dilation
+        self._drop_size = drop_size
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """It does not say."""
+        return ()
+
+    @property
+    def batch(self) -> int:
+        """One picture at a time."""
+        return 1
+
+    def detect(self, frames: Sequence[NDArray[np.float32]]) -> list[list[Detection]]:
+        """Find what is in each frame."""
+        return [self._look(frame) for frame in frames]
+
+    def _look(self, frame: NDArray[np.float32]) -> list[Detection]:
+        import torch
+
+        picture = torch.from_numpy(np.ascontiguousarray(frame))[None]
+        segs = self._detector.detect(picture, self._threshold, _THEIR_DILATION, _THEIR_CROP_FACTOR, self._drop_size)
+        _, items = check_segs(segs, "bbox_detector.detect")
+        return [_detection(seg, self._dilation) for seg in items]
 
 
 def _detection(seg: SEG, dilation: int) -> Detection:

@@ -15,7 +15,7 @@ from tiny_detectors import picture
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.subjects import Detection, Track
-from segs_detailer.subjects.finders import FaceDetector, Finder, FollowSettings, find_tracks, open_finder
+from segs_detailer.subjects.finders import FaceDetector, Finder, FollowSettings, find_tracks, open_finder, opening
 from segs_detailer.video import read_clip
 
 SAMPLE = ROOT / "examples" / "sample.mp4"
@@ -104,6 +104,30 @@ def test_a_finder_owns_how_it_looks():
     assert find_tracks([], WholeClip()) == []
 
 
+def test_a_finder_is_registered_once(tmp_path, monkeypatch):
+    (tmp_path / "model.clip").write_bytes(b"weights")
+    opened = []
+
+    def make(path, **options):
+        opened.append((path.name, options))
+        return WholeClip()
+
+    kinds = (*opening.FINDERS, opening.FinderKind(make, suffix=".clip", takes_device=False))
+    monkeypatch.setattr(opening, "FINDERS", kinds)
+    [track] = find_tracks(moving([None] * 3), open_finder(tmp_path / "model.clip", labels=["clip"], confidence=0.5))
+    assert track.label == "clip"
+    assert opened == [("model.clip", {"labels": ["clip"], "min_size": None, "confidence": 0.5})]
+    with pytest.raises(InvalidArgumentError, match=r"a model file \(.onnx, .pt, .clip\)"):
+        open_finder("model.bin")
+
+
+def test_how_often_a_subject_must_be_seen_can_be_said(tmp_path):
+    detector = open_finder(tiny_detectors.yolo(tmp_path / "a.onnx"), confidence=SURE)
+    frames = moving([None] * 10 + [(40, 40)] * 2 + [None] * 10)
+    assert len(find_tracks(frames, detector, FollowSettings(min_frames=2))) == 1
+    assert find_tracks(frames, detector, FollowSettings(min_frames=3)) == []
+
+
 def test_what_is_no_finder_is_refused():
     with pytest.raises(InvalidTypeError, match=r"finder: expected a Finder, or an object with names.*, got str"):
         find_tracks(moving([None]), "face")
@@ -119,7 +143,7 @@ def test_cancelling_while_following(tmp_path):
         find_tracks(moving([None] * 4), detector, progress=stop)
 
 
-@pytest.mark.parametrize(("name", "value"), [("min_share", 2), ("max_gap", -1), ("shape", "star")])
+@pytest.mark.parametrize(("name", "value"), [("min_share", 2), ("max_gap", -1), ("min_frames", 0), ("shape", "star")])
 def test_settings_are_checked(name, value):
     with pytest.raises(InvalidArgumentError, match=name):
         FollowSettings(**{name: value})

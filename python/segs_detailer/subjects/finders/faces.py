@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -133,13 +132,13 @@ class FaceDetector(Detector):
 
 def _lasts(chain: Chain, settings: FollowSettings) -> bool:
     """Whether a chain is no mistake: full searches must confirm it, as following finds again what was wrong before."""
-    start, stop = chain.shot
+    start = chain.shot[0]
     first, end = chain.span
     searches = sum((frame - start) % _SEARCH_EVERY == 0 for frame in range(first, end))
     if not any(detection.source == "frontal" for detection in chain.detections):
         searches = (searches + 1) // 2
     strong = sum(detection.strong for detection in chain.detections)
-    least = min(_LEAST_DETECTIONS, math.ceil((stop - start) / 2))
+    least = settings.least_frames(chain, _LEAST_DETECTIONS)
     is_confirmed = strong >= settings.min_share * searches
     return (
         len(chain.frames) >= least

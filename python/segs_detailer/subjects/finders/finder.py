@@ -38,6 +38,9 @@ class FollowSettings:
         A subject counts where it is detected in at least this share of the frames from its first to its last.
     max_gap : int
         Frames without a detection that are bridged.
+    min_frames : int or None
+        A subject counts where it is detected in at least this many frames. None is the finder's own number, and fewer
+        in a short shot.
     drop_size : int
         Subjects whose shorter side never has more pixels are dropped.
     shape : {"ellipse", "box"} or None
@@ -54,20 +57,26 @@ class FollowSettings:
     max_gap: int = 12
     drop_size: int = 10
     shape: Shape | None = None
+    min_frames: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_share <= 1:
             raise InvalidArgumentError("min_share", "0 to 1", repr(self.min_share))
         if self.max_gap < 0:
             raise InvalidArgumentError("max_gap", "0 or more frames", repr(self.max_gap))
+        if self.min_frames is not None and self.min_frames < 1:
+            raise InvalidArgumentError("min_frames", "1 or more frames, or None", repr(self.min_frames))
         if self.shape not in (None, *SHAPES):
             raise InvalidArgumentError("shape", "'ellipse', 'box' or None", repr(self.shape))
 
     def counts(self, chain: Chain) -> bool:
         """Whether a chain of detections is a subject."""
+        return len(chain.frames) >= self.least_frames(chain, _LEAST_DETECTIONS) and chain.share >= self.min_share
+
+    def least_frames(self, chain: Chain, usual: int) -> int:
+        """Return the detections that a chain must have: `min_frames`, else the usual number, or half of a short shot."""
         start, stop = chain.shot
-        least = min(_LEAST_DETECTIONS, math.ceil((stop - start) / 2))
-        return len(chain.frames) >= least and chain.share >= self.min_share
+        return self.min_frames or min(usual, math.ceil((stop - start) / 2))
 
 
 class Finder(ABC):
