@@ -59,6 +59,8 @@ class Declared:
         All values that there are; empty for any.
     default_text : str
         What stands for the default in a help text, where that is not its value.
+    fallback : object
+        What None stands for where nothing else says more; None for a setting that is None then.
     group : str
         Under which heading the command line has it; empty for none.
     node : bool
@@ -81,6 +83,7 @@ class Declared:
     unit: str = ""
     choices: tuple[str, ...] = ()
     default_text: str = ""
+    fallback: Any = None
     group: str = ""
     node: bool = False
     widget: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -148,6 +151,7 @@ def setting(
     unit: str = "",
     choices: Sequence[str] = (),
     default_text: str = "",
+    fallback: Any = None,
     group: str = "",
     node: bool = False,
     widget: Mapping[str, Any] = MappingProxyType({}),
@@ -160,7 +164,8 @@ def setting(
 
     Parameters
     ----------
-    default, help, minimum, maximum, above, step, unit, choices, default_text, group, node, widget, check
+    default, help, minimum, maximum, above, step, unit, choices, default_text, fallback, group,\
+ node, widget, check
         See `Declared`. The values of a `Literal` are its choices without being named.
 
     Returns
@@ -187,6 +192,7 @@ def setting(
         "unit": unit,
         "choices": tuple(choices),
         "default_text": default_text,
+        "fallback": fallback,
         "group": group,
         "node": node,
         "widget": MappingProxyType(dict(widget)),

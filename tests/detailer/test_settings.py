@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fake_sampler import FakeSampler
-from segs_detailer.detailer.settings import DetailerSettings, check_names
+from detailer_run import run_of
+from fake_sampler import FakeSampler, clip, segment, segs_of
+from segs_detailer.detailer.api import detail_frames
+from segs_detailer.detailer.settings import DetailerSettings, Sampling, check_names
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.models.info import Recommended
+from segs_detailer.nodes import DetailerForEachPipeForAnimateDiff
 
 BAD_VALUES = [
     ("guide_size", 0),
@@ -37,7 +41,7 @@ BAD_TYPES = [
     ("steps", 20.0),
     ("cfg", object()),
     ("cfg", True),
-    ("sampler_name", None),
+    ("sampler_name", 1),
     ("scheduler", 3),
     ("feather", 1.5),
     ("inpaint_model", 1),
@@ -95,3 +99,26 @@ def test_a_sampler_may_bring_its_own_names():
 
 def test_the_schedule_is_not_asked_for_where_a_function_replaces_it():
     check_names(DetailerSettings(scheduler="nonsense", scheduler_func=lambda *_: None), FakeSampler())
+
+
+def test_what_is_left_open_is_what_the_model_recommends():
+    info = {"recommended": Recommended(steps=30, cfg=5.0, scheduler="simple")}
+    run = run_of(FakeSampler(**info), denoise=0.3, cfg=2.0, steps=None)
+    assert run.settings.sampling == Sampling(30, 2.0, "euler", "simple", 0.3)
+    assert run_of(FakeSampler(), steps=None).settings.sampling == Sampling(20, 8.0, "euler", "normal", 0.5)
+    # Names that a model recommends are held against its own list, like any other.
+    with pytest.raises(InvalidArgumentError, match="scheduler: expected one of karras, got 'simple'"):
+        run_of(FakeSampler(scheduler_names=("karras",), **info))
+
+
+def test_scripts_get_recommendations_and_nodes_have_their_own_defaults():
+    frames = clip()
+    segs = segs_of(frames, segment())
+    info = {"recommended": Recommended(steps=3, cfg=5.0, sampler_name="ddim", denoise=0.4)}
+    sampler = FakeSampler(**info)
+    detail_frames(frames, segs, sampler)
+    detail_frames(frames, segs, sampler, DetailerSettings(steps=2, denoise=1.0), cfg=1.0)
+    jobs = [(job.steps, job.cfg, job.sampler_name, job.scheduler, job.denoise) for job in sampler.jobs]
+    assert jobs == [(3, 5.0, "ddim", "normal", 0.4), (2, 1.0, "ddim", "normal", 1.0)]
+    required = DetailerForEachPipeForAnimateDiff.INPUT_TYPES()["required"]
+    assert [required[name][1]["default"] for name in ("steps", "cfg", "denoise")] == [20, 8.0, 0.5]

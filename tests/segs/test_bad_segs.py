@@ -162,7 +162,8 @@ RUNS = [
     *(
         (name, value, InvalidTypeError, "expected a")
         for name in ("guide_size", "max_size", "cfg", "denoise", "seed", "steps", "feather", "noise_mask_feather")
-        for value in ("1", True, None, [1])
+        # None is for the model to say, where it recommends something.
+        for value in ("1", True, [1], *([] if name in ("cfg", "denoise", "steps") else [None]))
     ),
     *(
         (name, value, InvalidTypeError, "expected an int")

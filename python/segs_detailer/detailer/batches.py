@@ -71,7 +71,7 @@ def batch_segments(segs: Sequence[SEG], frames: Tensor, run: Run, *, pasted: boo
 
 def _takes_batches(run: Run) -> bool:
     pipes = [run.models.base] if run.models.refiner is None else [run.models.base, run.models.refiner]
-    spec = SAMPLERS.get(run.settings.sampler_name)
+    spec = SAMPLERS.get(run.settings.sampling.sampler_name)
     return (
         not run.hook.is_given
         and (spec is None or not spec.adaptive)

@@ -392,8 +392,8 @@ class HookCalls:
         """`pre_ksample`; changed settings are checked like a caller's."""
         if not self.defines("pre_ksample"):
             return model, settings, positive, negative, latent
-        given = (settings.seed, settings.steps, settings.cfg, settings.sampler_name, settings.scheduler)
-        prepared = self._call("pre_ksample", model, *given, positive, negative, latent, settings.denoise)
+        *chosen, denoise = settings.sampling
+        prepared = self._call("pre_ksample", model, settings.seed, *chosen, positive, negative, latent, denoise)
         if not (isinstance(prepared, (tuple, list)) and len(prepared) == 10):
             raise _wrong("pre_ksample", "the ten values that it was called with", prepared)
         model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent, denoise = prepared

@@ -51,7 +51,7 @@ class Run:
     models : Models
         The models.
     settings : DetailerSettings
-        The settings.
+        The settings; what they leave open is what the model recommends.
     hook : HookCalls
         The caller's hook.
     observer : Observer or None
@@ -67,7 +67,11 @@ class Run:
     prompts: SegmentPrompts | None = None
 
     def __post_init__(self) -> None:
-        check_names(self.settings, self.models.base.sampler)
+        sampler = self.models.base.sampler
+        check_names(self.settings, sampler)
+        # The dataclass is frozen: this is still its making.
+        settings = self.settings.with_recommended(sampler.info.recommended.settings())
+        object.__setattr__(self, "settings", settings)
 
     def for_segment(self, index: int, seg: SEG) -> Run:
         """Put this run under a segment's own prompt; the run itself comes back where it has none."""
@@ -350,7 +354,7 @@ def _sample_together(segments: Sequence[_OpenSegment], frames: Tensor, run: Run)
 
 def _begin_sampling(segment: _OpenSegment, sampler: Sampler, settings: DetailerSettings) -> None:
     preview = DeferredPreview(sampler, segment.latents, segment.pixels, segment.count)
-    segment.progress.begin_sampling(settings.steps, preview)
+    segment.progress.begin_sampling(settings.sampling.steps, preview)
 
 
 def _job(pixels: Tensor, positive: Conditioning, negative: Conditioning, settings: DetailerSettings) -> SampleJob:
@@ -359,11 +363,7 @@ def _job(pixels: Tensor, positive: Conditioning, negative: Conditioning, setting
         positive=positive,
         negative=negative,
         seed=settings.seed,
-        steps=settings.steps,
-        cfg=settings.cfg,
-        sampler_name=settings.sampler_name,
-        scheduler=settings.scheduler,
-        denoise=settings.denoise,
+        **settings.sampling._asdict(),
         differential=settings.noise_mask_feather > 0,
         inpaint_model=settings.inpaint_model,
         frame_noise=settings.frame_noise,

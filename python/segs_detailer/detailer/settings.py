@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from segs_detailer.checks import MAX_COORDINATE, integer
 from segs_detailer.errors import InvalidTypeError, unknown_name
-from segs_detailer.settings import check_settings, setting
+from segs_detailer.settings import check_settings, declared, plain, setting
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from segs_detailer.models.frame_noise import FrameNoise
     from segs_detailer.models.interface import Sampler, SchedulerFunc
 
-__all__ = ["MAX_RESOLUTION", "MAX_SEED", "MAX_STEPS", "DetailerSettings", "check_names"]
+__all__ = ["MAX_RESOLUTION", "MAX_SEED", "MAX_STEPS", "DetailerSettings", "Sampling", "check_names"]
 
 MAX_RESOLUTION = 16384
 """Largest guide size and working side in pixels, as ComfyUI's nodes allow."""
@@ -27,6 +29,27 @@ MAX_STEPS = 10000
 _SIZE = "working size"
 _REPAINT = "repainting"
 _SWITCH = {"label_on": "enabled", "label_off": "disabled"}
+
+
+def _recommended(fallback: Any) -> dict[str, Any]:
+    """Declare that a model may recommend a value, and what holds where none does."""
+    return {"fallback": fallback, "default_text": f"the model's own, else {plain(fallback)}"}
+
+
+class Sampling(NamedTuple):
+    """How is sampled: the settings for which models have recommendations.
+
+    Parameters
+    ----------
+    steps, cfg, sampler_name, scheduler, denoise
+        See `DetailerSettings`.
+    """
+
+    steps: int
+    cfg: float
+    sampler_name: str
+    scheduler: str
+    denoise: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +71,14 @@ class DetailerSettings:
         back, which saves memory and time; only what is pasted loses detail. Else these are worked on at their own size.
     seed : int
         Seed of the start noise; the same for every segment.
-    steps : int
-        Sampling steps that are run.
-    cfg : float
+    steps : int or None
+        Sampling steps that are run. None, here and for the four that follow, takes what the model recommends;
+        `sampling` tells what holds where it recommends nothing.
+    cfg : float or None
         Classifier-free guidance scale.
-    sampler_name, scheduler : str
+    sampler_name, scheduler : str or None
         Names as in ComfyUI's KSampler; `check_names` holds them against what a model knows.
-    denoise : float
+    denoise : float or None
         Share of the noise.
     feather : int
         Blur of the paste's mask in pixels of the frame.
@@ -96,8 +120,8 @@ class DetailerSettings:
 
     Examples
     --------
-    >>> DetailerSettings(denoise=0.4).steps
-    20
+    >>> DetailerSettings(denoise=0.4).sampling
+    Sampling(steps=20, cfg=8.0, sampler_name='euler', scheduler='normal', denoise=0.4)
     """
 
     guide_size: float = setting(
@@ -133,26 +157,43 @@ class DetailerSettings:
     seed: int = setting(
         0, help="seed of the noise, the same for every segment", minimum=0, maximum=MAX_SEED, group=_REPAINT
     )
-    steps: int = setting(
-        20, help="sampling steps that are run, whatever denoise is", minimum=1, maximum=MAX_STEPS, group=_REPAINT
+    steps: int | None = setting(
+        None,
+        help="sampling steps that are run, whatever denoise is",
+        minimum=1,
+        maximum=MAX_STEPS,
+        group=_REPAINT,
+        **_recommended(20),
     )
-    cfg: float = setting(
-        8.0, help="classifier-free guidance scale", minimum=0, group=_REPAINT, widget={"min": 0.0, "max": 100.0}
+    cfg: float | None = setting(
+        None,
+        help="classifier-free guidance scale",
+        minimum=0,
+        group=_REPAINT,
+        widget={"min": 0.0, "max": 100.0},
+        **_recommended(8.0),
     )
-    sampler_name: str = setting(
-        "euler", help="sampling algorithm, such as euler, dpmpp_2m, ddim or lcm", group=_REPAINT
+    sampler_name: str | None = setting(
+        None,
+        help="sampling algorithm, such as euler, dpmpp_2m, ddim or lcm",
+        group=_REPAINT,
+        **_recommended("euler"),
     )
-    scheduler: str = setting(
-        "normal", help="how the noise falls from step to step, such as normal, karras or simple", group=_REPAINT
+    scheduler: str | None = setting(
+        None,
+        help="how the noise falls from step to step, such as normal, karras or simple",
+        group=_REPAINT,
+        **_recommended("normal"),
     )
-    denoise: float = setting(
-        0.5,
+    denoise: float | None = setting(
+        None,
         help="how much is repainted, above 0 to 1: small values keep the subject, 1 paints a new one",
         above=0,
         maximum=1,
         step=0.01,
         group=_REPAINT,
         widget={"min": 0.0001},
+        **_recommended(0.5),
     )
     feather: int = setting(
         5,
@@ -237,6 +278,23 @@ class DetailerSettings:
             raise InvalidTypeError("scheduler_func", "a callable or None", type(self.scheduler_func).__name__)
 
     @property
+    def sampling(self) -> Sampling:
+        """What holds for `steps`, `cfg`, `sampler_name`, `scheduler` and `denoise`, also where they are None."""
+        fallbacks = {each.name: each.fallback for each in declared(self) if each.name in Sampling._fields}
+        given = {name: getattr(self, name) for name in fallbacks}
+        return Sampling(**{name: fallbacks[name] if value is None else value for name, value in given.items()})
+
+    def with_recommended(self, values: Mapping[str, Any]) -> DetailerSettings:
+        """Take what a model recommends for what was left open.
+
+        Parameters
+        ----------
+        values : mapping
+            Its recommendations, by the settings' names.
+        """
+        return replace(self, **{name: value for name, value in values.items() if getattr(self, name) is None})
+
+    @property
     def frame_noise(self) -> FrameNoise:
         """How the noise of the frames is correlated."""
         # The command line reads this module for its help: it waits for no tensors.
@@ -263,7 +321,8 @@ def check_names(settings: DetailerSettings, sampler: Sampler) -> None:
         A name is not known; the message lists those that are.
     """
     info = sampler.info
-    if settings.sampler_name not in info.sampler_names:
-        raise unknown_name("sampler_name", settings.sampler_name, info.sampler_names)
-    if settings.scheduler_func is None and settings.scheduler not in info.scheduler_names:
-        raise unknown_name("scheduler", settings.scheduler, info.scheduler_names)
+    chosen = settings.with_recommended(info.recommended.settings()).sampling
+    if chosen.sampler_name not in info.sampler_names:
+        raise unknown_name("sampler_name", chosen.sampler_name, info.sampler_names)
+    if settings.scheduler_func is None and chosen.scheduler not in info.scheduler_names:
+        raise unknown_name("scheduler", chosen.scheduler, info.scheduler_names)

@@ -92,8 +92,9 @@ def detailer_inputs(base: DetailerSettings, *, pastes: bool) -> tuple[Input, ...
 
     def widget(name: str, **more: Any) -> Input:
         switch, note = name == "guide_size_for", _NOTES.get(name, "")
+        own, fallback = getattr(base, name), settings[name].fallback
         return setting_input(
-            settings[name], getattr(base, name), note=note, switch=switch, choices=_NAMED.get(name), **more
+            settings[name], fallback if own is None else own, note=note, switch=switch, choices=_NAMED.get(name), **more
         )
 
     hook = Input(
