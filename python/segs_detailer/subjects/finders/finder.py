@@ -74,7 +74,7 @@ class FollowSettings:
         return len(chain.frames) >= self.least_frames(chain, _LEAST_DETECTIONS) and chain.share >= self.min_share
 
     def least_frames(self, chain: Chain, usual: int) -> int:
-        """Return the detections that a chain must have: `min_frames`, else the usual number, or half of a short shot."""
+        """Return how many detections a chain must have: `min_frames`, else the usual number, or half a short shot."""
         start, stop = chain.shot
         return self.min_frames or min(usual, math.ceil((stop - start) / 2))
 
