@@ -16,6 +16,7 @@ __all__ = [
     "MissingDependencyError",
     "ModelError",
     "SegsDetailerError",
+    "did_you_mean",
     "unknown_name",
 ]
 
@@ -54,7 +55,7 @@ class InvalidArgumentError(SegsDetailerError, ValueError):
 
 
 def unknown_name(
-    argument: str, name: str, known: Iterable[str], *, expected: str = "one of {}"
+    argument: str, name: object, known: Iterable[str], *, expected: str = "one of {}"
 ) -> InvalidArgumentError:
     """Error about a name that is not among the known ones; it lists them, and asks about those that look like it.
 
@@ -62,21 +63,34 @@ def unknown_name(
     ----------
     argument : str
         Name of the argument.
-    name : str
+    name : object
         What came.
     known : iterable of str
         The names that are accepted.
     expected : str
         What is accepted; the names stand for the braces.
     """
+    names = list(known)
+    return InvalidArgumentError(argument, expected.format(", ".join(names)), f"{name!r}{did_you_mean(name, names)}")
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Ask about known names that look like an unknown one: " (did you mean face?)", or nothing where none does.
+
+    Parameters
+    ----------
+    name : object
+        What came.
+    known : iterable of str
+        The names that are accepted.
+    """
     names = {each.lower(): each for each in known}
-    wanted = name.lower()
+    wanted = str(name).lower()
     near = difflib.get_close_matches(wanted, names, n=_NEAR_NAMES)
     if len(wanted) >= _SHORTEST_PART:
         near += [each for each in names if wanted in each or each in wanted]
     chosen = [names[each] for each in dict.fromkeys(near)][:_NEAR_NAMES]
-    hint = f" (did you mean {' or '.join(chosen)}?)" if chosen else ""
-    return InvalidArgumentError(argument, expected.format(", ".join(names.values())), f"{name!r}{hint}")
+    return f" (did you mean {' or '.join(chosen)}?)" if chosen else ""
 
 
 class InvalidTypeError(SegsDetailerError, TypeError):

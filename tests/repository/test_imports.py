@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 import segs_detailer
+from places import ROOT
 
+OTHER_CODE = [path for folder in ("scripts", "benches", "examples", ".ci") for path in (ROOT / folder).rglob("*.py")]
 PUBLIC = [
     "segs_detailer",
     "segs_detailer.detailer",
@@ -67,6 +69,16 @@ def test_packages_show_their_public_names_alone(name):
     assert set(module_of) == set(package.__all__) - {"__version__"}
     for public, module in module_of.items():
         assert getattr(package, public) is getattr(importlib.import_module(module), public)
+
+
+@pytest.mark.parametrize("path", OTHER_CODE, ids=lambda path: path.name)
+def test_what_scripts_and_benches_import_exists(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "segs_detailer":
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")
 
 
 def test_names_that_are_not_there_are_said():

@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.errors import InvalidTypeError, unknown_name
 from segs_detailer.mask_levels import warn_about_masks
 from segs_detailer.segs import check_segs, scale_match
 from segs_detailer.subjects.from_masks import tracks_from_masks
@@ -163,7 +163,7 @@ def order_segs(segs: SEGS, by: str, descending: bool, take_start: int, take_coun
     """
     size, items = check_segs(segs)
     if by not in _KEYS:
-        raise InvalidArgumentError("by", "one of " + ", ".join(ORDERS), repr(by))
+        raise unknown_name("by", by, ORDERS)
     ordered = sorted(items, key=_KEYS[by], reverse=descending)
     end = take_start + take_count if take_count else len(ordered)
     return (size, ordered[take_start:end]), (size, ordered[:take_start] + ordered[end:])

@@ -10,7 +10,7 @@ import torch
 from segs_detailer._interop import convert
 from segs_detailer.detailer.crops import cut_stack, to_dtype
 from segs_detailer.detailer.plan import reflect_frames
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, did_you_mean
 from segs_detailer.models.control import ControlHint, with_control
 from segs_detailer.models.registry import with_image_prompt
 from segs_detailer.ops.frames import resize_frames
@@ -280,7 +280,9 @@ def with_control_net(segs: SEGS, wrapper: Any, *, labels: Sequence[str] | None =
     known = {seg.label for seg in items}
     missing = [label for label in labels or () if label not in known]
     if missing:
-        raise InvalidArgumentError("labels", f"some of {sorted(map(str, known))}", f"{missing}")
+        names = sorted(map(str, known))
+        got = f"{missing}{did_you_mean(missing[0], names)}"
+        raise InvalidArgumentError("labels", f"some of {names}", got)
     chosen = []
     for seg in items:
         own = seg.control_net_wrapper

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, did_you_mean
 from segs_detailer.models.prompting import encoder_of
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ def check_prompts(prompts: Prompts, segs: Sequence[SEG]) -> None:
     if unknown:
         known = ", ".join(map(repr, labels)) or "none"
         numbers = f"; numbers: 1 to {len(segs)}" if segs else ""
-        raise InvalidArgumentError("prompts", f"labels of segments ({known}{numbers})", ", ".join(map(repr, unknown)))
+        got = ", ".join(map(repr, unknown)) + did_you_mean(unknown[0], labels)
+        raise InvalidArgumentError("prompts", f"labels of segments ({known}{numbers})", got)
 
 
 @dataclass(frozen=True, slots=True)

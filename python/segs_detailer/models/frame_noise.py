@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.errors import InvalidArgumentError, unknown_name
 from segs_detailer.models.noise import SEEDS, seeded_noise
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class FrameNoise:
 
     def __post_init__(self) -> None:
         if self.kind not in NOISES:
-            raise InvalidArgumentError("noise", "one of " + ", ".join(NOISES), repr(self.kind))
+            raise unknown_name("noise", self.kind, NOISES)
         if self.start is not None and self.start < 0:
             raise InvalidArgumentError("noise_start", "an index from 0", str(self.start))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,7 @@ class ContextWindows:
                 raise InvalidArgumentError(name, "at least 1", str(getattr(self, name)))
         for name, known in (("order", get_args(WindowOrder)), ("weights", get_args(WindowWeights))):
             if getattr(self, name) not in known:
-                raise InvalidArgumentError(name, "one of " + ", ".join(known), repr(getattr(self, name)))
+                raise unknown_name(name, getattr(self, name), known)
         if not isinstance(self.free_noise, bool):
             raise InvalidTypeError("free_noise", "a bool", type(self.free_noise).__name__)
         if self.free_noise and self.length is None:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from segs_detailer._native import cpu_has_avx512
-from segs_detailer.errors import InvalidArgumentError, MediaError
+from segs_detailer.errors import InvalidArgumentError, MediaError, unknown_name
 from segs_detailer.video.color import sample_bits
 from segs_detailer.video.muxer_trial import Nowhere
 from segs_detailer.video.packets import import_av
@@ -369,8 +369,8 @@ def _candidates(settings: EncoderSettings, info: ClipInfo, container: OutputCont
         encoder = _find_encoder(settings.codec)
         if encoder is None:
             usual = {name for names in _ENCODERS.values() for name in names} | {"ffv1", "mjpeg", "mpeg4"}
-            known = ", ".join(sorted(name for name in usual if _find_encoder(name) is not None))
-            raise InvalidArgumentError("codec", f"a video encoder, such as {known}", repr(settings.codec))
+            known = sorted(name for name in usual if _find_encoder(name) is not None)
+            raise unknown_name("codec", settings.codec, known, expected="a video encoder, such as {}")
         return [encoder]
     names = dict.fromkeys((info.codec or "h264", container.default_video_codec, "h264", "vp9"))
     found = (_find_encoder(name) for name in names)
@@ -383,9 +383,7 @@ def _choose_pix_fmt(settings: EncoderSettings, info: ClipInfo, encoder: Codec) -
     offered = [pixel_format.name for pixel_format in encoder.video_formats or []]
     if settings.pix_fmt is not None:
         if offered and settings.pix_fmt not in offered:
-            raise InvalidArgumentError(
-                "pix_fmt", f"one of {encoder.name}'s: {', '.join(offered)}", repr(settings.pix_fmt)
-            )
+            raise unknown_name("pix_fmt", settings.pix_fmt, offered, expected=f"one of {encoder.name}'s: {{}}")
         return settings.pix_fmt
     source = info.pix_fmt or "yuv420p"
     if not offered or source in offered:
