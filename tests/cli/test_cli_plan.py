@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fake_sampler import FakeSampler
 from segs_detailer.cli.main import main
 from segs_detailer.cli.plan import _windows
+from segs_detailer.models.info import Geometry
 from segs_detailer.models.windows import ContextWindows
 from segs_detailer.subjects import Track, Tracks, write_tracks
 from segs_detailer.video import open_clip, read_clip
@@ -151,7 +153,7 @@ def test_what_run_refuses_plan_refuses(tmp_path, clip, capsys):
 def test_windows_are_counted_as_they_are_sampled():
     windows = ContextWindows(length=16, overlap=4, stride=3)
     track = SimpleNamespace(pieces=[SimpleNamespace(frames=64), SimpleNamespace(frames=16)])
-    job = SimpleNamespace(pipe=(SimpleNamespace(windows=windows),))
+    job = SimpleNamespace(pipe=SimpleNamespace(sampler=FakeSampler(geometry=Geometry(windows=windows))))
     assert _windows(track, job) == len(windows.windows(64, 0)) + 1 > 6
     job.pipe[0].windows = None
     assert _windows(track, job) is None

@@ -31,6 +31,7 @@ from segs_detailer.jobs.memory import program_bytes, sampling_bytes
 from segs_detailer.models.info import Geometry, ModelInfo
 from segs_detailer.models.interface import Sampler
 from segs_detailer.models.pipe import BasicPipe
+from segs_detailer.models.windows import ContextWindows
 from segs_detailer.subjects import CropSettings, Track
 from segs_detailer.video import open_clip, read_clip
 
@@ -448,7 +449,7 @@ def test_the_plan_keeps_its_limit_and_says_what_to_know(clip):
     [warning] = plan.warnings
     assert warning.startswith("track 2 (face): its crop holds all of its way through the clip")
     assert [piece.high for piece in plan.pieces] == sorted(piece.high for piece in plan.pieces)
-    short = ModelTraits(Geometry(window=16))
+    short = ModelTraits(Geometry(windows=ContextWindows(length=16)))
     few = [ChosenTrack(track((4, 4, 14, 14), frames=range(5)), crops[0])]
     [warning] = plan_clip(info, few, PlanSettings(), short).warnings
     assert warning == "track 1 (box 1): is there for 5 frames, where the model wants 16"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segs_detailer.cli.models import Loader, load_pipes, models_identity, sampling_settings
+from segs_detailer.cli.models import Loader, describe_recommended, load_pipes, models_identity, sampling_settings
 from segs_detailer.cli.selecting import TrackChooser
 from segs_detailer.cli.threads import limit_threads
 from segs_detailer.detailer.prompts import check_prompts, load_prompts
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from segs_detailer.cli.stages import Stages
+    from segs_detailer.detailer.settings import DetailerSettings
     from segs_detailer.jobs.plan import ChosenTrack
     from segs_detailer.video import ClipInfo
 
@@ -56,7 +57,7 @@ class ClipJob:
         self.source = open_clip(args.clip, rate=args.fps, fill_gaps=args.fill_gaps)
         self._chooser = TrackChooser(args, self.source.info)
         self._redo = _redo(args)
-        self._plan = plan_settings(args)
+        plan_settings(args, sampling_settings(args))  # checks the options before models are loaded
         self._prompts = load_prompts(args.prompts) if args.prompts else {}
         self.nothing_found = ""
         self._load = load
@@ -67,6 +68,11 @@ class ClipJob:
     def info(self) -> ClipInfo:
         """The clip."""
         return self.source.info
+
+    @property
+    def recommended(self) -> str | None:
+        """What the run takes from the recommendations of its model, once that is loaded; None where it is nothing."""
+        return describe_recommended(self._args, self.pipe.sampler.info)
 
     def begin(self, cache: Cache, stages: Stages) -> ClipRun:
         """Load the models, find the tracks and plan the run.
@@ -96,7 +102,8 @@ class ClipJob:
         chosen = self._chooser.choose(self.source, clip, cache, stages)
         settings = RunSettings(
             detailing=detailing,
-            plan=self._plan,
+            # The model may recommend a working size.
+            plan=plan_settings(self._args, detailing.settings),
             models=models_identity(self._args),
             source=clip,
             redo=self._redo,
@@ -125,9 +132,8 @@ class ClipJob:
             raise SegsDetailerError(self.nothing_found)
 
 
-def plan_settings(args: argparse.Namespace) -> PlanSettings:
+def plan_settings(args: argparse.Namespace, settings: DetailerSettings) -> PlanSettings:
     """Return what the plan of a clip depends on."""
-    settings = sampling_settings(args)
     return PlanSettings(
         guide_size=settings.guide_size,
         guide_size_for=settings.guide_size_for,

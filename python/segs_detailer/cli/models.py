@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from segs_detailer.cli.effects import is_single_file
 from segs_detailer.cli.run_options import CLIP_SETTINGS, COMPUTE_OPTIONS, WINDOW_OPTIONS
-from segs_detailer.cli.setting_options import settings_from
+from segs_detailer.cli.setting_options import given_settings, settings_from
 from segs_detailer.detailer.models import Models
 from segs_detailer.detailer.settings import check_names
 from segs_detailer.jobs.sampling import Detailing
@@ -16,6 +17,7 @@ from segs_detailer.models.device import named_device
 from segs_detailer.models.pipe import BasicPipe
 from segs_detailer.models.stages import SamplingOptions
 from segs_detailer.models.windows import ContextWindows
+from segs_detailer.settings import plain
 
 if TYPE_CHECKING:
     import argparse
@@ -23,8 +25,16 @@ if TYPE_CHECKING:
 
     from segs_detailer.cli.stages import Stages
     from segs_detailer.detailer.settings import DetailerSettings
+    from segs_detailer.models.info import ModelInfo, Recommended
 
-__all__ = ["Loader", "load_pipes", "models_identity", "sampling_settings"]
+__all__ = [
+    "Loader",
+    "describe_recommended",
+    "load_pipes",
+    "models_identity",
+    "recommended_settings",
+    "sampling_settings",
+]
 
 Loader: TypeAlias = "Callable[[argparse.Namespace, Stages], Detailing]"
 """What `load_pipes` does, or what does it once for several clips."""
@@ -33,6 +43,20 @@ Loader: TypeAlias = "Callable[[argparse.Namespace, Stages], Detailing]"
 def sampling_settings(args: argparse.Namespace) -> DetailerSettings:
     """Return the detailer's settings."""
     return settings_from(args, CLIP_SETTINGS)
+
+
+def recommended_settings(args: argparse.Namespace, recommended: Recommended) -> DetailerSettings:
+    """Return the detailer's settings, with those that suit a family where no option was given."""
+    return replace(CLIP_SETTINGS, **recommended.fill(given_settings(args, CLIP_SETTINGS)))
+
+
+def describe_recommended(args: argparse.Namespace, info: ModelInfo) -> str | None:
+    """Say which settings a run takes from what its model recommends; None where it takes none."""
+    given = given_settings(args, CLIP_SETTINGS)
+    taken = {name: value for name, value in info.recommended.settings().items() if name not in given}
+    if not taken:
+        return None
+    return f"recommended for {info.family}: {', '.join(f'{name} {plain(value)}' for name, value in taken.items())}"
 
 
 def models_identity(args: argparse.Namespace) -> dict[str, Any]:
@@ -70,7 +94,9 @@ def load_pipes(args: argparse.Namespace, stages: Stages) -> Detailing:
     """
     if args.device != "auto":
         named_device(args.device)
-    settings, refiner = sampling_settings(args), None
+    # Before models are loaded: what the options say of the settings is checked.
+    sampling_settings(args)
+    refiner = None
     if args.model is None:
         pipe = BasicPipe.preview()
     else:
@@ -80,7 +106,9 @@ def load_pipes(args: argparse.Namespace, stages: Stages) -> Detailing:
                 pipe = pipe.load_lora(source, weight=weight)
             if args.refiner_model:
                 refiner = _load(args, args.refiner_model, args.refiner_motion_adapter, _refiner_prompts(args))
-    check_names(settings, Models.of(pipe, refiner, names=("pipe", "refiner_pipe")).base.sampler)
+    sampler = Models.of(pipe, refiner, names=("pipe", "refiner_pipe")).base.sampler
+    settings = recommended_settings(args, sampler.info.recommended)
+    check_names(settings, sampler)
     return Detailing(pipe, settings, refiner)
 
 

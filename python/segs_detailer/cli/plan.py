@@ -175,12 +175,14 @@ def describe_plan(clip_run: ClipRun, job: ClipJob, warnings: Sequence[str], limi
         if value
     ]
     frames = sum(piece.frames for piece in found.pieces)
+    taken = job.recommended
     tracks = table(rows) if found.tracks else [f"  nothing to detail: {job.nothing_found}"]
     sampling = f"  sampling: {len(found.pieces)} pieces, {frames} crops"
     return [
         f"{found.info.path}: {found.info.describe()}",
         *tracks,
         sampling + (f"; {done} pieces are in the cache" if done else ""),
+        *([] if taken is None else [f"  {taken}"]),
         f"  memory: {_bytes(memory.total)} of {_bytes(limit)} ({', '.join(parts)})",
         f"  disk, beside the output: {_disk(clip_run.disk)}",
         *(f"warning: {text}" for text in warnings),
@@ -262,7 +264,7 @@ def _seen(track: TrackPlan) -> int:
 
 def _windows(track: TrackPlan, job: ClipJob) -> int | None:
     """Count the context windows of a motion model over all pieces; None for models without."""
-    windows = getattr(job.pipe[0], "windows", None)
+    windows = job.pipe.sampler.geometry.windows
     if windows is None or windows.length is None:
         return None
     return sum(len(windows.windows(piece.frames, 0)) for piece in track.pieces)

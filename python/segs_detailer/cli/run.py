@@ -165,6 +165,8 @@ def _summarize(args: argparse.Namespace, job: ClipJob, plan: ClipPlan, stages: S
     for line in describe_tracks(plan.tracks):
         stages.say(line)
     stages.say(describe_times(stages))
+    if job.recommended is not None:
+        stages.say(job.recommended)
     note = job.pipe.sampler.info.note
     if note is not None:
         stages.say(f"note: {note}; name one with --model")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     import torch
 
+    from segs_detailer.models.windows import ContextWindows
+
 __all__ = ["Activations", "FramePacking", "Geometry", "MemoryModel", "ModelInfo", "Recommended"]
 
 Activations: TypeAlias = Callable[[tuple[int, int], int, int], int]
@@ -109,8 +111,8 @@ class Geometry:
     reach : int or None
         Frames on each side that influence a frame: a long clip may be run in pieces that overlap by this many. None for
         a model that looks at all of them.
-    window : int or None
-        Frames that the model sees at once, of clips that are longer; None where there are no windows.
+    windows : ContextWindows or None
+        How the model divides what it sees of longer clips; None for one without windows.
 
     Raises
     ------
@@ -127,7 +129,7 @@ class Geometry:
     max_side: int | None = None
     packing: FramePacking | None = None
     reach: int | None = None
-    window: int | None = None
+    windows: ContextWindows | None = None
 
     def __post_init__(self) -> None:
         packing = self.packing
@@ -137,6 +139,11 @@ class Geometry:
         ):
             expected = f"latents that hold {self.frame_step} n + {self.frame_offset} frames"
             raise InvalidArgumentError("packing", expected, f"{packing.lead}, {packing.cycle}")
+
+    @property
+    def window(self) -> int | None:
+        """Frames that the model sees at once, of clips that are longer; None where there are no windows."""
+        return None if self.windows is None else self.windows.length
 
     def frames_for(self, frames: int) -> int:
         """Smallest number of frames the model takes that is not below `frames`."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from segs_detailer.errors import ModelError
+from segs_detailer.models.compute import ComputeOptions
 from segs_detailer.models.frame_noise import FrameNoise
 from segs_detailer.models.latent_preview import LatentPreview
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from segs_detailer.models.compute import ComputeOptions
     from segs_detailer.models.info import Geometry, ModelInfo
 
 __all__ = [
@@ -253,7 +253,7 @@ class Sampler(ABC):
         self._has_no("pipeline of diffusers")
 
     def use_compute(self, compute: ComputeOptions, device: torch.device) -> None:
-        """Set up the networks as `ComputeOptions` say.
+        """Set up the networks as `ComputeOptions` say; the default options leave a model without networks as it is.
 
         Parameters
         ----------
@@ -262,7 +262,8 @@ class Sampler(ABC):
         device : torch.device
             Where the networks compute.
         """
-        self._has_no("networks to set up (compute)", compute, device)
+        if compute != ComputeOptions():
+            self._has_no("networks to set up (compute)", device)
 
     def _has_no(self, what: str, *unused: object) -> NoReturn:
         """Refuse what the family does not have."""

@@ -430,11 +430,16 @@ class BasicPipe(NamedTuple):
         compute: ComputeOptions | None,
         device: torch.device,
     ) -> BasicPipe:
+        from segs_detailer.models.prompting import encoder_of
+
         model, clip, vae = parts
         pipe = cls(model, clip, vae, [], [])
         if compute is not None:
             # Before prompts are encoded, so that offloaded encoders work on the device too.
             pipe.sampler.use_compute(compute, device)
+        if not (prompt or negative_prompt) and encoder_of(model, clip, vae) is None:
+            # A family without prompts.
+            return pipe
         return pipe.with_prompt(prompt, negative_prompt)
 
     def _encoded_anew(self) -> BasicPipe:

@@ -11,7 +11,7 @@ from torch import Tensor
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["ContextWindows", "WindowOrder", "WindowWeights", "window_weights"]
 
@@ -108,6 +108,36 @@ class ContextWindows:
                 clip = range(first, frames, every)
                 windows += [[clip[index] for index in window] for window in self._divided(len(clip), length, step)]
         return windows
+
+    def blended(self, predict: Callable[[list[int]], Tensor], frames: int, step: int, *, axis: int) -> Tensor:
+        """Predict a clip window by window, and average where they overlap.
+
+        Parameters
+        ----------
+        predict : callable
+            The prediction for some frames, whose indices it gets.
+        frames : int
+            Frames of the clip.
+        step : int
+            The sampler's step, from 0.
+        axis : int
+            The predictions' axis of frames.
+        """
+        windows = self.windows(frames, step)
+        if len(windows) == 1:
+            return predict(windows[0])
+        total: Tensor | None = None
+        for window, weight in zip(windows, self.weights_of(windows, frames), strict=True):
+            part = predict(window)
+            if total is None:
+                shape = list(part.shape)
+                shape[axis] = frames
+                total = part.new_zeros(shape)
+            share = weight.view([-1 if axis_of == axis else 1 for axis_of in range(part.ndim)]).to(part.device)
+            total.index_add_(axis, torch.tensor(window, device=part.device), part * share)
+        if total is None:
+            raise InvalidArgumentError("frames", "at least one frame", str(frames))
+        return total
 
     def weights_of(self, windows: Sequence[Sequence[int]], frames: int) -> list[Tensor]:
         """Share of each window in each of its frames; see `window_weights`."""

@@ -59,7 +59,7 @@ def info_of(model: DiffusersModel, vae: FrameVAE, networks: tuple[torch.nn.Modul
         min_frames=model.windows.min_frames if model.is_motion else 1,
         takes_clips=True,
         max_frames=model.max_frames if model.windows.length is None else None,
-        window=model.windows.length if model.is_motion else None,
+        windows=model.windows if model.is_motion else None,
     )
 
     def activations(size: tuple[int, int], frames: int, clips: int) -> int:

@@ -331,21 +331,15 @@ class DiffusersModel:
         """Compute the output `(entries, clips, F, C, h, w)` of clips `(clips, F, C, h, w)`."""
         context = _joined_embeddings(entries)
         added = _joined_added(entries)
-        clips, frames = scaled.shape[:2]
+        frames = scaled.shape[1]
         if not self.is_motion:
             starts = range(0, frames, self.frame_batch)
             parts = [list(range(start, min(start + self.frame_batch, frames))) for start in starts]
             return torch.cat([self._call(scaled, timestep, context, added, controls, part) for part in parts], dim=2)
-        windows = self.windows.windows(frames, step)
-        if len(windows) == 1:
-            return self._call(scaled, timestep, context, added, controls, windows[0])
-        channels = self.latent_channels
-        total = torch.zeros(len(entries), clips, frames, channels, *scaled.shape[-2:], device=scaled.device)
         # The output's average is x0's average, as x0 is linear in it; so windows are blended before guidance.
-        for window, weight in zip(windows, self.windows.weights_of(windows, frames), strict=True):
-            share = weight.view(-1, 1, 1, 1).to(scaled.device)
-            total[:, :, window] += self._call(scaled, timestep, context, added, controls, window) * share
-        return total
+        return self.windows.blended(
+            lambda window: self._call(scaled, timestep, context, added, controls, window), frames, step, axis=2
+        )
 
     def _call(
         self,
