@@ -11,7 +11,7 @@ import tiny_models
 import tiny_wan
 import toy_family
 from fake_sampler import FakeSampler, segment, segs_of, smooth_clip
-from segs_detailer import BasicPipe, detail_frames
+from segs_detailer import BasicPipe, DetailerSettings, detail_frames
 from segs_detailer.cli.main import main
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
 from segs_detailer.models import registry
@@ -91,10 +91,11 @@ def test_families_describe_themselves(tmp_path):
     assert not wan.info.memory.on_accelerator
 
 
-def test_recommendations_fill_what_was_not_given():
-    recommended = Recommended(steps=20, cfg=5.0, shift=3.0)
-    assert recommended.fill({"cfg": 3.0, "seed": 1}) == {"steps": 20, "cfg": 3.0, "seed": 1}
-    assert Recommended().fill({"cfg": 3.0}) == {"cfg": 3.0}
+def test_recommendations_fill_what_was_left_open():
+    recommended = Recommended(steps=30, cfg=5.0, shift=3.0)
+    assert recommended.settings() == {"steps": 30, "cfg": 5.0}
+    settings = DetailerSettings(cfg=3.0).with_recommended(recommended.settings())
+    assert settings.sampling[:2] == (30, 3.0)
 
 
 def test_memory_of_two_models_counts_shared_networks_once():

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from segs_detailer.cli.stages import Stages
-    from segs_detailer.detailer.settings import DetailerSettings
     from segs_detailer.jobs.plan import ChosenTrack
     from segs_detailer.video import ClipInfo
 
@@ -57,7 +56,7 @@ class ClipJob:
         self.source = open_clip(args.clip, rate=args.fps, fill_gaps=args.fill_gaps)
         self._chooser = TrackChooser(args, self.source.info)
         self._redo = _redo(args)
-        plan_settings(args, sampling_settings(args))  # checks the options before models are loaded
+        self._plan = plan_settings(args)
         self._prompts = load_prompts(args.prompts) if args.prompts else {}
         self.nothing_found = ""
         self._load = load
@@ -71,8 +70,8 @@ class ClipJob:
 
     @property
     def recommended(self) -> str | None:
-        """What the run takes from the recommendations of its model, once that is loaded; None where it is nothing."""
-        return describe_recommended(self._args, self.pipe.sampler.info)
+        """What the run takes of the recommendations of its model, once that is loaded; None where it is nothing."""
+        return describe_recommended(sampling_settings(self._args), self.pipe.sampler.info)
 
     def begin(self, cache: Cache, stages: Stages) -> ClipRun:
         """Load the models, find the tracks and plan the run.
@@ -102,8 +101,7 @@ class ClipJob:
         chosen = self._chooser.choose(self.source, clip, cache, stages)
         settings = RunSettings(
             detailing=detailing,
-            # The model may recommend a working size.
-            plan=plan_settings(self._args, detailing.settings),
+            plan=self._plan,
             models=models_identity(self._args),
             source=clip,
             redo=self._redo,
@@ -132,8 +130,9 @@ class ClipJob:
             raise SegsDetailerError(self.nothing_found)
 
 
-def plan_settings(args: argparse.Namespace, settings: DetailerSettings) -> PlanSettings:
+def plan_settings(args: argparse.Namespace) -> PlanSettings:
     """Return what the plan of a clip depends on."""
+    settings = sampling_settings(args)
     return PlanSettings(
         guide_size=settings.guide_size,
         guide_size_for=settings.guide_size_for,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from segs_detailer.cli.effects import is_single_file
 from segs_detailer.cli.run_options import CLIP_SETTINGS, COMPUTE_OPTIONS, WINDOW_OPTIONS
-from segs_detailer.cli.setting_options import given_settings, settings_from
+from segs_detailer.cli.setting_options import settings_from
 from segs_detailer.detailer.models import Models
 from segs_detailer.detailer.settings import check_names
 from segs_detailer.jobs.sampling import Detailing
@@ -25,14 +24,13 @@ if TYPE_CHECKING:
 
     from segs_detailer.cli.stages import Stages
     from segs_detailer.detailer.settings import DetailerSettings
-    from segs_detailer.models.info import ModelInfo, Recommended
+    from segs_detailer.models.info import ModelInfo
 
 __all__ = [
     "Loader",
     "describe_recommended",
     "load_pipes",
     "models_identity",
-    "recommended_settings",
     "sampling_settings",
 ]
 
@@ -45,18 +43,11 @@ def sampling_settings(args: argparse.Namespace) -> DetailerSettings:
     return settings_from(args, CLIP_SETTINGS)
 
 
-def recommended_settings(args: argparse.Namespace, recommended: Recommended) -> DetailerSettings:
-    """Return the detailer's settings, with those that suit a family where no option was given."""
-    return replace(CLIP_SETTINGS, **recommended.fill(given_settings(args, CLIP_SETTINGS)))
-
-
-def describe_recommended(args: argparse.Namespace, info: ModelInfo) -> str | None:
-    """Say which settings a run takes from what its model recommends; None where it takes none."""
-    given = given_settings(args, CLIP_SETTINGS)
-    taken = {name: value for name, value in info.recommended.settings().items() if name not in given}
-    if not taken:
-        return None
-    return f"recommended for {info.family}: {', '.join(f'{name} {plain(value)}' for name, value in taken.items())}"
+def describe_recommended(settings: DetailerSettings, info: ModelInfo) -> str | None:
+    """Say what of a model's recommendations counts, as the settings leave it open; None where that is nothing."""
+    recommended = info.recommended.settings()
+    taken = [f"{name} {plain(value)}" for name, value in recommended.items() if getattr(settings, name) is None]
+    return f"recommended for {info.family}: {', '.join(taken)}" if taken else None
 
 
 def models_identity(args: argparse.Namespace) -> dict[str, Any]:
@@ -94,9 +85,7 @@ def load_pipes(args: argparse.Namespace, stages: Stages) -> Detailing:
     """
     if args.device != "auto":
         named_device(args.device)
-    # Before models are loaded: what the options say of the settings is checked.
-    sampling_settings(args)
-    refiner = None
+    settings, refiner = sampling_settings(args), None
     if args.model is None:
         pipe = BasicPipe.preview()
     else:
@@ -106,9 +95,7 @@ def load_pipes(args: argparse.Namespace, stages: Stages) -> Detailing:
                 pipe = pipe.load_lora(source, weight=weight)
             if args.refiner_model:
                 refiner = _load(args, args.refiner_model, args.refiner_motion_adapter, _refiner_prompts(args))
-    sampler = Models.of(pipe, refiner, names=("pipe", "refiner_pipe")).base.sampler
-    settings = recommended_settings(args, sampler.info.recommended)
-    check_names(settings, sampler)
+    check_names(settings, Models.of(pipe, refiner, names=("pipe", "refiner_pipe")).base.sampler)
     return Detailing(pipe, settings, refiner)
 
 

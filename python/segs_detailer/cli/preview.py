@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw
 
 from segs_detailer.cli.drawing import grid, label, new_picture, to_image
 from segs_detailer.cli.job import plan_settings
-from segs_detailer.cli.models import sampling_settings
 from segs_detailer.cli.report import describe_times, describe_tracks
 from segs_detailer.cli.selecting import TrackChooser
 from segs_detailer.cli.stages import Stages
@@ -60,9 +59,7 @@ def preview(args: argparse.Namespace) -> None:
         chooser = TrackChooser(args, source.info)
         with Cache(None) as cache:
             chosen = chooser.choose(source, "", cache, stages)
-        plan = plan_clip(
-            source.info, chosen, plan_settings(args, sampling_settings(args)), ModelTraits.of(BasicPipe.preview())
-        )
+        plan = plan_clip(source.info, chosen, plan_settings(args), ModelTraits.of(BasicPipe.preview()))
         picture = draw_sheet(source, plan, stages, frames=args.frames, columns=args.columns)
         picture.save(place)
     stages.say(f"wrote {output}: {source.info.describe()}")

@@ -135,7 +135,6 @@ def _margin(args: argparse.Namespace) -> int:
 def _subjects(args: argparse.Namespace, source: Source, stages: Stages) -> list[Subject] | None:
     """Find the subjects as `run` finds them; None where nothing was named."""
     from segs_detailer.cli.job import plan_settings
-    from segs_detailer.cli.models import sampling_settings
     from segs_detailer.cli.options import build_parser
     from segs_detailer.cli.selecting import TrackChooser
     from segs_detailer.jobs.cache import Cache
@@ -148,7 +147,7 @@ def _subjects(args: argparse.Namespace, source: Source, stages: Stages) -> list[
     info = source.info
     with Cache(None) as cache:
         chosen = TrackChooser(options, info).choose(source, "", cache, stages)
-    masks = plan_settings(options, sampling_settings(options)).masks
+    masks = plan_settings(options).masks
     return chosen_subjects(((item.track, item.crop) for item in chosen), info.size, info.frames, masks)
 
 

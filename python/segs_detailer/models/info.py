@@ -11,7 +11,7 @@ from segs_detailer.models.samplers.registry import SAMPLERS
 from segs_detailer.models.schedules import SCHEDULES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     import torch
 
@@ -221,7 +221,7 @@ class Recommended:
 
     Parameters
     ----------
-    steps, cfg, sampler_name, scheduler, denoise, guide_size, max_size
+    steps, cfg, sampler_name, scheduler, denoise
         See `DetailerSettings`.
     shift : float or None
         Shift of a flow's noise levels. It belongs to the model and not to the detailer: this is the one that the model
@@ -233,34 +233,12 @@ class Recommended:
     sampler_name: str | None = None
     scheduler: str | None = None
     denoise: float | None = None
-    guide_size: float | None = None
-    max_size: float | None = None
     shift: float | None = None
 
     def settings(self) -> dict[str, Any]:
         """List the settings of the detailer for which there is a recommendation, by their names."""
         named = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "shift"}
         return {name: value for name, value in named.items() if value is not None}
-
-    def fill(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Complete what a user gave.
-
-        Parameters
-        ----------
-        given : mapping
-            Settings that the user chose, by their names.
-
-        Returns
-        -------
-        dict
-            `given`, and the recommendations for settings that are not in it.
-
-        Examples
-        --------
-        >>> Recommended(steps=20, cfg=5.0).fill({"cfg": 3.0, "seed": 1})
-        {'steps': 20, 'cfg': 3.0, 'seed': 1}
-        """
-        return {**self.settings(), **given}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,7 @@ __all__ = ["FAMILY_NAME", "RECOMMENDED", "info_of"]
 FAMILY_NAME = "Wan"
 
 RECOMMENDED = Recommended(steps=20, cfg=5.0, sampler_name="uni_pc", scheduler="simple", denoise=0.4)
-"""Guidance and shift of the makers' own examples; samplers of noise-free steps need about 20 of them. A guide size is
-not recommended: how large a crop should be depends on the checkpoint and on the memory."""
+"""Guidance and shift of the makers' own examples; samplers of noise-free steps need about 20 of them."""
 
 _FLOAT = 4
 _LIVE_MAPS = 12
