@@ -38,6 +38,13 @@ class CropPath(tuple[int, int, int, int]):
         No numbers.
     InvalidArgumentError
         Another shape, no frames, regions that are empty, of several sizes, not finite or huge; an alpha out of range.
+
+    Examples
+    --------
+    >>> from segs_detailer import CropPath
+    >>> path = CropPath([(10 + 2 * frame, 20, 50 + 2 * frame, 60) for frame in range(8)])
+    >>> path.frames, path.size, tuple(path)
+    (8, (40, 40), (10, 20, 50, 60))
     """
 
     regions: NDArray[np.float64]

@@ -149,8 +149,12 @@ class CancelledError(SegsDetailerError):
 
     Examples
     --------
-    >>> def stop_when_asked(progress):
-    ...     if stop_button.pressed:
-    ...         raise CancelledError("stopped by the user")
-    >>> detail_frames(frames, segs, pipe, progress=stop_when_asked)  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from segs_detailer import BasicPipe, CancelledError, boxes_to_segs, detail_frames
+    >>> def stop(progress):
+    ...     raise CancelledError("stopped by the user")
+    >>> frames, segs = np.zeros((4, 64, 64, 3), np.uint8), boxes_to_segs((64, 64), [(16, 16, 48, 48)])
+    >>> detail_frames(frames, segs, BasicPipe.preview(), progress=stop)
+    Traceback (most recent call last):
+    segs_detailer.errors.CancelledError: stopped by the user
     """

@@ -103,6 +103,13 @@ def check_segs(segs: Any, argument: str = "segs") -> SEGS:
         No SEGS, or something in it of a type that cannot be used.
     InvalidArgumentError
         A region that is empty, inverted, not finite or huge; an image or mask whose size is not its crop region's.
+
+    Examples
+    --------
+    >>> from segs_detailer import SEG, check_segs
+    >>> size, [seg] = check_segs(((90, 160), [SEG(None, None, 1.0, (10.7, 20, 50, 60), (20, 30, 40, 50), "face")]))
+    >>> seg.crop_region
+    (10, 20, 50, 60)
     """
     size, items = _parts(segs, argument)
     checked = [_check_seg(item, f"{argument}[1][{index}]") for index, item in enumerate(items)]
@@ -224,6 +231,14 @@ def scale_match(segs: SEGS, frames_shape: Sequence[int]) -> SEGS:
     ------
     InvalidArgumentError, InvalidTypeError
         Arguments that cannot be used, see `check_segs`.
+
+    Examples
+    --------
+    >>> from segs_detailer import boxes_to_segs, scale_match
+    >>> segs = boxes_to_segs((90, 160), [(40, 20, 80, 60)], crop_factor=1.5)
+    >>> size, [seg] = scale_match(segs, (8, 180, 320, 3))
+    >>> size, seg.bbox
+    ((180, 320), (80, 40, 160, 120))
     """
     checked = check_segs(segs)
     try:

@@ -17,7 +17,7 @@ from segs_detailer.models.samplers import SAMPLERS
 from segs_detailer.models.schedules import SCHEDULES
 
 PACKAGE = Path(segs_detailer.__file__).parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 # Imports from deeper down, until what they name is exported further up. This list only shrinks.
 DEEP_IMPORTS = {

@@ -46,6 +46,12 @@ def load_prompts(path: str | PathLike[str]) -> dict[str | int, str | tuple[str, 
         The file holds something else.
     OSError
         It cannot be read.
+
+    Examples
+    --------
+    >>> from segs_detailer import load_prompts
+    >>> load_prompts("prompts.json")  # {"face": "a smiling woman", "2": ["an old man", "beard"]}
+    {'face': 'a smiling woman', 2: ('an old man', 'beard')}
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))

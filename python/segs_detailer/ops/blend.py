@@ -72,6 +72,15 @@ def paste(
         Sizes, counts, channels or values that do not fit each other, or a layout that cannot be used.
     InvalidTypeError
         Other dtypes, no arrays, or NumPy arrays and tensors together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from segs_detailer import paste
+    >>> frames, crops = np.zeros((8, 90, 160, 3), np.uint8), np.full((8, 40, 40, 3), 200, np.uint8)
+    >>> pasted = paste(frames, crops, np.ones((40, 40), np.float32), (10, 20, 50, 60), alpha=0.5)
+    >>> pasted[0, 30, 30].tolist(), frames[0, 30, 30].tolist()
+    ([100, 100, 100], [0, 0, 0])
     """
     kind = common_kind(frames=frames, crops=crops, mask=mask, out=out)
     patch = _checked_patch(frames, crops, mask, region, alpha)
@@ -116,6 +125,16 @@ def paste_(frames: ArrayT, crops: ArrayT, mask: ArrayT | None, region: Regions, 
     ------
     InvalidArgumentError, InvalidTypeError
         As for `paste`; also frames that are read-only or expanded.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from segs_detailer import paste_
+    >>> frames, crops = np.zeros((8, 90, 160, 3), np.uint8), np.full((8, 40, 40, 3), 200, np.uint8)
+    >>> paste_(frames, crops, None, (10, 20, 50, 60)) is frames
+    True
+    >>> frames[0, 30, 30].tolist()
+    [200, 200, 200]
     """
     kind = common_kind(frames=frames, crops=crops, mask=mask)
     patch = _checked_patch(frames, crops, mask, region, alpha)

@@ -52,6 +52,14 @@ def crop_frames(frames: ArrayT, region: Regions, *, fill: float | None = None, o
         A shape, region, fill or layout that cannot be used.
     InvalidTypeError
         Another dtype, no array, or NumPy arrays and tensors together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from segs_detailer import crop_frames
+    >>> frames = np.zeros((8, 90, 160, 3), np.uint8)
+    >>> crop_frames(frames, (100, 20, 170, 60)).shape  # over the right edge
+    (8, 40, 70, 3)
     """
     kind = common_kind(frames=frames, out=out)
     dtype = check_dtype("frames", frames, FRAME_DTYPES)
@@ -113,6 +121,13 @@ def resize_frames(frames: ArrayT, size: Sequence[int], *, out: ArrayT | None = N
         A shape, size or layout that cannot be used.
     InvalidTypeError
         Another dtype, no array, or NumPy arrays and tensors together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from segs_detailer import resize_frames
+    >>> resize_frames(np.zeros((8, 90, 160, 3), np.float32), (180, 320)).shape
+    (8, 180, 320, 3)
     """
     kind = common_kind(frames=frames, out=out)
     dtype = check_dtype("frames", frames, FRAME_DTYPES)

@@ -42,6 +42,13 @@ def resize_masks(masks: ArrayT, size: Sequence[int], *, out: ArrayT | None = Non
         A shape, size or layout that cannot be used.
     InvalidTypeError
         Another dtype, no array, or NumPy arrays and tensors together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from segs_detailer import resize_masks
+    >>> resize_masks(np.ones((8, 90, 160), np.float32), (45, 80)).shape
+    (8, 45, 80)
     """
     kind = common_kind(masks=masks, out=out)
     count, mask_height, mask_width = masks_shape("masks", masks)
@@ -84,6 +91,16 @@ def feather_mask(mask: ArrayT, feather: int, *, out: ArrayT | None = None) -> Ar
         A shape, feather or layout that cannot be used.
     InvalidTypeError
         Another dtype, no array, or NumPy arrays and tensors together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from segs_detailer import feather_mask
+    >>> mask = np.zeros((64, 64), np.float32)
+    >>> mask[16:48, 16:48] = 1
+    >>> soft = feather_mask(mask, 5)
+    >>> bool(0 < soft[32, 15] < soft[32, 16] < 1)
+    True
     """
     kind = common_kind(mask=mask, out=out)
     masks_shape("mask", mask)

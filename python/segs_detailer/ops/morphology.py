@@ -61,6 +61,13 @@ def threshold(masks: ArrayT, level: float, *, out: ArrayT | None = None) -> Arra
     ------
     InvalidArgumentError, InvalidTypeError
         Arguments that cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from segs_detailer.ops import threshold
+    >>> threshold(np.array([[0.2, 0.5, 0.7]], np.float32), 0.5).tolist()
+    [[0, 0, 1]]
     """
     kind = common_kind(masks=masks, out=out)
     masks_shape("masks", masks)
@@ -98,6 +105,13 @@ def dilate(masks: ArrayT, size: int, *, out: ArrayT | None = None) -> ArrayT:
     ------
     InvalidArgumentError, InvalidTypeError
         Arguments that cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from segs_detailer.ops import dilate
+    >>> dilate(np.array([[0, 0, 1, 0, 0]], np.float32), 3).tolist()
+    [[0.0, 1.0, 1.0, 1.0, 0.0]]
     """
     return _window("dilate", masks, size, out)
 
@@ -119,6 +133,13 @@ def erode(masks: ArrayT, size: int, *, out: ArrayT | None = None) -> ArrayT:
     ------
     InvalidArgumentError, InvalidTypeError
         Arguments that cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from segs_detailer.ops import erode
+    >>> erode(np.array([[0, 1, 1, 1, 0]], np.float32), 3).tolist()
+    [[0.0, 0.0, 1.0, 0.0, 0.0]]
     """
     return _window("erode", masks, size, out)
 
@@ -155,6 +176,15 @@ def fill_holes(mask: ArrayT) -> ArrayT:
     ------
     InvalidArgumentError, InvalidTypeError
         Arguments that cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from segs_detailer.ops import fill_holes
+    >>> ring = np.ones((3, 3), np.uint8)
+    >>> ring[1, 1] = 0
+    >>> int(fill_holes(ring).min())
+    1
     """
     kind = common_kind(mask=mask)
     binary = _binary("mask", mask)
@@ -183,6 +213,14 @@ def connected_components(mask: Array) -> Components:
     ------
     InvalidArgumentError, InvalidTypeError
         Arguments that cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from segs_detailer.ops import connected_components
+    >>> found = connected_components(np.array([[1, 1, 0, 1]], np.uint8))
+    >>> found.boxes.tolist()
+    [[0, 0, 2, 1], [3, 0, 4, 1]]
     """
     kind = common_kind(mask=mask)
     binary = _binary("mask", mask)

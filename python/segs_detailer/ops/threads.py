@@ -23,10 +23,25 @@ def set_num_threads(threads: int) -> None:
     ------
     InvalidArgumentError, InvalidTypeError
         Not a whole number, or negative.
+
+    Examples
+    --------
+    >>> from segs_detailer import get_num_threads, set_num_threads
+    >>> set_num_threads(2)
+    >>> get_num_threads()
+    2
+    >>> set_num_threads(0)
     """
     _native.set_num_threads(whole_number("threads", threads, minimum=0))
 
 
 def get_num_threads() -> int:
-    """Return the number of threads that kernels may use, the calling one included."""
+    """Return the number of threads that kernels may use, the calling one included.
+
+    Examples
+    --------
+    >>> from segs_detailer import get_num_threads
+    >>> get_num_threads() >= 1
+    True
+    """
     return _native.get_num_threads()

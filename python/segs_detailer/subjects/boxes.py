@@ -163,6 +163,12 @@ def make_crop_region(frame_size: Sequence[int], bbox: Sequence[float], crop_fact
     ------
     InvalidArgumentError, InvalidTypeError
         Arguments that cannot be used.
+
+    Examples
+    --------
+    >>> from segs_detailer import make_crop_region
+    >>> make_crop_region((90, 160), (60, 30, 80, 50), 2.0)
+    (50, 20, 90, 60)
     """
     height, width = size_of_frame("frame_size", frame_size)
     check_crop_factor(crop_factor)

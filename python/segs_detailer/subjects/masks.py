@@ -98,6 +98,16 @@ def masks_to_segs(
     UserWarning
         Once, where no mask comes near white, the background is not black, or white is all around the frame: with what
         to do. Black of 16 and white of 235, which is limited range, are taken as such.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from segs_detailer import masks_to_segs
+    >>> mask = np.zeros((90, 160), np.float32)
+    >>> mask[30:50, 60:80] = 1
+    >>> size, [seg] = masks_to_segs(mask, crop_factor=2.0)
+    >>> seg.bbox
+    (60, 30, 80, 50)
     """
     stack = mask_stack(masks)
     if labels:
@@ -311,6 +321,13 @@ def boxes_to_segs(
         A box that is empty, inverted, not finite or outside the frame; another number of labels than of boxes.
     InvalidTypeError
         Arguments of another type.
+
+    Examples
+    --------
+    >>> from segs_detailer import boxes_to_segs
+    >>> size, [seg] = boxes_to_segs((90, 160), [(60, 30, 80, 50)], crop_factor=2.0, label="face")
+    >>> seg.crop_region, seg.bbox, seg.label
+    ((50, 20, 90, 60), (60, 30, 80, 50), 'face')
     """
     size = size_of_frame("frame_size", frame_size)
     check_crop_factor(crop_factor)

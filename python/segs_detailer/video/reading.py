@@ -52,6 +52,13 @@ def open_clip(path: str | Path, *, rate: Fraction | None = None, fill_gaps: bool
         It is missing, empty, damaged or not a clip.
     MissingDependencyError
         It is a video and PyAV is not installed.
+
+    Examples
+    --------
+    >>> from segs_detailer import open_clip
+    >>> source = open_clip("frames/")
+    >>> source.info.kind, source.info.frames, source.info.size
+    ('images', 3, (48, 64))
     """
     path = local_path(path)
     suffix = path.suffix.lower()
@@ -67,7 +74,14 @@ def open_clip(path: str | Path, *, rate: Fraction | None = None, fill_gaps: bool
 
 
 def iter_frames(source: Source) -> Iterator[NDArray[np.float32]]:
-    """Frames of a clip one by one, each a new array `(H, W, 3)` float32 in [0, 1]."""
+    """Frames of a clip one by one, each a new array `(H, W, 3)` float32 in [0, 1].
+
+    Examples
+    --------
+    >>> from segs_detailer import iter_frames, open_clip
+    >>> [frame.shape for frame in iter_frames(open_clip("frames/"))]
+    [(48, 64, 3), (48, 64, 3), (48, 64, 3)]
+    """
     for picture in source.pictures():
         frame = np.empty((*source.info.size, 3), np.float32)
         picture.copy_to(frame)
@@ -92,6 +106,13 @@ def read_clip(source: Source | str | Path, *, progress: ReadProgress | None = No
     ------
     MediaError
         It cannot be read, or does not fit into memory.
+
+    Examples
+    --------
+    >>> from segs_detailer import read_clip
+    >>> clip = read_clip("frames/")
+    >>> clip.frames.shape, clip.info.rate
+    ((3, 48, 64, 3), Fraction(24, 1))
     """
     if isinstance(source, (str, Path)):
         source = open_clip(source)

@@ -64,6 +64,14 @@ def open_output(
         The output cannot be made, or is a folder with other frames.
     InvalidArgumentError
         `path` is empty or `-`.
+
+    Examples
+    --------
+    >>> from segs_detailer import iter_frames, open_clip, open_output
+    >>> source = open_clip("frames/")
+    >>> with open_output("darker.gif", source.info) as sink:
+    ...     for index, frame in enumerate(iter_frames(source)):
+    ...         sink.write(frame * 0.5, *source.info.times[index : index + 2])
     """
     path, kind = _output_kind(path, info)
     if info.path.exists() and path.exists() and path.samefile(info.path):
@@ -137,6 +145,13 @@ def write_clip(
         Replace the frames of an earlier run in a folder.
     progress : callable or None
         Called after each frame with `(frames done, frames)`.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from segs_detailer import read_clip, write_clip
+    >>> clip = read_clip("frames/")
+    >>> write_clip("darker.gif", replace(clip, frames=clip.frames * 0.5))
     """
     with open_output(path, clip.info, settings=settings, keep_audio=keep_audio, overwrite=overwrite) as sink:
         write_frames(sink, clip, progress=progress)

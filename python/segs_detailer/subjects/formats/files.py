@@ -208,6 +208,15 @@ def write_tracks(
         Its format needs a package that is not installed.
     InvalidArgumentError, InvalidTypeError
         Another `format`; what is no `Tracks`; too many tracks for the format.
+
+    Examples
+    --------
+    >>> from segs_detailer import Track, read_tracks, write_tracks
+    >>> from segs_detailer.subjects import Tracks
+    >>> face = Track(1, "face", range(3), [[10, 10, 30, 30]] * 3)
+    >>> write_tracks("tracks.json", Tracks((48, 64), 3, (face,)))
+    >>> [track.label for track in read_tracks("tracks.json").tracks]
+    ['face']
     """
     if not isinstance(tracks, Tracks):
         raise InvalidTypeError("tracks", "Tracks (as_tracks makes them of other objects)", shown(tracks))
