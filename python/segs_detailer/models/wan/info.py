@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
     from segs_detailer.models.wan.network import WanModel
-    from segs_detailer.models.wan.vae import ClipVAE
+    from segs_detailer.models.wan.vae import VideoVAE
 
 __all__ = ["FAMILY_NAME", "RECOMMENDED", "info_of"]
 
@@ -31,14 +31,14 @@ _SEEN = 16
 _CONDITIONINGS = 2
 
 
-def info_of(model: WanModel, vae: ClipVAE, networks: tuple[torch.nn.Module, ...], *, prompts: bool) -> ModelInfo:
+def info_of(model: WanModel, vae: VideoVAE, networks: tuple[torch.nn.Module, ...], *, prompts: bool) -> ModelInfo:
     """Describe a transformer with its VAE: `4 n + 1` frames; sizes that VAE and patches take, and positions reach.
 
     Parameters
     ----------
     model : WanModel
         The transformer, or the pair of them.
-    vae : ClipVAE
+    vae : VideoVAE
         The VAE.
     networks : tuple of torch.nn.Module
         All networks.

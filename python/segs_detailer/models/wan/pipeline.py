@@ -9,12 +9,12 @@ from segs_detailer.models.files import packages
 if TYPE_CHECKING:
     from segs_detailer.models.wan.network import WanModel
     from segs_detailer.models.wan.text import WanTextEncoder
-    from segs_detailer.models.wan.vae import ClipVAE
+    from segs_detailer.models.wan.vae import VideoVAE
 
 __all__ = ["wan_pipeline"]
 
 
-def wan_pipeline(model: WanModel, clip: WanTextEncoder, vae: ClipVAE) -> Any:
+def wan_pipeline(model: WanModel, clip: WanTextEncoder, vae: VideoVAE) -> Any:
     """Find the pipeline that holds a Wan pipe's parts, or put them into one.
 
     Parameters

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from segs_detailer.models.interface import Conditioning, SampleJob
     from segs_detailer.models.stages import DenoiserFactory
     from segs_detailer.models.wan.text import WanTextEncoder
-    from segs_detailer.models.wan.vae import ClipVAE
+    from segs_detailer.models.wan.vae import VideoVAE
 
 __all__ = ["WanSampler"]
 
@@ -42,7 +42,7 @@ class WanSampler(NetworkSampler):
     ----------
     model : WanModel
         The transformer with its noise levels.
-    vae : ClipVAE
+    vae : VideoVAE
         The VAE.
     clip : WanTextEncoder or None
         The text encoder.
@@ -56,10 +56,10 @@ class WanSampler(NetworkSampler):
     frame_axis: ClassVar[int] = 2
 
     model: WanModel
-    vae: ClipVAE
+    vae: VideoVAE
     clip: WanTextEncoder | None
 
-    def __init__(self, model: WanModel, vae: ClipVAE, clip: WanTextEncoder | None = None) -> None:
+    def __init__(self, model: WanModel, vae: VideoVAE, clip: WanTextEncoder | None = None) -> None:
         super().__init__(model, vae, clip)
 
     @property

@@ -14,7 +14,7 @@ from segs_detailer.models.device import execution_device
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ClipVAE", "is_clip_vae"]
+__all__ = ["VideoVAE", "is_clip_vae"]
 
 _TILES = (256, 128)
 """Sides of the tiles in pixels, one after the other while memory runs out. 256 is the network's own choice."""
@@ -31,7 +31,7 @@ def is_clip_vae(vae: object) -> bool:
     )
 
 
-class ClipVAE:
+class VideoVAE:
     """Clips to latents and back: the `vae` of a Wan pipe.
 
     Parameters
