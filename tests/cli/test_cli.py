@@ -134,21 +134,27 @@ def test_same_command_gives_the_same_pixels(tmp_path, clip):
     assert np.array_equal(frames_of(tmp_path / "a"), frames_of(tmp_path / "b"))
 
 
-def test_threads_do_not_change_the_pixels(tmp_path, clip):
-    before = segs_detailer.get_num_threads()
+def test_threads_do_not_change_the_pixels(tmp_path, clip, monkeypatch):
     import cv2
     import torch
 
-    torch_before, cv2_before = torch.get_num_threads(), cv2.getNumThreads()
-    try:
-        for threads in (1, 2):
-            out = f"{tmp_path}/{threads}/"
-            assert run("run", clip, "-o", out, "--bbox", "20,20,50,50", "--threads", threads, *QUICK, "-q") == 0
-            assert segs_detailer.get_num_threads() == threads
-    finally:
-        segs_detailer.set_num_threads(before)
-        torch.set_num_threads(torch_before)
-        cv2.setNumThreads(cv2_before)
+    from segs_detailer.jobs.run import ClipRun
+
+    seen = []
+    begin = ClipRun.run
+
+    def watched(self, takers, progress):
+        seen.append((segs_detailer.get_num_threads(), cv2.getNumThreads()))
+        begin(self, takers, progress)
+
+    monkeypatch.setattr(ClipRun, "run", watched)
+    before = segs_detailer.get_num_threads(), torch.get_num_threads(), cv2.getNumThreads()
+    for threads in (1, 2):
+        out = f"{tmp_path}/{threads}/"
+        assert run("run", clip, "-o", out, "--bbox", "20,20,50,50", "--threads", threads, *QUICK, "-q") == 0
+    assert seen == [(1, 1), (2, 2)]
+    # What else runs in the process has its own again.
+    assert (segs_detailer.get_num_threads(), torch.get_num_threads(), cv2.getNumThreads()) == before
     assert np.array_equal(frames_of(tmp_path / "1"), frames_of(tmp_path / "2"))
 
 

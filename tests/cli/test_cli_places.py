@@ -47,11 +47,10 @@ def clip(tmp_path):
 def no_work(monkeypatch):
     """Everything that takes its time."""
     for place in (
-        "cli.job.load_pipes",
-        "cli.run.load_pipes",
-        "cli.selecting.TrackChooser.choose",
+        "jobs.loading.load_models",
+        "jobs.finding.TrackChooser.choose",
         "cli.batch._run",
-        "verify.verify_clips",
+        "jobs.checking.verify_clips",
         "subjects.formats.files.read_tracks",
     ):
         monkeypatch.setattr(f"segs_detailer.{place}", lambda *_, **__: pytest.fail("the work was begun"))
@@ -140,7 +139,7 @@ def test_a_report_that_is_not_written_leaves_nothing(tmp_path, clip, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("segs_detailer.cli.selecting.TrackChooser.choose", stopped)
+        patch.setattr("segs_detailer.jobs.finding.TrackChooser.choose", stopped)
         for command in (["plan", clip, "--json"], ["preview", clip, "-o"]):
             name = tmp_path / ("x.json" if command[0] == "plan" else "x.png")
             before = names_in(tmp_path)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fake_sampler import FakeSampler
 from segs_detailer.cli.main import main
-from segs_detailer.cli.plan import _windows
+from segs_detailer.jobs.clips import count_windows
 from segs_detailer.models.info import Geometry
 from segs_detailer.models.windows import ContextWindows
 from segs_detailer.subjects import Track, Tracks, write_tracks
@@ -153,7 +153,6 @@ def test_what_run_refuses_plan_refuses(tmp_path, clip, capsys):
 def test_windows_are_counted_as_they_are_sampled():
     windows = ContextWindows(length=16, overlap=4, stride=3)
     track = SimpleNamespace(pieces=[SimpleNamespace(frames=64), SimpleNamespace(frames=16)])
-    job = SimpleNamespace(pipe=SimpleNamespace(sampler=FakeSampler(geometry=Geometry(windows=windows))))
-    assert _windows(track, job) == len(windows.windows(64, 0)) + 1 > 6
-    job.pipe.sampler = FakeSampler()
-    assert _windows(track, job) is None
+    sampler = FakeSampler(geometry=Geometry(windows=windows))
+    assert count_windows(track, sampler) == len(windows.windows(64, 0)) + 1 > 6
+    assert count_windows(track, FakeSampler()) is None

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segs_detailer.cli import job as job_module
 from segs_detailer.cli.main import main
 from segs_detailer.cli.options import build_parser
 from segs_detailer.detailer import detail_frames
@@ -53,7 +52,7 @@ def runs(monkeypatch):
             super().__init__(*arguments)
             begun.append((self, arguments[2]))
 
-    monkeypatch.setattr(job_module, "ClipRun", Watched)
+    monkeypatch.setattr("segs_detailer.jobs.run.ClipRun", Watched)
     return begun
 
 
@@ -86,7 +85,7 @@ def test_crop_options_reach_the_tracks(clip, moving, runs):
     [(begun, settings)] = runs
     [track] = begun.plan.tracks
     assert track.crop == CropSettings("follow", 1.5, 2.0, 3.0, True, 2, 5, 100.0)
-    assert settings.plan.masks == track.masks == MaskFilter(median=1, dilate=2)
+    assert settings.masks == track.masks == MaskFilter(median=1, dilate=2)
     height, width = track.path.size
     assert abs(width / height - 2) < 0.1
 
@@ -158,7 +157,7 @@ def test_a_detector_finds_what_is_detailed_and_is_not_asked_again(clip, runs, mo
         opened.append((source, options, Spots()))
         return opened[-1][2]
 
-    monkeypatch.setattr("segs_detailer.cli.selecting.open_finder", open_finder)
+    monkeypatch.setattr("segs_detailer.jobs.finding.open_finder", open_finder)
     options = ["--detect", "spots.onnx", "--detect-labels", "square,circle", "--detect-confidence", "0.4"]
     for _ in range(2):
         assert run(clip, *options, "--min-face", "9") == 0

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from places import ROOT
-from segs_detailer.cli import run as run_module
 from segs_detailer.cli.main import main
-from segs_detailer.jobs import SinkTaker
+from segs_detailer.jobs import ClipRun, SinkTaker
 from segs_detailer.video import open_clip, read_clip
 
 SAMPLE = ROOT / "examples" / "sample.mp4"
@@ -26,12 +25,14 @@ def job(tmp_path_factory):
             frames.append(frame.after.copy())
             super().take(frame)
 
-    def keep_plan(args, job, plan, stages):
-        plans.append(plan)
+    class Kept(ClipRun):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            plans.append(self.plan)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "SinkTaker", Watched)
-        patch.setattr(run_module, "_summarize", keep_plan)
+        patch.setattr("segs_detailer.jobs.writing.SinkTaker", Watched)
+        patch.setattr("segs_detailer.jobs.run.ClipRun", Kept)
         compare = folder / "compare.png"
         assert main(["run", str(SAMPLE), "-o", str(folder / "out.mp4"), "--compare", str(compare), "-q"]) == 0
     [plan] = plans

@@ -30,7 +30,7 @@ def run(prompts, sampler=None, segs=None, **settings):
     return [(job.positive[0][0], job.negative[0][0]) for job in sampler.jobs]
 
 
-def test_labels_and_places_choose_the_prompt():
+def test_labels_and_numbers_choose_the_prompt():
     assert run(None) == [("all", "bad")] * 3
     assert run({}) == [("all", "bad")] * 3
     assert run({"hand": "five fingers"}) == [("all", "bad"), ("five fingers", "bad"), ("five fingers", "bad")]

@@ -141,7 +141,7 @@ def test_what_killed_runs_have_left_goes_at_the_next_beginning_and_not_before(tm
 
 def test_a_folder_that_cannot_be_is_one_line(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(MediaError, match=r"cannot be used as a cache .*choose another with --cache"):
+    with pytest.raises(MediaError, match=r"cannot be used as a cache .*choose another `cache`"):
         Cache(tmp_path / "file" / "cache")
 
 

@@ -21,11 +21,10 @@ from segs_detailer.jobs import (
     ClipRun,
     Detailing,
     ModelTraits,
-    PlanSettings,
     Redo,
     RunSettings,
     StreamSizes,
-    plan_clip,
+    plan_tracks,
 )
 from segs_detailer.jobs.memory import program_bytes, sampling_bytes
 from segs_detailer.models.info import Geometry, ModelInfo
@@ -69,11 +68,9 @@ def track(box, number=1, frames=range(COUNT)):
 
 
 def settings(**changes):
-    plan = {"guide_size": 32, "max_size": 48, **changes.pop("plan", {})}
-    own = DetailerSettings(**{**OPTIONS, **changes.pop("options", {})})
-    detailing = changes.pop("detailing", Detailing(BasicPipe.preview(), own))
-    changes = {"source": "clip", "models": "tiny", **changes}
-    return RunSettings(detailing=detailing, plan=PlanSettings(**plan), **changes)
+    detail = {**OPTIONS, **changes.pop("options", {})}
+    detailing = changes.pop("detailing", None) or Detailing(BasicPipe.preview(), DetailerSettings(**detail))
+    return RunSettings(detailing=detailing, **{"source": "clip", "models": "tiny", **changes})
 
 
 def begin(clip, cache, *tracks, **changes):
@@ -194,22 +191,22 @@ def test_what_is_done_is_not_done_again(clip, tmp_path, sampled):
 def test_one_track_or_a_range_of_frames_is_done_anew_and_the_rest_stays(clip, tmp_path, sampled):
     with Cache(tmp_path) as cache:
         both = [track((4, 4, 14, 14)), track((40, 20, 50, 30), 2)]
-        plan = {"max_ram": cap(34, (15, 15))}
-        begin(clip, cache, *both, plan=plan).sample()
+        limit = cap(34, (15, 15))
+        begin(clip, cache, *both, max_ram=limit).sample()
         assert len(sampled) == 6
         for redo, expected in (
             (Redo(tracks=(2,)), {(1, 0), (1, 31), (1, 61)}),
-            (Redo(frames=((30, 32),)), {(0, 0), (0, 31), (1, 0), (1, 31)}),
-            (Redo(tracks=(1,), frames=((89, 90),)), {(0, 0), (0, 31), (0, 61), (1, 61)}),
+            (Redo(frames=((30, 31),)), {(0, 0), (0, 31), (1, 0), (1, 31)}),
+            (Redo(tracks=(1,), frames=((89, 89),)), {(0, 0), (0, 31), (0, 61), (1, 61)}),
         ):
             sampled.clear()
-            run = begin(clip, cache, *both, plan=plan, redo=redo, options={"denoise": 0.9})
+            run = begin(clip, cache, *both, max_ram=limit, redo=redo, options={"denoise": 0.9})
             run.sample()
             assert {(piece.track, piece.start) for piece in sampled} == expected
             assert run.missing == ()
         sampled.clear()
         # With the options of the beginning everything is there as it was.
-        begin(clip, cache, *both, plan=plan).sample()
+        begin(clip, cache, *both, max_ram=limit).sample()
         assert sampled == []
 
 
@@ -261,7 +258,7 @@ def test_sampling_and_writing_apart_give_what_a_run_gives(clip, tmp_path):
     with Cache(tmp_path / "a") as cache:
         begin(clip, cache, track((20, 14, 35, 29))).run([at_once])
     with Cache(tmp_path / "b") as cache:
-        run = begin(clip, cache, track((20, 14, 35, 29)), plan={"max_ram": cap(32)})
+        run = begin(clip, cache, track((20, 14, 35, 29)), max_ram=cap(32))
         assert len(run.missing) == 3
         with pytest.raises(OSError, match="lacks 3 pieces"):
             run.write([apart])
@@ -278,7 +275,7 @@ def test_sampling_and_writing_apart_give_what_a_run_gives(clip, tmp_path):
 def test_groups_in_any_order_when_few_crops_may_wait(clip, tmp_path, monkeypatch):
     monkeypatch.setattr("segs_detailer.jobs.cropping.CROPS_AHEAD", 1)
     with Cache(tmp_path) as cache:
-        run = begin(clip, cache, track((20, 14, 35, 29)), track((4, 4, 14, 14), 2), plan={"max_ram": cap(32)})
+        run = begin(clip, cache, track((20, 14, 35, 29)), track((4, 4, 14, 14), 2), max_ram=cap(32))
         assert len(run.missing) == 6
         run.sample(reversed(run.missing))
         assert run.missing == ()
@@ -332,7 +329,7 @@ def test_each_pixel_has_one_owner_and_crops_are_of_the_original_frames(clip, tmp
 
 def test_tracks_of_one_size_and_span_are_sampled_together(clip, tmp_path):
     tracks = [track((4, 4, 14, 14)), track((40, 20, 50, 30), 2), track((20, 30, 30, 40), 3)]
-    together = {"options": {"batch_segments": 2}, "plan": {"batch_segments": 2}}
+    together = {"options": {"batch_segments": 2}}
     sampler, frames, _ = painted(clip, tmp_path / "a", [0.2, 0.4, 0.6], *tracks, **together)
     assert sampler.clips == [(2, 2 * COUNT), (1, COUNT)]
     alone, others, _ = painted(clip, tmp_path / "b", [0.2, 0.4, 0.6], *tracks)
@@ -342,7 +339,7 @@ def test_tracks_of_one_size_and_span_are_sampled_together(clip, tmp_path):
 
 def test_one_piece_passes_over_to_the_next(clip, tmp_path):
     values = [0.2, 0.6, 0.2, 0.6]
-    sampler, frames, plan = painted(clip, tmp_path, values, track((20, 14, 35, 29)), plan={"max_ram": cap(60)})
+    sampler, frames, plan = painted(clip, tmp_path, values, track((20, 14, 35, 29)), max_ram=cap(60))
     assert len(plan.pieces) == len(sampler.clips) == 2
     level = np.stack(frames.after)[:, 16:27, 22:33].mean(axis=(1, 2, 3))
     one, two = plan.pieces
@@ -364,7 +361,7 @@ def test_noise_of_pieces_is_that_of_their_frames(clip, tmp_path, monkeypatch):
         with Cache(None) as cache:
             detailing = Detailing(Clips([]), DetailerSettings(**OPTIONS))
             subject = track((20, 14, 35, 29), frames=frames)
-            run = begin(clip, cache, subject, detailing=detailing, plan={"max_ram": limit})
+            run = begin(clip, cache, subject, detailing=detailing, max_ram=limit)
             with pytest.raises(pytest.fail.Exception):
                 run.sample(run.missing[-1:])
         expected = expected if expected is None else run.plan.pieces[-1].low - 10
@@ -378,7 +375,7 @@ def test_a_failure_in_any_thread_ends_all_of_them(clip, tmp_path, monkeypatch):
 
     with Cache(tmp_path) as cache:
         with pytest.raises(OSError, match="No space left"):
-            begin(clip, cache, track((20, 14, 35, 29)), plan={"max_ram": cap(32)}).run([Full()])
+            begin(clip, cache, track((20, 14, 35, 29)), max_ram=cap(32)).run([Full()])
         with monkeypatch.context() as patch:
             patch.setattr("segs_detailer.jobs.store.PixelFile.append", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
@@ -441,7 +438,7 @@ def test_the_plan_keeps_its_limit_and_says_what_to_know(clip):
     crops = [CropSettings(crop=crop, crop_factor=1.5) for crop in ("follow", "fixed")]
     chosen = [ChosenTrack(moving, crop) for crop in crops]
     limit = cap(40)
-    plan = plan_clip(info, chosen, PlanSettings(guide_size=32, max_size=48, max_ram=limit), traits())
+    plan = plan_tracks(info, chosen, DetailerSettings(guide_size=32, max_size=48), traits(), max_ram=limit)
     follow, fixed = plan.tracks
     assert plan.memory.total <= limit
     assert follow.path.size[1] < 20 < fixed.path.size[1]
@@ -451,12 +448,12 @@ def test_the_plan_keeps_its_limit_and_says_what_to_know(clip):
     assert [piece.high for piece in plan.pieces] == sorted(piece.high for piece in plan.pieces)
     short = ModelTraits(Geometry(windows=ContextWindows(length=16)))
     few = [ChosenTrack(track((4, 4, 14, 14), frames=range(5)), crops[0])]
-    [warning] = plan_clip(info, few, PlanSettings(), short).warnings
+    [warning] = plan_tracks(info, few, DetailerSettings(), short).warnings
     assert warning == "track 1 (box 1): is there for 5 frames, where the model wants 16"
     together = sampling_bytes(20, (60, 60), (60, 60), short)
-    tight = PlanSettings(max_ram=program_bytes(short) + StreamSizes(SIZE[0] * SIZE[1]).bytes + together, max_size=60)
+    tight = program_bytes(short) + StreamSizes(SIZE[0] * SIZE[1]).bytes + together
     whole = [ChosenTrack(track((0, 0, 64, 48)), crops[1])]
-    [warning] = plan_clip(info, whole, tight, short).warnings
+    [warning] = plan_tracks(info, whole, DetailerSettings(max_size=60), short, max_ram=tight).warnings
     assert "short pieces overlap" in warning
     nowhere = [ChosenTrack(track((100, 100, 120, 120)), crops[0])]
-    assert plan_clip(info, nowhere, PlanSettings(), short).tracks == ()
+    assert plan_tracks(info, nowhere, DetailerSettings(), short).tracks == ()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from segs_detailer.cli.main import main
 from segs_detailer.detailer.settings import DetailerSettings
-from segs_detailer.jobs import Cache, ChosenTrack, ClipRun, Detailing, PlanSettings, RunSettings
+from segs_detailer.jobs import Cache, ChosenTrack, ClipRun, Detailing, RunSettings
 from segs_detailer.models.info import ModelInfo
 from segs_detailer.models.interface import Sampler
 from segs_detailer.subjects import CropSettings, Track
@@ -140,7 +140,6 @@ def test_what_comes_back_unchanged_leaves_every_frame_as_it_was(tmp_path, subpix
 
     settings = RunSettings(
         detailing=Detailing(Mirror(), DetailerSettings(guide_size=8, steps=1)),
-        plan=PlanSettings(guide_size=8),
         models="mirror",
         source="in.mkv",
     )

@@ -10,10 +10,11 @@ from PIL import Image
 import tiny_models
 from segs_detailer import BasicPipe
 from segs_detailer.cli.main import main
+from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.jobs import ChosenTrack, ClipRun, ModelTraits, PlanSettings, StreamSizes
+from segs_detailer.jobs import ChosenTrack, ClipRun, ModelTraits, StreamSizes
 from segs_detailer.jobs.memory import program_bytes, sampling_bytes
-from segs_detailer.jobs.planning import plan_clip
+from segs_detailer.jobs.planning import plan_tracks
 from segs_detailer.models.windows import ContextWindows
 from segs_detailer.subjects import CropSettings, Track
 from segs_detailer.video import open_clip
@@ -81,20 +82,19 @@ def test_as_many_pieces_are_sampled_together_as_there_is_room_for(clip, folders)
     crops = [(10, 10)] * 3
 
     def together(limit):
-        settings = PlanSettings(guide_size=16, max_size=16, batch_segments=4, max_ram=limit)
-        plan = plan_clip(info, chosen, settings, traits)
+        detail = DetailerSettings(guide_size=16, max_size=16, batch_segments=4)
+        plan = plan_tracks(info, chosen, detail, traits, max_ram=limit)
         assert plan.memory.total <= limit
         return {len(group) for group in plan.groups}
 
-    [side] = {
-        max(plan.size) for plan in plan_clip(info, chosen, PlanSettings(guide_size=16, max_size=16), traits).tracks
-    }
+    detail = DetailerSettings(guide_size=16, max_size=16)
+    [side] = {max(plan.size) for plan in plan_tracks(info, chosen, detail, traits).tracks}
     least = [sampling_bytes(18, (10, 10), (side, side), traits, crops[:count]) for count in range(3)]
     assert sorted(least) == least
     assert together(base + least[2]) == {3}
     assert together(base + least[1]) == {2, 1}
     assert together(base + least[0]) == {1}
-    with pytest.raises(InvalidArgumentError, match="max-ram"):
+    with pytest.raises(InvalidArgumentError, match="max_ram"):
         together(base + traits.activations((side, side), 1))
 
 
@@ -122,7 +122,7 @@ def test_a_motion_model_runs_in_pieces_that_pass_over_to_each_other(clip, folder
             runs.append((self, arguments[2]))
 
     monkeypatch.setattr("segs_detailer.jobs.sampling.detail_frames", watched)
-    monkeypatch.setattr("segs_detailer.cli.job.ClipRun", Kept)
+    monkeypatch.setattr("segs_detailer.jobs.run.ClipRun", Kept)
     traits = ModelTraits.of(load(folders))
     room = sampling_bytes(30, (16, 16), (16, 16), traits)
     limit = program_bytes(traits) + traits.weights + StreamSizes(SIZE[0] * SIZE[1]).bytes + room

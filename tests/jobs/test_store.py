@@ -48,7 +48,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("segs_detailer.jobs.store.os.fsync", full)
-        with pytest.raises(MediaError, match=r"No space left on device.: choose another folder with --cache"):
+        with pytest.raises(MediaError, match=r"No space left on device.: choose another folder as `cache`"):
             file.write(pixels)
     assert list((tmp_path / "deep").iterdir()) == []
     file.write(pixels)

@@ -22,7 +22,6 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 # Imports from deeper down, until what they name is exported further up. This list only shrinks.
 DEEP_IMPORTS = {
     "batch.md": {"segs_detailer.jobs.batch"},
-    "long-clips.md": {"segs_detailer.subjects.finders"},
 }
 
 

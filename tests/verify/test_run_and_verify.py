@@ -106,13 +106,11 @@ def test_masks_are_those_of_the_run(clip, options):
 
 def _pasted(args):
     """Where the run's masks are at least half."""
-    from segs_detailer.cli.job import ClipJob
-    from segs_detailer.cli.stages import Stages
-    from segs_detailer.jobs import Cache
+    from segs_detailer.cli.job_options import job_of
+    from segs_detailer.jobs import plan_clip
 
-    args.compare, places = None, np.zeros((COUNT, *SIZE), bool)
-    with Cache(None) as cache:
-        plan = ClipJob(args).begin(cache, Stages(quiet=True)).plan
+    places = np.zeros((COUNT, *SIZE), bool)
+    plan = plan_clip(job_of(args).changed(no_cache=True))
     for track in plan.tracks:
         for frame in range(*track.span):
             if track.alpha(frame) == 0:
@@ -128,12 +126,15 @@ def _pasted(args):
 
 
 def _allowed(args):
-    from segs_detailer.cli.stages import Stages
-    from segs_detailer.cli.verify import _subjects
+    from segs_detailer.cli.job_options import job_of
+    from segs_detailer.jobs import ClipJob
+    from segs_detailer.jobs.checking import named_subjects
+    from segs_detailer.jobs.progress import Stages
     from segs_detailer.video import open_clip
 
     places = np.zeros((COUNT, *SIZE), bool)
-    for subject in _subjects(args, open_clip(args.input), Stages(quiet=True)):
+    job = job_of(args, ClipJob(args.input, args.output))
+    for subject in named_subjects(job, open_clip(args.input), Stages()):
         for frame in range(COUNT):
             area = subject.area(frame)
             if area is not None:
@@ -152,13 +153,24 @@ def test_what_run_was_told_verify_must_be_told(clip, tmp_path, capsys):
     assert not outside(capsys)
 
 
-def test_what_is_pasted_around_the_masks_makes_the_margin(clip, capsys):
-    from segs_detailer.cli.options import build_parser
-    from segs_detailer.cli.verify import _margin
+def test_what_is_pasted_around_the_masks_makes_the_margin(clip, monkeypatch):
+    from segs_detailer.jobs import checking
 
-    words = ["verify", str(clip / "in"), str(clip / "in"), "--bbox", "9,9,40,40"]
-    given = ([], ["--grow", "30"], ["--margin", "3"])
-    assert [_margin(build_parser().parse_args([*words, *more])) for more in given] == [16, 43, 3]
+    margins = []
+    verify_clips = checking.verify_clips
+
+    def watched(*clips, **given):
+        margins.append(given["settings"].margin)
+        return verify_clips(*clips, **given)
+
+    monkeypatch.setattr(
+        checking,
+        "verify_clips",
+        watched,
+    )
+    for more in ([], ["--grow", "30"], ["--margin", "3"]):
+        main(["verify", str(clip / "in"), str(clip / "in"), "--bbox", "9,9,40,40", "-q", *more])
+    assert margins == [16, 43, 3]
 
 
 def test_subjects_that_the_gate_leaves_alone_may_not_change(clip, tmp_path, capsys):
@@ -169,7 +181,7 @@ def test_subjects_that_the_gate_leaves_alone_may_not_change(clip, tmp_path, caps
 
 
 def test_subjects_are_found_as_run_finds_them(clip, tmp_path, capsys, monkeypatch):
-    from segs_detailer.cli import selecting
+    from segs_detailer.jobs import finding
 
     asked = []
 
@@ -177,7 +189,7 @@ def test_subjects_are_found_as_run_finds_them(clip, tmp_path, capsys, monkeypatc
         asked.append(sum(1 for _ in frames))
         return [Track(7, "face", range(COUNT), [(30, 20, 90, 80)] * COUNT)]
 
-    monkeypatch.setattr(selecting, "find_tracks", find)
+    monkeypatch.setattr(finding, "find_tracks", find)
     assert main(["verify", str(clip / "in"), str(clip / "in"), "--detect", "face"]) == 0
     assert asked == [COUNT]
     assert "1  face   0-21" in capsys.readouterr().out

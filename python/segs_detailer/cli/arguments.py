@@ -8,11 +8,17 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MediaError
+from segs_detailer.errors import (
+    InvalidArgumentError,
+    InvalidTypeError,
+    MediaError,
+    ModelError,
+    SegsDetailerError,
+)
 from segs_detailer.video.local_path import local_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
 __all__ = [
     "EXIT_CODES",
@@ -22,6 +28,7 @@ __all__ = [
     "add_overwrite",
     "check_paths",
     "count",
+    "in_options",
     "names",
     "names_of_options",
     "option_of",
@@ -64,6 +71,7 @@ _OTHER_NAMES = {
     "dilate": "mask_dilate",
     "frame_count": "frames",
     "guidance_batch": "no_guidance_batch",
+    "keep_audio": "no_audio",
     "labels": "detect_labels",
     "length": "context_length",
     "median": "mask_median",
@@ -159,35 +167,62 @@ def option_of(argument: str) -> str:
 
 
 @contextmanager
-def names_of_options(args: argparse.Namespace) -> Iterator[None]:
+def names_of_options(known: Container[str]) -> Iterator[None]:
     """Let errors about arguments name the options that a user has typed.
 
     Parameters
     ----------
-    args : Namespace
-        The options that there are.
+    known : collection of str
+        Names of the options that there are, as in the parsed arguments.
     """
     try:
         yield
     except (InvalidArgumentError, InvalidTypeError) as error:
         name, rest = re.fullmatch(r"(\w*)(.*)", error.argument, re.DOTALL).groups()  # type: ignore[union-attr]
-        name = name if hasattr(args, name) else _OTHER_NAMES.get(name, "")
-        if not name or name in _POSITIONALS or not hasattr(args, name):
+        option = _option(name, known)
+        argument = f"{option}{rest}" if option else error.argument
+        said = (argument, in_options(error.expected, known), in_options(error.got, known))
+        if said == (error.argument, error.expected, error.got):
             raise
-        raise type(error)(option_of(name) + rest, error.expected, error.got) from error
-    except MediaError as error:
-        text = re.sub(r"\b([a-z_]+)=(True|False|'[^']*')", _as_option, str(error))
-        if text == str(error):
+        raise type(error)(*said) from error
+    except (MediaError, SegsDetailerError) as error:
+        text = in_options(str(error), known)
+        if text == str(error) or type(error) not in (MediaError, ModelError, SegsDetailerError):
             raise
-        raise MediaError(text) from error
+        raise type(error)(text) from error
 
 
-def _as_option(found: re.Match[str]) -> str:
-    """Return the option for an argument with its value: `name=True`, `name=False` or `name='text'`."""
-    name, value = found.groups()
-    if value == "False":
-        return option_of("no_" + name.removeprefix("keep_"))
-    return option_of(name) if value == "True" else f"{option_of(name)} {value[1:-1]}"
+def in_options(text: str, known: Container[str]) -> str:
+    """Write arguments that a message names as options: `max_size`, `crop=fixed`, overwrite=True, format='davis'.
+
+    Parameters
+    ----------
+    text : str
+        A message of what knows no options.
+    known : collection of str
+        Names of the options that there are, as in the parsed arguments.
+    """
+
+    def written(found: re.Match[str]) -> str:
+        name, value = (found[1], found[2]) if found[1] else (found[3], found[4].strip("'"))
+        option = _option(name, known)
+        if not option and found[3]:
+            option = option_of(name.removeprefix("keep_"))
+        if not option:
+            return found[0]
+        if value is None or value == "True":
+            return option
+        if value == "False":
+            return option if option.startswith("--no-") else f"--no-{option[2:]}"
+        return f"{option} {value}"
+
+    return re.sub(r"`([a-z_]+)(?:=([^`]*))?`|\b([a-z_]+)=(True\b|False\b|'[^']*')", written, text)
+
+
+def _option(argument: str, known: Container[str]) -> str:
+    """Return the option of an argument in Python; nothing where there is none."""
+    name = argument if argument in known else _OTHER_NAMES.get(argument, "")
+    return option_of(name) if name in known and name not in _POSITIONALS else ""
 
 
 def add_fill_gaps(group: Any) -> None:

@@ -8,9 +8,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from segs_detailer.cli.arguments import EXIT_CODES, CommandParser, add_command, check_paths, count, names, output_name
+from segs_detailer.cli.arguments import (
+    EXIT_CODES,
+    CommandParser,
+    add_command,
+    check_paths,
+    count,
+    names,
+    names_of_options,
+    output_name,
+)
 from segs_detailer.cli.run_options import add_run_options, count_from_0
-from segs_detailer.errors import InvalidArgumentError, MediaError
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MediaError
 from segs_detailer.video.partial import check_makeable, check_writable
 from segs_detailer.video.sequences import NumberedName, is_pattern, names_several
 
@@ -131,7 +140,7 @@ def batch(args: argparse.Namespace) -> None:
     entries = read_folder(source) if source.is_dir() else read_list(source)
     tasks = [_task(entry, args) for entry in entries]
     _check_outputs(tasks, entries)
-    left = [task for task in tasks if args.overwrite or task.payload.redo or not _is_finished(task)]
+    left = [task for task in tasks if args.overwrite or task.payload.redo.is_given or not _is_finished(task)]
     with report_file("report", args.report, (args.clips,)) as write:
         view = BatchView(left, skipped=len(tasks) - len(left), quiet=args.quiet)
         try:
@@ -183,6 +192,7 @@ class _LineParser(CommandParser):
 def _task(entry: Entry, args: argparse.Namespace) -> Task:
     """Put the options of one clip together: its own come before those of the command, boxes and LoRAs add up."""
     from segs_detailer.cli.effects import check_effects
+    from segs_detailer.cli.job_options import job_of
     from segs_detailer.jobs.batch.tasks import Task
 
     parser = _LineParser(prog=entry.place, add_help=False)
@@ -192,34 +202,17 @@ def _task(entry: Entry, args: argparse.Namespace) -> Task:
     options = argparse.Namespace(**{**vars(args), "clip": entry.clip, "output": None, "compare": None})
     options = parser.parse_args(list(entry.options), options)
     options.output = options.output or _default_output(entry.clip, args.output)
-    options.quiet = True
     options.threads = options.threads or _threads(args)
     try:
-        check_paths(options)
-        check_effects(options)
-    except (InvalidArgumentError, MediaError) as error:
+        with names_of_options(vars(options)):
+            check_paths(options)
+            check_effects(options)
+            job = job_of(options)
+    except (InvalidArgumentError, InvalidTypeError, MediaError) as error:
         if not entry.options:
             raise
         raise MediaError(f"{entry.place}: {error}") from error
-    for name in _OF_BATCH:
-        delattr(options, name)
-    return Task(entry.clip, options.output, options)
-
-
-_OF_BATCH = (
-    "command",
-    "clips",
-    "engine",
-    "workers",
-    "retries",
-    "devices",
-    "report",
-    "address",
-    "cpus_per_task",
-    "gpus_per_task",
-    "whole_clips",
-)
-"""Options that a single clip does not have."""
+    return Task(entry.clip, options.output, job)
 
 
 def _threads(args: argparse.Namespace) -> int | None:

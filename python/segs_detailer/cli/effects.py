@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from segs_detailer.cli.arguments import CommandParser, option_of
-from segs_detailer.cli.run_options import CLIP_SETTINGS, COMPUTE_OPTIONS, WINDOW_OPTIONS, add_run_options
+from segs_detailer.cli.arguments import option_of
+from segs_detailer.cli.run_options import COMPUTE_OPTIONS, WINDOW_OPTIONS
 from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.jobs.job import PARTS, ClipJob
 from segs_detailer.video.sequences import ANIMATION_SUFFIXES, IMAGE_SUFFIXES, is_pattern, names_several
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RULES", "Rule", "check_effects", "is_single_file"]
+__all__ = ["RULES", "Rule", "check_effects"]
 
 Options: TypeAlias = argparse.Namespace
 
@@ -41,11 +41,6 @@ class Rule:
     needs: str
     is_met: Callable[[Options], bool]
     instead: str = ""
-
-
-def is_single_file(model: str | None) -> bool:
-    """Whether a model is one file, not a folder or the name of one on a hub."""
-    return model is not None and model.endswith(".safetensors")
 
 
 def _detects(args: Options) -> bool:
@@ -126,7 +121,7 @@ RULES = (
     Rule(
         ("model_config",),
         "a --model of one .safetensors file",
-        lambda args: is_single_file(args.model),
+        lambda args: (args.model or "").endswith(".safetensors"),
         "model",
     ),
     Rule(
@@ -189,23 +184,34 @@ RULES = (
 """What options need. What a command does not have, or is left as it is, is passed over."""
 
 
-def check_effects(args: Options) -> None:
+def check_effects(args: Options, job: ClipJob | None = None) -> None:
     """Refuse options that would have no effect.
 
     Parameters
     ----------
     args : Namespace
         The options of a command on one clip.
+    job : ClipJob or None
+        What holds where no option is given.
 
     Raises
     ------
     InvalidArgumentError
         One was given that lacks what it needs.
     """
+    usual = _values(ClipJob(""))
+    given = {name: value for name, value in vars(args).items() if value is not None}
+    values = argparse.Namespace(**{**usual, **vars(args), **(_values(job) if job else {}), **given})
     for rule in RULES:
-        given = [name for name in rule.options if _is_given(args, name)]
-        if given and not rule.is_met(args):
-            raise InvalidArgumentError(option_of(given[0]), rule.needs, _shown(args, rule.instead))
+        idle = [name for name in rule.options if _is_given(values, name, usual)]
+        if idle and not rule.is_met(values):
+            raise InvalidArgumentError(option_of(idle[0]), rule.needs, _shown(values, rule.instead))
+
+
+def _values(job: ClipJob) -> dict[str, Any]:
+    """Return all values of a job by the names of their options."""
+    parts = [getattr(job, name) for name in PARTS]
+    return {each.name: getattr(part, each.name) for part in (job, *parts) for each in fields(part)}
 
 
 def _shown(args: Options, name: str) -> str:
@@ -217,14 +223,6 @@ def _shown(args: Options, name: str) -> str:
     return str(value) if name in ("clip", "output") else f"{option_of(name)} {value}"
 
 
-def _is_given(args: Options, name: str) -> bool:
+def _is_given(args: Options, name: str, usual: dict[str, Any]) -> bool:
     value: Any = getattr(args, name, None)
-    default = getattr(CLIP_SETTINGS, name, getattr(_defaults(), name, None))
-    return value is not None and value is not False and value != default
-
-
-@lru_cache(maxsize=1)
-def _defaults() -> Options:
-    parser = CommandParser(add_help=False)
-    add_run_options(parser)
-    return parser.parse_args([])
+    return not (value is None or value is False or value == ()) and value != usual.get(name)

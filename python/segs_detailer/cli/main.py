@@ -8,14 +8,14 @@ import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from segs_detailer.cli.arguments import check_paths, names_of_options
+from segs_detailer.cli.arguments import check_paths, in_options, names_of_options
 from segs_detailer.cli.options import build_parser
 from segs_detailer.cli.signals import EndingSignals, Interrupted
 from segs_detailer.errors import CancelledError, SegsDetailerError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
 __all__ = ["main", "run_command"]
 
@@ -57,7 +57,7 @@ def run_command(argv: Sequence[str] | None) -> int:
     args = build_parser().parse_args(argv)
     stopped = "stopped; clips that were done are kept" if args.command == "batch" else "stopped; nothing was written"
     try:
-        with _plain_warnings(), names_of_options(args):
+        with _plain_warnings(vars(args)), names_of_options(vars(args)):
             _command(args)
     except KeyboardInterrupt as stop:
         _say(stopped)
@@ -129,7 +129,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def _plain_warnings() -> Iterator[None]:
+def _plain_warnings(known: Container[str]) -> Iterator[None]:
     """Show warnings as one line each, without the place in our code."""
     said: set[str] = set()
 
@@ -138,7 +138,7 @@ def _plain_warnings() -> Iterator[None]:
         # A clip is read more than once, and would say the same each time.
         if str(message) not in said:
             said.add(str(message))
-            _say(f"warning: {message}")
+            _say(f"warning: {in_options(str(message), known)}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show

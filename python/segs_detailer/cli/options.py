@@ -6,13 +6,15 @@ import argparse
 from typing import Any, NoReturn
 
 from segs_detailer._version import installed_version
-from segs_detailer.cli.arguments import EXIT_CODES, CommandParser, add_command, add_overwrite, count, output_name
+from segs_detailer.cli.arguments import EXIT_CODES, CommandParser, add_command, count, output_name
 from segs_detailer.cli.batch import add_batch
 from segs_detailer.cli.comfyui import add_comfyui
 from segs_detailer.cli.convert import add_convert
 from segs_detailer.cli.plan import add_plan
 from segs_detailer.cli.run_options import INPUT_HELP, add_clip_options, add_run_options
+from segs_detailer.cli.setting_options import add_settings
 from segs_detailer.cli.verify import add_verify
+from segs_detailer.jobs.job import ClipJob
 
 __all__ = ["build_parser"]
 
@@ -77,13 +79,9 @@ def _add_run(commands: argparse._SubParsersAction[CommandParser]) -> None:
         help="where to write; the name says the format: .mp4, .mov, .mkv, .webm, .avi, .gif, .apng, .webp, a folder/, "
         "or frame_%%04d.png. Size, frame rate, pixel format, colors and sound are those of CLIP",
     )
-    parser.add_argument(
-        "--compare",
-        type=output_name,
-        metavar="FILE",
-        help="also write the subjects before and after: a picture (.png), or a video with both side by side",
+    add_settings(
+        parser, ClipJob, ("compare", "overwrite"), types={"compare": output_name}, metavars={"compare": "FILE"}
     )
-    add_overwrite(parser)
     add_run_options(parser)
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segs_detailer.cli.stages import Advance
     from segs_detailer.jobs.plan import ClipPlan, TrackPlan
+    from segs_detailer.jobs.progress import Advance
     from segs_detailer.video import Sink, Source
 
 __all__ = ["write_overlay"]

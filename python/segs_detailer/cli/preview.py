@@ -8,19 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from segs_detailer.cli.drawing import grid, label, new_picture, to_image
-from segs_detailer.cli.job import plan_settings
-from segs_detailer.cli.report import describe_times, describe_tracks
-from segs_detailer.cli.selecting import TrackChooser
-from segs_detailer.cli.stages import Stages
-from segs_detailer.cli.threads import limit_threads
+from segs_detailer.cli.arguments import in_options
+from segs_detailer.cli.job_options import job_of
+from segs_detailer.cli.report import describe_plan_tracks, describe_times
+from segs_detailer.cli.stages import ShownStages
 from segs_detailer.errors import MediaError
-from segs_detailer.jobs.cache import Cache
-from segs_detailer.jobs.planning import plan_clip
-from segs_detailer.jobs.traits import ModelTraits
-from segs_detailer.models.pipe import BasicPipe
+from segs_detailer.jobs.clips import open_job_clip, plan_clip
+from segs_detailer.jobs.drawing import grid, label, new_picture, to_image
 from segs_detailer.subjects.track import TRACK_COLORS
-from segs_detailer.video import open_clip
 from segs_detailer.video.sequences import label_of
 
 if TYPE_CHECKING:
@@ -51,29 +46,26 @@ def preview(args: argparse.Namespace) -> None:
     SegsDetailerError, OSError
         Something cannot be done; nothing was written.
     """
-    stages = Stages(quiet=args.quiet)
-    limit_threads(args.threads)
+    stages = ShownStages(quiet=args.quiet)
     output = Path(args.output) if args.output else _default_output(Path(args.clip))
+    # Nothing is sampled: there is no limit to keep, and nothing to go on with later.
+    job = job_of(args).changed(output=None, no_cache=True, max_ram=1 << 62)
     with new_picture(output) as place:
-        source = open_clip(args.clip, rate=args.fps, fill_gaps=args.fill_gaps)
-        chooser = TrackChooser(args, source.info)
-        with Cache(None) as cache:
-            chosen = chooser.choose(source, "", cache, stages)
-        plan = plan_clip(source.info, chosen, plan_settings(args), ModelTraits.of(BasicPipe.preview()))
-        picture = draw_sheet(source, plan, stages, frames=args.frames, columns=args.columns)
+        plan = plan_clip(job, progress=stages)
+        picture = draw_sheet(open_job_clip(job), plan, stages, frames=args.frames, columns=args.columns)
         picture.save(place)
-    stages.say(f"wrote {output}: {source.info.describe()}")
-    lines = describe_tracks(plan.tracks) if plan.tracks else [f"  nothing to detail: {chooser.nothing_found(chosen)}"]
-    for line in lines:
+    stages.say(f"wrote {output}: {plan.info.describe()}")
+    nothing = in_options(f"  nothing to detail: {plan.nothing_found}", vars(args))
+    for line in describe_plan_tracks(plan) if plan.tracks else [nothing]:
         stages.say(line)
-    stages.say(describe_times(stages))
+    stages.say(describe_times(stages.seconds, stages.total))
 
 
 def _default_output(clip: Path) -> Path:
     return Path(f"{label_of(clip) or 'clip'}_preview.png")
 
 
-def draw_sheet(source: Source, plan: ClipPlan, stages: Stages, *, frames: int, columns: int) -> Image.Image:
+def draw_sheet(source: Source, plan: ClipPlan, stages: ShownStages, *, frames: int, columns: int) -> Image.Image:
     """Contact sheet: frames with masks tinted, boxes and crop regions outlined, each track in its own color.
 
     Parameters

@@ -4,39 +4,62 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from segs_detailer.jobs.report import TrackReport
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from segs_detailer.cli.stages import Stages
-    from segs_detailer.jobs.plan import TrackPlan
+    from segs_detailer.jobs.plan import ClipPlan
+    from segs_detailer.jobs.report import ClipReport
 
-__all__ = ["INTERLACED", "describe_times", "describe_tracks", "table"]
-
-
-INTERLACED = (
-    "the clip is interlaced: subjects are sampled across its fields, which show two moments: deinterlace it first "
-    "where they move fast"
-)
-"""What a user should know of a clip whose frames hold two moments each."""
+__all__ = ["describe_ending", "describe_plan_tracks", "describe_report", "describe_times", "table"]
 
 
-def describe_tracks(tracks: Sequence[TrackPlan]) -> list[str]:
-    """One line for each track: number, label, box, frames, crop and working size."""
+def describe_ending(report: ClipReport) -> str:
+    """One line: what was written."""
+    if report.status == "skipped":
+        return f"wrote nothing: {report.nothing_found}"
+    if report.status == "copied":
+        return f"wrote {report.output}, the clip as it is: {report.nothing_found}"
+    return f"wrote {report.output}: {report.clip.describe()}"
+
+
+def describe_report(report: ClipReport) -> list[str]:
+    """Lines about what became of a clip."""
+    lines = [describe_ending(report)]
+    if report.status == "skipped":
+        return lines
+    if report.compare:
+        same = ", which are the same" if report.status == "copied" else ""
+        lines.append(f"wrote {report.compare}: before and after{same}")
+    if report.tracks:
+        lines += _describe_tracks(report.tracks)
+    lines.append(describe_times(report.seconds, report.total_seconds))
+    if report.recommended:
+        lines.append(report.recommended)
+    if report.note:
+        lines.append(f"note: {report.note}; name one with `model`")
+    return lines
+
+
+def describe_plan_tracks(plan: ClipPlan) -> list[str]:
+    """One line for each track of a plan: number, label, box, frames, crop and working size."""
+    return _describe_tracks([TrackReport.of(track) for track in plan.tracks])
+
+
+def _describe_tracks(tracks: Sequence[TrackReport]) -> list[str]:
     rows = [["", "label", "box", "frames", "crop", "worked on at"]]
-    for plan in tracks:
-        x1, y1, x2, y2 = plan.bbox
-        first, end = plan.span
-        height, width = plan.path.size
-        moves = bool((plan.path.regions != plan.path.regions[0]).any())
-        working = f"{plan.size[1]}x{plan.size[0]}" + ("" if plan.scaled else " (not scaled)")
+    for track in tracks:
+        x1, y1, x2, y2 = track.box
+        crop, working = ("x".join(map(str, size)) for size in (track.crop, track.working_size))
         rows.append(
             [
-                str(plan.number),
-                plan.label,
+                str(track.number),
+                track.label,
                 f"{x1},{y1},{x2},{y2} ({x2 - x1}x{y2 - y1})",
-                f"{first}-{end - 1}",
-                f"{width}x{height}" + (" follows" if moves else ""),
-                working,
+                f"{track.first}-{track.last}",
+                crop + (" follows" if track.moves else ""),
+                working + ("" if track.scaled else " (not scaled)"),
             ]
         )
     return table(rows)
@@ -50,7 +73,7 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def describe_times(stages: Stages) -> str:
+def describe_times(seconds: Mapping[str, float], total: float) -> str:
     """One line with the seconds of each stage. Stages of a run overlap: together they take less than their sum."""
-    parts = [f"{name} {seconds:.1f} s" for name, seconds in stages.seconds.items()]
-    return f"time: {', '.join(parts)}, total {stages.total:.1f} s"
+    parts = [f"{name} {taken:.1f} s" for name, taken in seconds.items()]
+    return f"time: {', '.join(parts)}, total {total:.1f} s"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.settings import Declared
 
-__all__ = ["add_settings", "given_settings", "settings_from"]
+__all__ = ["add_settings", "given_settings", "help_of", "settings_from"]
 
 _Settings = TypeVar("_Settings")
 
@@ -52,7 +52,14 @@ def add_settings(
     """
     known = {each.name: each for each in declared(base)}
     for name in known if names is None else names:
-        _add_option(group, known[name], getattr(base, name, known[name].default), types or {}, metavars or {})
+        # A class with slots has something else under the names of its fields.
+        default = known[name].default if isinstance(base, type) else getattr(base, name)
+        _add_option(group, known[name], default, types or {}, metavars or {})
+
+
+def help_of(cls: Any, name: str) -> str:
+    """Return the help of a setting whose option is added by itself."""
+    return next(_help(each, each.default) for each in declared(cls) if each.name == name)
 
 
 def given_settings(args: argparse.Namespace, cls: Any) -> dict[str, Any]:
@@ -110,6 +117,6 @@ def _metavar(each: Declared) -> str | None:
 
 def _help(each: Declared, default: Any) -> str:
     text = each.default_text if default is None or default == each.default else ""
-    if not text and (default is None or default is False):
+    if not text and (default is None or default is False or default in ("", ())):
         return each.help
     return f"{each.help} (default: {text or plain(default)})"

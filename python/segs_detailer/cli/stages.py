@@ -1,23 +1,18 @@
-"""What a user sees of a run: a bar for each stage, and the time that each took."""
+"""What a user sees of a job: a bar for each stage, and the time that each took."""
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 from segs_detailer.errors import MissingDependencyError
+from segs_detailer.jobs.progress import Stages
 
-__all__ = ["Advance", "Stages"]
-
-Advance: TypeAlias = Callable[[int, int], None]
-"""Called with `(done, total)`."""
+__all__ = ["ShownStages"]
 
 
-class Stages:
-    """Runs stages, one after the other or at once, each with a bar, and keeps their times.
+class ShownStages(Stages):
+    """Shows stages: on a terminal a bar moves; elsewhere one line is written when a stage is done.
 
     Parameters
     ----------
@@ -26,48 +21,32 @@ class Stages:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
+        super().__init__()
         self._quiet = quiet
-        self._started = time.perf_counter()
-        self.seconds: dict[str, float] = {}
-
-    @property
-    def total(self) -> float:
-        """Seconds since the beginning."""
-        return time.perf_counter() - self._started
+        self._on_terminal = not quiet and sys.stderr.isatty()
+        self._bars: dict[str, Any] = {}
 
     def say(self, text: str = "") -> None:
         """Print a line of the summary."""
         if not self._quiet:
             print(text)
 
-    @contextmanager
-    def stage(self, name: str, unit: str = "frame") -> Iterator[Advance]:
-        """Time a stage and show how far it is; what is given advances the bar.
+    def _began(self, name: str, unit: str) -> None:
+        if self._on_terminal:
+            self._bars[name] = _new_bar(name, unit)
 
-        On a terminal the bar moves; elsewhere one line is written when the stage is done.
-        """
-        started = time.perf_counter()
-        moved = None
-        on_terminal = not self._quiet and sys.stderr.isatty()
-        bar: Any = _new_bar(name, unit) if on_terminal else None
-        last = (0, 0)
+    def _moved(self, name: str, done: int, total: int) -> None:
+        if name in self._bars:
+            bar = self._bars[name]
+            bar.total = total
+            bar.update(done - bar.n)
 
-        def advance(done: int, total: int) -> None:
-            nonlocal last, moved
-            last, moved = (done, total), time.perf_counter()
-            if bar is not None:
-                bar.total = total
-                bar.update(done - bar.n)
+    def _left(self, name: str) -> None:
+        if name in self._bars:
+            self._bars.pop(name).close()
 
-        try:
-            yield advance
-        finally:
-            if bar is not None:
-                bar.close()
-        # Stages of a run overlap, and are left together: each has ended with its last step.
-        taken = (moved or time.perf_counter()) - started
-        self.seconds[name] = self.seconds.get(name, 0.0) + taken
-        if not self._quiet and not on_terminal and last[1]:
+    def _ended(self, name: str, unit: str, last: tuple[int, int], taken: float) -> None:
+        if not self._quiet and not self._on_terminal and last[1]:
             print(f"{name}: {last[0]}/{last[1]} {unit}s in {taken:.1f} s", file=sys.stderr)
 
 

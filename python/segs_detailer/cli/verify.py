@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.cli.arguments import EXIT_CODES, add_command, add_fill_gaps
-from segs_detailer.cli.run_options import CLIP_SETTINGS, add_crop_options, add_segment_options, count_from_0
-from segs_detailer.cli.setting_options import add_settings, settings_from
+from segs_detailer.cli.report import table
+from segs_detailer.cli.run_options import add_crop_options, add_segment_options, count_from_0
+from segs_detailer.cli.setting_options import add_settings
+from segs_detailer.jobs.job import CLIP_DETAIL
 
 if TYPE_CHECKING:
     import argparse
 
-    from segs_detailer.cli.stages import Stages
-    from segs_detailer.verify import Report, Subject
-    from segs_detailer.video import Source
+    from segs_detailer.verify import Report
 
 __all__ = ["EXIT_FAULTS", "add_verify", "verify"]
-
-_LEAST_MARGIN = 16
 
 EXIT_FAULTS = 1
 """Exit code where something is wrong with the clip."""
@@ -52,7 +50,7 @@ def add_verify(commands: Any) -> None:
     add_segment_options(parser)
     add_crop_options(parser)
     paste = parser.add_argument_group("paste", "How far beyond the masks the run pasted.")
-    add_settings(paste, CLIP_SETTINGS, ("feather", "grow"))
+    add_settings(paste, CLIP_DETAIL, ("feather", "grow"))
     limits = parser.add_argument_group("what is a fault")
     limits.add_argument(
         "--margin",
@@ -96,59 +94,24 @@ def verify(args: argparse.Namespace) -> None:
     SystemExit
         With `EXIT_FAULTS`, where something is wrong with the clip.
     """
+    from segs_detailer.cli.job_options import job_of
     from segs_detailer.cli.report_file import report_file
-    from segs_detailer.cli.stages import Stages
-    from segs_detailer.verify import VerifySettings, verify_clips
-    from segs_detailer.video import open_clip
+    from segs_detailer.cli.stages import ShownStages
+    from segs_detailer.jobs.checking import verify_clip
+    from segs_detailer.jobs.job import ClipJob
 
     to_output = args.json == "-"
-    stages = Stages(quiet=args.quiet or to_output)
-    settings = VerifySettings(_margin(args), args.max_flicker, args.max_pop)
+    stages = ShownStages(quiet=args.quiet or to_output)
+    job = job_of(args, ClipJob(args.input, args.output))
     with report_file("json", args.json, (args.input, args.output)) as write:
-        source, result = (open_clip(path, fill_gaps=args.fill_gaps) for path in (args.input, args.output))
-        subjects = _subjects(args, source, stages)
-        with stages.stage("compare") as advance:
-            report = verify_clips(
-                source,
-                result,
-                tracks=subjects,
-                settings=settings,
-                expect_audio=not args.no_audio,
-                progress=advance,
-            )
+        report = verify_clip(
+            job, margin=args.margin, max_flicker=args.max_flicker, max_pop=args.max_pop, progress=stages
+        )
         write(report.to_json())
     for line in describe(report):
         stages.say(line)
     if not report.passed:
         raise SystemExit(EXIT_FAULTS)
-
-
-def _margin(args: argparse.Namespace) -> int:
-    from segs_detailer.verify.cells import CELL
-
-    if args.margin is not None:
-        return int(args.margin)
-    settings = settings_from(args, CLIP_SETTINGS)
-    return max(_LEAST_MARGIN, settings.feather + max(settings.grow, 0) + CELL)
-
-
-def _subjects(args: argparse.Namespace, source: Source, stages: Stages) -> list[Subject] | None:
-    """Find the subjects as `run` finds them; None where nothing was named."""
-    from segs_detailer.cli.job import plan_settings
-    from segs_detailer.cli.options import build_parser
-    from segs_detailer.cli.selecting import TrackChooser
-    from segs_detailer.jobs.cache import Cache
-    from segs_detailer.verify import chosen_subjects
-
-    if args.detect is None and args.mask is None and args.segs is None and not args.bbox:
-        return None
-    options = build_parser().parse_args(["run", args.input, "-o", args.output])
-    vars(options).update({name: value for name, value in vars(args).items() if hasattr(options, name)})
-    info = source.info
-    with Cache(None) as cache:
-        chosen = TrackChooser(options, info).choose(source, "", cache, stages)
-    masks = plan_settings(options).masks
-    return chosen_subjects(((item.track, item.crop) for item in chosen), info.size, info.frames, masks)
 
 
 def describe(report: Report) -> list[str]:
@@ -194,5 +157,4 @@ def _table(report: Report) -> list[str]:
                 flicker if flicker == "-" else f"x{flicker}",
             ]
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return table(rows)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, did_you_mean
-from segs_detailer.models.prompting import encoder_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from segs_detailer.detailer.models import Models, PipeModel
     from segs_detailer.segs import SEG
 
-__all__ = ["Prompts", "SegmentPrompts", "check_prompts", "load_prompts", "prompt_of"]
+__all__ = ["Prompts", "SegmentPrompts", "check_prompts", "checked_prompts", "load_prompts", "prompt_of"]
 
 Prompts: TypeAlias = "Mapping[str | int, str | tuple[str, str]]"
 """A segment's label, or its number from 1, to its prompt or `(prompt, negative prompt)`."""
@@ -63,6 +62,19 @@ def load_prompts(path: str | PathLike[str]) -> dict[str | int, str | tuple[str, 
     for key, value in content.items():
         name: str | int = int(key) if key.isascii() and key.isdigit() else key
         prompts[name] = _pair_of_json(value) if isinstance(value, dict) else value
+    return checked_prompts(prompts)
+
+
+def checked_prompts(prompts: object) -> dict[str | int, str | tuple[str, str]]:
+    """Return prompts with their pairs as tuples.
+
+    Raises
+    ------
+    InvalidTypeError
+        No mapping of labels or numbers to prompts.
+    """
+    if not isinstance(prompts, Mapping):
+        raise InvalidTypeError("prompts", "a mapping of labels or numbers to prompts", type(prompts).__name__)
     return {key: _checked(key, value) for key, value in prompts.items()}
 
 
@@ -84,31 +96,31 @@ def prompt_of(prompts: Prompts, number: int, label: str) -> str | tuple[str, str
     number : int
         The segment's number, from 1.
     label : str
-        What it is.
+        Its label.
     """
     return prompts.get(number, prompts.get(label))
 
 
-def check_prompts(prompts: Prompts, segs: Sequence[SEG]) -> None:
+def check_prompts(prompts: Prompts, labels: Sequence[str]) -> None:
     """Refuse prompts that no segment gets.
 
     Parameters
     ----------
     prompts : mapping
         The prompts.
-    segs : sequence of SEG
-        The run's segments.
+    labels : sequence of str
+        Those of the run's segments, in their order.
 
     Raises
     ------
     InvalidArgumentError
         A label or number that no segment has; the message lists those that exist.
     """
-    labels = list(dict.fromkeys(str(seg.label) for seg in segs))
-    unknown = [key for key in prompts if (key not in labels if isinstance(key, str) else not 1 <= key <= len(segs))]
+    count = len(labels)
+    unknown = [key for key in prompts if (key not in labels if isinstance(key, str) else not 1 <= key <= count)]
     if unknown:
-        known = ", ".join(map(repr, labels)) or "none"
-        numbers = f"; numbers: 1 to {len(segs)}" if segs else ""
+        known = ", ".join(map(repr, dict.fromkeys(labels))) or "none"
+        numbers = f"; numbers: 1 to {count}" if count else ""
         got = ", ".join(map(repr, unknown)) + did_you_mean(unknown[0], labels)
         raise InvalidArgumentError("prompts", f"labels of segments ({known}{numbers})", got)
 
@@ -145,14 +157,12 @@ class SegmentPrompts:
         InvalidTypeError
             No such mapping, or a pipe whose `clip` cannot encode text.
         """
-        if not isinstance(prompts, Mapping):
-            raise InvalidTypeError("prompts", "a mapping of labels or numbers to prompts", type(prompts).__name__)
-        checked = {key: _checked(key, value) for key, value in prompts.items()}
+        checked = checked_prompts(prompts)
         return cls(checked, {key: _models_under(models, value) for key, value in checked.items()})
 
     def check(self, segs: Sequence[SEG]) -> None:
         """Refuse prompts that no segment gets: see `check_prompts`."""
-        check_prompts(self.prompts, segs)
+        check_prompts(self.prompts, [str(seg.label) for seg in segs])
 
     def models(self, index: int, seg: SEG) -> Models | None:
         """Find the models for the segment at a place from 0; None where it has no prompt of its own."""
@@ -175,6 +185,9 @@ def _models_under(models: Models, prompt: str | tuple[str, str]) -> Models:
 
 
 def _under(pipe: PipeModel, prompt: str | tuple[str, str], argument: str) -> PipeModel:
+    # Jobs hold prompts, and the command line knows jobs before it knows that anything is to be computed.
+    from segs_detailer.models.prompting import encoder_of
+
     encoded = encoder_of(pipe.sampler, pipe.clip, pipe.vae)
     if encoded is None:
         expected = "a pipe whose clip encodes text, for prompts"

@@ -1,38 +1,100 @@
-"""Runs from file to file: frames stream through, and memory stays within a limit for clips of any length."""
+"""Jobs: a clip and what is to be done with it, from file to file.
+
+Frames stream through, and memory stays within a limit for clips of any length. Names are loaded when they are first
+used.
+"""
 
 from __future__ import annotations
 
-from segs_detailer.jobs.cache import Cache
-from segs_detailer.jobs.memory import StreamSizes
-from segs_detailer.jobs.pieces import Piece
-from segs_detailer.jobs.plan import ChosenTrack, ClipPlan, DiskPlan, MemoryPlan, PlanSettings, TrackPlan
-from segs_detailer.jobs.planning import check_memory, plan_clip
-from segs_detailer.jobs.run import ClipRun, Redo, RunProgress, RunSettings
-from segs_detailer.jobs.sampling import Detailing
-from segs_detailer.jobs.traits import ModelTraits
-from segs_detailer.jobs.writing import FrameTaker, NewFrame, SinkTaker
-from segs_detailer.subjects.mask_filter import MaskFilter
+from typing import TYPE_CHECKING
+
+from segs_detailer._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from segs_detailer.jobs.cache import Cache
+    from segs_detailer.jobs.checking import verify_clip
+    from segs_detailer.jobs.clips import detail_clip, plan_clip
+    from segs_detailer.jobs.job import (
+        ClipJob,
+        EncodeSettings,
+        FindSettings,
+        LimitSettings,
+        ModelSettings,
+        PathSettings,
+        PromptSettings,
+        Redo,
+    )
+    from segs_detailer.jobs.loading import ModelCache
+    from segs_detailer.jobs.memory import StreamSizes
+    from segs_detailer.jobs.pieces import Piece
+    from segs_detailer.jobs.plan import ChosenTrack, ClipPlan, DiskPlan, MemoryPlan, TrackPlan
+    from segs_detailer.jobs.planning import check_memory, plan_tracks
+    from segs_detailer.jobs.progress import ClipProgress
+    from segs_detailer.jobs.report import ClipReport, TrackReport
+    from segs_detailer.jobs.run import ClipRun, RunSettings
+    from segs_detailer.jobs.sampling import Detailing
+    from segs_detailer.jobs.traits import ModelTraits
+    from segs_detailer.jobs.writing import FrameTaker, NewFrame, SinkTaker
 
 __all__ = [
     "Cache",
     "ChosenTrack",
+    "ClipJob",
     "ClipPlan",
+    "ClipProgress",
+    "ClipReport",
     "ClipRun",
     "Detailing",
     "DiskPlan",
+    "EncodeSettings",
+    "FindSettings",
     "FrameTaker",
-    "MaskFilter",
+    "LimitSettings",
     "MemoryPlan",
+    "ModelCache",
+    "ModelSettings",
     "ModelTraits",
     "NewFrame",
+    "PathSettings",
     "Piece",
-    "PlanSettings",
+    "PromptSettings",
     "Redo",
-    "RunProgress",
     "RunSettings",
     "SinkTaker",
     "StreamSizes",
     "TrackPlan",
+    "TrackReport",
     "check_memory",
+    "detail_clip",
     "plan_clip",
+    "plan_tracks",
+    "verify_clip",
 ]
+
+_MODULES = {
+    "segs_detailer.jobs.cache": ("Cache",),
+    "segs_detailer.jobs.checking": ("verify_clip",),
+    "segs_detailer.jobs.clips": ("detail_clip", "plan_clip"),
+    "segs_detailer.jobs.job": (
+        "ClipJob",
+        "EncodeSettings",
+        "FindSettings",
+        "LimitSettings",
+        "ModelSettings",
+        "PathSettings",
+        "PromptSettings",
+        "Redo",
+    ),
+    "segs_detailer.jobs.loading": ("ModelCache",),
+    "segs_detailer.jobs.memory": ("StreamSizes",),
+    "segs_detailer.jobs.pieces": ("Piece",),
+    "segs_detailer.jobs.plan": ("ChosenTrack", "ClipPlan", "DiskPlan", "MemoryPlan", "TrackPlan"),
+    "segs_detailer.jobs.planning": ("check_memory", "plan_tracks"),
+    "segs_detailer.jobs.progress": ("ClipProgress",),
+    "segs_detailer.jobs.report": ("ClipReport", "TrackReport"),
+    "segs_detailer.jobs.run": ("ClipRun", "RunSettings"),
+    "segs_detailer.jobs.sampling": ("Detailing",),
+    "segs_detailer.jobs.traits": ("ModelTraits",),
+    "segs_detailer.jobs.writing": ("FrameTaker", "NewFrame", "SinkTaker"),
+}
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -128,7 +128,7 @@ class Cache:
             reason = error.strerror or error
             if folder is None:
                 raise MediaError(f"crops cannot be kept in the system's temporary folder ({reason})") from error
-            raise MediaError(f"{folder}: cannot be used as a cache ({reason}): choose another with --cache") from error
+            raise MediaError(f"{folder}: cannot be used as a cache ({reason}): choose another `cache`") from error
 
     def __enter__(self) -> Cache:
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer._version import installed_version
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.jobs.pieces import Piece
     from segs_detailer.jobs.plan import TrackPlan
-    from segs_detailer.jobs.run import RunSettings
+    from segs_detailer.jobs.sampling import Detailing
     from segs_detailer.subjects.track import Track
 
 __all__ = ["content_key", "settings_key", "track_digest"]
@@ -32,13 +32,13 @@ def content_key(piece: Piece, plan: TrackPlan, track: str, source: str, dtype: n
     return digest(FORMAT, source, plan.frame_size, plan.frame_count, dtype.str, regions, *masks, plan.size, place)
 
 
-def settings_key(piece: Piece, plan: TrackPlan, settings: RunSettings) -> str:
+def settings_key(piece: Piece, plan: TrackPlan, detailing: Detailing, models: Any) -> str:
     """Return a digest of how a piece is sampled: the version of the package, the models, the settings, the prompt."""
-    options = asdict(settings.detailing.settings)
-    if not options["color_match"]:
-        options = {name: value for name, value in options.items() if name not in _OF_THE_PASTE}
-    prompt = prompt_of(settings.detailing.prompts, plan.number, plan.label)
-    return digest(FORMAT, installed_version(), settings.models, options, prompt, piece.fades)
+    left_out = () if detailing.settings.color_match else _OF_THE_PASTE
+    values = {each.name: getattr(detailing.settings, each.name) for each in fields(detailing.settings)}
+    options = {name: value for name, value in values.items() if name not in left_out}
+    prompt = prompt_of(detailing.prompts, plan.number, plan.label)
+    return digest(FORMAT, installed_version(), models, options, prompt, piece.fades)
 
 
 def track_digest(track: Track) -> str:

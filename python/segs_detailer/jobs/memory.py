@@ -144,4 +144,4 @@ def check_cap(max_ram: int, needed: int, reason: str) -> None:
         # Rounded up: the number is to be typed as it stands.
         least = -(-needed * 10 // 10**9) / 10
         got = f"{max_ram / 10**9:.1f} GB"
-        raise InvalidArgumentError("--max-ram", f"at least {least:.1f} GB for {reason}", got)
+        raise InvalidArgumentError("max_ram", f"at least {least:.1f} GB for {reason}", got)

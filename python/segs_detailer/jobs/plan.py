@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segs_detailer.segs import SEG
-from segs_detailer.subjects.mask_filter import MaskFilter, filtered_part
+from segs_detailer.subjects.mask_filter import filtered_part
 from segs_detailer.subjects.path import path_of_clip
 from segs_detailer.subjects.shapes import track_masks
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from segs_detailer.crop_path import CropPath
     from segs_detailer.jobs.pieces import Piece
     from segs_detailer.segs import Box
+    from segs_detailer.subjects.mask_filter import MaskFilter
     from segs_detailer.subjects.settings import CropSettings
     from segs_detailer.subjects.track import Track
     from segs_detailer.video import ClipInfo
 
-__all__ = ["ChosenTrack", "ClipPlan", "DiskPlan", "MemoryPlan", "PlanSettings", "TrackPlan"]
+__all__ = ["ChosenTrack", "ClipPlan", "DiskPlan", "MemoryPlan", "TrackPlan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +42,6 @@ class ChosenTrack:
     crop: CropSettings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanSettings:
-    """What the plan of a clip depends on, beside its tracks.
-
-    Parameters
-    ----------
-    guide_size, guide_size_for, max_size, limit_size
-        As in `detail_frames`, which must get the same ones.
-    batch_segments : int
-        Pieces that are sampled together at most.
-    max_ram : int
-        Bytes of memory that the whole process may take.
-    masks : MaskFilter
-        What is done to the masks.
-    """
-
-    guide_size: float = 512
-    guide_size_for: str = "bbox"
-    max_size: float = 1024
-    limit_size: bool = False
-    batch_segments: int = 1
-    max_ram: int = 4 << 30
-    masks: MaskFilter = field(default_factory=MaskFilter)
-
-
 @dataclass(frozen=True, slots=True)
 class TrackPlan:
     """One track: where it is cropped, at which size it is worked on, and in which pieces.
@@ -73,7 +49,7 @@ class TrackPlan:
     Parameters
     ----------
     index : int
-        Place in the plan, from 0.
+        Place in the plan, from 0; see `number`.
     track : Track
         The subject.
     span : (int, int)
@@ -96,6 +72,8 @@ class TrackPlan:
         Height and width of the clip's frames.
     frame_count : int
         Number of the clip's frames.
+    windows : int or None
+        Context windows of a motion model over all pieces; None for models without, and as long as there are no pieces.
     """
 
     index: int
@@ -110,6 +88,19 @@ class TrackPlan:
     masks: MaskFilter
     frame_size: tuple[int, int]
     frame_count: int
+    windows: int | None = None
+
+    @property
+    def seen(self) -> int:
+        """Number of the frames of its span in which it was found."""
+        first, end = self.span
+        frames = self.track.frames
+        return int(((frames >= first) & (frames < end)).sum())
+
+    @property
+    def moves(self) -> bool:
+        """Whether its crop moves."""
+        return bool((self.path.regions != self.path.regions[0]).any())
 
     @property
     def number(self) -> int:
@@ -243,6 +234,14 @@ class ClipPlan:
         Indices of the tracks in the order in which they own pixels that several cover.
     warnings : tuple of str
         What a user should know before; without a full stop.
+    disk : DiskPlan
+        Disk that it takes.
+    done : int
+        Pieces whose results are in the cache.
+    nothing_found : str
+        Why there is no track, where there is none.
+    recommended : str
+        Which settings are taken from what the model recommends; empty where none is.
     """
 
     info: ClipInfo
@@ -251,6 +250,10 @@ class ClipPlan:
     memory: MemoryPlan
     owners: tuple[int, ...]
     warnings: tuple[str, ...] = ()
+    disk: DiskPlan = DiskPlan(0, 0)
+    done: int = 0
+    nothing_found: str = ""
+    recommended: str = ""
 
     @property
     def pieces(self) -> tuple[Piece, ...]:

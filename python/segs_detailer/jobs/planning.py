@@ -11,6 +11,7 @@ from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.jobs.memory import LEAST_FRAMES, StreamSizes, check_cap, most_frames, program_bytes, sampling_bytes
 from segs_detailer.jobs.pieces import cut_run, shown_runs
 from segs_detailer.jobs.plan import ClipPlan, MemoryPlan, TrackPlan
+from segs_detailer.subjects.mask_filter import MaskFilter
 from segs_detailer.subjects.ownership import owner_order
 from segs_detailer.subjects.path import crop_path, is_in_frame
 from segs_detailer.subjects.segs_of_tracks import subject_box
@@ -18,13 +19,14 @@ from segs_detailer.subjects.segs_of_tracks import subject_box
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from segs_detailer.detailer.settings import DetailerSettings
     from segs_detailer.jobs.pieces import Piece
-    from segs_detailer.jobs.plan import ChosenTrack, PlanSettings
+    from segs_detailer.jobs.plan import ChosenTrack
     from segs_detailer.jobs.traits import ModelTraits
     from segs_detailer.segs import Box
     from segs_detailer.video import ClipInfo
 
-__all__ = ["OVERLAP", "check_memory", "plan_clip"]
+__all__ = ["OVERLAP", "check_memory", "plan_tracks"]
 
 OVERLAP = 8
 """Frames over which one piece passes over to the next, where a model cannot say how far it looks."""
@@ -49,11 +51,14 @@ def check_memory(max_ram: int, info: ClipInfo, traits: ModelTraits, streams: Str
     check_cap(max_ram, needed, f"frames of {width}x{height}, without any crop")
 
 
-def plan_clip(
+def plan_tracks(
     info: ClipInfo,
     chosen: Sequence[ChosenTrack],
-    settings: PlanSettings,
+    detail: DetailerSettings,
     traits: ModelTraits,
+    *,
+    max_ram: int = 4 * 10**9,
+    masks: MaskFilter | None = None,
     streams: StreamSizes | None = None,
 ) -> ClipPlan:
     """Plan a run.
@@ -64,10 +69,14 @@ def plan_clip(
         The clip.
     chosen : sequence of ChosenTrack
         What is to be detailed. Tracks that are nowhere in the frame are left out.
-    settings : PlanSettings
-        Sizes and limits.
+    detail : DetailerSettings
+        Sizes, and how many pieces are sampled together.
     traits : ModelTraits
         The models.
+    max_ram : int
+        Bytes of memory that the whole process may take.
+    masks : MaskFilter or None
+        What is done to the masks.
     streams : StreamSizes or None
         What flows through decoders and encoders; None is a single output like the clip.
 
@@ -83,28 +92,33 @@ def plan_clip(
     streams = streams or StreamSizes(info.size[0] * info.size[1], 2 if info.bits > 8 else 1)
     tracks: list[TrackPlan] = []
     for item in chosen:
-        plan = _uncut(len(tracks), item, info, settings, traits)
+        plan = _uncut(len(tracks), item, info, detail, traits, masks or MaskFilter())
         if plan is not None:
             tracks.append(plan)
-    room = settings.max_ram - program_bytes(traits) - traits.weights - streams.bytes
-    tracks, groups = _cut_all(tracks, room, settings, traits)
+    room = max_ram - program_bytes(traits) - traits.weights - streams.bytes
+    tracks, groups = _cut_all(tracks, room, detail, traits)
     memory = MemoryPlan(
         program_bytes(traits), traits.weights, streams.bytes, _largest(groups, tracks, traits) if groups else 0
     )
     height, width = info.size
-    check_cap(settings.max_ram, memory.total, f"frames of {width}x{height} and crops of {_largest_crop(tracks)}")
+    check_cap(max_ram, memory.total, f"frames of {width}x{height} and crops of {_largest_crop(tracks)}")
     return ClipPlan(
         info,
         tuple(tracks),
         groups,
         memory,
         tuple(owner_order([plan.track for plan in tracks])),
-        tuple(_warnings(info, tracks, settings, traits)),
+        tuple(_warnings(info, tracks, detail, traits)),
     )
 
 
 def _uncut(
-    index: int, item: ChosenTrack, info: ClipInfo, settings: PlanSettings, traits: ModelTraits
+    index: int,
+    item: ChosenTrack,
+    info: ClipInfo,
+    detail: DetailerSettings,
+    traits: ModelTraits,
+    masks: MaskFilter,
 ) -> TrackPlan | None:
     """Lay the crop of a track through the clip; None for one that is never pasted."""
     if not is_in_frame(item.track, info.size, info.frames):
@@ -115,14 +129,14 @@ def _uncut(
         return None
     span = (runs[0][0], runs[-1][1])
     bbox = subject_box(item.track, path, info.size, item.crop)
-    working = _working_size(path.size, bbox, settings)
+    working = _working_size(path.size, bbox, detail)
     size = fit_size(
         working,
         multiple=traits.geometry.size_multiple,
-        max_size=settings.max_size,
-        limit_size=settings.limit_size,
+        max_size=detail.max_size,
+        limit_size=detail.limit_size,
     )
-    check_side(size, traits.geometry.max_side, limit_size=settings.limit_size)
+    check_side(size, traits.geometry.max_side, limit_size=detail.limit_size)
     return TrackPlan(
         index=index,
         track=item.track,
@@ -134,17 +148,17 @@ def _uncut(
         scaled=working.scaled,
         pieces=(),
         crop=item.crop,
-        masks=settings.masks,
+        masks=masks,
         frame_size=info.size,
         frame_count=info.frames,
     )
 
 
 def _cut_all(
-    tracks: list[TrackPlan], room: int, settings: PlanSettings, traits: ModelTraits
+    tracks: list[TrackPlan], room: int, detail: DetailerSettings, traits: ModelTraits
 ) -> tuple[list[TrackPlan], tuple[tuple[Piece, ...], ...]]:
     """Cut the tracks into pieces, and put these into groups: of as many as wanted, or as there is room for."""
-    together = min(settings.batch_segments, len(tracks)) if traits.geometry.takes_clips else 1
+    together = min(detail.batch_segments, len(tracks)) if traits.geometry.takes_clips else 1
     for most in range(together, 1, -1):
         cut = [_cut(plan, room, most, traits) for plan in tracks]
         groups = _groups(cut, most)
@@ -208,26 +222,26 @@ def _largest_crop(tracks: Sequence[TrackPlan]) -> str:
     return f"{width}x{height}"
 
 
-def _warnings(info: ClipInfo, tracks: Sequence[TrackPlan], settings: PlanSettings, traits: ModelTraits) -> list[str]:
+def _warnings(info: ClipInfo, tracks: Sequence[TrackPlan], detail: DetailerSettings, traits: ModelTraits) -> list[str]:
     found = []
     wanted = min(max(traits.geometry.min_frames, traits.window or 1), info.frames)
     for plan in tracks:
         name = f"track {plan.number} ({plan.label})"
-        lost = _lost_scale(plan, settings)
+        lost = _lost_scale(plan, detail)
         if lost >= _LOST_SCALE:
             found.append(
-                f"{name}: its crop holds all of its way through the clip: one that follows it, --crop follow, would "
+                f"{name}: its crop holds all of its way through the clip: one that follows it, `crop=follow`, would "
                 f"scale it up {lost:.1f} times as far"
             )
         if plan.scale < 0.999:
             size = f"{plan.size[1]}x{plan.size[0]}"
-            found.append(f"{name}: its crops are scaled down to {size}: raise --max-size, or give --no-limit-size")
+            found.append(f"{name}: its crops are scaled down to {size}: raise `max_size`, or give `limit_size=False`")
         own = sum(piece.stop - piece.start for piece in plan.pieces)
         twice = sum(piece.frames for piece in plan.pieces) / own
         if twice >= _SAMPLED_TWICE:
             found.append(
                 f"{name}: {len(plan.pieces)} short pieces overlap, and {twice:.1f} times its frames are sampled: "
-                "raise --max-ram"
+                "raise `max_ram`"
             )
         shortest = min(stop - start for start, stop in shown_runs(plan.path.alpha))
         if shortest < wanted:
@@ -235,7 +249,7 @@ def _warnings(info: ClipInfo, tracks: Sequence[TrackPlan], settings: PlanSetting
     return found
 
 
-def _lost_scale(plan: TrackPlan, settings: PlanSettings) -> float:
+def _lost_scale(plan: TrackPlan, detail: DetailerSettings) -> float:
     """How much further a fixed crop's subject would be scaled up if the crop followed it."""
     boxes = plan.track.boxes
     if plan.crop.crop != "fixed" or not len(boxes):
@@ -243,16 +257,16 @@ def _lost_scale(plan: TrackPlan, settings: PlanSettings) -> float:
     width, height = np.maximum(np.round((boxes[:, 2:] - boxes[:, :2]).mean(axis=0)), 1).astype(int).tolist()
     factor = plan.crop.crop_factor
     crop = [int(min(side * factor, limit)) for side, limit in zip((height, width), plan.frame_size, strict=True)]
-    size = _working_size((max(crop[0], 1), max(crop[1], 1)), (0, 0, width, height), settings)
+    size = _working_size((max(crop[0], 1), max(crop[1], 1)), (0, 0, width, height), detail)
     return (size.width / max(crop[1], 1)) / plan.scale
 
 
-def _working_size(crop: tuple[int, int], bbox: Box, settings: PlanSettings) -> WorkingSize:
+def _working_size(crop: tuple[int, int], bbox: Box, detail: DetailerSettings) -> WorkingSize:
     return plan_size(
         crop,
         bbox,
-        guide_size=settings.guide_size,
-        guide_size_for=settings.guide_size_for,
-        max_size=settings.max_size,
-        limit_size=settings.limit_size,
+        guide_size=detail.guide_size,
+        guide_size_for=detail.guide_size_for,
+        max_size=detail.max_size,
+        limit_size=detail.limit_size,
     )

@@ -1,16 +1,99 @@
-"""How far the passes of a run are, shared by their threads; and what ends them all."""
+"""How far a job is: what its caller is told, and what the threads of a run tell each other."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from segs_detailer.jobs.pieces import Piece
 
-__all__ = ["Stopped", "Work"]
+__all__ = ["Advance", "ClipProgress", "Stages", "Stopped", "Work"]
+
+ClipProgress: TypeAlias = Callable[[str, int, int], None]
+"""Called with a stage (`"load"`, `"masks"`, `"detect"`, `"decode"`, `"detail"`, `"encode"`), and how much of it is
+done, and is to be done: frames, or steps of sampling. Several threads call it. What it raises ends the run."""
+
+Advance: TypeAlias = Callable[[int, int], None]
+"""Called with `(done, total)`."""
+
+
+class Stages:
+    """Times the stages of a job, one after the other or at once, and tells its caller how far each is.
+
+    Parameters
+    ----------
+    tell : callable or None
+        See `ClipProgress`.
+    """
+
+    def __init__(self, tell: ClipProgress | None = None) -> None:
+        self._tell = tell
+        self._started = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    @property
+    def total(self) -> float:
+        """Seconds since the beginning."""
+        return time.perf_counter() - self._started
+
+    @contextmanager
+    def stage(self, name: str, unit: str = "frame") -> Iterator[Advance]:
+        """Time a stage, and give what is told how far it is.
+
+        Parameters
+        ----------
+        name : str
+            The stage.
+        unit : str
+            What is counted.
+        """
+        started = time.perf_counter()
+        moved = None
+        last = (0, 0)
+
+        def advance(done: int, total: int) -> None:
+            nonlocal last, moved
+            last, moved = (done, total), time.perf_counter()
+            self._moved(name, done, total)
+
+        self._began(name, unit)
+        try:
+            yield advance
+        finally:
+            self._left(name)
+        # Stages of a run overlap, and are left together: each has ended with its last step.
+        taken = (moved or time.perf_counter()) - started
+        self.seconds[name] = self.seconds.get(name, 0.0) + taken
+        self._ended(name, unit, last, taken)
+
+    @contextmanager
+    def passes(self) -> Iterator[ClipProgress]:
+        """Time the passes of a run, which go on at once."""
+        with ExitStack() as shown:
+            # The first is left last: what is reported then stands in the order of the passes.
+            units = {"encode": "frame", "detail": "step", "decode": "frame"}
+            advances = {name: shown.enter_context(self.stage(name, unit)) for name, unit in units.items()}
+            yield lambda name, done, total: advances[name](done, total)
+
+    def _began(self, name: str, unit: str) -> None:
+        """Show that a stage has begun."""
+
+    def _moved(self, name: str, done: int, total: int) -> None:
+        """Show how far a stage is."""
+        if self._tell is not None:
+            self._tell(name, done, total)
+
+    def _left(self, name: str) -> None:
+        """Show a stage no more, however it was left."""
+
+    def _ended(self, name: str, unit: str, last: tuple[int, int], taken: float) -> None:
+        """Show that a stage was done."""
 
 
 class Stopped(BaseException):

@@ -6,7 +6,6 @@ import ctypes
 import shutil
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -16,61 +15,34 @@ from segs_detailer.errors import InvalidArgumentError, MediaError
 from segs_detailer.jobs.compositing import Compositor
 from segs_detailer.jobs.cropping import crop_clip
 from segs_detailer.jobs.disk import plan_disk
+from segs_detailer.jobs.job import Redo
 from segs_detailer.jobs.keys import content_key, settings_key, track_digest
-from segs_detailer.jobs.planning import plan_clip
+from segs_detailer.jobs.planning import plan_tracks
 from segs_detailer.jobs.progress import Stopped, Work
 from segs_detailer.jobs.store import PixelFile, sample_dtype
 from segs_detailer.jobs.traits import ModelTraits
 from segs_detailer.jobs.writing import write_clip_frames
 from segs_detailer.models.pipe import BasicPipe
+from segs_detailer.subjects.mask_filter import MaskFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from segs_detailer.detailer import Progress
     from segs_detailer.jobs.cache import Cache
     from segs_detailer.jobs.memory import StreamSizes
     from segs_detailer.jobs.pieces import Piece
-    from segs_detailer.jobs.plan import ChosenTrack, ClipPlan, DiskPlan, PlanSettings
+    from segs_detailer.jobs.plan import ChosenTrack, ClipPlan, DiskPlan
+    from segs_detailer.jobs.progress import ClipProgress
     from segs_detailer.jobs.sampling import Detailing
     from segs_detailer.jobs.writing import FrameTaker
     from segs_detailer.video import Source
 
-__all__ = ["ClipRun", "Redo", "RunProgress", "RunSettings"]
-
-RunProgress = Callable[[str, int, int], None]
-"""Called with a pass, `"decode"`, `"detail"` or `"encode"`, and how much of it is done, and is to be done: frames, and
-steps of sampling. Several threads call it. What it raises ends the run."""
+__all__ = ["ClipRun", "RunSettings"]
 
 _RESULTS = "crops"
 _SUFFIX = ".pixels"
 _SPARE_DISK = 256 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Redo:
-    """What is sampled anew, although it is in the cache; all else is taken from there, however it was made.
-
-    Parameters
-    ----------
-    tracks : tuple of int
-        Numbers of tracks, from 1.
-    frames : tuple of (int, int)
-        First frame and frame after the last of ranges.
-    """
-
-    tracks: tuple[int, ...] = ()
-    frames: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def is_given(self) -> bool:
-        """Whether it names anything."""
-        return bool(self.tracks or self.frames)
-
-    def names(self, piece: Piece) -> bool:
-        """Whether a piece is among them."""
-        in_range = any(piece.start < end and first < piece.stop for first, end in self.frames)
-        return piece.track + 1 in self.tracks or in_range
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +53,10 @@ class RunSettings:
     ----------
     detailing : Detailing
         Models, settings of the detailer, prompts.
-    plan : PlanSettings
-        Sizes and limits.
+    max_ram : int
+        Bytes of memory that the whole process may take.
+    masks : MaskFilter
+        What is done to the masks.
     models : object
         What tells the models from others, for the cache: whatever JSON can hold.
     source : str
@@ -94,7 +68,8 @@ class RunSettings:
     """
 
     detailing: Detailing
-    plan: PlanSettings
+    max_ram: int = 4 * 10**9
+    masks: MaskFilter = field(default_factory=MaskFilter)
     models: Any = None
     source: str = ""
     redo: Redo = field(default_factory=Redo)
@@ -135,11 +110,25 @@ class ClipRun:
         if detailing.settings.color_match:
             # Colors are matched over all frames of a piece: pieces must pass over to each other.
             traits = traits.looking_at_all()
-        self._plan = plan_clip(source.info, chosen, settings.plan, traits, settings.streams)
-        self._detailing = replace(detailing, pipe=_within(detailing.pipe, self._plan, traits, settings.plan.max_ram))
+        self._plan = plan_tracks(
+            source.info,
+            chosen,
+            detailing.settings,
+            traits,
+            max_ram=settings.max_ram,
+            masks=settings.masks,
+            streams=settings.streams,
+        )
+        self._detailing = replace(detailing, pipe=_within(detailing.pipe, self._plan, traits, settings.max_ram))
         self._dtype = sample_dtype(source.info.bits)
-        self._anew = {piece for piece in self._plan.pieces if settings.redo.names(piece)}
-        self._results = self._locate()
+        self._digests = [track_digest(plan.track) for plan in self._plan.tracks]
+        self._results = {piece: self._located(piece) for piece in self._plan.pieces}
+        self._anew = {piece for piece in self._plan.pieces if self._is_redone(piece)}
+
+    @property
+    def pipe(self) -> Any:
+        """The models that repaint."""
+        return self._settings.detailing.pipe
 
     @property
     def plan(self) -> ClipPlan:
@@ -167,7 +156,7 @@ class ClipRun:
         """
         self._check_room(self.disk)
 
-    def run(self, takers: Sequence[FrameTaker], progress: RunProgress | None = None) -> None:
+    def run(self, takers: Sequence[FrameTaker], progress: ClipProgress | None = None) -> None:
         """Sample what is missing and write all frames, both at the same time.
 
         Parameters
@@ -175,7 +164,7 @@ class ClipRun:
         takers : sequence of FrameTaker
             Who gets the frames; called in a thread of the run's own.
         progress : callable or None
-            See `RunProgress`.
+            See `ClipProgress`.
 
         Raises
         ------
@@ -184,7 +173,7 @@ class ClipRun:
         """
         self._work(self.missing, list(takers), progress or _silent)
 
-    def sample(self, groups: Iterable[Sequence[Piece]] | None = None, progress: RunProgress | None = None) -> None:
+    def sample(self, groups: Iterable[Sequence[Piece]] | None = None, progress: ClipProgress | None = None) -> None:
         """Sample pieces to the cache, and write nothing.
 
         Parameters
@@ -192,12 +181,12 @@ class ClipRun:
         groups : iterable of sequence of Piece
             Pieces of the plan that are sampled together; None is all that is missing.
         progress : callable or None
-            See `RunProgress`.
+            See `ClipProgress`.
         """
         wanted = self.missing if groups is None else tuple(tuple(group) for group in groups)
         self._work(wanted, None, progress or _silent)
 
-    def write(self, takers: Sequence[FrameTaker], progress: RunProgress | None = None) -> None:
+    def write(self, takers: Sequence[FrameTaker], progress: ClipProgress | None = None) -> None:
         """Write all frames with the results that are there.
 
         Raises
@@ -212,27 +201,26 @@ class ClipRun:
             )
         self._work((), list(takers), progress or _silent)
 
-    def _locate(self) -> dict[Piece, PixelFile]:
-        """Return the file of each piece's result, there or not."""
-        redo = self._settings.redo
-        files = {}
-        tracks = [track_digest(plan.track) for plan in self._plan.tracks]
-        for piece in self._plan.pieces:
-            plan = self._plan.tracks[piece.track]
-            content = content_key(piece, plan, tracks[piece.track], self._settings.source, self._dtype)
-            exact = self._cache.entry(_RESULTS, content, settings_key(piece, plan, self._settings), _SUFFIX)
-            file = PixelFile(exact, piece.frames, plan.path.size, self._dtype, channels=4)
-            if redo.is_given and not redo.names(piece):
-                latest = self._cache.latest(_RESULTS, content, _SUFFIX)
-                last = None if latest is None else replace(file, path=latest)
-                file = last if last is not None and last.is_complete else file
-            files[piece] = file
-        return files
+    def _located(self, piece: Piece) -> PixelFile:
+        """Find the file of a piece's result, there or not."""
+        plan = self._plan.tracks[piece.track]
+        content = content_key(piece, plan, self._digests[piece.track], self._settings.source, self._dtype)
+        settings = settings_key(piece, plan, self._settings.detailing, self._settings.models)
+        exact = self._cache.entry(_RESULTS, content, settings, _SUFFIX)
+        file = PixelFile(exact, piece.frames, plan.path.size, self._dtype, channels=4)
+        if self._settings.redo.is_given and not self._is_redone(piece):
+            latest = self._cache.latest(_RESULTS, content, _SUFFIX)
+            last = None if latest is None else replace(file, path=latest)
+            return last if last is not None and last.is_complete else file
+        return file
+
+    def _is_redone(self, piece: Piece) -> bool:
+        return self._settings.redo.names(self._plan.tracks[piece.track].number, piece.start, piece.stop)
 
     def _is_done(self, piece: Piece) -> bool:
         return piece not in self._anew and self._results[piece].is_complete
 
-    def _work(self, groups: Sequence[Sequence[Piece]], takers: list[FrameTaker] | None, progress: RunProgress) -> None:
+    def _work(self, groups: Sequence[Sequence[Piece]], takers: list[FrameTaker] | None, progress: ClipProgress) -> None:
         """Crop and write in threads of their own, sample in this one, and end all of them together."""
         sampled = {piece for group in groups for piece in group}
         for piece, file in self._results.items():
@@ -247,13 +235,8 @@ class ClipRun:
             crop_clip(self._source, self._plan, files, work, lambda done, total: progress("decode", done, total))
 
         def write(to: list[FrameTaker]) -> None:
-            settings = self._settings.detailing.settings
-            compositor = Compositor(
-                self._plan,
-                self._results.__getitem__,
-                feather=settings.feather,
-                grow=settings.grow,
-            )
+            detail = self._settings.detailing.settings
+            compositor = Compositor(self._plan, self._results.__getitem__, feather=detail.feather, grow=detail.grow)
             info = self._plan.info
             write_clip_frames(
                 self._source, info, compositor, to, work, lambda done, total: progress("encode", done, total)
@@ -293,11 +276,11 @@ class ClipRun:
             needed = (disk.total + _SPARE_DISK) / 1e9
             raise MediaError(
                 f"{self._cache.folder}: {free / 1e9:.1f} GB are free, and crops take {needed:.1f} GB: "
-                "choose another folder with --cache"
+                "choose another folder as `cache`"
             )
 
     def _sample_all(
-        self, groups: Sequence[Sequence[Piece]], files: dict[Piece, PixelFile], work: Work, progress: RunProgress
+        self, groups: Sequence[Sequence[Piece]], files: dict[Piece, PixelFile], work: Work, progress: ClipProgress
     ) -> None:
         count = _StepCounter(sum(len(group) for group in groups), progress)
         # In the order in which their crops are there: the crop pass waits while too many of them lie about.
@@ -324,7 +307,7 @@ class ClipRun:
 class _StepCounter:
     """Counts the steps of all pieces together."""
 
-    def __init__(self, pieces: int, progress: RunProgress) -> None:
+    def __init__(self, pieces: int, progress: ClipProgress) -> None:
         self._pieces = pieces
         self._progress = progress
         self._taken: dict[Piece, int] = {}

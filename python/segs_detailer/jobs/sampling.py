@@ -35,11 +35,11 @@ class Detailing:
     pipe : BasicPipe, tuple or Sampler
         The models.
     settings : DetailerSettings
-        What is done with each crop.
+        How the detailer repaints them.
     refiner_pipe : BasicPipe, tuple, Sampler or None
-        The model that does the last steps.
+        The refiner's models.
     prompts : mapping
-        Prompts of single tracks, as `detail_frames` takes them.
+        Prompts of single tracks, by label or number from 1.
     """
 
     pipe: Any
@@ -76,8 +76,7 @@ class Detailing:
         masks = [plan.masks_of(piece.low, piece.high) for plan, piece in zip(plans, group, strict=True)]
         frames, places = _side_by_side(crops)
         segs = [seg_of(plan, mask, place) for plan, mask, place in zip(plans, masks, places, strict=True)]
-        # The segments of this call have numbers of their own.
-        found = {number: prompt_of(self.prompts, plan.number, plan.label) for number, plan in enumerate(plans, start=1)}
+        found = {place: prompt_of(self.prompts, plan.number, plan.label) for place, plan in enumerate(plans, start=1)}
         own: dict[str | int, str | tuple[str, str]] = {
             number: prompt for number, prompt in found.items() if prompt is not None
         }

@@ -154,4 +154,4 @@ class PixelFile:
 
 def _failed(path: Path, error: OSError) -> MediaError:
     reason = error.strerror or error
-    return MediaError(f"{path.parent}: crops cannot be kept there ({reason}): choose another folder with --cache")
+    return MediaError(f"{path.parent}: crops cannot be kept there ({reason}): choose another folder as `cache`")

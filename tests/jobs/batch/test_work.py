@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
+import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from segs_detailer.cli import batch_work
+import tiny_models
+from segs_detailer import BasicPipe
 from segs_detailer.cli.batch import _is_finished, _task
 from segs_detailer.cli.batch_view import BatchView, describe_outcomes
 from segs_detailer.cli.batch_work import RunWork
 from segs_detailer.cli.options import build_parser
 from segs_detailer.errors import MediaError, SegsDetailerError
-from segs_detailer.jobs.batch import Entry
+from segs_detailer.jobs import ClipJob, LimitSettings, ModelCache, Redo
+from segs_detailer.jobs.batch import Entry, clip_work
+from segs_detailer.jobs.loading import LoadedModels
+from segs_detailer.jobs.progress import Stages
+from segs_detailer.jobs.report import ClipReport
+from segs_detailer.models.sd.text import TextEncoder
 from segs_detailer.subjects import Track, Tracks, write_tracks
 from segs_detailer.video import read_clip
 
 COUNT = 30
+NOTHING = ClipReport(None, "skipped", None, None, (), 0, 0, {}, 0.0, nothing_found="nothing")
 
 
 @pytest.fixture
@@ -51,12 +59,11 @@ class Told:
 
 
 def test_parts_sampled_apart_and_finished_are_the_clip_at_once(tmp_path, clip):
-    whole = task(tmp_path, clip, "-o", f"{tmp_path}/whole/", "--no-cache").payload
-    whole.cache = None
+    whole = replace(task(tmp_path, clip, "-o", f"{tmp_path}/whole/").payload, limits=LimitSettings(no_cache=True))
     apart = task(tmp_path, clip, "-o", f"{tmp_path}/apart/").payload
     told = Told()
     work = RunWork()
-    assert "wrote" in work.finish(whole, 0, told)
+    assert "wrote" in work.finish(whole, 0, told).text
     assert {"decode", "detail", "encode"} <= {call[0] for call in told.calls}
     parts = work.split(apart, told)
     assert parts == ((0,), (1,))
@@ -73,47 +80,72 @@ def test_parts_sampled_apart_and_finished_are_the_clip_at_once(tmp_path, clip):
     assert not np.array_equal(first, read_clip(clip).frames)
 
 
-def test_models_are_loaded_once_for_clips_of_the_same_options(tmp_path, clip, monkeypatch):
+def test_models_are_loaded_once_whatever_the_seeds_and_prompts_are(tmp_path, clip, monkeypatch):
+    """As in the example of docs/batch.md: lines with a prompt and a seed of their own."""
+    loads, prompts = [], []
+    model = str(tiny_models.save_checkpoint(tmp_path / "sd"))
+    original, encode = BasicPipe.from_pretrained, TextEncoder.encode
+    monkeypatch.setattr(
+        BasicPipe, "from_pretrained", lambda base, **options: loads.append(base) or original(base, **options)
+    )
+    monkeypatch.setattr(TextEncoder, "encode", lambda self, prompt: prompts.append(prompt) or encode(self, prompt))
+    monkeypatch.setattr(clip_work, "_models", ModelCache())
+    work, outputs = RunWork(), []
+    common = ["--model", model, "--device", "cpu", "--steps", "1", "--guide-size", "16", "--max-size", "16"]
+    lines = ([], ["--prompt", "an old man", "--seed", "7"], ["--prompt", "an old man", "--denoise", "0.9"])
+    for number, line in enumerate(lines):
+        payload = task(tmp_path, clip, "-o", f"{tmp_path}/o{number}/", *common, *line).payload
+        assert work.finish(payload, 0, Told()).status == "done"
+        outputs.append(read_clip(f"{tmp_path}/o{number}").frames)
+    assert loads == [model]
+    assert prompts == ["", "", "an old man", "", "an old man", ""]
+    assert not np.array_equal(outputs[0], outputs[1])
+    assert not np.array_equal(outputs[1], outputs[2])
+    # Another number format is another model.
+    work.finish(task(tmp_path, clip, "-o", f"{tmp_path}/o9/", *common, "--vae-chunk", "1").payload, 0, Told())
+    assert len(loads) == 2
+
+
+def test_models_of_a_file_that_has_changed_are_loaded_again(tmp_path, monkeypatch):
     loads = []
-    original = batch_work.load_pipes
+    monkeypatch.setattr(
+        "segs_detailer.jobs.loading.load_models", lambda *given: loads.append(given) or LoadedModels(given[1], "models")
+    )
+    (tmp_path / "model.safetensors").write_bytes(b"a")
+    job, cache = ClipJob.of("a.mp4", model=str(tmp_path / "model.safetensors")), ModelCache()
+    for content in (b"a", b"a", b"changed"):
+        if (tmp_path / "model.safetensors").read_bytes() != content:
+            (tmp_path / "model.safetensors").write_bytes(content)
+        cache.get(job.model, job.prompts, Stages())
+    assert len(loads) == 2
 
-    def load(args, stages):
-        loads.append(args.steps)
-        return original(args, stages)
 
-    monkeypatch.setattr(batch_work, "load_pipes", load)
-    monkeypatch.setattr(batch_work, "_loaded", None)
-    work = RunWork()
-    for number, steps in enumerate((1, 1, 2)):
-        payload = task(tmp_path, clip, "-o", f"{tmp_path}/o{number}/", "--steps", steps).payload
-        work.finish(payload, 0, Told())
-    assert loads == [1, 2]
+def test_a_payload_is_a_job_that_can_be_sent(tmp_path, clip):
+    payload = task(tmp_path, clip, "--seed", "7", "--bbox", "1,2,30,40", "--model", "b", "--lora", "a=0.5").payload
+    assert isinstance(payload, ClipJob)
+    assert pickle.loads(pickle.dumps(payload)) == payload
+    assert (payload.detail.seed, payload.find.bbox, payload.model.lora) == (7, ((1, 2, 30, 40),), (("a", 0.5),))
+    with pytest.raises(MediaError, match="here: unrecognized arguments: --workers 3"):
+        task(tmp_path, clip, "--workers", "3")
 
 
 def test_each_worker_has_its_device(tmp_path, clip, monkeypatch):
     seen = []
-    monkeypatch.setattr(batch_work, "run", lambda args, *_: seen.append(args.device))
+    monkeypatch.setattr(clip_work, "detail_clip", lambda job, **_: seen.append(job.model.device) or NOTHING)
     payload = task(tmp_path, clip).payload
     for slot in range(3):
         RunWork(("cuda:0", "cuda:1")).finish(payload, slot, Told())
     RunWork().finish(payload, 0, Told())
     assert seen == ["cuda:0", "cuda:1", "cuda:0", "auto"]
-    assert payload.device == "auto"
+    assert payload.model.device == "auto"
 
 
 def test_a_clip_without_a_cache_has_no_parts_and_faults_are_raised(tmp_path, clip):
     payload = task(tmp_path, clip).payload
-    for options in ({"no_cache": True, "cache": None}, {"redo": [(1, None)]}):
-        assert RunWork().split(argparse.Namespace(**{**vars(payload), **options}), Told()) == ()
+    for options in ({"limits": LimitSettings(no_cache=True)}, {"redo": Redo(tracks=(1,))}):
+        assert RunWork().split(replace(payload, **options), Told()) == ()
     with pytest.raises(SegsDetailerError):
-        RunWork().finish(argparse.Namespace(**{**vars(payload), "segs": str(tmp_path / "none.npz")}), 0, Told())
-
-
-def test_a_payload_has_the_options_of_run_and_no_others(tmp_path, clip):
-    run = vars(build_parser().parse_args(["run", "clip", "-o", "out"]))
-    assert set(vars(task(tmp_path, clip).payload)) == set(run) - {"command"}
-    with pytest.raises(MediaError, match="here: unrecognized arguments: --workers 3"):
-        task(tmp_path, clip, "--workers", "3")
+        RunWork().finish(payload.changed(segs=str(tmp_path / "none.npz")), 0, Told())
 
 
 def test_numbered_outputs_are_finished_when_a_frame_is_there(tmp_path, clip):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from segs_detailer.jobs.batch.clip_work import JobWork
 from segs_detailer.jobs.batch.listing import Entry, read_folder, read_list
 from segs_detailer.jobs.batch.local_engine import run_local
 from segs_detailer.jobs.batch.ray_engine import RayOptions, run_ray
@@ -11,6 +12,7 @@ __all__ = [
     "ClipWork",
     "Ending",
     "Entry",
+    "JobWork",
     "Outcome",
     "Part",
     "RayOptions",

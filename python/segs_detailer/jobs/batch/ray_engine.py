@@ -318,7 +318,7 @@ def _reason(error: BaseException) -> str:
     if name == "NodeDiedError":
         return "the machine that did it is gone"
     if name == "OutOfMemoryError":
-        return "its worker was ended, as its machine had no memory left: lower --max-ram, or run fewer workers"
+        return "its worker was ended, as its machine had no memory left: lower `max_ram`, or run fewer workers"
     if name in ("WorkerCrashedError", "LocalRayletDiedError"):
         return "its worker died"
     return f"it was lost ({name})"

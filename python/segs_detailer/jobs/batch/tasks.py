@@ -145,7 +145,7 @@ def attempt(call: Callable[[], Any]) -> tuple[bool, Any]:
         return False, " ".join(str(error).split())
     except Exception as error:  # one clip's fault must not end the batch
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-            return False, "the memory is full: lower --max-size, or run fewer workers"
+            return False, "the memory is full: lower `max_size`, or run fewer workers"
         return False, " ".join(f"{type(error).__name__}: {error}".split())
 
 

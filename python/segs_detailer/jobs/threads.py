@@ -8,21 +8,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["limit_threads", "one_torch_thread"]
+__all__ = ["limited_threads", "one_torch_thread"]
 
 
-def limit_threads(threads: int | None) -> None:
+@contextmanager
+def limited_threads(threads: int | None) -> Iterator[None]:
     """Use at most this many threads; None leaves every library as it is."""
     if threads is None:
+        yield
         return
     import torch
 
-    from segs_detailer.ops import set_num_threads
+    from segs_detailer.ops import get_num_threads, set_num_threads
     from segs_detailer.subjects.finders.opencv import import_cv2
 
-    set_num_threads(threads)
-    torch.set_num_threads(threads)
-    import_cv2().setNumThreads(threads)
+    cv2 = import_cv2()
+    before = get_num_threads(), torch.get_num_threads(), cv2.getNumThreads()
+    try:
+        set_num_threads(threads)
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
+        yield
+    finally:
+        set_num_threads(before[0])
+        torch.set_num_threads(before[1])
+        cv2.setNumThreads(before[2])
 
 
 @contextmanager

@@ -1,8 +1,7 @@
-"""From the options to the tracks of a clip."""
+"""The tracks of a clip, wherever its job says that they are."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,29 +26,25 @@ from segs_detailer.video import iter_frames, open_clip
 from segs_detailer.video.sequences import label_of
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator, Sequence
 
-    from segs_detailer.cli.stages import Stages
     from segs_detailer.jobs.cache import Cache
+    from segs_detailer.jobs.job import ClipJob
+    from segs_detailer.jobs.progress import Stages
     from segs_detailer.subjects.finders.finder import Finder
     from segs_detailer.subjects.track import Track
     from segs_detailer.video import ClipInfo, Source
 
 __all__ = ["TrackChooser"]
 
-_DETECTED_GAP = 12
-_DETECTED_RAMP = 4
-"""Frames over which what is detected is bridged, comes and goes. What masks and files say is taken by the letter."""
-
 
 class TrackChooser:
-    """Finds what the user named. All that can be checked without the frames is checked when it is made.
+    """Finds the subjects of a job. All that can be checked without the frames is checked when it is made.
 
     Parameters
     ----------
-    args : Namespace
-        The options.
+    job : ClipJob
+        The job.
     info : ClipInfo
         The clip.
 
@@ -59,51 +54,35 @@ class TrackChooser:
         A box lies outside the frame, a mask cannot be read, a setting is out of range.
     """
 
-    def __init__(self, args: argparse.Namespace, info: ClipInfo) -> None:
-        self._args = args
+    def __init__(self, job: ClipJob, info: ClipInfo) -> None:
+        find = job.find
+        self._find = find
+        self._paths = job.crop
         self._info = info
-        self._given_crop = self._crop_settings(ramp=0, max_gap=0)
-        self._detected_crop = self._crop_settings(ramp=_DETECTED_RAMP, max_gap=_DETECTED_GAP)
         self._boxes: Sequence[Track] = ()
-        if args.bbox:
-            segs = boxes_to_segs(info.size, args.bbox, crop_factor=args.crop_factor, label="box")
+        if find.bbox:
+            segs = boxes_to_segs(info.size, find.bbox, crop_factor=job.crop.crop_factor, label="box")
             self._boxes = tracks_from_segs(segs, frame_count=info.frames).tracks
         self._mask: Source | None = None
-        if args.mask is not None:
-            self._mask = open_clip(args.mask, fill_gaps=args.fill_gaps)
-            check_count(args.mask, self._mask.info.frames, info.frames)
+        if find.mask is not None:
+            self._mask = open_clip(find.mask, fill_gaps=job.fill_gaps)
+            check_count(find.mask, self._mask.info.frames, info.frames)
         self._segments: Tracks | None = None
-        if args.segs is not None:
-            self._segments = read_tracks(args.segs, size=info.size, frame_count=info.frames, fill_gaps=args.fill_gaps)
+        if find.segs is not None:
+            self._segments = read_tracks(find.segs, size=info.size, frame_count=info.frames, fill_gaps=job.fill_gaps)
             self._check_count(self._segments)
-        self._detector: Finder | None = None
         self._following = FollowSettings(
-            min_share=args.min_share,
-            max_gap=_DETECTED_GAP if args.max_gap is None else args.max_gap,
-            drop_size=args.drop_size,
-            shape=args.face_mask,
+            min_share=find.min_share, max_gap=job.crop.longest_gap, drop_size=find.drop_size, shape=find.face_mask
         )
-        if args.detect is not None or (args.mask is None and args.segs is None and not args.bbox):
+        self._detector: Finder | None = None
+        if find.detector is not None:
             self._detector = open_finder(
-                args.detect or "face",
-                labels=args.detect_labels,
-                confidence=args.detect_confidence,
-                min_size=args.min_face,
-                device=getattr(args, "device", "auto"),
+                find.detector,
+                labels=find.detect_labels,
+                confidence=find.detect_confidence,
+                min_size=find.min_face,
+                device=job.model.device,
             )
-
-    def _crop_settings(self, *, ramp: int, max_gap: int) -> CropSettings:
-        args = self._args
-        return CropSettings(
-            crop=args.crop or "follow",
-            crop_factor=args.crop_factor,
-            aspect=args.aspect,
-            smoothing=args.smoothing,
-            subpixel=args.subpixel,
-            ramp=ramp if args.ramp is None else args.ramp,
-            max_gap=max_gap if args.max_gap is None else args.max_gap,
-            size_gate=args.size_gate,
-        )
 
     def choose(self, source: Source, clip: str, cache: Cache, stages: Stages) -> list[ChosenTrack]:
         """Find the tracks: boxes, then masks, then those of files, then what is detected.
@@ -119,38 +98,31 @@ class TrackChooser:
         stages : Stages
             Is told how far this is.
         """
-        chosen = [self._given(track) for track in self._boxes]
+        chosen = [ChosenTrack(track, self._paths.given(track)) for track in self._boxes]
         if self._mask is not None:
             with stages.stage("masks") as advance:
-                masked = mask_tracks(self._mask, self._info, self._mask_options(), labels="give --mask-labels")
-                chosen += [self._given(track) for track in masked]
+                masked = mask_tracks(self._mask, self._info, self._mask_options(), labels="give `mask_labels`")
+                chosen += [ChosenTrack(track, self._paths.given(track)) for track in masked]
                 advance(self._mask.info.frames, self._mask.info.frames)
         if self._segments is not None:
-            chosen += [self._given(track) for track in self._of_file(self._segments)]
+            chosen += [ChosenTrack(track, self._paths.given(track)) for track in self._of_file(self._segments)]
         if self._detector is not None:
             found = self._detected(self._detector, source, clip, cache, stages)
-            chosen += [ChosenTrack(track, self._detected_crop) for track in found]
+            chosen += [ChosenTrack(track, self._paths.detected) for track in found]
         return chosen
 
-    def _given(self, track: Track) -> ChosenTrack:
-        """Take what has a region where it is, unless the user wants it to be followed."""
-        crop = self._given_crop
-        if track.crop_region is not None and self._args.crop is None and self._args.aspect is None:
-            crop = replace(crop, crop="fixed")
-        return ChosenTrack(track, crop)
-
     def _mask_options(self) -> MaskSettings:
-        args = self._args
+        find = self._find
         return MaskSettings(
-            crop_factor=args.crop_factor,
-            combined=args.combined,
-            bbox_fill=args.bbox_fill,
-            contour_fill=args.contour_fill,
-            drop_size=args.drop_size,
-            label=label_of(Path(args.mask)) or "mask",
-            follow=self._given_crop.crop == "follow",
+            crop_factor=self._paths.crop_factor,
+            combined=find.combined,
+            bbox_fill=find.bbox_fill,
+            contour_fill=find.contour_fill,
+            drop_size=find.drop_size,
+            label=label_of(Path(find.mask or "")) or "mask",
+            follow=self._paths.crop != "fixed",
             max_gap=self._following.max_gap,
-            labels=args.mask_labels,
+            labels=find.mask_labels,
         )
 
     def _of_file(self, segments: Tracks) -> Sequence[Track]:
@@ -158,13 +130,13 @@ class TrackChooser:
         if segments.frame_count == count:
             return [rescaled_track(track, segments.frame_size, size) for track in segments.tracks]
         # Segments of one frame serve for all.
-        found = tracks_to_segs(segments, settings=CropSettings.as_given(self._args.crop_factor))
+        found = tracks_to_segs(segments, settings=CropSettings.as_given(self._paths.crop_factor))
         return tracks_from_segs(scale_match(found, (count, *size, 3)), frame_count=count).tracks
 
     def _check_count(self, segments: Tracks) -> None:
         if segments.frame_count not in (1, self._info.frames):
             raise MediaError(
-                f"{self._args.segs}: holds segments of {segments.frame_count} frames for {self._info.frames} frames: "
+                f"{self._find.segs}: holds segments of {segments.frame_count} frames for {self._info.frames} frames: "
                 "give them for one frame, or for each"
             )
 
@@ -187,12 +159,12 @@ class TrackChooser:
         return read_tracks(path).tracks
 
     def _detection_digest(self) -> str:
-        args = self._args
-        detector: Any = args.detect or "face"
+        find = self._find
+        detector: Any = find.detector
         if Path(detector).is_file():
             state = Path(detector).stat()
             detector = (str(detector), state.st_size, state.st_mtime_ns)
-        named = (args.detect_labels, args.detect_confidence, args.min_face)
+        named = (find.detect_labels, find.detect_confidence, find.min_face)
         follow = self._following
         return digest(
             installed_version(), detector, named, follow.min_share, follow.max_gap, follow.drop_size, follow.shape
@@ -208,8 +180,8 @@ class TrackChooser:
         """
         size, count = self._info.size, self._info.frames
         if any(is_in_frame(item.track, size, count) for item in chosen):
-            least = self._args.size_gate
-            gate = "" if least is None else f": --size-gate {least:g} leaves alone what is so large"
+            least = self._paths.size_gate
+            gate = "" if least is None else f": `size_gate={least:g}` leaves alone what is so large"
             return f"nothing is pasted of the subjects that were found{gate}"
         if chosen:
             return "no subject is in the frame"
@@ -218,10 +190,10 @@ class TrackChooser:
     def _reasons(self) -> Iterator[str]:
         """Say of each place where subjects were looked for why there is none."""
         if self._mask is not None:
-            yield f"{self._args.mask}: nothing in it is white and larger than --drop-size {self._args.drop_size}"
+            yield f"{self._find.mask}: nothing in it is white and larger than `drop_size={self._find.drop_size}`"
         if self._segments is not None:
-            yield f"{self._args.segs}: holds no track that is in the frame"
-        if self._detector is not None and self._args.detect in (None, "face"):
-            yield "no face was found: lower --min-share or --min-face, or name the place with --bbox or --mask"
+            yield f"{self._find.segs}: holds no track that is in the frame"
+        if self._detector is not None and self._find.detector == "face":
+            yield "no face was found: lower `min_share` or `min_face`, or name the place with `bbox` or `mask`"
         elif self._detector is not None:
-            yield f"{self._args.detect}: nothing was found: lower --detect-confidence or --min-share"
+            yield f"{self._find.detect}: nothing was found: lower `detect_confidence` or `min_share`"

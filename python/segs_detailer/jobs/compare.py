@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segs_detailer.cli.drawing import grid, label, new_picture, to_image
 from segs_detailer.errors import MediaError
+from segs_detailer.jobs.drawing import grid, label, new_picture, to_image
 from segs_detailer.video import EncoderSettings, open_output
 from segs_detailer.video.sequences import IMAGE_SUFFIXES, is_pattern
 

@@ -1,0 +1,569 @@
+"""What is to be done with one clip, as plain data: where subjects are found, how they are repainted and written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from fractions import Fraction
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, Literal
+
+from segs_detailer.checks import number
+from segs_detailer.detailer.prompts import Prompts, checked_prompts
+from segs_detailer.detailer.settings import DetailerSettings
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown_name
+from segs_detailer.settings import check_settings, setting
+from segs_detailer.subjects.mask_filter import MaskFilter
+from segs_detailer.subjects.settings import CropSettings
+
+if TYPE_CHECKING:
+    from segs_detailer.subjects.track import Track
+
+__all__ = [
+    "CLIP_DETAIL",
+    "PARTS",
+    "ClipJob",
+    "EncodeSettings",
+    "FindSettings",
+    "LimitSettings",
+    "ModelSettings",
+    "PathSettings",
+    "PromptSettings",
+    "Redo",
+]
+
+CLIP_DETAIL = DetailerSettings(limit_size=True)
+"""The detailer's settings of a job that gives none: crops are as large as their subjects, which may fill a frame."""
+
+_DETECTED_GAP = 12
+_DETECTED_RAMP = 4
+"""Frames over which what is detected is bridged, comes and goes. What masks and files say is taken by the letter."""
+
+
+def _boxes(name: str, value: Any) -> tuple[tuple[float, float, float, float], ...]:
+    expected = "boxes (x1, y1, x2, y2) in pixels"
+    if isinstance(value, str) or not all(isinstance(box, (tuple, list)) and len(box) == 4 for box in value):
+        raise InvalidTypeError(name, expected, repr(value))
+    return tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in ([number(name, side) for side in box] for box in value))
+
+
+def _labels(name: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not value or not all(isinstance(label, str) for label in value):
+        raise InvalidTypeError(name, "labels", repr(value))
+    return tuple(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindSettings:
+    """Where the subjects are: boxes, then masks, then tracks of a file, then what is detected.
+
+    Where nothing is named, faces are looked for.
+    """
+
+    detect: str | None = setting(
+        None,
+        help="what to look for: face, or a model file: YuNet or a YOLO export (.onnx), or YOLO's .pt",
+        default_text="face, where nothing else is named",
+    )
+    detect_labels: tuple[str, ...] | None = setting(
+        None, help="labels that the detector is to report", default_text="all that it knows", check=_labels
+    )
+    detect_confidence: float | None = setting(
+        None,
+        help="smallest score that counts, of models",
+        above=0,
+        maximum=1,
+        default_text="0.7 for YuNet, 0.25 for YOLO",
+    )
+    mask: str | None = setting(
+        None,
+        help="masks: an image, a video, a folder or a numbered name; one mask, or one per frame. "
+        "Where there are only 0 and 1, 1 is white; a shape in the transparency of an image counts. Another size than "
+        "the clip's is scaled",
+    )
+    bbox: tuple[tuple[float, float, float, float], ...] = setting(
+        (), help="a box in pixels; may be given several times", check=_boxes
+    )
+    segs: str | None = setting(
+        None,
+        help="segments of a file: .npz, .safetensors, COCO .json, boxes (.csv, .json), mask pictures or video. Another "
+        "size than the clip's is scaled; segments of one frame serve for all",
+    )
+    drop_size: int = setting(10, help="leave out what is not larger than this", minimum=0, unit="px")
+    min_face: float | None = setting(
+        None, help="smallest face", above=0, unit="px", default_text="a 16th of the height"
+    )
+    min_share: float = setting(
+        0.3, help="a face counts if found in this share of its frames, 0 to 1", minimum=0, maximum=1
+    )
+    face_mask: Literal["ellipse", "box"] | None = setting(
+        None, help="shape of masks", default_text="ellipse for faces, else box"
+    )
+    mask_labels: bool = setting(
+        False,
+        help="values in the mask are numbers of subjects, 0 for none: each number, index of a palette or color is one",
+    )
+    combined: bool = setting(False, help="take everything in the mask as one subject")
+    bbox_fill: bool = setting(False, help="repaint the whole box around each object in the mask")
+    contour_fill: bool = setting(False, help="fill the outlines of the objects in the mask")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    @property
+    def names_subjects(self) -> bool:
+        """Whether it says where subjects are, or what to look for."""
+        return bool(self.bbox) or any(value is not None for value in (self.detect, self.mask, self.segs))
+
+    @property
+    def detector(self) -> str | None:
+        """What looks for subjects; None where they are known."""
+        return self.detect if self.names_subjects else "face"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathSettings:
+    """How crops and masks go through the clip.
+
+    As `CropSettings`, but for what depends on how a subject was found: None leaves that open.
+    """
+
+    crop: Literal["follow", "fixed"] | None = setting(
+        None,
+        help="follow: a crop that moves with its subject; fixed: one that holds all of its way",
+        default_text="follow; fixed for boxes, a single mask, and segments that have a crop region",
+    )
+    crop_factor: float = setting(3.0, help="size of the crop, in sizes of the subject's box; SEGS files have their own")
+    aspect: float | None = setting(None, help="shape of the crop, such as 1:1", default_text="the subject's")
+    smoothing: float = setting(6.0, help="smooth a crop's way over about N frames before and after")
+    subpixel: bool = setting(False, help="crops move by parts of pixels, interpolated, not by whole ones")
+    ramp: int | None = setting(
+        None,
+        help="frames in which a subject comes and goes",
+        default_text="4 for what is detected, 0 for masks, boxes and files",
+    )
+    max_gap: int | None = setting(
+        None,
+        help="bridge up to N frames without the subject",
+        default_text="12 for what is detected, 0 for files",
+    )
+    size_gate: float | None = setting(None, help="leave subjects alone while they are so large or larger", unit="px")
+    mask_median: int = setting(0, help="clean masks: the median over N frames before and after")
+    mask_dilate: int = setting(0, help="steady masks: each holds those of N frames before and after")
+
+    def __post_init__(self) -> None:
+        # Their limits stand there.
+        _ = self.detected, self.masks
+        check_settings(self)
+
+    @property
+    def detected(self) -> CropSettings:
+        """How the crop of a subject goes that was detected."""
+        return self._settled(_DETECTED_RAMP, _DETECTED_GAP)
+
+    @property
+    def longest_gap(self) -> int:
+        """Frames for which a subject may be away until it counts as another."""
+        return _DETECTED_GAP if self.max_gap is None else self.max_gap
+
+    def given(self, track: Track) -> CropSettings:
+        """How the crop of a subject goes that was named: one that has a region stays there, unless told otherwise."""
+        crop = self._settled(0, 0)
+        stays = track.crop_region is not None and self.crop is None and self.aspect is None
+        return replace(crop, crop="fixed") if stays else crop
+
+    @property
+    def masks(self) -> MaskFilter:
+        """What is done to the masks."""
+        return MaskFilter(median=self.mask_median, dilate=self.mask_dilate)
+
+    def _settled(self, ramp: int, max_gap: int) -> CropSettings:
+        return CropSettings(
+            crop=self.crop or "follow",
+            crop_factor=self.crop_factor,
+            aspect=self.aspect,
+            smoothing=self.smoothing,
+            subpixel=self.subpixel,
+            ramp=ramp if self.ramp is None else self.ramp,
+            max_gap=max_gap if self.max_gap is None else self.max_gap,
+            size_gate=self.size_gate,
+        )
+
+
+def _loras(name: str, value: Any) -> tuple[tuple[str, float], ...]:
+    expected = "pairs of a source and its weight"
+    if isinstance(value, str) or not all(isinstance(each, (tuple, list)) and len(each) == 2 for each in value):
+        raise InvalidTypeError(name, expected, repr(value))
+    if not all(isinstance(source, str) for source, _ in value):
+        raise InvalidTypeError(name, expected, repr(value))
+    return tuple((source, number(name, weight)) for source, weight in value)
+
+
+def _slices(name: str, value: Any) -> int | str:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if value not in ("auto", "max") and not is_count:
+        raise InvalidArgumentError(name, '"auto", "max" or a whole number of at least 1', repr(value))
+    checked: int | str = value
+    return checked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """What loads the models, and nothing else: clips with equal ones share what was loaded.
+
+    Without a model the subjects are sharpened: a preview of segments, sizes and seams.
+    """
+
+    model: str | None = setting(
+        None,
+        help="Stable Diffusion or Wan checkpoint in diffusers' layout: a folder or a hub id; or a .safetensors file",
+    )
+    model_config: str | None = setting(None, help="configuration of a checkpoint of one file, in diffusers' layout")
+    motion_adapter: str | None = setting(None, help="AnimateDiff motion module; without one frames are independent")
+    lora: tuple[tuple[str, float], ...] = setting(
+        (),
+        help="LoRA or motion LoRA of the model, and its weight (default: 1); may be given more than once",
+        check=_loras,
+    )
+    refiner_model: str | None = setting(None, help="checkpoint that does the last steps")
+    refiner_motion_adapter: str | None = setting(None, help="the refiner's motion module")
+    as_comfyui: bool = setting(
+        False,
+        help="mask and refiner as in ComfyUI with Impact Pack to the letter, where the default improves on them",
+    )
+    device: str = setting("auto", help="auto, cpu, cuda, cuda:1, ...")
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = setting(
+        "auto", help="number format of the models", default_text="float16 on a GPU, else float32"
+    )
+    context_length: int | None = setting(
+        None, help="frames of a context window", minimum=1, default_text="16, or the module's"
+    )
+    context_overlap: int | None = setting(
+        None, help="frames that windows share", minimum=0, default_text="a quarter of a window"
+    )
+    context_stride: int | None = setting(None, help="above 1, more windows over every 2nd, 4th, ... frame", minimum=1)
+    context_order: Literal["uniform", "looped", "static"] | None = setting(
+        None, help="how windows move", default_text="uniform"
+    )
+    context_weights: Literal["pyramid", "linear", "flat"] | None = setting(
+        None, help="how windows are blended", default_text="pyramid"
+    )
+    free_noise: bool = setting(False, help="windows start from the same noise, shuffled")
+    min_frames: int | None = setting(
+        None, help="lengthen shorter clips by running back and forth", minimum=1, default_text="1"
+    )
+    vae_chunk: int | None = setting(
+        None,
+        help="frames that go through the VAE at once",
+        minimum=1,
+        default_text="as many as fit the free memory",
+    )
+    vae_tile: int | None = setting(None, help="let the VAE work on tiles of this size", minimum=1, unit="px")
+    attention_slicing: Any = setting(  # noqa: RUF009 - the value is immutable
+        None,
+        help="heads of attention at once: auto (half), max (one) or N",
+        check=lambda name, value: None if value is None else _slices(name, value),
+    )
+    offload: Literal["model", "sequential"] | None = setting(
+        None,
+        help="keep the models in the processor's memory, and bring them to the GPU one by one or layer by layer",
+    )
+    no_guidance_batch: bool = setting(False, help="prompt and negative prompt apart: half the memory, slower")
+    frame_batch: int | None = setting(
+        None, help="frames at once of a model without motion module", minimum=1, default_text="8"
+    )
+    channels_last: bool = setting(False, help="memory layout that many GPUs prefer")
+    compile: bool = setting(False, help="compile the model: the first step takes minutes")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    @property
+    def is_single_file(self) -> bool:
+        """Whether the model is one file, not a folder or the name of one on a hub."""
+        return self.model is not None and self.model.endswith(".safetensors")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptSettings:
+    """What the subjects show.
+
+    Parameters
+    ----------
+    prompt, negative_prompt : str
+        Of all subjects.
+    refiner_prompt, refiner_negative_prompt : str or None
+        The refiner's own; None takes those of the model.
+    of_tracks : mapping
+        Prompts of single tracks: of a label, or of a track's number from 1, a prompt or `(prompt, negative prompt)`.
+        A number counts before a label.
+    """
+
+    prompt: str = setting("", help="what the subjects show")
+    negative_prompt: str = setting("", help="what they must not show")
+    refiner_prompt: str | None = setting(None, help="the refiner's own prompt", default_text="the model's")
+    refiner_negative_prompt: str | None = setting(None, help="likewise", default_text="the model's")
+    of_tracks: Prompts = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        object.__setattr__(self, "of_tracks", checked_prompts(self.of_tracks))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All prompts that hold for every track."""
+        return (self.prompt, self.negative_prompt, *self.of_refiner)
+
+    @property
+    def of_refiner(self) -> tuple[str, str]:
+        """The refiner's prompt and negative prompt."""
+        own, base = (self.refiner_prompt, self.refiner_negative_prompt), (self.prompt, self.negative_prompt)
+        return (base[0] if own[0] is None else own[0], base[1] if own[1] is None else own[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeSettings:
+    """How a video is written."""
+
+    codec: str | None = setting(None, help="h264, hevc, vp9, av1, prores, ffv1, ...", default_text="the input's")
+    crf: float | None = setting(None, help="constant quality in the encoder's scale, smaller is better")
+    pix_fmt: str | None = setting(None, help="pixel format", default_text="the input's")
+    no_audio: bool = setting(False, help="leave the sound out")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    @property
+    def is_default(self) -> bool:
+        """Whether nothing is asked for."""
+        return self == EncodeSettings()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """What a run may take, and what it keeps."""
+
+    max_ram: int = setting(
+        4 * 10**9, help="memory that all of it may take, whatever the clip's length, in bytes", minimum=1
+    )
+    cache: str | None = setting(
+        None,
+        help="keep what is done there, so that a run that was stopped goes on",
+        default_text="the user's cache folder",
+    )
+    no_cache: bool = setting(False, help="keep nothing")
+    threads: int | None = setting(None, help="processor threads", minimum=1, default_text="all")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.no_cache and self.cache:
+            raise InvalidArgumentError("cache", "a cache: leave out `no_cache`", "`no_cache`")
+
+
+@dataclass(frozen=True, slots=True)
+class Redo:
+    """What is sampled anew, although it is in the cache; all else is taken from there, however it was made.
+
+    Parameters
+    ----------
+    tracks : tuple of int
+        Numbers of tracks, from 1, as plans and reports have them.
+    frames : tuple of (int, int)
+        First frame, from 0, and last frame of ranges.
+    """
+
+    tracks: tuple[int, ...] = ()
+    frames: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not all(type(number) is int and number >= 1 for number in self.tracks):
+            raise InvalidArgumentError("redo", "numbers of tracks, from 1", repr(self.tracks))
+        for span in self.frames:
+            if len(span) != 2 or not 0 <= span[0] <= span[1]:
+                raise InvalidArgumentError("redo", "the first and the last frame of a range, from 0", repr(span))
+        object.__setattr__(self, "tracks", tuple(self.tracks))
+        object.__setattr__(self, "frames", tuple((first, last) for first, last in self.frames))
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it names anything."""
+        return bool(self.tracks or self.frames)
+
+    def names(self, track: int, start: int, stop: int) -> bool:
+        """Whether the frames from `start` to `stop` of a track, by its number, are among them."""
+        return track in self.tracks or any(start <= last and first < stop for first, last in self.frames)
+
+
+def _path_text(name: str, value: Any) -> str:
+    if not isinstance(value, (str, PathLike)):
+        raise InvalidTypeError(name, "a str or path", type(value).__name__)
+    text = fspath(value)
+    if not isinstance(text, str):
+        raise InvalidTypeError(name, "a str or path", type(text).__name__)
+    return text
+
+
+def _rate(name: str, value: Any) -> Fraction | None:
+    if value is None:
+        return None
+    try:
+        rate = Fraction(value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise InvalidArgumentError(name, "a frame rate such as 24 or 30000/1001", repr(value))
+    return rate
+
+
+@dataclass(frozen=True, slots=True)
+class ClipJob:
+    """One clip and what is to be done with it. Jobs can be compared, pickled, and kept in files.
+
+    Parameters
+    ----------
+    clip : str or path
+        The clip: a video file, an animation, a folder of images, a numbered name (`frame_%04d.png`) or a wildcard.
+    output : str, path or None
+        Where the result goes; the name says the format. None is enough for a plan.
+    find : FindSettings
+        Where the subjects are.
+    crop : PathSettings
+        How crops and masks follow them.
+    detail : DetailerSettings
+        How they are repainted and pasted.
+    model : ModelSettings
+        What repaints them.
+    prompts : PromptSettings
+        What they show.
+    encode : EncodeSettings
+        How a video is written.
+    limits : LimitSettings
+        Memory, threads, and what is kept.
+    redo : Redo
+        What of an earlier run is done anew.
+    when_empty : {"copy", "skip", "fail"}
+        What becomes of a clip without subjects: it is copied as it is, nothing is written, or that is an error.
+    overwrite : bool
+        Replace the images that an earlier run wrote to a folder, and nothing else in it; a single file is replaced
+        either way.
+    compare : str, path or None
+        Also write the subjects before and after: a picture, or a video with both side by side.
+    fps : Fraction or None
+        Frames per second of image files; None is 24.
+    fill_gaps : bool
+        Where a number is missing in a sequence of images, of the clip or of masks, show the frame before again.
+
+    Raises
+    ------
+    InvalidArgumentError, InvalidTypeError
+        A value that cannot be used, by its name.
+
+    Examples
+    --------
+    >>> from segs_detailer import ClipJob, FindSettings
+    >>> job = ClipJob("in.mp4", "out.mp4", find=FindSettings(detect="face", min_face=40))
+    >>> job.find.min_share
+    0.3
+    """
+
+    clip: str
+    output: str | None = None
+    find: FindSettings = field(default_factory=FindSettings)
+    crop: PathSettings = field(default_factory=PathSettings)
+    detail: DetailerSettings = CLIP_DETAIL
+    model: ModelSettings = field(default_factory=ModelSettings)
+    prompts: PromptSettings = field(default_factory=PromptSettings)
+    encode: EncodeSettings = field(default_factory=EncodeSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    redo: Redo = field(default_factory=Redo)
+    when_empty: Literal["copy", "skip", "fail"] = setting(
+        "copy", help="a clip without subjects: copy it as it is, write nothing, or end with an error"
+    )
+    overwrite: bool = setting(
+        False,
+        help="replace the images that an earlier run wrote to a folder, and nothing else in it; a single file is "
+        "replaced either way",
+    )
+    compare: str | None = setting(
+        None,
+        help="also write the subjects before and after: a picture (.png), or a video with both side by side",
+    )
+    fps: Fraction | None = setting(  # noqa: RUF009 - likewise
+        None, help="frame rate of image files, such as 24 or 30000/1001", default_text="24", check=_rate
+    )
+    fill_gaps: bool = setting(
+        False,
+        help="where a number is missing in a sequence of images, of the clip or of masks, show the frame before again",
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("clip", "output", "compare"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _path_text(name, value))
+        check_settings(self)
+        for each, kind in {**PARTS, "redo": Redo}.items():
+            if not isinstance(getattr(self, each), kind):
+                raise InvalidTypeError(each, f"a {kind.__name__}", type(getattr(self, each)).__name__)
+        if self.redo.is_given and self.limits.no_cache:
+            raise InvalidArgumentError("redo", "a cache: leave out `no_cache`", "`no_cache`")
+
+    @classmethod
+    def of(cls, clip: str | PathLike[str], output: str | PathLike[str] | None = None, **values: Any) -> ClipJob:
+        """Make a job with every field of its parts by its name.
+
+        Parameters
+        ----------
+        clip, output
+            As of the class.
+        **values : object
+            Parts (`find`, `detail`, ...) and fields of parts (`min_face`, `denoise`, `seed`, ...) by their names. In
+            place of a part, `find` takes what to look for, `crop` "follow" or "fixed", `model` a checkpoint, `prompts`
+            those of single tracks.
+
+        Raises
+        ------
+        InvalidTypeError
+            No part has a field of such a name.
+
+        Examples
+        --------
+        >>> ClipJob.of("in.mp4", "out.mp4", find="face", denoise=0.4).detail.denoise
+        0.4
+        """
+        return cls(clip, output).changed(**values)  # type: ignore[arg-type]
+
+    def changed(self, **values: Any) -> ClipJob:
+        """Return the same job with other parts, or other values of their fields, by name; see `of`.
+
+        Raises
+        ------
+        InvalidTypeError
+            No part has a field of such a name.
+        """
+        parts = {each.name: values.pop(each.name) for each in fields(self) if each.name in values}
+        for name, kind in PARTS.items():
+            own = {each.name: values.pop(each.name) for each in fields(kind) if each.name in values}
+            if name in _SHORT and name in parts and not isinstance(parts[name], kind):
+                own[_SHORT[name]] = parts.pop(name)
+            part = parts.get(name, getattr(self, name))
+            if own:
+                parts[name] = replace(part, **own)
+        if values:
+            known = [each.name for kind in (type(self), *PARTS.values()) for each in fields(kind)]
+            raise unknown_name("job", next(iter(values)), known, expected="names of its fields: {}")
+        return replace(self, **parts)
+
+
+PARTS: dict[str, type[Any]] = {
+    "find": FindSettings,
+    "crop": PathSettings,
+    "detail": DetailerSettings,
+    "model": ModelSettings,
+    "prompts": PromptSettings,
+    "encode": EncodeSettings,
+    "limits": LimitSettings,
+}
+"""Parts of a job whose fields have names of their own."""
+
+_SHORT = {"find": "detect", "crop": "crop", "model": "model", "prompts": "of_tracks"}
+"""The field that is meant where a part's name is given something else than the part."""

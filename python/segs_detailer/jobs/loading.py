@@ -1,0 +1,180 @@
+"""The models of jobs: loaded by `ModelSettings` alone, and kept for the next job that has the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segs_detailer.errors import InvalidTypeError
+from segs_detailer.models.compute import ComputeOptions
+from segs_detailer.models.device import named_device
+from segs_detailer.models.pipe import BasicPipe
+from segs_detailer.models.stages import SamplingOptions
+from segs_detailer.models.windows import ContextWindows
+
+if TYPE_CHECKING:
+    from segs_detailer.jobs.job import ModelSettings, PromptSettings
+    from segs_detailer.jobs.progress import Stages
+
+__all__ = ["LoadedModels", "ModelCache", "load_models", "models_identity"]
+
+_FILES = ("model", "model_config", "motion_adapter", "refiner_model", "refiner_motion_adapter")
+
+_WINDOWS = {
+    "context_length": "length",
+    "context_overlap": "overlap",
+    "context_stride": "stride",
+    "context_order": "order",
+    "context_weights": "weights",
+    "free_noise": "free_noise",
+    "min_frames": "min_frames",
+}
+"""Settings for long and short clips, and what they are called in `ContextWindows`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModels:
+    """Models under the prompts of a job.
+
+    Parameters
+    ----------
+    prompts : PromptSettings
+        The prompts that are encoded.
+    base : BasicPipe, tuple or Sampler
+        What repaints.
+    refiner : BasicPipe or None
+        What does the last steps.
+    """
+
+    prompts: PromptSettings
+    base: Any
+    refiner: BasicPipe | None = None
+
+    def under(self, prompts: PromptSettings) -> LoadedModels:
+        """Return the same models under other prompts.
+
+        Raises
+        ------
+        InvalidTypeError
+            There is no text encoder for them.
+        """
+        base, refiner = self.base, self.refiner
+        if (prompts.prompt, prompts.negative_prompt) != (self.prompts.prompt, self.prompts.negative_prompt):
+            if not isinstance(base, BasicPipe):
+                raise InvalidTypeError("pipe", "a BasicPipe, for a prompt", type(base).__name__)
+            base = base.with_prompt(prompts.prompt, prompts.negative_prompt)
+        if refiner is not None and prompts.of_refiner != self.prompts.of_refiner:
+            refiner = refiner.with_prompt(*prompts.of_refiner)
+        return LoadedModels(prompts, base, refiner)
+
+
+class ModelCache:
+    """Keeps the models of the last job for the next one."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[Any, LoadedModels] | None = None
+
+    def get(self, settings: ModelSettings, prompts: PromptSettings, stages: Stages) -> LoadedModels:
+        """Load models, or take those that are there: of the same settings, from files that have not changed.
+
+        Parameters
+        ----------
+        settings : ModelSettings
+            What loads them.
+        prompts : PromptSettings
+            What they are to be put under.
+        stages : Stages
+            Is told that models are loaded.
+        """
+        key = (settings, models_identity(settings))
+        if self._kept is None or self._kept[0] != key:
+            # The old ones go first: both together may not fit.
+            self._kept = None
+            self._kept = (key, load_models(settings, prompts, stages))
+        return self._kept[1].under(prompts)
+
+
+def load_models(settings: ModelSettings, prompts: PromptSettings, stages: Stages) -> LoadedModels:
+    """Load models.
+
+    Parameters
+    ----------
+    settings : ModelSettings
+        Which; without a model, the preview.
+    prompts : PromptSettings
+        What they are put under.
+    stages : Stages
+        Is told that models are loaded.
+
+    Raises
+    ------
+    SegsDetailerError
+        One cannot be loaded, or a setting cannot be used.
+    """
+    if settings.device != "auto":
+        named_device(settings.device)
+    if settings.model is None:
+        return LoadedModels(prompts, BasicPipe.preview())
+    with stages.stage("load", "model"):
+        base = _load(settings, settings.model, settings.motion_adapter, (prompts.prompt, prompts.negative_prompt))
+        for source, weight in settings.lora:
+            base = base.load_lora(source, weight=weight)
+        refiner = None
+        if settings.refiner_model:
+            refiner = _load(settings, settings.refiner_model, settings.refiner_motion_adapter, prompts.of_refiner)
+    return LoadedModels(prompts, base, refiner)
+
+
+def models_identity(settings: ModelSettings) -> dict[str, Any]:
+    """Tell models and how they are run from all others, for the cache: files by their sizes and times of change."""
+    found = {each.name: getattr(settings, each.name) for each in fields(settings)}
+    found |= {name: _state(getattr(settings, name)) for name in _FILES}
+    found["lora"] = [(_state(source), weight) for source, weight in settings.lora]
+    # Which of several GPUs makes no difference.
+    return {**found, "device": settings.device.partition(":")[0]}
+
+
+def _state(source: str | None) -> Any:
+    """Return the files of a model on disk with sizes and times; the name of one on a hub as it is."""
+    path = Path(source) if source else None
+    if path is None or not path.exists():
+        return source
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    return [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+
+
+def _load(settings: ModelSettings, model: str, motion_adapter: str | None, prompts: tuple[str, str]) -> BasicPipe:
+    options: dict[str, Any] = {
+        "motion_adapter": motion_adapter,
+        "prompt": prompts[0],
+        "negative_prompt": prompts[1],
+        "dtype": None if settings.dtype == "auto" else settings.dtype,
+        "device": None if settings.device == "auto" else settings.device,
+        "windows": _windows(settings),
+        "options": SamplingOptions(refiner="recomposite", strict_mask=False) if settings.as_comfyui else None,
+        "vae_chunk": settings.vae_chunk,
+        "compute": ComputeOptions(
+            guidance_batch=not settings.no_guidance_batch,
+            frame_batch=settings.frame_batch,
+            channels_last=settings.channels_last,
+            compile_unet=settings.compile,
+            attention_slicing=settings.attention_slicing,
+            vae_tile=settings.vae_tile,
+            offload=settings.offload,
+        ),
+    }
+    if model.endswith(".safetensors"):
+        return BasicPipe.from_single_file(model, config=settings.model_config, **options)
+    return BasicPipe.from_pretrained(model, **options)
+
+
+def _windows(settings: ModelSettings) -> ContextWindows | None:
+    """Context windows as the settings say; None, the model's own default, where none is given."""
+    given = {own: getattr(settings, name) for name, own in _WINDOWS.items()}
+    given = {own: value for own, value in given.items() if value is not None and value is not False}
+    if not given:
+        return None
+    if "overlap" not in given and "length" in given:
+        given["overlap"] = given["length"] // 4
+    return ContextWindows(**given)

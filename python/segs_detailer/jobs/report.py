@@ -1,0 +1,113 @@
+"""What became of a clip: tracks, times, warnings, and what its output does not hold."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from segs_detailer.jobs.plan import TrackPlan
+    from segs_detailer.segs import Box
+    from segs_detailer.video import ClipInfo
+
+__all__ = ["ClipReport", "TrackReport"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackReport:
+    """One track that was detailed.
+
+    Parameters
+    ----------
+    number : int
+        Its number, from 1.
+    label : str
+        What it is.
+    first, last : int
+        Frames in which it was pasted, from 0.
+    box : (int, int, int, int)
+        `(x1, y1, x2, y2)`: its box for the guide size.
+    crop, working_size : (int, int)
+        Width and height of its crops, and of these while they were worked on.
+    scaled : bool
+        Whether they were scaled for that.
+    moves : bool
+        Whether its crop moved.
+    pieces : int
+        Pieces that it was sampled in.
+    """
+
+    number: int
+    label: str
+    first: int
+    last: int
+    box: Box
+    crop: tuple[int, int]
+    working_size: tuple[int, int]
+    scaled: bool
+    moves: bool
+    pieces: int
+
+    @classmethod
+    def of(cls, plan: TrackPlan) -> TrackReport:
+        """Take what a plan says."""
+        first, end = plan.span
+        crop, size = (plan.path.size[1], plan.path.size[0]), (plan.size[1], plan.size[0])
+        pieces = len(plan.pieces)
+        return cls(plan.number, plan.label, first, end - 1, plan.bbox, crop, size, plan.scaled, plan.moves, pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipReport:
+    """What became of a clip.
+
+    Parameters
+    ----------
+    clip : ClipInfo
+        The clip.
+    status : {"done", "copied", "skipped"}
+        A clip without subjects is copied, or nothing is written.
+    output, compare : str or None
+        What was written.
+    tracks : tuple of TrackReport
+        What was detailed.
+    sampled, reused : int
+        Pieces that were sampled, and those that were in the cache.
+    seconds : dict
+        How long each stage took; stages of a run overlap.
+    total_seconds : float
+        How long all of it took.
+    warnings : tuple of str
+        What a user should know.
+    left_out : tuple of str
+        What of the clip the output cannot hold.
+    nothing_found : str
+        Why nothing was detailed, where nothing was.
+    recommended : str
+        Which settings were taken from what the model recommends.
+    note : str
+        What the model says of its results: that they are a preview.
+    """
+
+    clip: ClipInfo
+    status: Literal["done", "copied", "skipped"]
+    output: str | None
+    compare: str | None
+    tracks: tuple[TrackReport, ...]
+    sampled: int
+    reused: int
+    seconds: dict[str, float]
+    total_seconds: float
+    warnings: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    nothing_found: str = ""
+    recommended: str = ""
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain lists, dictionaries, numbers and texts."""
+        info = self.clip
+        about = {"path": str(info.path), "width": info.size[1], "height": info.size[0], "frames": info.frames}
+        names = [name for name in self.__slots__ if name not in ("clip", "tracks")]
+        rest = {name: getattr(self, name) for name in names}
+        return {"clip": about, **rest, "tracks": [asdict(track) for track in self.tracks]}
