@@ -211,6 +211,17 @@ def test_families_are_named_where_they_are_registered():
     check(found, FAMILIES_IN_MODELS)
 
 
+def test_only_the_command_line_prints():
+    """And none of the modules below it ends the process."""
+    found = set()
+    for module in FILES:
+        calls = [node.func for node in ast.walk(ast.parse(source(module))) if isinstance(node, ast.Call)]
+        names = {ast.unparse(call) for call in calls}
+        if not is_within(module, "cli") and names & {"print", "exit", "sys.exit", "input"}:
+            found.add(module)
+    assert not found
+
+
 def test_only_the_command_line_knows_its_options():
     below = {module for module in FILES if not is_within(module, "cli")}
     assert not {module for module in below if re.search(r"\bargparse\b|\bNamespace\b", source(module))}

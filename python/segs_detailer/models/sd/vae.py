@@ -35,7 +35,7 @@ _SMALLEST_TILE = 8
 
 def is_frame_vae(vae: object) -> bool:
     """Whether `vae` encodes single pictures, as diffusers' AutoencoderKL and its kin do; does not import diffusers."""
-    # A VAE of clips has these three as well, and would fail in the middle of a run; its factor in time tells it.
+    # A VAE of videos has these three as well, and would fail in the middle of a run; its factor in time tells it.
     return all(hasattr(vae, name) for name in ("encode", "decode", "config")) and not hasattr(
         getattr(vae, "config", None), "scale_factor_temporal"
     )

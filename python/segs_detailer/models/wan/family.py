@@ -12,7 +12,7 @@ from segs_detailer.models.wan.loader import load_wan, take_wan_parts
 from segs_detailer.models.wan.network import WanModel, is_wan_transformer
 from segs_detailer.models.wan.sampler import WanSampler
 from segs_detailer.models.wan.text import WanTextEncoder
-from segs_detailer.models.wan.vae import VideoVAE, is_clip_vae
+from segs_detailer.models.wan.vae import VideoVAE, is_video_vae
 
 if TYPE_CHECKING:
     from segs_detailer.models.family import Parts
@@ -30,7 +30,7 @@ class _Wan(Family):
 
     def sampler(self, model: Any, clip: Any, vae: Any) -> WanSampler:
         owned = model if isinstance(model, WanModel) else WanModel(model)
-        return WanSampler(owned, _clip_vae(vae), clip if isinstance(clip, WanTextEncoder) else None)
+        return WanSampler(owned, _video_vae(vae), clip if isinstance(clip, WanTextEncoder) else None)
 
     def reads(self, pipeline: str) -> bool:
         return pipeline.startswith("Wan")
@@ -42,10 +42,10 @@ class _Wan(Family):
         return take_wan_parts(pipeline, **options)
 
 
-def _clip_vae(vae: Any) -> VideoVAE:
+def _video_vae(vae: Any) -> VideoVAE:
     if isinstance(vae, VideoVAE):
         return vae
-    if is_clip_vae(vae):
+    if is_video_vae(vae):
         check_uniform(vae, "the VAE")
         return VideoVAE(vae)
     raise ModelError(

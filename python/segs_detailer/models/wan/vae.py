@@ -14,7 +14,7 @@ from segs_detailer.models.device import execution_device
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["VideoVAE", "is_clip_vae"]
+__all__ = ["VideoVAE", "is_video_vae"]
 
 _TILES = (256, 128)
 """Sides of the tiles in pixels, one after the other while memory runs out. 256 is the network's own choice."""
@@ -23,7 +23,7 @@ _TILE_SHARE = 0.75
 """Distance of neighboring tiles in tiles, as the network's own; the rest is blended."""
 
 
-def is_clip_vae(vae: object) -> bool:
+def is_video_vae(vae: object) -> bool:
     """Whether `vae` is Wan's VAE of diffusers; does not import diffusers."""
     return any(
         base.__name__ == "AutoencoderKLWan" and base.__module__.split(".")[0] == "diffusers"
