@@ -65,18 +65,18 @@ def as_tracks(
         Something in it cannot be used; the size of the frames is not known, or is another one than `size`.
     """
     if isinstance(value, Tracks):
-        segments = value
+        tracks = value
     elif isinstance(value, Mapping):
         return _of_masks(value, size, frame_count, label)
     elif isinstance(value, (tuple, list)) and _is_segs(value):
-        segments = tracks_from_segs(value, frame_count=frame_count)  # type: ignore[arg-type]
+        tracks = tracks_from_segs(value, frame_count=frame_count)  # type: ignore[arg-type]
     else:
         return _of_detections(value, size, frame_count)
-    if size is not None and segments.frame_size != check_frame_size("size", size):
-        raise InvalidArgumentError("size", f"the size that the segments have, {segments.frame_size}", shown(size))
-    if frame_count is not None and segments.frame_count != frame_count:
-        raise InvalidArgumentError("frame_count", f"that of the segments, {segments.frame_count}", shown(frame_count))
-    return segments
+    if size is not None and tracks.frame_size != check_frame_size("size", size):
+        raise InvalidArgumentError("size", f"the size that the tracks have, {tracks.frame_size}", shown(size))
+    if frame_count is not None and tracks.frame_count != frame_count:
+        raise InvalidArgumentError("frame_count", f"that of the tracks, {tracks.frame_count}", shown(frame_count))
+    return tracks
 
 
 def _is_segs(value: Sequence[Any]) -> bool:
@@ -98,7 +98,7 @@ def _of_detections(value: Any, size: tuple[int, int] | None, frame_count: int | 
             own = None if masks is None or not len(masks) else (int(masks.shape[1]), int(masks.shape[2]))
             found = _of_supervision(item, masks, frame, place)
         else:
-            raise InvalidTypeError("segments" if item is value else place, _ACCEPTED, type(item).__qualname__)
+            raise InvalidTypeError("value" if item is value else place, _ACCEPTED, type(item).__qualname__)
         if own is not None:
             sizes.append(own)
             if own != sizes[0]:

@@ -129,7 +129,7 @@ def _as_given(track: Track, frame_size: tuple[int, int], frame_count: int, setti
         return None
     bbox, region = regions
     if isinstance(region, CropPath) and region.frames != frame_count:
-        expected = f"a path of {frame_count} frames, as the segments have"
+        expected = f"a path of {frame_count} frames, as the tracks have"
         raise InvalidArgumentError(f"track {track.id}: crop_region", expected, f"one of {region.frames}")
     if frame_count == 0:
         return region, bbox, np.zeros((0, region[3] - region[1], region[2] - region[0]), np.uint8)

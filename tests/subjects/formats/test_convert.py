@@ -101,7 +101,7 @@ def test_convert_takes_the_format_that_is_named(tmp_path):
         (["a.npz", "b.npz", "--size", "8x8"], "a.npz: expected frames of 8x8, as --size says, got 64x48"),
         (["a.npz", "b.npz", "--frames", "4"], "a.npz: expected 4 frames, as --frames says, got 3"),
         (["a.npz", "missing/b.npz"], "no such folder to write to"),
-        (["a.csv", "b.npz", "--input-format", "npz"], "a.csv: expected a NumPy archive of segments"),
+        (["a.csv", "b.npz", "--input-format", "npz"], "a.csv: expected a NumPy archive of tracks"),
         (["a.npz", "b.json", "--input-format", "coco"], "a.npz: expected text in UTF-8"),
     ],
 )

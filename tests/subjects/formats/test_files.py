@@ -158,7 +158,7 @@ def stored(tmp_path, **changes):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"header": None}, "a NumPy archive of segments, got one without their header"),
+        ({"header": None}, "a NumPy archive of tracks, got one without their header"),
         ({"header": np.frombuffer(b"{", np.uint8)}, "header: expected JSON"),
         ({"header": np.frombuffer(b"[]", np.uint8)}, "header: expected format 'segs-detailer segments'"),
         ({"version": 2}, "version: expected 1, got 2"),
@@ -243,7 +243,7 @@ def test_archives_of_other_things(tmp_path):
     with zipfile.ZipFile(tmp_path / "text.npz", "w") as archive:
         archive.writestr("readme.txt", "hello")
     for name in ("array.npz", "text.npz"):
-        with pytest.raises(MediaError, match=f"{name}: expected a NumPy archive of segments"):
+        with pytest.raises(MediaError, match=f"{name}: expected a NumPy archive of tracks"):
             read_tracks(tmp_path / name)
     from safetensors.numpy import save_file
 
@@ -614,5 +614,5 @@ def test_an_archive_with_a_password_is_one_line(tmp_path):
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         data[data.index(signature) + offset] |= 1
     path.write_bytes(data)
-    with pytest.raises(MediaError, match=r"locked\.npz: expected a NumPy archive of segments"):
+    with pytest.raises(MediaError, match=r"locked\.npz: expected a NumPy archive of tracks"):
         read_tracks(path)

@@ -125,9 +125,9 @@ def test_segs_and_segments():
     segments = as_tracks(segs, frame_count=2)
     assert [s.frames.tolist() for s in segments.tracks] == [[0, 1]] * 2
     assert as_tracks(segments, size=SIZE, frame_count=2) is segments
-    with pytest.raises(InvalidArgumentError, match=r"size: expected the size that the segments have, \(30, 40\)"):
+    with pytest.raises(InvalidArgumentError, match=r"size: expected the size that the tracks have, \(30, 40\)"):
         as_tracks(segs, size=(40, 30))
-    with pytest.raises(InvalidArgumentError, match="frame_count: expected that of the segments, 2, got 3"):
+    with pytest.raises(InvalidArgumentError, match="frame_count: expected that of the tracks, 2, got 3"):
         as_tracks(segments, frame_count=3)
 
 
@@ -137,7 +137,7 @@ MASK = np.ones(SIZE, bool)
 @pytest.mark.parametrize(
     ("value", "error", "text"),
     [
-        (3, InvalidTypeError, "segments: expected Tracks, SEGS .*got int"),
+        (3, InvalidTypeError, "value: expected Tracks, SEGS .*got int"),
         (None, InvalidTypeError, "got NoneType"),
         ([detections(), "x"], InvalidTypeError, r"\[1\]: expected Tracks.*got str"),
         ([], InvalidArgumentError, "size"),

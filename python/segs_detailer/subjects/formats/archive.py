@@ -55,19 +55,19 @@ _MOST_HEADER = 1 << 24
 """Bytes of the header: as Python's objects it takes thirty times as many."""
 
 
-def write_npz(path: Path, segments: Tracks) -> None:
+def write_npz(path: Path, tracks: Tracks) -> None:
     """Write a NumPy archive."""
-    header, arrays = _packed(segments)
+    header, arrays = _packed(tracks)
     _check_total(array.nbytes for array in arrays.values())
     arrays[_HEADER] = np.frombuffer(header.encode(), np.uint8)
     with new_file(path) as place, place.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def write_safetensors(path: Path, segments: Tracks) -> None:
+def write_safetensors(path: Path, tracks: Tracks) -> None:
     """Write safetensors, with the header in their metadata."""
     save = _safetensors().save
-    header, arrays = _packed(segments)
+    header, arrays = _packed(tracks)
     _check_total(array.nbytes for array in arrays.values())
     with new_file(path) as place:
         place.write_bytes(save(arrays, metadata={_HEADER: header}))
@@ -105,9 +105,9 @@ def read_npz(path: Path) -> Tracks:
         RuntimeError,
     ) as error:
         reason = "damaged, or another file"
-        raise MediaError(f"{path}: expected a NumPy archive of segments, got what cannot be read ({reason})") from error
+        raise MediaError(f"{path}: expected a NumPy archive of tracks, got what cannot be read ({reason})") from error
     except MemoryError as error:
-        raise MediaError(f"{path}: expected a NumPy archive of segments, got more than fits the memory") from error
+        raise MediaError(f"{path}: expected a NumPy archive of tracks, got more than fits the memory") from error
 
 
 def _read_members(path: Path, archive: zipfile.ZipFile, loaded: Any) -> Tracks:
@@ -117,11 +117,11 @@ def _read_members(path: Path, archive: zipfile.ZipFile, loaded: Any) -> Tracks:
             claim = member_claim(archive, member)
             if claim.has_objects:
                 reason = "it holds Python objects, which may run code"
-                raise MediaError(f"{path}: expected a NumPy archive of segments, got what cannot be read ({reason})")
+                raise MediaError(f"{path}: expected a NumPy archive of tracks, got what cannot be read ({reason})")
             claims[member.filename.removesuffix(_MEMBER)] = claim
     header = claims.pop(_HEADER, None)
     if header is None or header.dtype != "uint8":
-        raise MediaError(f"{path}: expected a NumPy archive of segments, got one without their header")
+        raise MediaError(f"{path}: expected a NumPy archive of tracks, got one without their header")
     if header.bytes > _MOST_HEADER:
         raise InvalidArgumentError(_HEADER, f"at most {_MOST_HEADER} bytes", f"{header.bytes}")
     return _unpacked(loaded[_HEADER].tobytes(), claims, loaded.__getitem__)
@@ -138,7 +138,7 @@ def read_safetensors(path: Path) -> Tracks:
         with safe_open(path, framework="np") as opened:
             header = (opened.metadata() or {}).get(_HEADER)
             if header is None:
-                raise MediaError(f"{path}: expected segments as safetensors, got some without their header")
+                raise MediaError(f"{path}: expected tracks as safetensors, got some without their header")
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - it is no mapping
             claims = {
                 name: Claim(_dtype_of(part.get_dtype()), tuple(part.get_shape())) for name, part in slices.items()
@@ -148,7 +148,7 @@ def read_safetensors(path: Path) -> Tracks:
         raise
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         # The last three: a dtype that NumPy does not have.
-        raise MediaError(f"{path}: expected segments as safetensors, got what cannot be read ({error})") from error
+        raise MediaError(f"{path}: expected tracks as safetensors, got what cannot be read ({error})") from error
 
 
 def _dtype_of(name: str) -> str:
@@ -164,23 +164,22 @@ def _safetensors() -> Any:
     return safetensors.numpy
 
 
-def _packed(segments: Tracks) -> tuple[str, dict[str, NDArray[Any]]]:
+def _packed(tracks: Tracks) -> tuple[str, dict[str, NDArray[Any]]]:
     """Return the header, and arrays with all sightings of all tracks. A mask of several frames is in once."""
     numbers: dict[int, int] = {}
     masks: list[Mask] = []
     index = []
-    for track in segments.tracks:
+    for track in tracks:
         for mask in track.masks:
             if mask is not None and id(mask) not in numbers:
                 numbers[id(mask)] = len(masks)
                 masks.append(mask)
             index.append(_NO_MASK if mask is None else numbers[id(mask)])
-    tracks = segments.tracks
     header = {
         "format": _FORMAT,
         "version": _VERSION,
-        "frame_size": list(segments.frame_size),
-        "frame_count": segments.frame_count,
+        "frame_size": list(tracks.frame_size),
+        "frame_count": tracks.frame_count,
         "tracks": [
             {
                 "id": track.id,

@@ -74,7 +74,7 @@ def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse_table(text: str, *, size: tuple[int, int] | None, frame_count: int | None) -> Tracks:
-    """Make segments of a table with a line for each box.
+    """Make tracks of a table with a line for each box.
 
     The first line names the columns, in any order: `frame` (from 0), `x1,y1,x2,y2` or `x,y,width,height`, and if they
     are known `id`, `label` and `confidence`. Columns of other names are passed over.
@@ -104,7 +104,7 @@ def parse_table(text: str, *, size: tuple[int, int] | None, frame_count: int | N
         sightings += [_row(header, row, f"line {rows.line_num}") for row in rows if row]
     except csv.Error as error:
         raise InvalidArgumentError(f"line {rows.line_num}", "a line of a table", f"a fault ({error})") from error
-    return _segments(sightings, size, frame_count, "size: a table does not say the size of the frames")
+    return _gathered(sightings, size, frame_count, "size: a table does not say the size of the frames")
 
 
 def _check_header(header: list[str]) -> None:
@@ -152,7 +152,7 @@ def is_boxes(content: Any) -> bool:
 
 
 def parse_boxes(content: Any, *, size: tuple[int, int] | None, frame_count: int | None) -> Tracks:
-    """Make segments of parsed JSON.
+    """Make tracks of parsed JSON.
 
     Either what `write_boxes` writes, or a list of objects, one for each box, with the names that a table has as its
     columns; `box` or `bbox`, `[x1, y1, x2, y2]`, may stand for four of them.
@@ -174,7 +174,7 @@ def parse_boxes(content: Any, *, size: tuple[int, int] | None, frame_count: int 
     unknown = "size: the file does not say the size of the frames"
     if isinstance(content, list):
         sightings = [_sighting(_renamed(dict_of(v, f"[{i}]")), f"[{i}].") for i, v in enumerate(content)]
-        return _segments(sightings, size, frame_count, unknown)
+        return _gathered(sightings, size, frame_count, unknown)
     fields = dict_of(content, "JSON")
     if "width" in fields or "height" in fields:
         sides = [whole_of(fields.get(name), name, minimum=1) for name in ("height", "width")]
@@ -192,7 +192,7 @@ def parse_boxes(content: Any, *, size: tuple[int, int] | None, frame_count: int 
         for row, item in enumerate(list_of(track.get("boxes"), f"{place}.boxes")):
             entry = dict_of(item, f"{place}.boxes[{row}]")
             sightings.append(_sighting({**_renamed(entry), **own}, f"{place}.boxes[{row}]."))
-    found = _segments(sightings, size, frame_count, unknown)
+    found = _gathered(sightings, size, frame_count, unknown)
     tracks = [replace(track, shot=traits[track.id][0], shape=traits[track.id][1]) for track in found.tracks]
     return replace(found, tracks=tuple(tracks))
 
@@ -218,7 +218,7 @@ def _sighting(fields: dict[str, Any], prefix: str) -> Sighting:
     )
 
 
-def _segments(sightings: list[Sighting], size: tuple[int, int] | None, frame_count: int | None, unknown: str) -> Tracks:
+def _gathered(sightings: list[Sighting], size: tuple[int, int] | None, frame_count: int | None, unknown: str) -> Tracks:
     if size is None:
         place, reason = unknown.split(": ", 1)
         raise InvalidArgumentError(place, "a width and height", f"none ({reason})")
@@ -226,11 +226,11 @@ def _segments(sightings: list[Sighting], size: tuple[int, int] | None, frame_cou
     return Tracks(size, frames_needed(tracks) if frame_count is None else frame_count, tracks)
 
 
-def write_table(path: Path, segments: Tracks) -> None:
+def write_table(path: Path, tracks: Tracks) -> None:
     """Write a table with a line for each box, frame by frame."""
     rows = [
         (frame, track.id, track.label, *box, confidence)
-        for track in segments.tracks
+        for track in tracks
         for frame, box, confidence in zip(
             track.frames.tolist(), track.boxes.tolist(), track.confidence.tolist(), strict=True
         )
@@ -242,10 +242,10 @@ def write_table(path: Path, segments: Tracks) -> None:
         writer.writerows(tuple(_short(value) for value in row) for row in rows)
 
 
-def write_boxes(path: Path, segments: Tracks) -> None:
+def write_boxes(path: Path, tracks: Tracks) -> None:
     """Write size, number of frames, and the boxes of each track, with its shot and shape if known, as JSON."""
-    height, width = segments.frame_size
-    tracks = [
+    height, width = tracks.frame_size
+    entries = [
         {
             "id": track.id,
             "label": track.label,
@@ -258,9 +258,9 @@ def write_boxes(path: Path, segments: Tracks) -> None:
                 )
             ],
         }
-        for track in segments.tracks
+        for track in tracks
     ]
-    write_json(path, {"width": width, "height": height, "frames": segments.frame_count, "tracks": tracks})
+    write_json(path, {"width": width, "height": height, "frames": tracks.frame_count, "tracks": entries})
 
 
 def _short(value: Any) -> Any:

@@ -51,7 +51,7 @@ def is_coco(content: Any) -> bool:
 
 
 def parse_coco(content: Any, *, size: tuple[int, int] | None, frame_count: int | None) -> Tracks:
-    """Make segments of parsed COCO JSON.
+    """Make tracks of parsed COCO JSON.
 
     In a data set images are frames in the order of their `frame_index` or, without one, of their ids. In a list of
     results `image_id` is the frame, counted from 0. A track through time has a `track_id` (also `instance_id`,
@@ -196,27 +196,27 @@ def _polygon(value: Any, place: str) -> NDArray[np.float64]:
     return corners
 
 
-def write_coco(path: Path, segments: Tracks, shape: Shape = "packed") -> None:
+def write_coco(path: Path, tracks: Tracks, shape: Shape = "packed") -> None:
     """Write a COCO data set.
 
     Parameters
     ----------
     path : Path
         The file.
-    segments : Tracks
+    tracks : Tracks
         What to write. Levels from 128 on count; a track without masks has boxes alone.
     shape : str
         Of the masks. Polygons run along the edges of pixels; what has holes is written as run lengths all the same.
     """
-    height, width = segments.frame_size
+    height, width = tracks.frame_size
     images = [
         {"id": frame + 1, "file_name": f"{frame:05d}.png", "frame_index": frame, "height": height, "width": width}
-        for frame in range(segments.frame_count)
+        for frame in range(tracks.frame_count)
     ]
-    labels = list(dict.fromkeys(track.label for track in segments.tracks))
+    labels = list(dict.fromkeys(track.label for track in tracks))
     annotations: list[dict[str, Any]] = []
-    shapes = _Shapes(shape, segments.frame_size)
-    for track in segments.tracks:
+    shapes = _Shapes(shape, tracks.frame_size)
+    for track in tracks:
         category = labels.index(track.label) + 1
         rows = zip(track.frames.tolist(), track.boxes.tolist(), track.confidence, track.masks, strict=True)
         for frame, (x1, y1, x2, y2), confidence, mask in rows:

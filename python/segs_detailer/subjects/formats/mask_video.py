@@ -58,7 +58,7 @@ def read_video(path: Path) -> Tracks:
     return Tracks(found.size, len(masks), (track,))
 
 
-def write_video(path: Path, segments: Tracks) -> None:
+def write_video(path: Path, tracks: Tracks) -> None:
     """Write a mask video, of all tracks together: .mkv and .avi without loss, .mp4, .mov and .webm for any player.
 
     Raises
@@ -68,8 +68,8 @@ def write_video(path: Path, segments: Tracks) -> None:
     MissingDependencyError
         PyAV is not installed.
     """
-    if segments.frame_count == 0:
-        raise MediaError(f"{path}: expected segments of at least one frame for a video, got none")
+    if tracks.frame_count == 0:
+        raise MediaError(f"{path}: expected tracks of at least one frame for a video, got none")
     suffix = path.suffix.lower()
     if suffix not in _CODECS:
         raise MediaError(f"{path}: expected a video file ({', '.join(_CODECS)}), got {path.suffix or 'no suffix'}")
@@ -77,24 +77,24 @@ def write_video(path: Path, segments: Tracks) -> None:
     with new_file(path) as place:
         try:
             with av.open(str(place), "w") as container:
-                _encode(container, _CODECS[suffix], segments)
+                _encode(container, _CODECS[suffix], tracks)
         except (av.FFmpegError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise MediaError(f"{path}: cannot be written ({reason})") from error
 
 
-def _encode(container: OutputContainer, codec: str, segments: Tracks) -> None:
+def _encode(container: OutputContainer, codec: str, tracks: Tracks) -> None:
     av = import_av()
-    height, width = segments.frame_size
+    height, width = tracks.frame_size
     stream = cast("VideoStream", container.add_stream(codec, rate=DEFAULT_RATE))
     pix_fmt = "gray" if codec == "ffv1" else "yuv444p" if height % 2 or width % 2 else "yuv420p"
     context = stream.codec_context
     context.height, context.width, context.pix_fmt = height, width, pix_fmt
     context.color_range = _FULL_RANGE
     context.options = _OPTIONS[codec]
-    places = [{frame: i for i, frame in enumerate(track.frames.tolist())} for track in segments.tracks]
-    for number in range(segments.frame_count):
-        frame = av.VideoFrame.from_ndarray(_planes(_union(segments, places, number), pix_fmt), format=pix_fmt)
+    places = [{frame: i for i, frame in enumerate(track.frames.tolist())} for track in tracks]
+    for number in range(tracks.frame_count):
+        frame = av.VideoFrame.from_ndarray(_planes(_union(tracks, places, number), pix_fmt), format=pix_fmt)
         frame.pts = number
         frame.time_base = 1 / DEFAULT_RATE
         frame.color_range = _FULL_RANGE
@@ -113,9 +113,9 @@ def _planes(levels: NDArray[np.uint8], pix_fmt: str) -> NDArray[np.uint8]:
     return levels
 
 
-def _union(segments: Tracks, places: list[dict[int, int]], frame: int) -> NDArray[np.uint8]:
-    levels = np.zeros(segments.frame_size, np.uint8)
-    for track, own in zip(segments.tracks, places, strict=True):
+def _union(tracks: Tracks, places: list[dict[int, int]], frame: int) -> NDArray[np.uint8]:
+    levels = np.zeros(tracks.frame_size, np.uint8)
+    for track, own in zip(tracks, places, strict=True):
         if frame in own:
-            shown_mask(segments, track, own[frame]).paint(levels)
+            shown_mask(tracks, track, own[frame]).paint(levels)
     return levels

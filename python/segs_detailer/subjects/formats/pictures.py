@@ -156,14 +156,14 @@ def read_davis(path: Path, *, fill_gaps: bool = False) -> Tracks:
 # Writing
 
 
-def write_pictures(path: Path, segments: Tracks, *, overwrite: bool = False) -> None:
+def write_pictures(path: Path, tracks: Tracks, *, overwrite: bool = False) -> None:
     """Write gray masks: one track as `path/00000.png`, several as `path/001_label/00000.png`.
 
     Parameters
     ----------
     path : Path
         A folder; for a single track also a numbered name (`mask_%05d.png`), or one picture for one frame.
-    segments : Tracks
+    tracks : Tracks
         What to write: white is 255. A track without masks is its box.
     overwrite : bool
         Remove the pictures that an earlier run wrote there.
@@ -173,12 +173,12 @@ def write_pictures(path: Path, segments: Tracks, *, overwrite: bool = False) -> 
     MediaError
         It cannot be written there, or there are other pictures.
     """
-    tracks = segments.tracks
     if not tracks:
-        raise MediaError(f"{path}: expected segments of at least one track for a mask sequence, got none")
+        raise MediaError(f"{path}: expected at least one track for a mask sequence, got none")
     if len(tracks) == 1:
-        pictures = ((frame, "L") for frame in _levels(segments, tracks[0]))
-        _write_sequence(path, segments, pictures, overwrite=overwrite)
+        [only] = tracks
+        pictures = ((frame, "L") for frame in _levels(tracks, only))
+        _write_sequence(path, tracks, pictures, overwrite=overwrite)
         return
     if is_pattern(path) or path.suffix.lower() in IMAGE_SUFFIXES:
         raise MediaError(f"{path}: expected a folder for {len(tracks)} tracks (or format='davis'), got a file name")
@@ -187,7 +187,7 @@ def write_pictures(path: Path, segments: Tracks, *, overwrite: bool = False) -> 
     with new_folder(path, mixing=_pictures_below(path), alone=True, overwrite=overwrite) as place:
         for name, track in zip(names, tracks, strict=True):
             (place / name).mkdir()
-            for frame, levels in enumerate(_levels(segments, track)):
+            for frame, levels in enumerate(_levels(tracks, track)):
                 _save(place / name / f"{frame:05d}.png", Image.fromarray(levels))
 
 
@@ -203,34 +203,34 @@ def _safe(label: str) -> str:
     return re.sub(r"[^\w-]+", "-", label).strip("-") or "object"
 
 
-def shown_mask(segments: Tracks, track: Track, index: int) -> Mask:
+def shown_mask(tracks: Tracks, track: Track, index: int) -> Mask:
     """Return the mask of the track's `index`-th sighting, or its box where it has none."""
     mask = track.masks[index]
     if mask is not None:
         return mask
-    return Mask.filled(pixel_box(track.boxes[index], segments.frame_size) or (0, 0, 0, 0))
+    return Mask.filled(pixel_box(track.boxes[index], tracks.frame_size) or (0, 0, 0, 0))
 
 
-def _levels(segments: Tracks, track: Track) -> Iterator[NDArray[np.uint8]]:
+def _levels(tracks: Tracks, track: Track) -> Iterator[NDArray[np.uint8]]:
     places = {frame: index for index, frame in enumerate(track.frames.tolist())}
-    for frame in range(segments.frame_count):
-        levels = np.zeros(segments.frame_size, np.uint8)
+    for frame in range(tracks.frame_count):
+        levels = np.zeros(tracks.frame_size, np.uint8)
         if frame in places:
-            shown_mask(segments, track, places[frame]).paint(levels)
+            shown_mask(tracks, track, places[frame]).paint(levels)
         yield levels
 
 
 def _write_sequence(
-    path: Path, segments: Tracks, pictures: Iterator[tuple[NDArray[np.uint8], str]], *, overwrite: bool
+    path: Path, tracks: Tracks, pictures: Iterator[tuple[NDArray[np.uint8], str]], *, overwrite: bool
 ) -> None:
     """Write numbered files, of which `path` says the folder and the name."""
     pattern = NumberedName.of(path)
     if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir():
         if path.suffix.lower() != ".png":
             raise MediaError(f"{path}: expected a .png, which loses nothing, got {path.suffix}")
-        if pattern is None and segments.frame_count != 1:
+        if pattern is None and tracks.frame_count != 1:
             example = path.with_name(f"{path.stem}_%05d.png")
-            raise MediaError(f"{path}: one image cannot hold {segments.frame_count} frames: write to {example}")
+            raise MediaError(f"{path}: one image cannot hold {tracks.frame_count} frames: write to {example}")
         folder = path.parent
     else:
         check_place(path)
@@ -272,14 +272,14 @@ def _save(path: Path, image: Image.Image) -> None:
     image.save(path, compress_level=_PNG_LEVEL, pnginfo=mark)
 
 
-def write_davis(path: Path, segments: Tracks, *, overwrite: bool = False) -> None:
+def write_davis(path: Path, tracks: Tracks, *, overwrite: bool = False) -> None:
     """Write palette pictures: the index is the track's id, or its place where an id is 0 or above 255.
 
     Parameters
     ----------
     path : Path
         A folder, a numbered name, or one picture for one frame.
-    segments : Tracks
+    tracks : Tracks
         At most 255 tracks. Levels from 128 on count; where tracks overlap, the later one is seen.
     overwrite : bool
         As for `write_pictures`.
@@ -291,19 +291,18 @@ def write_davis(path: Path, segments: Tracks, *, overwrite: bool = False) -> Non
     InvalidArgumentError
         Too many tracks.
     """
-    tracks = segments.tracks
     if len(tracks) > _MAX_INDEX:
         raise InvalidArgumentError("tracks", f"at most {_MAX_INDEX} for palette pictures", f"{len(tracks)}")
     fits = all(1 <= track.id <= _MAX_INDEX for track in tracks)
     indices = [track.id if fits else place + 1 for place, track in enumerate(tracks)]
-    _write_sequence(path, segments, ((levels, "P") for levels in _indices(segments, indices)), overwrite=overwrite)
+    _write_sequence(path, tracks, ((levels, "P") for levels in _indices(tracks, indices)), overwrite=overwrite)
 
 
-def _indices(segments: Tracks, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-    places = [{frame: index for index, frame in enumerate(track.frames.tolist())} for track in segments.tracks]
-    for frame in range(segments.frame_count):
-        levels = np.zeros(segments.frame_size, np.uint8)
-        for number, track, own in zip(indices, segments.tracks, places, strict=True):
+def _indices(tracks: Tracks, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+    places = [{frame: index for index, frame in enumerate(track.frames.tolist())} for track in tracks]
+    for frame in range(tracks.frame_count):
+        levels = np.zeros(tracks.frame_size, np.uint8)
+        for number, track, own in zip(indices, tracks, places, strict=True):
             if frame in own:
-                shown_mask(segments, track, own[frame]).paint_index(levels, number)
+                shown_mask(tracks, track, own[frame]).paint_index(levels, number)
         yield levels
