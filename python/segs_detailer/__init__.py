@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         PromptSettings,
         Redo,
     )
+    from segs_detailer.jobs.job_files import read_job, write_job
     from segs_detailer.jobs.plan import ClipPlan
     from segs_detailer.jobs.report import ClipReport
     from segs_detailer.models.compute import ComputeOptions
@@ -127,6 +128,7 @@ __all__ = [
     "paste_",
     "plan_clip",
     "read_clip",
+    "read_job",
     "read_tracks",
     "resize_frames",
     "resize_masks",
@@ -137,6 +139,7 @@ __all__ = [
     "verify_clip",
     "with_control_net",
     "write_clip",
+    "write_job",
     "write_tracks",
 ]
 
@@ -180,6 +183,7 @@ _MODULES = {
         "PromptSettings",
         "Redo",
     ),
+    "segs_detailer.jobs.job_files": ("read_job", "write_job"),
     "segs_detailer.jobs.plan": ("ClipPlan",),
     "segs_detailer.jobs.report": ("ClipReport",),
     "segs_detailer.models.compute": ("ComputeOptions",),

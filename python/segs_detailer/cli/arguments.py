@@ -50,6 +50,7 @@ _PATHS = (
     "compare",
     "detect",
     "input",
+    "job",
     "json",
     "mask",
     "model_config",
@@ -57,6 +58,7 @@ _PATHS = (
     "path",
     "prompts",
     "report",
+    "save_job",
     "segs",
 )
 """Arguments that name files and folders."""

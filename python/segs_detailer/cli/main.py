@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Container, Iterator, Sequence
 
+    from segs_detailer.jobs.job import ClipJob
+
 __all__ = ["main", "run_command"]
 
 EXIT_ERROR = 2
@@ -86,11 +88,12 @@ def _command(args: argparse.Namespace) -> None:
     if args.command in ("run", "plan", "preview", "verify"):
         from segs_detailer.cli.effects import check_effects
 
-        check_effects(args)
+        base = _job_of_file(args)
+        check_effects(args, base)
     if args.command == "run":
         from segs_detailer.cli.run import run
 
-        run(args)
+        run(args, base)
     elif args.command == "plan":
         from segs_detailer.cli.plan import plan
 
@@ -115,6 +118,21 @@ def _command(args: argparse.Namespace) -> None:
         from segs_detailer.cli.preview import preview
 
         preview(args)
+
+
+def _job_of_file(args: argparse.Namespace) -> ClipJob | None:
+    """Read the job of `--job`; without one the clip and its output must be named."""
+    if getattr(args, "job", None):
+        from segs_detailer.jobs.job_files import read_job
+
+        return read_job(args.job)
+    named = {"CLIP": args.clip, "-o/--output": args.output} if args.command == "run" else {}
+    missing = ", ".join(name for name, value in named.items() if value is None)
+    if missing:
+        known = "see segs-detailer run --help"
+        print(f"segs-detailer run: error: the following arguments are required: {missing} ({known})", file=sys.stderr)
+        raise SystemExit(EXIT_ERROR)
+    return None
 
 
 def _say(message: str) -> None:

@@ -27,6 +27,8 @@ _RUN_EPILOG = """examples:
       repaint one region and show it before and after
   segs-detailer run frames/%04d.png -o detailed/ --mask masks/%04d.png
       repaint what the masks show, images in and out
+  segs-detailer run clip.mp4 -o out.mp4 --denoise 0.4 --save-job job.toml
+      keep what was asked for: run --job job.toml --seed 7 does it again with another seed
 """
 
 _PREVIEW_EPILOG = """example:
@@ -69,12 +71,12 @@ def _clip_command(commands: Any, name: str, summary: str, epilog: str) -> argpar
 
 
 def _add_run(commands: argparse._SubParsersAction[CommandParser]) -> None:
-    parser = _clip_command(commands, "run", "detail the subjects of a clip and write the result", _RUN_EPILOG)
+    parser = add_command(commands, "run", "detail the subjects of a clip and write the result", _RUN_EPILOG)
+    parser.add_argument("clip", nargs="?", metavar="CLIP", help=INPUT_HELP)
     parser.add_argument(
         "-o",
         "--output",
         type=output_name,
-        required=True,
         metavar="OUT",
         help="where to write; the name says the format: .mp4, .mov, .mkv, .webm, .avi, .gif, .apng, .webp, a folder/, "
         "or frame_%%04d.png. Size, frame rate, pixel format, colors and sound are those of CLIP",
@@ -82,6 +84,12 @@ def _add_run(commands: argparse._SubParsersAction[CommandParser]) -> None:
     add_settings(
         parser, ClipJob, ("compare", "overwrite"), types={"compare": output_name}, metavars={"compare": "FILE"}
     )
+    parser.add_argument(
+        "--job",
+        metavar="FILE",
+        help="take from a .toml or .json file what is not given as an option, CLIP and OUT as well",
+    )
+    parser.add_argument("--save-job", metavar="FILE", help="also write the job to such a file")
     add_run_options(parser)
 
 
