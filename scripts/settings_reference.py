@@ -10,6 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from segs_detailer.comfyui.seams import seam_inputs
 from segs_detailer.detailer.settings import DetailerSettings
+from segs_detailer.jobs.job import (
+    EncodeSettings,
+    FindSettings,
+    LimitSettings,
+    ModelSettings,
+    PathSettings,
+    PromptSettings,
+)
 from segs_detailer.nodes.detailers import DETAILER_FOR_EACH, SEGS_DETAILER
 from segs_detailer.settings import Declared, declared, plain
 
@@ -19,7 +27,15 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 START, END = "<!-- settings -->\n", "<!-- /settings -->"
 
-SECTIONS = (("Of the detailer", DetailerSettings),)
+SECTIONS = (
+    ("`detail`: how a crop is repainted and pasted", DetailerSettings),
+    ("`find`: where the subjects are", FindSettings),
+    ("`crop`: how crops and masks follow them", PathSettings),
+    ("`model`: what loads the models", ModelSettings),
+    ("`prompts`: what the subjects show", PromptSettings),
+    ("`encode`: how a video is written", EncodeSettings),
+    ("`limits`: what a run may take, and what it keeps", LimitSettings),
+)
 """Headings, and the classes whose settings stand there."""
 
 
@@ -28,7 +44,7 @@ def table(cls: type[Any], nodes: dict[str, tuple[Input, ...]] | None = None) -> 
     head = ["setting", "type", "default", "range", "", *([] if nodes is None else ["nodes"])]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for each in declared(cls):
-        cells = [f"`{each.name}`", _kind(each), _default(each), _range(each), f"{each.help[0].upper()}{each.help[1:]}"]
+        cells = [f"`{each.name}`", _kind(each), _default(each), _range(each), each.help]
         if nodes is not None:
             cells.append(", ".join(name for name, inputs in nodes.items() if each.name in {i.name for i in inputs}))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")

@@ -21,7 +21,7 @@ from segs_detailer.errors import InvalidTypeError, unknown_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Declared", "check_settings", "declared", "names_in", "plain", "setting", "with_changes"]
+__all__ = ["Declared", "check_settings", "declared", "names_in", "plain", "setting", "setting_like", "with_changes"]
 
 _Settings = TypeVar("_Settings")
 
@@ -199,6 +199,38 @@ def setting(
         "check": check,
     }
     return dataclasses.field(default=default, metadata={_KEY: MappingProxyType(about)})
+
+
+def setting_like(cls: Any, name: str, **changes: Any) -> Any:
+    """Declare a setting that is another class's too: its limits, unit and help are that one's.
+
+    Parameters
+    ----------
+    cls : type
+        The class that declares it.
+    name : str
+        Its name there.
+    **changes : object
+        `default`, and whatever else `setting` takes, where it is not the same.
+
+    Returns
+    -------
+    dataclasses.Field
+        What stands right of the field's annotation.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Blur:
+    ...     radius: int = setting(5, help="how far", minimum=0, unit="px")
+    >>> @dataclass(frozen=True)
+    ... class Halo:
+    ...     width: int = setting_like(Blur, "radius", default=2)
+    >>> declared(Halo)[0].minimum, Halo().width
+    (0, 2)
+    """
+    field = next(field for field in dataclasses.fields(cls) if field.name == name)
+    return setting(**{"default": field.default, **field.metadata[_KEY], **changes})
 
 
 def declared(cls: Any) -> tuple[Declared, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import runpy
 from dataclasses import dataclass, replace
 
@@ -17,12 +18,13 @@ from segs_detailer.comfyui.help_pages import help_page
 from segs_detailer.detailer import api
 from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.jobs import job
+from segs_detailer.jobs.job import ClipJob
 from segs_detailer.nodes import detailers
 from segs_detailer.settings import declared, setting
 
 SIZES = {"guide_size": 64, "guide_size_for": False, "max_size": 256, "seed": 3, "steps": 2, "cfg": 4.0}
 INPUTS = {**SIZES, "sampler_name": "euler", "scheduler": "normal", "denoise": 0.5}
-DEFAULTS = next(name for name in ("CLIP_SETTINGS", "CLIP_DETAIL") if hasattr(run_options, name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,7 @@ def test_it_is_checked():
 
 
 def test_it_is_an_option(monkeypatch, capsys):
-    monkeypatch.setattr(run_options, DEFAULTS, Grained(limit_size=True))
+    monkeypatch.setattr(run_options, "CLIP_DETAIL", Grained(limit_size=True))
     parser = build_parser()
     with pytest.raises(SystemExit):
         parser.parse_args(["run", "--help"])
@@ -84,9 +86,17 @@ def test_it_is_taken_by_name_from_scripts(monkeypatch):
         api.detail_frames(frames, segs, FakeSampler(), grain=0.5)
 
 
+def test_a_job_holds_it(monkeypatch):
+    monkeypatch.setitem(job.PARTS, "detail", Grained)
+    made = ClipJob.of("in.mp4", "out.mp4", detail=Grained(limit_size=True), grain=0.5)
+    assert made.detail == Grained(limit_size=True, grain=0.5)
+    assert pickle.loads(pickle.dumps(made)) == made
+    assert made != made.changed(grain=0.75)
+
+
 def test_it_has_its_row_in_the_docs():
     table = runpy.run_path(str(ROOT / "scripts" / "settings_reference.py"))["table"]
-    row = "| `grain` | float | `0.25` | 0 to 1 | Film grain of repainted crops |"
+    row = "| `grain` | float | `0.25` | 0 to 1 | film grain of repainted crops |"
     assert row in table(Grained).splitlines()
     assert row not in table(DetailerSettings)
 

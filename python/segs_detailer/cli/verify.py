@@ -9,6 +9,7 @@ from segs_detailer.cli.report import table
 from segs_detailer.cli.run_options import add_crop_options, add_segment_options, count_from_0
 from segs_detailer.cli.setting_options import add_settings
 from segs_detailer.jobs.job import CLIP_DETAIL
+from segs_detailer.verify.settings import VerifySettings
 
 if TYPE_CHECKING:
     import argparse
@@ -58,20 +59,7 @@ def add_verify(commands: Any) -> None:
         metavar="PX",
         help="pixels around the masks that may change (default: --grow, --feather and an encoder's block, at least 16)",
     )
-    limits.add_argument(
-        "--max-flicker",
-        type=float,
-        default=1.5,
-        metavar="X",
-        help="flicker in the masks, in that of the input (default: 1.5)",
-    )
-    limits.add_argument(
-        "--max-pop",
-        type=float,
-        default=0.5,
-        metavar="S",
-        help="share of a change that may come or go from one frame to the next, above 0 to 1 (default: 0.5)",
-    )
+    add_settings(limits, VerifySettings, ("max_flicker", "max_pop"), metavars={"max_flicker": "X"})
     limits.add_argument("--no-audio", action="store_true", help="OUT need not have the sound of IN")
     other = parser.add_argument_group("other")
     add_fill_gaps(other)

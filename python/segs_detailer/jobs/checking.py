@@ -8,6 +8,7 @@ from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.jobs.cache import Cache
 from segs_detailer.jobs.clips import job_from, stages_from
 from segs_detailer.jobs.finding import TrackChooser
+from segs_detailer.settings import with_changes
 from segs_detailer.verify.cells import CELL
 from segs_detailer.verify.clips import verify_clips
 from segs_detailer.verify.settings import VerifySettings
@@ -33,8 +34,8 @@ def verify_clip(
     output: str | PathLike[str] | None = None,
     *,
     margin: int | None = None,
-    max_flicker: float = 1.5,
-    max_pop: float = 0.5,
+    max_flicker: float | None = None,
+    max_pop: float | None = None,
     progress: ClipProgress | Stages | None = None,
     **values: Any,
 ) -> Report:
@@ -50,8 +51,8 @@ def verify_clip(
     margin : int or None
         Pixels around the masks that may change; None is what the job pastes beside them and an encoder's block, at
         least 16.
-    max_flicker, max_pop : float
-        See `VerifySettings`.
+    max_flicker, max_pop : float or None
+        See `VerifySettings`; None for its defaults.
     progress : callable or None
         Called with a stage, and how much of it is done, and is to be done.
     **values : object
@@ -77,7 +78,11 @@ def verify_clip(
     if job.output is None:
         raise InvalidArgumentError("output", "the clip that came out", "None")
     stages = stages_from(progress)
-    settings = VerifySettings(pasted_margin(job) if margin is None else margin, max_flicker, max_pop)
+    limits = {"max_flicker": max_flicker, "max_pop": max_pop}
+    settings = with_changes(
+        VerifySettings(margin=pasted_margin(job) if margin is None else margin),
+        {name: limit for name, limit in limits.items() if limit is not None},
+    )
     source, result = (open_clip(path, rate=job.fps, fill_gaps=job.fill_gaps) for path in (job.clip, job.output))
     subjects = named_subjects(job, source, stages)
     with stages.stage("compare") as advance:

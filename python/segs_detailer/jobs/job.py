@@ -11,7 +11,7 @@ from segs_detailer.checks import number
 from segs_detailer.detailer.prompts import Prompts, checked_prompts
 from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown_name
-from segs_detailer.settings import check_settings, setting
+from segs_detailer.settings import check_settings, setting, setting_like
 from segs_detailer.subjects.mask_filter import MaskFilter
 from segs_detailer.subjects.settings import CropSettings
 
@@ -127,32 +127,29 @@ class PathSettings:
     As `CropSettings`, but for what depends on how a subject was found: None leaves that open.
     """
 
-    crop: Literal["follow", "fixed"] | None = setting(
-        None,
-        help="follow: a crop that moves with its subject; fixed: one that holds all of its way",
+    crop: Literal["follow", "fixed"] | None = setting_like(
+        CropSettings,
+        "crop",
+        default=None,
         default_text="follow; fixed for boxes, a single mask, and segments that have a crop region",
     )
-    crop_factor: float = setting(3.0, help="size of the crop, in sizes of the subject's box; SEGS files have their own")
-    aspect: float | None = setting(None, help="shape of the crop, such as 1:1", default_text="the subject's")
-    smoothing: float = setting(6.0, help="smooth a crop's way over about N frames before and after")
-    subpixel: bool = setting(False, help="crops move by parts of pixels, interpolated, not by whole ones")
-    ramp: int | None = setting(
-        None,
-        help="frames in which a subject comes and goes",
-        default_text="4 for what is detected, 0 for masks, boxes and files",
+    crop_factor: float = setting_like(
+        CropSettings, "crop_factor", help="size of the crop, in sizes of the subject's box; SEGS files have their own"
     )
-    max_gap: int | None = setting(
-        None,
-        help="bridge up to N frames without the subject",
-        default_text="12 for what is detected, 0 for files",
+    aspect: float | None = setting_like(CropSettings, "aspect")
+    smoothing: float = setting_like(CropSettings, "smoothing")
+    subpixel: bool = setting_like(CropSettings, "subpixel")
+    ramp: int | None = setting_like(
+        CropSettings, "ramp", default=None, default_text="4 for what is detected, 0 for masks, boxes and files"
     )
-    size_gate: float | None = setting(None, help="leave subjects alone while they are so large or larger", unit="px")
-    mask_median: int = setting(0, help="clean masks: the median over N frames before and after")
-    mask_dilate: int = setting(0, help="steady masks: each holds those of N frames before and after")
+    max_gap: int | None = setting_like(
+        CropSettings, "max_gap", default=None, default_text="12 for what is detected, 0 for files"
+    )
+    size_gate: float | None = setting_like(CropSettings, "size_gate")
+    mask_median: int = setting_like(MaskFilter, "median")
+    mask_dilate: int = setting_like(MaskFilter, "dilate")
 
     def __post_init__(self) -> None:
-        # Their limits stand there.
-        _ = self.detected, self.masks
         check_settings(self)
 
     @property

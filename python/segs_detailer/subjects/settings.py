@@ -56,7 +56,7 @@ class CropSettings:
     )
     aspect: float | None = setting(
         None,
-        help="shape of the crop, its width by its height",
+        help="shape of the crop, width by height, such as 1:1",
         minimum=0.01,
         maximum=100,
         default_text="the subject's",
