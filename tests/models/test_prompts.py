@@ -8,8 +8,9 @@ import torch
 import tiny_models
 from agreement import assert_agree
 from segs_detailer.errors import InvalidTypeError
-from segs_detailer.models.sd.prompt import SpecialTokens, token_rows, weighted_parts
+from segs_detailer.models.prompt_weights import weighted_parts
 from segs_detailer.models.sd.text import TextEncoder
+from segs_detailer.models.sd.tokens import SpecialTokens, token_rows
 
 SPECIAL = SpecialTokens(start=-1, end=-2, padding=-3)
 

@@ -18,6 +18,8 @@ OTHER_CODE = [path for folder in ("scripts", "benches", "examples", ".ci") for p
 PUBLIC = [
     "segs_detailer",
     "segs_detailer.detailer",
+    "segs_detailer.jobs",
+    "segs_detailer.jobs.batch",
     "segs_detailer.ops",
     "segs_detailer.subjects",
     "segs_detailer.subjects.finders",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.jobs.plan import ClipPlan, TrackPlan
     from segs_detailer.jobs.progress import Advance
-    from segs_detailer.video import Sink, Source
+    from segs_detailer.video.clip import Sink, Source
 
 __all__ = ["write_overlay"]
 

@@ -71,7 +71,7 @@ def plan(args: argparse.Namespace) -> None:
     from segs_detailer.cli.job_options import job_of
     from segs_detailer.cli.overlay import write_overlay
     from segs_detailer.jobs.clips import encoder_settings, open_job_clip, plan_clip
-    from segs_detailer.video import open_output
+    from segs_detailer.video.writing import open_output
 
     to_output = args.json == "-"
     stages = ShownStages(quiet=args.quiet or to_output)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segs_detailer.jobs.plan import ClipPlan, TrackPlan
-    from segs_detailer.video import Source
+    from segs_detailer.video.clip import Source
 
 __all__ = ["preview"]
 

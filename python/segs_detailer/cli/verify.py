@@ -14,7 +14,7 @@ from segs_detailer.verify.settings import VerifySettings
 if TYPE_CHECKING:
     import argparse
 
-    from segs_detailer.verify import Report
+    from segs_detailer.verify.report import Report
 
 __all__ = ["EXIT_FAULTS", "add_verify", "verify"]
 

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING
 from segs_detailer._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from segs_detailer.jobs.batch.clip_work import JobWork
+    from segs_detailer.jobs.batch.local_engine import run_local
+    from segs_detailer.jobs.batch.ray_engine import RayOptions, run_ray
+    from segs_detailer.jobs.batch.tasks import ClipWork, Task, View
     from segs_detailer.jobs.cache import Cache
     from segs_detailer.jobs.checking import verify_clip
     from segs_detailer.jobs.clips import detail_clip, plan_clip
@@ -44,11 +48,13 @@ __all__ = [
     "ClipProgress",
     "ClipReport",
     "ClipRun",
+    "ClipWork",
     "Detailing",
     "DiskPlan",
     "EncodeSettings",
     "FindSettings",
     "FrameTaker",
+    "JobWork",
     "LimitSettings",
     "MemoryPlan",
     "ModelCache",
@@ -58,20 +64,36 @@ __all__ = [
     "PathSettings",
     "Piece",
     "PromptSettings",
+    "RayOptions",
     "Redo",
     "RunSettings",
     "SinkTaker",
     "StreamSizes",
+    "Task",
     "TrackPlan",
     "TrackReport",
+    "View",
     "check_memory",
     "detail_clip",
     "plan_clip",
     "plan_tracks",
+    "run_local",
+    "run_ray",
     "verify_clip",
 ]
 
 _MODULES = {
+    "segs_detailer.jobs.batch.clip_work": ("JobWork",),
+    "segs_detailer.jobs.batch.local_engine": ("run_local",),
+    "segs_detailer.jobs.batch.ray_engine": (
+        "RayOptions",
+        "run_ray",
+    ),
+    "segs_detailer.jobs.batch.tasks": (
+        "ClipWork",
+        "Task",
+        "View",
+    ),
     "segs_detailer.jobs.cache": ("Cache",),
     "segs_detailer.jobs.checking": ("verify_clip",),
     "segs_detailer.jobs.clips": ("detail_clip", "plan_clip"),

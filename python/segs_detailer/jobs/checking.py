@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.progress import ClipProgress, Stages
     from segs_detailer.verify.report import Report
     from segs_detailer.verify.subjects import Subject
-    from segs_detailer.video import Source
+    from segs_detailer.video.clip import Source
 
 __all__ = ["named_subjects", "pasted_margin", "verify_clip"]
 

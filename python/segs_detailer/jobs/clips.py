@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.report import ClipReport
     from segs_detailer.jobs.run import ClipRun
     from segs_detailer.jobs.writing import FrameTaker
-    from segs_detailer.video import ClipInfo, Sink, Source
+    from segs_detailer.video.clip import ClipInfo, Sink, Source
 
 __all__ = [
     "INTERLACED",

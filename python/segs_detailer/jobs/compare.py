@@ -10,8 +10,9 @@ import numpy as np
 
 from segs_detailer.errors import MediaError
 from segs_detailer.jobs.drawing import grid, label, new_picture, to_image
-from segs_detailer.video import EncoderSettings, open_output
+from segs_detailer.video.encoders import EncoderSettings
 from segs_detailer.video.sequences import IMAGE_SUFFIXES, is_pattern
+from segs_detailer.video.writing import open_output
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.jobs.plan import ClipPlan, TrackPlan
     from segs_detailer.jobs.writing import NewFrame
-    from segs_detailer.video import ClipInfo, Sink
+    from segs_detailer.video.clip import ClipInfo, Sink
     from segs_detailer.video.partial import PartialFile
 
 __all__ = ["Comparison"]

@@ -10,7 +10,7 @@ import torch
 
 from segs_detailer.detailer.pasting import paste_mask
 from segs_detailer.jobs.store import to_floats
-from segs_detailer.ops import paste_
+from segs_detailer.ops.blend import paste_
 from segs_detailer.segs import SEG
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 
 from segs_detailer.errors import MediaError
 from segs_detailer.jobs.store import to_samples
-from segs_detailer.ops import crop_frames
+from segs_detailer.ops.frames import crop_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.plan import ClipPlan
     from segs_detailer.jobs.progress import Work
     from segs_detailer.jobs.store import PixelFile
-    from segs_detailer.video import Picture, Source
+    from segs_detailer.video.clip import Picture, Source
 
 __all__ = ["CROPS_AHEAD", "crop_clip"]
 

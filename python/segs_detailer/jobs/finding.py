@@ -22,7 +22,7 @@ from segs_detailer.subjects.path import is_in_frame
 from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
 from segs_detailer.subjects.settings import CropSettings
 from segs_detailer.subjects.track import Tracks
-from segs_detailer.video import iter_frames, open_clip
+from segs_detailer.video.reading import iter_frames, open_clip
 from segs_detailer.video.sequences import label_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.progress import Stages
     from segs_detailer.subjects.finders.finder import Finder
     from segs_detailer.subjects.track import Track
-    from segs_detailer.video import ClipInfo, Source
+    from segs_detailer.video.clip import ClipInfo, Source
 
 __all__ = ["TrackChooser"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.mask_filter import MaskFilter
     from segs_detailer.subjects.settings import CropSettings
     from segs_detailer.subjects.track import Track
-    from segs_detailer.video import ClipInfo
+    from segs_detailer.video.clip import ClipInfo
 
 __all__ = ["ChosenTrack", "ClipPlan", "DiskPlan", "MemoryPlan", "TrackPlan"]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.plan import ChosenTrack
     from segs_detailer.jobs.traits import ModelTraits
     from segs_detailer.segs import Box
-    from segs_detailer.video import ClipInfo
+    from segs_detailer.video.clip import ClipInfo
 
 __all__ = ["OVERLAP", "check_memory", "plan_tracks"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from segs_detailer.jobs.plan import TrackPlan
     from segs_detailer.segs import Box
-    from segs_detailer.video import ClipInfo
+    from segs_detailer.video.clip import ClipInfo
 
 __all__ = ["ClipReport", "TrackReport"]
 

@@ -28,7 +28,7 @@ from segs_detailer.subjects.mask_filter import MaskFilter
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from segs_detailer.detailer import Progress
+    from segs_detailer.detailer.progress import Progress
     from segs_detailer.jobs.cache import Cache
     from segs_detailer.jobs.memory import StreamSizes
     from segs_detailer.jobs.pieces import Piece
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.progress import ClipProgress
     from segs_detailer.jobs.sampling import Detailing
     from segs_detailer.jobs.writing import FrameTaker
-    from segs_detailer.video import Source
+    from segs_detailer.video.clip import Source
 
 __all__ = ["ClipRun", "RunSettings"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segs_detailer.detailer import Progress
+    from segs_detailer.detailer.progress import Progress
     from segs_detailer.detailer.prompts import Prompts
     from segs_detailer.jobs.pieces import Piece
     from segs_detailer.jobs.plan import TrackPlan

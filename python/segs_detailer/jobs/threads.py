@@ -19,7 +19,7 @@ def limited_threads(threads: int | None) -> Iterator[None]:
         return
     import torch
 
-    from segs_detailer.ops import get_num_threads, set_num_threads
+    from segs_detailer.ops.threads import get_num_threads, set_num_threads
     from segs_detailer.subjects.finders.opencv import import_cv2
 
     cv2 = import_cv2()

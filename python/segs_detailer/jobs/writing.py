@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.jobs.compositing import Compositor
     from segs_detailer.jobs.progress import Work
-    from segs_detailer.video import ClipInfo, Picture, Sink, Source
+    from segs_detailer.video.clip import ClipInfo, Picture, Sink, Source
 
 __all__ = ["FrameTaker", "NewFrame", "SinkTaker", "write_clip_frames"]
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.models.device import execution_device
-from segs_detailer.models.sd.prompt import SpecialTokens, TokenRow, token_rows, weighted_parts
+from segs_detailer.models.prompt_weights import weighted_parts
+from segs_detailer.models.sd.tokens import SpecialTokens, TokenRow, token_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

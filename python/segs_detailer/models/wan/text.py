@@ -11,7 +11,7 @@ from torch import Tensor
 
 from segs_detailer.errors import InvalidTypeError
 from segs_detailer.models.device import execution_device
-from segs_detailer.models.sd.prompt import weighted_parts
+from segs_detailer.models.prompt_weights import weighted_parts
 
 __all__ = ["WanTextEncoder"]
 
