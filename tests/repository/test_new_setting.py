@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import re
 import runpy
 from dataclasses import dataclass, replace
 
@@ -18,7 +19,7 @@ from segs_detailer.comfyui.help_pages import help_page
 from segs_detailer.detailer import api
 from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.jobs import job
+from segs_detailer.jobs import job, job_files
 from segs_detailer.jobs.job import ClipJob
 from segs_detailer.nodes import detailers
 from segs_detailer.settings import declared, setting
@@ -34,6 +35,13 @@ class Grained(DetailerSettings):
     grain: float = setting(
         0.25, help="film grain of repainted crops", minimum=0, maximum=1, step=0.01, group="repainting", node=True
     )
+
+
+@dataclass(frozen=True, slots=True)
+class GrainedJob(ClipJob):
+    """A job of such settings."""
+
+    detail: DetailerSettings = Grained(limit_size=True)
 
 
 def test_it_is_checked():
@@ -86,12 +94,17 @@ def test_it_is_taken_by_name_from_scripts(monkeypatch):
         api.detail_frames(frames, segs, FakeSampler(), grain=0.5)
 
 
-def test_a_job_holds_it(monkeypatch):
+@pytest.mark.parametrize("name", ["job.toml", "job.json"])
+def test_jobs_and_their_files_hold_it(name, tmp_path, monkeypatch):
     monkeypatch.setitem(job.PARTS, "detail", Grained)
-    made = ClipJob.of("in.mp4", "out.mp4", detail=Grained(limit_size=True), grain=0.5)
+    monkeypatch.setattr(job_files, "ClipJob", GrainedJob)
+    made = GrainedJob.of("in.mp4", "out.mp4", grain=0.5)
     assert made.detail == Grained(limit_size=True, grain=0.5)
     assert pickle.loads(pickle.dumps(made)) == made
     assert made != made.changed(grain=0.75)
+    job_files.write_job(tmp_path / name, made)
+    assert re.search(r"grain\W+ 0.5", (tmp_path / name).read_text(encoding="utf-8"))
+    assert job_files.read_job(tmp_path / name) == made
 
 
 def test_it_has_its_row_in_the_docs():
