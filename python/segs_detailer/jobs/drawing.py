@@ -1,4 +1,4 @@
-"""Small pictures of frames: scaled, labelled, laid out in a grid."""
+"""Small pictures of frames: scaled, labeled, laid out in a grid."""
 
 from __future__ import annotations
 

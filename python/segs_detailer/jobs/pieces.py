@@ -30,7 +30,7 @@ class Piece:
     low, high : int
         Frames that are sampled: its own, and those around them that it shares with its neighbors.
     fades : bool
-        Where two pieces share frames, the earlier passes over to the later one by and by. Else each counts in its own
+        Where two pieces share frames, the earlier cross-fades into the later one. Else each counts in its own
         frames alone, and the others are only there to be looked at.
     """
 
@@ -96,9 +96,9 @@ def cut_run(
         Frames that may be sampled at once: at least twice `overlap`.
     reach : int or None
         Frames on each side that influence a frame, where the sampler says so: they are sampled as well, and the
-        result is that of the whole run. None: neighbors share `overlap` frames, and pass over to each other in them.
+        result is that of the whole run. None: neighbors share `overlap` frames, and cross-fade in them.
     overlap : int
-        Frames that two pieces share where one passes over to the other; even.
+        Frames that two pieces share, in which they cross-fade; even.
     step, origin : int
         Pieces begin at multiples of `step` after the frame `origin`: models that pack frames need that.
 

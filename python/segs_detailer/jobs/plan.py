@@ -164,7 +164,7 @@ class TrackPlan:
         return replace(self, pieces=pieces)
 
     def pieces_at(self, frame: int) -> list[Piece]:
-        """Pieces that have a share in a frame: one, or two where one passes over to the next; none where it is away."""
+        """Pieces that have a share in a frame: one, two where they cross-fade, none where the track is away."""
         return [piece for piece in self.pieces if piece.low <= frame < piece.high and piece.weight(frame) > 0]
 
 

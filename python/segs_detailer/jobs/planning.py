@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["OVERLAP", "check_memory", "plan_tracks"]
 
 OVERLAP = 8
-"""Frames over which one piece passes over to the next, where a model cannot say how far it looks."""
+"""Frames over which one piece cross-fades into the next, where a model cannot say how far it looks."""
 
 _SAMPLED_TWICE = 1.2
 """Pieces are worth a word where what they share makes so many times the frames."""
@@ -187,7 +187,7 @@ def _most_at_once(most: int, least: int, longest: int, traits: ModelTraits) -> i
     if limit is None or limit >= most:
         return most
     if limit < least and limit < longest:
-        expected = f"one that takes at least {least} frames at once, for pieces of {longest} frames that pass over"
+        expected = f"one that takes at least {least} frames at once, for pieces of {longest} frames that cross-fade"
         raise InvalidArgumentError("model", expected, f"one that takes {limit}")
     return limit
 

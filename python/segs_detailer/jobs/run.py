@@ -108,7 +108,7 @@ class ClipRun:
         detailing = settings.detailing
         traits = ModelTraits.of(detailing.pipe, detailing.refiner_pipe)
         if detailing.settings.color_match:
-            # Colors are matched over all frames of a piece: pieces must pass over to each other.
+            # Colors are matched over all frames of a piece: pieces must cross-fade.
             traits = traits.looking_at_all()
         self._plan = plan_tracks(
             source.info,

@@ -1,4 +1,4 @@
-"""How the noise of a clip's frames hangs together: each its own, one for all, or a part of both."""
+"""How the noise of a clip's frames is correlated: each its own, one for all, or a part of both."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SKIPPED = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class FrameNoise:
-    """How the noise of a clip's frames hangs together.
+    """How the noise of a clip's frames is correlated.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class FrameNoise:
         "per-frame": each frame has noise of its own. "fixed": all frames have the noise of one. "shared": the mixed
         noise model of Ge et al. 2023 ("Preserve Your Own Correlation", arXiv 2305.10474): frame i starts from
         `common + own_i` with variances `alpha^2 / (1 + alpha^2)` and `1 / (1 + alpha^2)`, here with alpha 1, so that
-        two frames correlate by one half. Noise that is added between steps hangs together alike.
+        two frames correlate by one half. Noise that is added between steps is correlated alike.
     start : int or None
         Index of the clip's first frame in a longer clip of which it is a piece. Pieces then draw the same noise for the
         same frame, whatever their lengths. None: the clip is whole, and its noise is drawn as ComfyUI draws it; for
@@ -87,7 +87,7 @@ def clip_noise(
     seed : int
         Any number; it counts modulo 2^64.
     rule : FrameNoise
-        How frames hang together.
+        How the noise of the frames is correlated.
     axis : int
         Axis of the frames.
     order : sequence of int or None
@@ -128,7 +128,7 @@ def step_noise(
     seed : int
         The seed.
     rule : FrameNoise
-        How frames hang together.
+        How the noise of the frames is correlated.
     axis : int
         Axis of the frames.
 

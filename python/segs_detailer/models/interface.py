@@ -104,7 +104,7 @@ class SampleJob:
     noise : Tensor or None
         Start noise of the latents' shape with standard deviation 1, in place of the seed's.
     frame_noise : FrameNoise
-        How the noise of the frames hangs together: the start's, where `noise` does not give it, and that of the steps.
+        How the noise of the frames is correlated: the start's, where `noise` does not give it, and that of the steps.
     scheduler_func : SchedulerFunc or None
         Replaces `scheduler`.
     refiner : RefinerStage or None

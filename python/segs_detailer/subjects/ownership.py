@@ -52,7 +52,7 @@ def owned_weights(
     """Share each pixel of a frame between the masks that cover it.
 
     Whoever is first in the order has all that its mask says; the next has its mask of what is left, and so on: within
-    the owner's mask the others have nothing, and along its soft edge one goes over into the other. The sum is at most 1
+    the owner's mask the others have nothing, and along its soft edge the two cross-fade. The sum is at most 1
     in every pixel.
 
     Parameters
