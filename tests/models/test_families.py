@@ -89,6 +89,10 @@ def test_families_describe_themselves(tmp_path):
     assert wan.info.geometry.packing == FramePacking(lead=(1,), cycle=(4,))
     assert wan.info.memory.weights > 0
     assert not wan.info.memory.on_accelerator
+    # Few frames need what the VAE needs; of many the transformer sees all at once.
+    needed = wan.info.memory.activations
+    assert needed((32, 32), 1, 1) == needed((32, 32), 5, 1) == needed((16, 16), 1, 1) * 4
+    assert 2 * needed((32, 32), 3997, 1) == needed((32, 32), 7997, 1) > needed((32, 32), 5, 1)
 
 
 def test_recommendations_fill_what_was_left_open():

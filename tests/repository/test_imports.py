@@ -20,6 +20,7 @@ PUBLIC = [
     "segs_detailer.detailer",
     "segs_detailer.jobs",
     "segs_detailer.jobs.batch",
+    "segs_detailer.models",
     "segs_detailer.ops",
     "segs_detailer.subjects",
     "segs_detailer.subjects.finders",

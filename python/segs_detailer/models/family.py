@@ -24,7 +24,7 @@ Parts: TypeAlias = "tuple[Any, Any, Any]"
 class Family(ABC):
     """A family of models: one folder in `segs_detailer.models`, and one line in `segs_detailer.models.registry`.
 
-    A family of one's own, or of a host program, is registered by `segs_detailer.models.registry.register`.
+    A family of one's own, or of a host program, is registered by `segs_detailer.models.register`.
     """
 
     name: ClassVar[str]

@@ -124,7 +124,7 @@ def _owner(model: object) -> Family:
     known = ", ".join(family.takes for family in reversed(_families()))
     raise ModelError(
         f"cannot sample with a {type(model).__name__}: expected {known}, or a Sampler of your own "
-        "(a subclass of segs_detailer.models.interface.Sampler)"
+        "(a subclass of segs_detailer.models.Sampler)"
     )
 
 

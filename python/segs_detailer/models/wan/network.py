@@ -133,6 +133,17 @@ class WanModel:
         return int(max(self.transformer.config.patch_size[1:]))
 
     @property
+    def width(self) -> int:
+        """Channels of a token's state."""
+        config = self.transformer.config
+        return int(config.num_attention_heads * config.attention_head_dim)
+
+    @property
+    def inner_width(self) -> int:
+        """Channels inside a feed-forward layer."""
+        return int(self.transformer.config.ffn_dim)
+
+    @property
     def most_latents(self) -> tuple[int, int]:
         """Most latents in time and along a side: each axis has so many positions, of patches."""
         networks = [self.transformer] if self.low_noise is None else [self.transformer, self.low_noise]

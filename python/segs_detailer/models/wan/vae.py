@@ -54,6 +54,13 @@ class VideoVAE:
         """Temporal factor: the first frame alone, then this many frames to a latent frame."""
         return int(self.vae.config.scale_factor_temporal)
 
+    @property
+    def width(self) -> int:
+        """Channels of the decoder at full resolution, for each pixel: patches of several are one place for it."""
+        config = self.vae.config
+        patch = int(config.get("patch_size") or 1)
+        return -(-int(config.get("decoder_base_dim") or config.base_dim) // patch**2)
+
     def encode(self, frames: Tensor) -> Tensor:
         """Latents of a clip: the mode of the network's distribution, not yet normalized.
 
