@@ -57,7 +57,10 @@ def test_only_what_is_asked_for_is_detailed(clip, capsys):
         (["--detect", "none.onnx"], "none.onnx: no such file"),
         (["--detect", "hands"], "face or a model file"),
         (["--detect", "MODEL", "--detect-labels", "rad"], "labels: expected one of red, green, blue, got 'rad'"),
-        (["--detect", "MODEL", "--detect-confidence", "2"], "confidence: expected above 0, up to 1"),
+        (
+            ["--detect", "MODEL", "--detect-confidence", "2"],
+            "--detect-confidence: expected a number above 0 and at most 1, got 2",
+        ),
         (["--detect", "MODEL", "--detect-labels", "green", "--when-empty", "fail"], "nothing was found"),
         (["--detect", "face", "--detect-confidence", "0.5"], "confidence: expected none for the face cascades"),
     ],

@@ -331,3 +331,12 @@ def test_tracks_are_called_from_1_on():
     assert Tracks((9, 9), 3, (track(0), track(1))).numbers == (1, 2)
     tracks = Tracks((9, 9), 3, (track(3),))
     assert (list(tracks), len(tracks)) == (list(tracks.tracks), 1)
+
+
+def test_only_what_says_so_is_taken_by_the_letter():
+    given = CropSettings.as_given(2.0)
+    same = CropSettings(crop="fixed", crop_factor=2.0, smoothing=0.0, ramp=0, max_gap=0)
+    assert (given.is_as_given, same.is_as_given, given == same) == (True, False, False)
+    tracks = Tracks((9, 9), 1, (track(),))
+    assert tracks_to_segs(tracks, settings=given)[1][0].cropped_mask.ndim == 2
+    assert tracks_to_segs(tracks, settings=same)[1][0].cropped_mask.ndim == 3
