@@ -57,6 +57,7 @@ def run_command(argv: Sequence[str] | None) -> int:
         Exit code.
     """
     args = build_parser().parse_args(argv)
+    _check_named(args)
     stopped = "stopped; clips that were done are kept" if args.command == "batch" else "stopped; nothing was written"
     try:
         with _plain_warnings(vars(args)), names_of_options(vars(args)):
@@ -121,18 +122,24 @@ def _command(args: argparse.Namespace) -> None:
 
 
 def _job_of_file(args: argparse.Namespace) -> ClipJob | None:
-    """Read the job of `--job`; without one the clip and its output must be named."""
-    if getattr(args, "job", None):
-        from segs_detailer.jobs.job_files import read_job
+    """Read the job of `--job`."""
+    if not getattr(args, "job", None):
+        return None
+    from segs_detailer.jobs.job_files import read_job
 
-        return read_job(args.job)
-    named = {"CLIP": args.clip, "-o/--output": args.output} if args.command == "run" else {}
+    return read_job(args.job)
+
+
+def _check_named(args: argparse.Namespace) -> None:
+    """Leave, as the parser does, where `run` gets neither a job nor a clip and its output."""
+    if args.command != "run" or args.job:
+        return
+    named = {"CLIP": args.clip, "-o/--output": args.output}
     missing = ", ".join(name for name, value in named.items() if value is None)
     if missing:
         known = "see segs-detailer run --help"
         print(f"segs-detailer run: error: the following arguments are required: {missing} ({known})", file=sys.stderr)
         raise SystemExit(EXIT_ERROR)
-    return None
 
 
 def _say(message: str) -> None:

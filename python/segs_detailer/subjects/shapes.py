@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segs_detailer.crop_path import CropPath
+    from segs_detailer.segs import Box
     from segs_detailer.subjects.mask import Mask
     from segs_detailer.subjects.track import Track
 
@@ -123,20 +124,23 @@ def _carried(
     out = np.zeros(size, np.float32)
     if mask is None or mask.empty:
         return out
-    own = track.boxes[index]
+    left, top, right, bottom = _carried_place(mask.place, track.boxes[index], box, corner)
+    pixels: NDArray[np.float32] = mask.pixels().astype(np.float32)
+    new_size = (bottom - top, right - left)
+    resized = pixels if new_size == pixels.shape else resize_masks(pixels, new_size)
+    _copy(resized, out, left, top)
+    return out
+
+
+def _carried_place(place: Box, own: NDArray[np.float64], box: NDArray[np.float64], corner: NDArray[np.float64]) -> Box:
+    """Whole pixels, counted from `corner`, of a mask that moves and is scaled with its box."""
     extent = own[2:] - own[:2]
     scale = np.where(extent > 0, box[2:] / np.maximum(extent, 1e-9), 1.0)
     scale = np.where(np.abs(scale - 1) <= _SAME_SIZE, 1.0, scale)
-    place = np.array(mask.place, np.float64)
-    middle = 0.5 * (own[:2] + own[2:])
-    low = box[:2] + (place[:2] - middle) * scale - corner
-    pixels: NDArray[np.float32] = mask.pixels().astype(np.float32)
-    height, width = pixels.shape
-    new_size = (max(round(height * scale[1]), 1), max(round(width * scale[0]), 1))
-    resized = pixels if new_size == (height, width) else resize_masks(pixels, new_size)
+    low = box[:2] + (np.array(place[:2], np.float64) - 0.5 * (own[:2] + own[2:])) * scale - corner
     left, top = int(np.floor(low[0] + 0.5)), int(np.floor(low[1] + 0.5))
-    _copy(resized, out, left, top)
-    return out
+    width, height = (max(round(float(length)), 1) for length in (np.array(place[2:]) - place[:2]) * scale)
+    return left, top, left + width, top + height
 
 
 def _copy(pixels: NDArray[np.float32], out: NDArray[np.float32], left: int, top: int) -> None:
@@ -186,7 +190,25 @@ def shape_extents(track: Track, frames: NDArray[np.int64], boxes: NDArray[np.flo
         rows = np.searchsorted(frames, track.frames)
         for row, frame, mask in zip(rows.tolist(), track.frames.tolist(), track.masks, strict=True):
             if row < len(frames) and frames[row] == frame and mask is not None and not mask.empty:
-                place = np.array(mask.place, np.float64)
-                extents[row, :2] = np.minimum(extents[row, :2], place[:2])
-                extents[row, 2:] = np.maximum(extents[row, 2:], place[2:])
+                _widen(extents[row], mask.place)
+        _hold_carried(extents, track, frames, boxes)
     return np.concatenate([np.floor(extents[:, :2]), np.ceil(extents[:, 2:])], axis=1)
+
+
+def _widen(extent: NDArray[np.float64], place: Box) -> None:
+    """Let an extent hold a place as well."""
+    np.minimum(extent[:2], place[:2], out=extent[:2])
+    np.maximum(extent[2:], place[2:], out=extent[2:])
+
+
+def _hold_carried(
+    extents: NDArray[np.float64], track: Track, frames: NDArray[np.int64], boxes: NDArray[np.float64]
+) -> None:
+    """Hold the masks that are carried over a gap, too: they may be larger than the box there."""
+    after = np.searchsorted(track.frames, frames)
+    unseen = np.flatnonzero(~np.isin(frames, track.frames))
+    for row in unseen.tolist():
+        for index in (int(after[row]) - 1, int(after[row])):
+            mask = track.masks[index] if 0 <= index < len(track.masks) else None
+            if mask is not None and not mask.empty:
+                _widen(extents[row], _carried_place(mask.place, track.boxes[index], boxes[row], np.zeros(2)))
