@@ -13,6 +13,8 @@ from segs_detailer.cli.main import main
 from segs_detailer.errors import InvalidArgumentError, MediaError
 from segs_detailer.subjects import Mask, Track, Tracks, write_tracks
 from segs_detailer.verify import FrameChecker, VerifySettings, subjects_of, verify_clips
+from segs_detailer.verify.flow import measure_flicker
+from segs_detailer.verify.subjects import Area
 from segs_detailer.video import EncoderSettings, open_clip, read_clip, write_clip
 
 SIZE = (144, 192)
@@ -419,3 +421,20 @@ def test_a_file_that_cannot_be_read_is_an_error_and_not_a_fault(clips, capsys):
     with pytest.raises(MediaError, match="hold 3 frames for 24"):
         verify_clips(clips / "in.mp4", clips / "good.mp4", tracks=Tracks(SIZE, 3))
     assert run("verify", clips / "in.mp4", clips / "good.mp4", "--max-pop", "0") == 2
+
+
+def test_flicker_does_not_depend_on_what_was_measured_before():
+    y, x = np.mgrid[:96, :128].astype(np.float32)
+    large = [
+        np.repeat(0.5 + 0.3 * np.sin((x + 2 * n) / 5)[..., None] * np.cos(y / 7)[..., None], 3, 2) for n in range(2)
+    ]
+    small = [np.ascontiguousarray(frame[:24, :24]) for frame in large]
+
+    def flicker(frames):
+        height, width = frames[0].shape[:2]
+        area = Area((0, 0, width, height), np.ones((height, width), bool))
+        return measure_flicker(tuple(frames), tuple(frames), area, 0.0)
+
+    first = flicker(large)
+    flicker(small)
+    assert flicker(large) == first

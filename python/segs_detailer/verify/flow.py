@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -139,12 +138,6 @@ def measure_flicker(
     )
 
 
-@cache
-def _flow() -> Any:
-    cv2 = import_cv2()
-    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-
-
 def _window(place: Box, size: tuple[int, ...]) -> Box:
     x1, y1, x2, y2 = place
     reach = max(_LEAST_SURROUNDINGS, round(_SURROUNDINGS * max(x2 - x1, y2 - y1)))
@@ -157,7 +150,8 @@ def _places(cv2: Any, old: NDArray[np.float32], new: NDArray[np.float32]) -> NDA
     scale = min(1.0, _FLOW_SIDE / max(height, width))
     small = (max(_LEAST_FLOW_SIDE, round(width * scale)), max(_LEAST_FLOW_SIDE, round(height * scale)))
     pictures = [_gray_bytes(cv2, picture, small) for picture in (new, old)]
-    flow = _flow().calc(*pictures, None)
+    # A new one each time: small pictures change its settings for good, and results would depend on what came before.
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*pictures, None)
     flow = cv2.resize(flow, (width, height)) * np.array([width / small[0], height / small[1]], np.float32)
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     places: NDArray[np.float32] = flow + np.stack([columns, rows], axis=2)
