@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [os.environ["COMFYUI_PATH"], str(HERE), str(HERE.parent / "sampling")]
+sys.path[:0] = [os.environ["COMFYUI_PATH"], str(HERE), str(HERE.parent), str(HERE.parent / "models")]
 
 import comfy.cli_args  # noqa: E402
 
