@@ -205,7 +205,8 @@ def test_jobs_on_the_command_line(tmp_path, clip, capsys):
     write_job(job, first.changed(prompt="a face"))
     assert main(["run", "--job", str(job)]) == 2
     assert "--prompt: expected a model for it: add --model" in capsys.readouterr().err
-    assert main(["run", str(clip)]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", str(clip)])
     assert "the following arguments are required: -o/--output" in capsys.readouterr().err
     assert main(["run", "--job", str(tmp_path / "none.toml")]) == 2
     assert "none.toml: cannot be read" in capsys.readouterr().err
