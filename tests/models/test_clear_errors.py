@@ -197,7 +197,7 @@ def test_more_frames_than_the_motion_module_takes_need_windows():
     pipe = (DiffusersModel(unet, windows=ContextWindows(length=None)), None, tiny_models.make_vae(), PROMPT, PROMPT)
     frames = clip(6, 32, 32)
     segs = segs_of(frames, segment((0, 0, 32, 32)))
-    with pytest.raises(InvalidArgumentError, match=r"at most 4 frames.*set context windows.*got 6"):
+    with pytest.raises(ModelError, match="takes 4 frames at once and the clip has 6: set context windows"):
         detail_frames(frames, segs, pipe, guide_size=32, max_size=32, steps=1)
 
 

@@ -421,7 +421,7 @@ def test_longer_and_larger_clips_are_one_clear_line(short_folder):
         return detail_frames(frames, segs_of(frames, segment((0, 0, side, side))), short, **{**options, **changes})
 
     assert detailed(29, 32).frames.shape[0] == 29
-    with pytest.raises(InvalidArgumentError, match=r"^frames: expected at most 29 frames, .*detail .* parts\), got 30"):
+    with pytest.raises(ModelError, match=r"^the model takes 29 frames at once and the clip has 30: .* parts$"):
         detailed(30, 32)
     with pytest.raises(
         InvalidArgumentError, match=r"^limit_size: expected True, and a max_size of at most 128, .* 144x"

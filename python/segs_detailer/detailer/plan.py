@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.errors import InvalidArgumentError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,14 +166,15 @@ def check_count(count: int, geometry: Geometry) -> None:
 
     Raises
     ------
-    InvalidArgumentError
+    ModelError
         There are more.
     """
     most = geometry.max_frames
     if most is not None and geometry.frames_for(count) > most:
-        hint = "set context windows, or detail a longer clip in parts"
-        expected = f"at most {most} frames, which the model takes at once ({hint})"
-        raise InvalidArgumentError("frames", expected, f"{count}")
+        raise ModelError(
+            f"the model takes {most} frames at once and the clip has {count}: set context windows, or detail it in "
+            "parts"
+        )
 
 
 def reflect_frames(count: int, wanted: int) -> list[int]:
