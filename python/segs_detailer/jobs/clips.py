@@ -388,7 +388,7 @@ def _open_output(
     sink = open_output(output, info, settings=encoder, keep_audio=keep_audio, overwrite=overwrite)
     lost = losses_as_pictures(output, info, keep_audio=keep_audio)
     warn_of_losses(output, lost)
-    return sink, (*lost, *getattr(sink, "left_out", ()))
+    return sink, (*lost, *sink.left_out)
 
 
 def _report(opened: OpenJob, run: ClipRun, missing: int, left_out: tuple[str, ...], stages: Stages) -> ClipReport:

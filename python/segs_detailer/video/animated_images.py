@@ -201,6 +201,11 @@ class AnimatedImageSink:
         kind = WebpWriter if path.suffix.lower() == ".webp" else ApngWriter
         self._writer: _Writer = kind(self._file, info)
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Nothing: see `Sink.left_out`."""
+        return ()
+
     def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[Any] | None = None) -> None:
         """Add one frame; see `Sink.write`."""
         base = self._info.time_base

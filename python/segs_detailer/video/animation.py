@@ -158,6 +158,11 @@ class AnimationSink:
         self._step = max(1, info.frames * height * width // _PALETTE_PIXELS)
         self._next = 0
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Nothing: see `Sink.left_out`."""
+        return ()
+
     def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[Any] | None = None) -> None:
         """Take one frame; see `Sink.write`."""
         rgb = to_bytes(pixels)

@@ -196,6 +196,11 @@ class Sink(Protocol):
     Left with an exception it removes what was written; left without one it finishes the file.
     """
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What of a video the output cannot hold; that pictures have no sound is not among it."""
+        ...
+
     def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[Any] | None = None) -> None:
         """Append one frame `(H, W, 3)` float32, shown from `start` to `end` in units of the clip's time base."""
         ...

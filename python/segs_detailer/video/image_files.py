@@ -228,6 +228,11 @@ class ImageSink:
         # A video may hold more frames than it promised; of pictures it is known how many there are.
         return Path(self._info.names[index]).stem + ".png" if self._info.names else f"frame_{index + 1:05d}.png"
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Nothing: see `Sink.left_out`."""
+        return ()
+
     def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[Any] | None = None) -> None:
         """Write one file; see `Sink.write`."""
         del start, end
