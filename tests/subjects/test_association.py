@@ -96,13 +96,17 @@ def test_chains_become_tracks():
     mask = Mask.filled((1, 2, 3, 4))
     chain = Chain("hand", (2, 9))
     chain.add(3, Detection((1, 2, 3, 4), 0.5, "hand", mask=mask))
-    chain.add(5, Detection((1.5, 2, 3, 4), 0.75, "hand"))
+    points = tuple((float(x), 2.0) for x in range(5))
+    chain.add(5, Detection((1.5, 2, 3, 4), 0.75, "hand", landmarks=points, angle=-12.5))
     track = chain.track(7, shape="ellipse")
     assert (track.id, track.label, track.shot, track.shape) == (7, "hand", (2, 9), "ellipse")
     assert track.frames.tolist() == [3, 5]
     assert track.confidence.tolist() == [0.5, 0.75]
     assert track.masks == (mask, None)
     assert track.boxes[1].tolist() == [1.5, 2, 3, 4]
+    assert np.isnan(track.landmarks[0]).all()
+    assert track.landmarks[1].tolist() == [list(point) for point in points]
+    assert np.array_equal(track.angles, [np.nan, -12.5], equal_nan=True)
 
 
 def test_of_one_detection_it_is_expected_there():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from segs_detailer.crop_path import CropPath
@@ -28,6 +30,19 @@ def test_everything_of_a_track_is_scaled():
     assert scaled.confidence.tolist() == [0.5, 0.5]
 
 
+def test_landmarks_and_angles_are_scaled_with_the_frame():
+    points = np.arange(20.0).reshape(2, 5, 2)
+    angles = [45, 765 - 180]
+    face = Track(1, "face", [1, 4], [BOX] * 2, landmarks=points, angles=angles, identity="Ada")
+    scaled = rescaled_track(face, (24, 32), (48, 96))
+    assert np.array_equal(scaled.landmarks, points * (3, 2))
+    tilt = np.degrees(np.arctan2(3, 2))
+    assert np.allclose(scaled.angles, [tilt, tilt + 540])
+    assert scaled.identity == "Ada"
+    same_shape = rescaled_track(replace(face, angles=[90, np.nan]), (24, 32), (48, 64))
+    assert np.allclose(same_shape.angles, [90, np.nan], equal_nan=True)
+
+
 def test_soft_masks_stay_soft_and_paths_stay_paths():
     levels = np.tile(np.array([64, 128, 255, 255], np.uint8), (4, 1))
     path = CropPath([[0, 0, 8, 8], [2, 1, 10, 9]])
@@ -50,7 +65,8 @@ def test_the_same_size_is_the_same_track():
 
 def test_each_shot_gets_a_track_of_its_own():
     masks = [Mask.filled((10, 10, 11 + f, 30)) for f in range(6)]
-    track = Track(4, "dog", [2, 3, 9, 10, 11, 25], [BOX] * 6, np.arange(6) / 8, masks, shape="ellipse")
+    known = {"landmarks": np.arange(60).reshape(6, 5, 2), "angles": np.arange(6), "identity": "Rex"}
+    track = Track(4, "dog", [2, 3, 9, 10, 11, 25], [BOX] * 6, np.arange(6) / 8, masks, shape="ellipse", **known)
     other = Track(2, "cat", [12], [BOX])
     first, second, third, fourth = split_at_cuts([track, other], [0, 10, 20], 30)
     assert [part.id for part in (first, second, third)] == [4, 5, 6]
@@ -59,6 +75,7 @@ def test_each_shot_gets_a_track_of_its_own():
     assert [part.shot for part in (first, second, third)] == [(0, 10), (10, 20), (20, 30)]
     assert second.masks == tuple(masks[3:5])
     assert second.confidence.tolist() == [3 / 8, 4 / 8]
+    assert (second.angles.tolist(), second.landmarks[0, 0].tolist(), second.identity) == ([3, 4], [30, 31], "Rex")
     assert {(part.label, part.shape) for part in (first, second, third)} == {("dog", "ellipse")}
 
 

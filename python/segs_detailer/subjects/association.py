@@ -42,6 +42,8 @@ _SIZE_CHANGE = 1.6
 _LAST_PLACE = 0.5
 _NEARNESS = 0.05
 
+_NO_LANDMARKS = ((math.nan, math.nan),) * 5
+
 
 @dataclass(frozen=True, slots=True)
 class Detection:
@@ -61,6 +63,10 @@ class Detection:
         Found by a search of the whole frame, not by looking near a place where a subject was known to be.
     mask : Mask or None
         Its shape, where that is known.
+    landmarks : tuple of (float, float) or None
+        Five points of a face, see `Track`.
+    angle : float or None
+        By how many degrees it is turned clockwise, 0 is upright.
     """
 
     box: Box
@@ -69,6 +75,8 @@ class Detection:
     source: str = ""
     strong: bool = True
     mask: Mask | None = None
+    landmarks: tuple[tuple[float, float], ...] | None = None
+    angle: float | None = None
 
 
 @dataclass(slots=True)
@@ -159,6 +167,8 @@ class Chain:
             [detection.mask for detection in self.detections],
             shot=self.shot,
             shape=shape,
+            landmarks=[detection.landmarks or _NO_LANDMARKS for detection in self.detections],
+            angles=[math.nan if detection.angle is None else detection.angle for detection in self.detections],
         )
 
 

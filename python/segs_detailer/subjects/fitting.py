@@ -16,6 +16,8 @@ from segs_detailer.subjects.mask import Mask
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from numpy.typing import NDArray
+
     from segs_detailer.segs import Box
     from segs_detailer.subjects.track import Track
 
@@ -45,10 +47,19 @@ def rescaled_track(track: Track, size: tuple[int, int], new_size: tuple[int, int
     return replace(
         track,
         boxes=track.boxes * factors,
+        landmarks=None if track.landmarks is None else track.landmarks * factors[:2],
+        angles=None if track.angles is None else _rescaled_angles(track.angles, factors[0], factors[1]),
         masks=tuple(masks),
         crop_region=_rescaled_region(track.crop_region, size, new_size),
         bbox=None if track.bbox is None else rescaled_box(track.bbox, size, new_size),
     )
+
+
+def _rescaled_angles(angles: NDArray[np.float64], across: float, down: float) -> NDArray[np.float64]:
+    """Turn with a frame that is stretched, each within its half turn: what is upright or on its side stays so."""
+    turns = np.radians(angles)
+    stretched = np.degrees(np.arctan2(across * np.sin(turns), down * np.cos(turns)))
+    return stretched + 360 * np.round((angles - stretched) / 360)
 
 
 def _rescaled_region(region: Box | None, size: tuple[int, int], new_size: tuple[int, int]) -> Box | None:
@@ -90,6 +101,8 @@ def still_track(track: Track, frame_count: int) -> Track:
         boxes=np.tile(track.boxes[0], (frame_count, 1)),
         confidence=np.full(frame_count, track.confidence[0]),
         masks=(track.masks[0],) * frame_count,
+        landmarks=None if track.landmarks is None else np.tile(track.landmarks[0], (frame_count, 1, 1)),
+        angles=None if track.angles is None else np.full(frame_count, track.angles[0]),
         shot=None,
     )
 
@@ -126,18 +139,9 @@ def split_at_cuts(tracks: Iterable[Track], shots: Sequence[int], frame_count: in
             continue
         number = track.id
         for start, stop in pairwise(bounds):
-            low, high = np.searchsorted(track.frames, (start, stop)).tolist()
-            if low == high:
+            part = track.part(start, stop, id=number, shot=(start, stop))
+            if len(part.frames) == 0:
                 continue
-            part = replace(
-                track,
-                id=number,
-                frames=track.frames[low:high],
-                boxes=track.boxes[low:high],
-                confidence=track.confidence[low:high],
-                masks=track.masks[low:high],
-                shot=(start, stop),
-            )
             found.append(part)
             if number == free:
                 free += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -61,6 +61,14 @@ class Track:
     shape : {"box", "ellipse"}
         What is shown of it in frames without mask. The ellipse is that of a head whose face, from brows to lips, is in
         the box.
+    landmarks : array_like or None
+        `(n, 5, 2)`: `(x, y)` in pixels of a face's right eye, left eye, tip of the nose, right and left corner of the
+        mouth; right and left are the person's. NaN in frames in which they are not known; None for all of them.
+    angles : array_like or None
+        `(n,)`: by how many degrees it is turned clockwise in the picture, 0 is upright. NaN in frames in which that is
+        not known; None for all of them.
+    identity : str
+        Who or what it is: the same for the tracks of one person in several shots. Empty is not known.
 
     Raises
     ------
@@ -78,6 +86,9 @@ class Track:
     bbox: Box | None = None
     shot: tuple[int, int] | None = None
     shape: Shape = "box"
+    landmarks: NDArray[np.float64] | None = None
+    angles: NDArray[np.float64] | None = None
+    identity: str = ""
 
     def __init__(
         self,
@@ -91,11 +102,16 @@ class Track:
         bbox: Box | None = None,
         shot: tuple[int, int] | None = None,
         shape: Shape = "box",
+        landmarks: Any = None,
+        angles: Any = None,
+        identity: str = "",
     ) -> None:
         name = f"track {shown(id)}"
         whole_number("id", id, minimum=0)
         if not isinstance(label, str):
             raise InvalidTypeError(f"{name}: label", "text", shown(label))
+        if not isinstance(identity, str):
+            raise InvalidTypeError(f"{name}: identity", "text", shown(identity))
         places = _frame_numbers(frames, f"{name}: frames")
         count = len(places)
         scores = _numbers(confidence, f"{name}: confidence")
@@ -113,9 +129,15 @@ class Track:
         if shape not in SHAPES:
             raise InvalidArgumentError(f"{name}: shape", " or ".join(map(repr, SHAPES)), shown(shape))
         bounds = _checked_shot(shot, places, f"{name}: shot")
-        for array in (places, corners, scores):
-            array.setflags(write=False)
-        values = (int(id), label, places, corners, scores, shapes, crop_region, bbox, bounds, shape)
+        points = _known_numbers(landmarks, (count, 5, 2), f"{name}: landmarks")
+        turns = _known_numbers(angles, (count,), f"{name}: angles")
+        for array in (places, corners, scores, points, turns):
+            if array is not None:
+                array.setflags(write=False)
+        values = (
+            *(int(id), label, places, corners, scores, shapes, crop_region, bbox, bounds, shape),
+            *(points, turns, identity),
+        )
         for field, value in zip(Track.__slots__, values, strict=True):
             object.__setattr__(self, field, value)
 
@@ -135,16 +157,42 @@ class Track:
         first, end = self.span
         return end - first - len(self.frames)
 
+    def part(self, start: int, stop: int, **changes: Any) -> Track:
+        """Return what is seen of it in the frames from `start` up to `stop`.
+
+        Parameters
+        ----------
+        start, stop : int
+            Frames of the clip, not places in `frames`.
+        **changes : object
+            Other fields of the new track.
+        """
+        own = slice(*np.searchsorted(self.frames, (start, stop)).tolist())
+        return replace(
+            self,
+            **{
+                "frames": self.frames[own],
+                "boxes": self.boxes[own],
+                "confidence": self.confidence[own],
+                "masks": self.masks[own],
+                "landmarks": None if self.landmarks is None else self.landmarks[own],
+                "angles": None if self.angles is None else self.angles[own],
+                **changes,
+            },
+        )
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Track):
             return NotImplemented
         return (
-            (self.id, self.label, self.crop_region, self.bbox, self.shot, self.shape)
-            == (other.id, other.label, other.crop_region, other.bbox, other.shot, other.shape)
+            (self.id, self.label, self.crop_region, self.bbox, self.shot, self.shape, self.identity)
+            == (other.id, other.label, other.crop_region, other.bbox, other.shot, other.shape, other.identity)
             and np.array_equal(self.frames, other.frames)
             and np.array_equal(self.boxes, other.boxes)
             and np.array_equal(self.confidence, other.confidence)
             and self.masks == other.masks
+            and _same_known(self.landmarks, other.landmarks)
+            and _same_known(self.angles, other.angles)
         )
 
     def __hash__(self) -> int:
@@ -190,6 +238,28 @@ def _numbers(values: Any, name: str) -> NDArray[np.float64]:
     if not np.isfinite(array).all():
         raise InvalidArgumentError(name, "finite numbers", shown(array[~np.isfinite(array)].tolist()))
     return array
+
+
+def _known_numbers(values: Any, shape: tuple[int, ...], name: str) -> NDArray[np.float64] | None:
+    """Return numbers of which some may be NaN, not known; None where none is known."""
+    if values is None:
+        return None
+    try:
+        array = np.array(values, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidTypeError(name, "numbers", shown(values)) from None
+    if array.shape != shape:
+        raise InvalidArgumentError(name, f"shape {shape}", f"shape {array.shape}")
+    wrong = np.abs(array) > MAX_COORDINATE
+    if wrong.any():
+        raise InvalidArgumentError(name, f"numbers of at most {MAX_COORDINATE}, or NaN", shown(array[wrong].tolist()))
+    return None if np.isnan(array).all() else array
+
+
+def _same_known(a: NDArray[np.float64] | None, b: NDArray[np.float64] | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return np.array_equal(a, b, equal_nan=True)
 
 
 def _check_boxes(boxes: NDArray[np.float64], frames: NDArray[np.int64], name: str) -> None:

@@ -28,8 +28,9 @@ def arrays(draw, size, *, soft):
 
 
 @st.composite
-def clips(draw, *, soft=True, masks="some", boxes="any", gaps=True, tracks=3):
-    """Segments of a small clip. `masks`: "some", "all" (each shows something) or "none"; `boxes`: "any" or "extent"."""
+def clips(draw, *, soft=True, masks="some", boxes="any", gaps=True, tracks=3, known=False):
+    """Segments of a small clip. `masks`: "some", "all" (each shows something) or "none"; `boxes`: "any" or "extent";
+    `known`: with landmarks, angles and identities."""
     size = (draw(st.integers(1, 9)), draw(st.integers(1, 11)))
     count = draw(st.integers(1, 4))
     ids = draw(st.lists(st.integers(1, 255), unique=True, max_size=tracks, min_size=masks == "all"))
@@ -40,8 +41,21 @@ def clips(draw, *, soft=True, masks="some", boxes="any", gaps=True, tracks=3):
         shapes = [draw(_mask(size, soft=soft, masks=masks)) for _ in frames]
         corners = [shape.place if boxes == "extent" else draw(_box(size)) for shape in shapes]
         confidence = [draw(st.integers(0, 8)) / 8 for _ in frames]
-        made.append(Track(number, draw(st.sampled_from(LABELS)), frames, corners, confidence, shapes))
+        more = draw(_known(len(frames))) if known else {}
+        made.append(Track(number, draw(st.sampled_from(LABELS)), frames, corners, confidence, shapes, **more))
     return Tracks(size, count, tuple(made))
+
+
+@st.composite
+def _known(draw, count):
+    """Landmarks, angles and an identity, some of them not known."""
+    number = st.sampled_from([float("nan"), -7.25, 0.0, 3.5, 120.0])
+    points = draw(st.none() | st.lists(number, min_size=10 * count, max_size=10 * count))
+    return {
+        "landmarks": None if points is None else np.reshape(points, (count, 5, 2)),
+        "angles": draw(st.none() | st.lists(number, min_size=count, max_size=count)),
+        "identity": draw(st.sampled_from(["", "A", "größe"])),
+    }
 
 
 @st.composite

@@ -46,13 +46,10 @@ def only(folder, *names):
 
 @pytest.mark.parametrize("name", ["a.npz", "a.safetensors"])
 @same_folder
-@given(clips(), st.booleans())
+@given(clips(known=True), st.booleans())
 def test_segs_files_keep_everything(tmp_path, name, segments, has_region):
     if has_region:
-        parts = [
-            Track(s.id, s.label, s.frames, s.boxes, s.confidence, s.masks, (-3, 0, 9, 9), (0, 0, 2, 2))
-            for s in segments.tracks
-        ]
+        parts = [replace(track, crop_region=(-3, 0, 9, 9), bbox=(0, 0, 2, 2)) for track in segments.tracks]
         segments = Tracks(segments.frame_size, segments.frame_count, tuple(parts))
     write_tracks(tmp_path / name, segments)
     assert read_tracks(tmp_path / name) == segments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -34,6 +35,35 @@ def test_a_track_knows_its_span_and_gaps():
     assert found.confidence.tolist() == [0.5, 1, 1]
     assert track(frames=[], boxes=[]).span == (0, 0)
     assert not found.boxes.flags.writeable
+
+
+def test_what_is_known_of_faces():
+    points = np.arange(20.0).reshape(2, 5, 2)
+    found = track(frames=[2, 7], boxes=[BOX] * 2, confidence=1.0, landmarks=points, angles=[np.nan, 5], identity="Ada")
+    later = found.part(3, 9)
+    assert (later.frames.tolist(), later.angles.tolist(), later.identity) == ([7], [5.0], "Ada")
+    assert np.array_equal(later.landmarks, points[1:])
+    assert found != replace(found, angles=[np.nan, 6])
+    assert found != replace(found, landmarks=None)
+    assert found != replace(found, identity="Bea")
+    assert found == replace(found, angles=[np.nan, 5])
+    # Where nothing is known there is nothing.
+    assert found.part(2, 3).angles is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"landmarks": [[1, 2]]}, r"landmarks: expected shape \(1, 5, 2\), got shape \(1, 2\)"),
+        ({"angles": [1, 2]}, r"angles: expected shape \(1,\), got shape \(2,\)"),
+        ({"angles": ["a"]}, "angles: expected numbers"),
+        ({"angles": [np.inf]}, "angles: expected numbers of at most"),
+        ({"identity": 3}, "identity: expected text, got 3"),
+    ],
+)
+def test_what_cannot_be_known(wrong, text):
+    with pytest.raises((InvalidArgumentError, InvalidTypeError), match=text):
+        track(**wrong)
 
 
 @given(clips())

@@ -47,6 +47,8 @@ _ARRAYS: dict[str, tuple[str, int | None]] = {
 }
 # Crops that move, frame after frame and track after track; files of earlier versions have none.
 _PATHS: dict[str, tuple[str, int | None]] = {"path_regions": ("float64", 4), "path_alpha": ("float32", None)}
+# Optional arrays with a row for each sighting; NaN is not known. Files of earlier versions have none.
+_KNOWN: dict[str, tuple[str, int | None]] = {"landmarks": ("float64", 10), "angles": ("float64", None)}
 _OF_MASKS = ("mask_places", "mask_soft", "mask_data")
 _NO_MASK = -1
 _MEMBER = ".npy"
@@ -189,13 +191,14 @@ def _packed(tracks: Tracks) -> tuple[str, dict[str, NDArray[Any]]]:
                 "bbox": track.bbox,
                 "shot": track.shot,
                 "shape": track.shape,
+                "identity": track.identity,
                 "path_frames": track.crop_region.frames if isinstance(track.crop_region, CropPath) else 0,
             }
             for track in tracks
         ],
     }
     paths = [track.crop_region for track in tracks if isinstance(track.crop_region, CropPath)]
-    return json.dumps(header), {
+    arrays = {
         "frames": np.concatenate([np.empty(0, np.int64), *(track.frames for track in tracks)]),
         "boxes": np.concatenate([np.empty((0, 4)), *(track.boxes for track in tracks)]),
         "confidence": np.concatenate([np.empty(0), *(track.confidence for track in tracks)]),
@@ -206,6 +209,18 @@ def _packed(tracks: Tracks) -> tuple[str, dict[str, NDArray[Any]]]:
         "path_regions": np.concatenate([np.empty((0, 4)), *(path.regions for path in paths)]),
         "path_alpha": np.concatenate([np.empty(0, np.float32), *(path.alpha for path in paths)]),
     }
+    for name, (_, columns) in _KNOWN.items():
+        if any(getattr(track, name) is not None for track in tracks):
+            arrays[name] = np.concatenate([_known(track, name, columns) for track in tracks])
+    return json.dumps(header), arrays
+
+
+def _known(track: Track, name: str, columns: int | None) -> NDArray[np.float64]:
+    """Return a row for each sighting of a track, of NaN where it knows nothing."""
+    rows = len(track.frames)
+    shape = (rows, columns) if columns else (rows,)
+    values: NDArray[np.float64] | None = getattr(track, name)
+    return np.full(shape, np.nan) if values is None else values.reshape(shape)
 
 
 def _unpacked(header: bytes, claims: Mapping[str, Claim], read: Callable[[str], NDArray[Any]]) -> Tracks:
@@ -218,7 +233,8 @@ def _unpacked(header: bytes, claims: Mapping[str, Claim], read: Callable[[str], 
         _count_of(entry.get("path_frames", 0), f"tracks[{i}].path_frames") for i, entry in enumerate(entries)
     ]
     rows = sum(counts)
-    wanted = dict(_ARRAYS) | (_PATHS if any(path_counts) else {})
+    known = {name: kind for name, kind in _KNOWN.items() if name in claims}
+    wanted = dict(_ARRAYS) | (_PATHS if any(path_counts) else {}) | known
     for name, (dtype, columns) in wanted.items():
         expected = sum(path_counts) if name in _PATHS else None if name.startswith("mask_") else rows
         _check_claim(claims, name, dtype, columns, expected)
@@ -248,6 +264,9 @@ def _unpacked(header: bytes, claims: Mapping[str, Claim], read: Callable[[str], 
                 _region(entry.get("bbox"), f"{place}.bbox", least=0),
                 shot_of(entry.get("shot"), f"{place}.shot"),
                 shape_of(entry.get("shape"), f"{place}.shape"),
+                landmarks=arrays["landmarks"][own].reshape(-1, 5, 2) if "landmarks" in arrays else None,
+                angles=arrays["angles"][own] if "angles" in arrays else None,
+                identity=text_of(entry.get("identity", ""), f"{place}.identity"),
             )
         )
     return Tracks(size, whole_of(fields.get("frame_count"), "frame_count"), tuple(tracks))

@@ -69,10 +69,17 @@ def _read_table(path: Path, size: Size, frame_count: int | None, _: bool) -> Tra
     return parse_table(read_text(path), size=size, frame_count=frame_count)
 
 
-_COCO_LOSES = (
-    "soft edges of masks (levels from 128 on count), crop regions, shots and shapes, tracks that are in no frame"
+_FACES = "landmarks, angles and identities"
+_BOXES_LOSE = f"masks, crop regions, {_FACES}, tracks that are in no frame"
+_TABLE_LOSES = (
+    f"masks, crop regions, shots and shapes, {_FACES}, tracks that are in no frame, the size of the frames and their "
+    "number"
 )
-_MASKS_LOSE = "confidence, crop regions, shots and shapes, boxes (they become the extents of the masks)"
+_COCO_LOSES = (
+    f"soft edges of masks (levels from 128 on count), crop regions, shots and shapes, {_FACES}, tracks that are in no "
+    "frame"
+)
+_MASKS_LOSE = f"confidence, crop regions, shots and shapes, {_FACES}, boxes (they become the extents of the masks)"
 
 
 def _one_file(write: Callable[[Path, Tracks], None]) -> Callable[[Path, Tracks, bool], None]:
@@ -86,14 +93,8 @@ _ALL = (
     Format("coco", ".json", _COCO_LOSES, _read_coco, _one_file(write_coco)),
     Format("coco-counts", ".json", _COCO_LOSES, _read_coco, _one_file(partial(write_coco, shape="counts"))),
     Format("coco-polygons", ".json", _COCO_LOSES, _read_coco, _one_file(partial(write_coco, shape="polygons"))),
-    Format("boxes", ".json", "masks, crop regions, tracks that are in no frame", _read_boxes, _one_file(write_boxes)),
-    Format(
-        "csv",
-        ".csv",
-        "masks, crop regions, shots and shapes, tracks that are in no frame, the size of the frames and their number",
-        _read_table,
-        _one_file(write_table),
-    ),
+    Format("boxes", ".json", _BOXES_LOSE, _read_boxes, _one_file(write_boxes)),
+    Format("csv", ".csv", _TABLE_LOSES, _read_table, _one_file(write_table)),
     Format(
         "masks",
         "a folder/, or mask_%05d.png",
