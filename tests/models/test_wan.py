@@ -31,7 +31,7 @@ from segs_detailer.models.registry import sampler_for
 from segs_detailer.models.schedules import sigmas_for
 from segs_detailer.models.wan.network import WanModel
 from segs_detailer.models.wan.text import WanTextEncoder
-from segs_detailer.models.wan.vae import VideoVAE
+from segs_detailer.models.wan.vae import WanVAE
 from segs_detailer.models.windows import ContextWindows
 from segs_detailer.segs import SEG
 
@@ -169,7 +169,7 @@ def test_checkpoints_are_recognized_by_their_index(tmp_path, kind):
     model, clip, vae, positive, negative = BasicPipe.from_pretrained(folder, prompt="a face", negative_prompt="blur")
     assert isinstance(model, WanModel)
     assert isinstance(clip, WanTextEncoder)
-    assert isinstance(vae, VideoVAE)
+    assert isinstance(vae, WanVAE)
     assert (model.table.shift, model.low_noise, model.boundary) == (7.0, None, None)
     assert positive[0][0].shape == negative[0][0].shape == (1, 512, tiny_wan.TEXT)
     assert not torch.equal(positive[0][0], negative[0][0])
@@ -506,7 +506,7 @@ def test_checkpoints_that_cannot_be_used_are_refused(tmp_path):
 
 
 def test_parts_that_do_not_fit_are_refused(parts, frames):
-    with pytest.raises(ModelError, match="cannot encode with a AutoencoderKL: Wan expects a VideoVAE"):
+    with pytest.raises(ModelError, match="cannot encode with a AutoencoderKL: Wan expects a WanVAE"):
         sampler_for(parts[0], None, tiny_models.make_vae())
     with pytest.raises(ModelError, match="cannot encode with a AutoencoderKLWan: expected a FrameVAE"):
         sampler_for(tiny_models.make_unet(), None, parts[1])

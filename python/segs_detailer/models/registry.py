@@ -49,7 +49,7 @@ def sampler_for(model: Any, clip: Any, vae: Any) -> Sampler:
     clip : object
         The text encoder. Samplers of other text encoders than the family's own, or of none, encode no prompts.
     vae : object
-        For UNets: a `FrameVAE`, or an AutoencoderKL of diffusers. For Wan: a `VideoVAE`, or an AutoencoderKLWan.
+        For UNets: a `FrameVAE`, or an AutoencoderKL of diffusers. For Wan: a `WanVAE`, or an AutoencoderKLWan.
 
     Raises
     ------

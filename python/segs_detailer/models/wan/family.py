@@ -12,7 +12,7 @@ from segs_detailer.models.wan.loader import load_wan, take_wan_parts
 from segs_detailer.models.wan.network import WanModel, is_wan_transformer
 from segs_detailer.models.wan.sampler import WanSampler
 from segs_detailer.models.wan.text import WanTextEncoder
-from segs_detailer.models.wan.vae import VideoVAE, is_video_vae
+from segs_detailer.models.wan.vae import WanVAE, is_wan_vae
 
 if TYPE_CHECKING:
     from segs_detailer.models.family import Parts
@@ -42,14 +42,14 @@ class _Wan(Family):
         return take_wan_parts(pipeline, **options)
 
 
-def _video_vae(vae: Any) -> VideoVAE:
-    if isinstance(vae, VideoVAE):
+def _video_vae(vae: Any) -> WanVAE:
+    if isinstance(vae, WanVAE):
         return vae
-    if is_video_vae(vae):
+    if is_wan_vae(vae):
         check_uniform(vae, "the VAE")
-        return VideoVAE(vae)
+        return WanVAE(vae)
     raise ModelError(
-        f"cannot encode with a {type(vae).__name__}: Wan expects a VideoVAE or an AutoencoderKLWan of diffusers"
+        f"cannot encode with a {type(vae).__name__}: Wan expects a WanVAE or an AutoencoderKLWan of diffusers"
     )
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
     from segs_detailer.models.wan.network import WanModel
-    from segs_detailer.models.wan.vae import VideoVAE
+    from segs_detailer.models.wan.vae import WanVAE
 
 __all__ = ["FAMILY_NAME", "RECOMMENDED", "info_of"]
 
@@ -35,14 +35,14 @@ what each convolution keeps of the frames before. Measured in the same way with 
 crops of 160 x 160 pixels, and rounded up."""
 
 
-def info_of(model: WanModel, vae: VideoVAE, networks: tuple[torch.nn.Module, ...], *, prompts: bool) -> ModelInfo:
+def info_of(model: WanModel, vae: WanVAE, networks: tuple[torch.nn.Module, ...], *, prompts: bool) -> ModelInfo:
     """Describe a transformer with its VAE: `4 n + 1` frames; sizes that VAE and patches take, and positions reach.
 
     Parameters
     ----------
     model : WanModel
         The transformer, or the pair of them.
-    vae : VideoVAE
+    vae : WanVAE
         The VAE.
     networks : tuple of torch.nn.Module
         All networks.

@@ -10,7 +10,7 @@ from segs_detailer.errors import InvalidArgumentError, ModelError
 from segs_detailer.models.files import load_part, packages, read_config
 from segs_detailer.models.wan.network import WanModel, check_text_to_video
 from segs_detailer.models.wan.text import WanTextEncoder
-from segs_detailer.models.wan.vae import VideoVAE
+from segs_detailer.models.wan.vae import WanVAE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ __all__ = ["load_wan", "take_wan_parts"]
 _PIPELINES = ("WanPipeline", "WanVideoToVideoPipeline", "WanImageToVideoPipeline")
 """Pipelines that hold Wan's ordinary transformer; that of the last one may want a picture, which is then refused."""
 
-WanParts = tuple[WanModel, WanTextEncoder, VideoVAE]
+WanParts = tuple[WanModel, WanTextEncoder, WanVAE]
 
 
 def load_wan(base: str, motion_adapter: Any, load: LoadOptions) -> WanParts:
@@ -80,7 +80,7 @@ def load_wan(base: str, motion_adapter: Any, load: LoadOptions) -> WanParts:
         scheduler_config={**schedule, **(load.scheduler_config or {})},
         options=load.options,
     )
-    return model, WanTextEncoder(tokenizer, encoder), VideoVAE(vae)
+    return model, WanTextEncoder(tokenizer, encoder), WanVAE(vae)
 
 
 def take_wan_parts(
@@ -126,7 +126,7 @@ def take_wan_parts(
         options=options,
     )
     model.pipeline = pipeline
-    return model, WanTextEncoder(pipeline.tokenizer, pipeline.text_encoder), VideoVAE(pipeline.vae)
+    return model, WanTextEncoder(pipeline.tokenizer, pipeline.text_encoder), WanVAE(pipeline.vae)
 
 
 def _check_options(windows: ContextWindows | None, vae_chunk: int | None, motion_adapter: Any = None) -> None:
