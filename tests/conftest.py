@@ -1,8 +1,14 @@
 """Settings for all tests."""
 
 import itertools
+import os
 import tempfile
 from pathlib import Path
+
+# Before anything imports huggingface_hub, which reads them then: no test asks the hub, and none finds what the machine
+# has of it.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_CACHE"] = str(Path(tempfile.gettempdir()) / f"segs-detailer-no-hub-{os.getpid()}")
 
 import pytest
 import torch
@@ -29,3 +35,13 @@ def _cache_of_the_session(tmp_path_factory):
 def _cache_of_the_test(tmp_path_factory, monkeypatch):
     """No test finds what another one has done."""
     monkeypatch.setenv("SEGS_DETAILER_CACHE", str(tmp_path_factory.getbasetemp() / f"cache-{next(_caches)}"))
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A hub on the loopback address, which this process asks instead of the real one, and an empty cache for it."""
+    from fake_hub import FakeHub
+
+    with FakeHub() as server:
+        server.serve(monkeypatch, tmp_path / "hub")
+        yield server

@@ -17,6 +17,7 @@ __all__ = [
     "ModelError",
     "SegsDetailerError",
     "did_you_mean",
+    "first_line",
     "unknown_name",
 ]
 
@@ -91,6 +92,16 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
         near += [each for each in names if wanted in each or each in wanted]
     chosen = [names[each] for each in dict.fromkeys(near)][:_NEAR_NAMES]
     return f" (did you mean {' or '.join(chosen)}?)" if chosen else ""
+
+
+def first_line(error: Exception) -> str:
+    """First line of an error's message, with the next one where it ends in a colon; its type where it has none."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    if isinstance(error, KeyError):
+        return f"there is no {lines[0]} in it"
+    if len(lines) > 1 and lines[0].endswith(":"):
+        return f"{lines[0]} {lines[1]}"
+    return lines[0] if lines else type(error).__name__
 
 
 class InvalidTypeError(SegsDetailerError, TypeError):

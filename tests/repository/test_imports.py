@@ -18,6 +18,7 @@ OTHER_CODE = [path for folder in ("scripts", "benches", "examples", ".ci") for p
 PUBLIC = [
     "segs_detailer",
     "segs_detailer.detailer",
+    "segs_detailer.hub",
     "segs_detailer.jobs",
     "segs_detailer.jobs.batch",
     "segs_detailer.models",

@@ -19,6 +19,7 @@ NAME = "segs_detailer"
 LAYERS = [
     {"errors", "_lazy", "_native", "_version"},
     {"checks"},
+    {"hub"},
     {"settings"},
     {"_interop"},
     {"ops"},

@@ -8,8 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, ModelError
-from segs_detailer.models.files import first_line
+from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, ModelError, first_line
 
 __all__ = ["load_lora", "safetensors_source"]
 

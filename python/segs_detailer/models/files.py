@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, ModelError
+from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, ModelError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["check_class", "check_source", "first_line", "load_part", "packages", "read_config"]
+__all__ = ["check_class", "check_source", "load_part", "packages", "read_config"]
 
 
 def check_class(loader: Any, config: Mapping[str, Any], what: str) -> None:
@@ -130,13 +130,3 @@ def load_part(loader: Any, base: str, arguments: Mapping[str, Any], what: str, *
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         hint = " (weights are read from safetensors only)" if arguments.get("use_safetensors") else ""
         raise ModelError(f"cannot load {what}: {first_line(error)}{hint}") from error
-
-
-def first_line(error: Exception) -> str:
-    """First line of an error's message, with the next one where it ends in a colon; its type where it has none."""
-    lines = [line.strip() for line in str(error).strip().splitlines()]
-    if isinstance(error, KeyError):
-        return f"there is no {lines[0]} in it"
-    if len(lines) > 1 and lines[0].endswith(":"):
-        return f"{lines[0]} {lines[1]}"
-    return lines[0] if lines else type(error).__name__

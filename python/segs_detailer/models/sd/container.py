@@ -6,9 +6,8 @@ import importlib
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
-from segs_detailer.errors import ModelError
+from segs_detailer.errors import ModelError, first_line
 from segs_detailer.models.adapters import safetensors_source
-from segs_detailer.models.files import first_line
 
 if TYPE_CHECKING:
     from segs_detailer.models.sd.network import DiffusersModel

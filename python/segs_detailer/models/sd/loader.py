@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
-from segs_detailer.models.files import check_class, first_line, load_part, packages, read_config
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError, first_line
+from segs_detailer.models.files import check_class, load_part, packages, read_config
 from segs_detailer.models.sd.network import DiffusersModel
 from segs_detailer.models.sd.text import TextEncoder
 from segs_detailer.models.sd.vae import FrameVAE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, ModelError
+from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, ModelError, first_line
 from segs_detailer.ops.threads import get_num_threads
 from segs_detailer.subjects.association import Detection, suppress
 from segs_detailer.subjects.finders.filtering import DetectionFilter, check_labels
@@ -121,7 +121,7 @@ class YoloDetector(Detector):
             self._session = runtime.InferenceSession(str(self._path), options, providers=providers)
         # ONNX Runtime's exceptions have no base of their own.
         except Exception as error:
-            raise self._failed(f"cannot be loaded as an ONNX model ({_first_line(error)})") from error
+            raise self._failed(f"cannot be loaded as an ONNX model ({first_line(error)})") from error
         self._notes = read_notes(self._session.get_modelmeta().custom_metadata_map)
         try:
             self._input = _Input.of(self._session)
@@ -193,7 +193,7 @@ class YoloDetector(Detector):
         try:
             outputs = self._session.run(None, {self._input.name: pictures})
         except Exception as error:
-            raise self._failed(f"cannot be run ({_first_line(error)})") from error
+            raise self._failed(f"cannot be run ({first_line(error)})") from error
         for output in outputs[:2]:
             if not isinstance(output, np.ndarray) or output.shape[:1] != pictures.shape[:1]:
                 shape = getattr(output, "shape", type(output).__name__)
@@ -228,8 +228,3 @@ class YoloDetector(Detector):
         if prototypes is not None and candidates.more.shape[1] == len(prototypes):
             kept = [replace(each, mask=mask_of(more[id(each)], prototypes, each.box, box)) for each in kept]
         return self._filter.inside(kept, box.frame)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,60 @@
+"""All weights that are fetched by name, with their licenses."""
+
+from __future__ import annotations
+
+from segs_detailer.errors import unknown_name
+from segs_detailer.hub.weights import PinnedFile, Weights
+
+__all__ = ["SFACE", "WEIGHTS", "YUNET", "named_weights"]
+
+YUNET = PinnedFile(
+    name="yunet",
+    repository="opencv/face_detection_yunet",
+    file="face_detection_yunet_2023mar.onnx",
+    revision="3cc26e7f1014a5ee5d74a42acee58bafc9d0a310",
+    sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+    size=232_589,
+    license="MIT",
+    use="finds faces",
+)
+"""Finds faces; run by OpenCV."""
+
+SFACE = PinnedFile(
+    name="sface",
+    repository="opencv/face_recognition_sface",
+    file="face_recognition_sface_2021dec.onnx",
+    revision="3d7082438a6e4551e840c9b2bb60b71e8da4b524",
+    sha256="0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
+    size=38_696_353,
+    license="Apache-2.0",
+    use="tells people apart by their faces",
+)
+"""Tells people apart by their faces; run by OpenCV."""
+
+WEIGHTS: tuple[Weights, ...] = (YUNET, SFACE)
+"""All of them."""
+
+
+def named_weights(name: str) -> Weights:
+    """Find weights by their short name or by their repository on the hub.
+
+    Parameters
+    ----------
+    name : str
+        Such as `yunet` or `opencv/face_detection_yunet`; the case does not matter.
+
+    Raises
+    ------
+    InvalidArgumentError
+        There are none of this name.
+
+    Examples
+    --------
+    >>> from segs_detailer.hub import named_weights
+    >>> named_weights("yunet").file
+    'face_detection_yunet_2023mar.onnx'
+    """
+    for weights in WEIGHTS:
+        if name.lower() in (weights.name.lower(), weights.repository.lower()):
+            return weights
+    raise unknown_name("name", name, [weights.name for weights in WEIGHTS])
