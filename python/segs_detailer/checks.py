@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "MAX_COORDINATE",
@@ -16,6 +19,7 @@ __all__ = [
     "float32_number",
     "integer",
     "number",
+    "number_ranges",
     "shown",
     "typed",
     "unit_number",
@@ -176,6 +180,18 @@ def flag(argument: str, value: object) -> bool:
     if type(value).__name__ in ("bool", "bool_"):
         return bool(value)
     raise InvalidTypeError(argument, "a bool", typed(value))
+
+
+def number_ranges(numbers: Iterable[int]) -> str:
+    """Return whole numbers as messages list them: 1 to 4, 7, 9; "none" where there are none."""
+    ranges: list[list[int]] = []
+    for each in sorted(set(numbers)):
+        if ranges and ranges[-1][1] == each - 1:
+            ranges[-1][1] = each
+        else:
+            ranges.append([each, each])
+    texts = [f"{low}" if low == high else f"{low} to {high}" for low, high in ranges]
+    return ", ".join(texts) or "none"
 
 
 def typed(value: object) -> str:

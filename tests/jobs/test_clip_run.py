@@ -238,7 +238,7 @@ def test_redo_on_the_command_line(clip, tmp_path, sampled, capsys):
     changed = read_clip(tmp_path / "out").frames
     assert frames_of(tmp_path / "out") != first
     assert main([*command, "--redo", "3"]) == 2
-    assert "--redo: expected a track from 1 to 2, got 3" in capsys.readouterr().err
+    assert "--redo: expected the number of a track, 1 to 2, got 3" in capsys.readouterr().err
     assert main([*command, "--redo", "5000-6000"]) == 2
     assert "--redo: expected frames in which something is repainted, got 5000-6000" in capsys.readouterr().err
     assert main([*command, "--redo", "1", "--no-cache"]) == 2
@@ -436,7 +436,7 @@ def test_the_plan_keeps_its_limit_and_says_what_to_know(clip):
     info = open_clip(clip).info
     moving = Track(1, "face", range(COUNT), [(index / 2, 4, index / 2 + 8, 12) for index in range(COUNT)])
     crops = [CropSettings(crop=crop, crop_factor=1.5) for crop in ("follow", "fixed")]
-    chosen = [ChosenTrack(moving, crop) for crop in crops]
+    chosen = [ChosenTrack(dataclasses.replace(moving, id=place), crop) for place, crop in enumerate(crops, start=1)]
     limit = cap(40)
     plan = plan_tracks(info, chosen, DetailerSettings(guide_size=32, max_size=48), traits(), max_ram=limit)
     follow, fixed = plan.tracks
@@ -457,3 +457,17 @@ def test_the_plan_keeps_its_limit_and_says_what_to_know(clip):
     assert "short pieces overlap" in warning
     nowhere = [ChosenTrack(track((100, 100, 120, 120)), crops[0])]
     assert plan_tracks(info, nowhere, DetailerSettings(), short).tracks == ()
+
+
+def test_tracks_keep_their_numbers_whichever_are_detailed(clip, tmp_path, sampled):
+    two = [track((4, 4, 14, 14), number=2), track((20, 14, 35, 29), number=5)]
+    gone = track((100, 100, 120, 120), number=1)
+    with Cache(tmp_path) as cache:
+        plan = begin(clip, cache, gone, *two).plan
+        assert [(each.index, each.number) for each in plan.tracks] == [(0, 2), (1, 5)]
+        begin(clip, cache, *two).sample()
+        sampled.clear()
+        begin(clip, cache, *two, redo=Redo(tracks=(5,))).sample()
+    assert {piece.track for piece in sampled} == {1}
+    with pytest.raises(InvalidArgumentError, match=r"chosen: expected tracks whose ids are numbers from 1, each once"):
+        plan_tracks(open_clip(clip).info, [ChosenTrack(two[0], CropSettings())] * 2, DetailerSettings(), traits())

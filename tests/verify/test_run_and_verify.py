@@ -192,4 +192,4 @@ def test_subjects_are_found_as_run_finds_them(clip, tmp_path, capsys, monkeypatc
     monkeypatch.setattr(finding, "find_tracks", find)
     assert main(["verify", str(clip / "in"), str(clip / "in"), "--detect", "face"]) == 0
     assert asked == [COUNT]
-    assert "1  face   0-21" in capsys.readouterr().out
+    assert "7  face   0-21" in capsys.readouterr().out

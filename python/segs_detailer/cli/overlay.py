@@ -91,7 +91,7 @@ class _Masks:
 
 
 def _color(track: TrackPlan) -> tuple[float, float, float]:
-    red, green, blue = TRACK_COLORS[track.index % len(TRACK_COLORS)]
+    red, green, blue = TRACK_COLORS[(track.number - 1) % len(TRACK_COLORS)]
     return red / 255, green / 255, blue / 255
 
 

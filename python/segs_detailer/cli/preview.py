@@ -126,7 +126,7 @@ def _tile(pixels: NDArray[np.float32], plan: ClipPlan, index: int) -> Image.Imag
     image = to_image(pixels, (_TILE_WIDTH, max(1, round(height * scale))))
     draw = ImageDraw.Draw(image)
     for track in visible:
-        color = TRACK_COLORS[track.index % len(TRACK_COLORS)]
+        color = TRACK_COLORS[(track.number - 1) % len(TRACK_COLORS)]
         draw.rectangle(_scaled(_whole(track.region(index)), scale), outline=color, width=1)
         box = _scaled(_box(track, index), scale)
         draw.rectangle(box, outline=color, width=3)

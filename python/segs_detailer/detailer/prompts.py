@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from segs_detailer.checks import number_ranges
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, did_you_mean
 
 if TYPE_CHECKING:
@@ -101,27 +102,27 @@ def prompt_of(prompts: Prompts, number: int, label: str) -> str | tuple[str, str
     return prompts.get(number, prompts.get(label))
 
 
-def check_prompts(prompts: Prompts, labels: Sequence[str]) -> None:
+def check_prompts(prompts: Prompts, labels: Mapping[int, str]) -> None:
     """Refuse prompts that no segment gets.
 
     Parameters
     ----------
     prompts : mapping
         The prompts.
-    labels : sequence of str
-        Those of the run's segments, in their order.
+    labels : mapping
+        Those of the run's segments, by their numbers.
 
     Raises
     ------
     InvalidArgumentError
         A label or number that no segment has; the message lists those that exist.
     """
-    count = len(labels)
-    unknown = [key for key in prompts if (key not in labels if isinstance(key, str) else not 1 <= key <= count)]
+    names = tuple(dict.fromkeys(labels.values()))
+    unknown = [key for key in prompts if key not in (names if isinstance(key, str) else labels)]
     if unknown:
-        known = ", ".join(map(repr, dict.fromkeys(labels))) or "none"
-        numbers = f"; numbers: 1 to {count}" if count else ""
-        got = ", ".join(map(repr, unknown)) + did_you_mean(unknown[0], labels)
+        known = ", ".join(map(repr, names)) or "none"
+        numbers = f"; numbers: {number_ranges(labels)}" if labels else ""
+        got = ", ".join(map(repr, unknown)) + did_you_mean(unknown[0], names)
         raise InvalidArgumentError("prompts", f"labels of segments ({known}{numbers})", got)
 
 
@@ -162,7 +163,7 @@ class SegmentPrompts:
 
     def check(self, segs: Sequence[SEG]) -> None:
         """Refuse prompts that no segment gets: see `check_prompts`."""
-        check_prompts(self.prompts, [str(seg.label) for seg in segs])
+        check_prompts(self.prompts, {number: str(seg.label) for number, seg in enumerate(segs, start=1)})
 
     def models(self, index: int, seg: SEG) -> Models | None:
         """Find the models for the segment at a place from 0; None where it has no prompt of its own."""

@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segs_detailer.checks import number_ranges
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MediaError, SegsDetailerError
 from segs_detailer.jobs.job import ClipJob
 from segs_detailer.jobs.progress import Stages
@@ -267,7 +268,7 @@ class OpenJob:
         if not run.plan.tracks:
             self._take_empty(chosen)
             return run
-        check_prompts(job.prompts.of_tracks, [plan.label for plan in run.plan.tracks])
+        check_prompts(job.prompts.of_tracks, {plan.number: plan.label for plan in run.plan.tracks})
         self._check_redo(run.plan.tracks)
         return run
 
@@ -281,9 +282,10 @@ class OpenJob:
     def _check_redo(self, tracks: Sequence[TrackPlan]) -> None:
         """Refuse tracks and frames of which nothing is there."""
         redo = self.job.redo
-        wrong = [number for number in redo.tracks if number > len(tracks)]
+        numbers = [track.number for track in tracks]
+        wrong = [number for number in redo.tracks if number not in numbers]
         if wrong:
-            raise InvalidArgumentError("redo", f"a track from 1 to {len(tracks)}", f"{wrong[0]}")
+            raise InvalidArgumentError("redo", f"the number of a track, {number_ranges(numbers)}", f"{wrong[0]}")
         pieces = [piece for track in tracks for piece in track.pieces]
         for first, last in redo.frames:
             if not any(piece.start <= last and first < piece.stop for piece in pieces):

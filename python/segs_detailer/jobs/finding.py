@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from segs_detailer.video.reading import iter_frames, open_clip
 from segs_detailer.video.sequences import label_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from segs_detailer.jobs.cache import Cache
     from segs_detailer.jobs.job import ClipJob
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from segs_detailer.video.clip import ClipInfo, Source
 
 __all__ = ["TrackChooser"]
+
+
+def _numbered(track: Track, number: int) -> Track:
+    return track if track.id == number else replace(track, id=number)
 
 
 class TrackChooser:
@@ -98,17 +103,24 @@ class TrackChooser:
         stages : Stages
             Is told how far this is.
         """
-        chosen = [ChosenTrack(track, self._paths.given(track)) for track in self._boxes]
+        chosen: list[ChosenTrack] = []
+
+        def take(tracks: Iterable[Track], crop: Callable[[Track], CropSettings]) -> None:
+            # Each place where subjects are looked for has its own numbers, and those of the next count on from there.
+            last = max((item.track.id for item in chosen), default=0)
+            chosen.extend(ChosenTrack(_numbered(track, track.id + last), crop(track)) for track in tracks)
+
+        take(self._boxes, self._paths.given)
         if self._mask is not None:
             with stages.stage("masks") as advance:
                 masked = mask_tracks(self._mask, self._info, self._mask_options(), labels="give `mask_labels`")
-                chosen += [ChosenTrack(track, self._paths.given(track)) for track in masked]
+                take(masked, self._paths.given)
                 advance(self._mask.info.frames, self._mask.info.frames)
         if self._segments is not None:
-            chosen += [ChosenTrack(track, self._paths.given(track)) for track in self._of_file(self._segments)]
+            take(self._of_file(self._segments), self._paths.given)
         if self._detector is not None:
             found = self._detected(self._detector, source, clip, cache, stages)
-            chosen += [ChosenTrack(track, self._paths.detected) for track in found]
+            take(found, lambda _: self._paths.detected)
         return chosen
 
     def _mask_options(self) -> MaskSettings:
@@ -127,11 +139,17 @@ class TrackChooser:
 
     def _of_file(self, segments: Tracks) -> Sequence[Track]:
         size, count = self._info.size, self._info.frames
-        if segments.frame_count == count:
-            return [rescaled_track(track, segments.frame_size, size) for track in segments.tracks]
-        # Segments of one frame serve for all.
-        found = tracks_to_segs(segments, settings=CropSettings.as_given(self._paths.crop_factor))
-        return tracks_from_segs(scale_match(found, (count, *size, 3)), frame_count=count).tracks
+        tracks = []
+        for number, track in zip(segments.numbers, segments, strict=True):
+            if segments.frame_count == count:
+                fitted = [rescaled_track(track, segments.frame_size, size)]
+            else:
+                # Segments of one frame serve for all.
+                as_given = CropSettings.as_given(self._paths.crop_factor)
+                found = tracks_to_segs([track], segments.frame_size, 1, as_given)
+                fitted = list(tracks_from_segs(scale_match(found, (count, *size, 3)), frame_count=count).tracks)
+            tracks += [_numbered(each, number) for each in fitted]
+        return tracks
 
     def _check_count(self, segments: Tracks) -> None:
         if segments.frame_count not in (1, self._info.frames):

@@ -33,7 +33,7 @@ class ChosenTrack:
     Parameters
     ----------
     track : Track
-        The subject.
+        The subject. Its id is the number that users know it by, from 1.
     crop : CropSettings
         How its crop follows it.
     """
@@ -49,7 +49,7 @@ class TrackPlan:
     Parameters
     ----------
     index : int
-        Place in the plan, from 0; see `number`.
+        Place in the plan, from 0.
     track : Track
         The subject.
     span : (int, int)
@@ -104,8 +104,8 @@ class TrackPlan:
 
     @property
     def number(self) -> int:
-        """What users call it: its place counted from 1, wherever tracks have numbers."""
-        return self.index + 1
+        """What users call it, wherever tracks have numbers: the same whichever others are detailed."""
+        return self.track.id
 
     @property
     def label(self) -> str:

@@ -68,7 +68,7 @@ def plan_tracks(
     info : ClipInfo
         The clip.
     chosen : sequence of ChosenTrack
-        What is to be detailed. Tracks that are nowhere in the frame are left out.
+        What is to be detailed; no two have the same number. Tracks that are nowhere in the frame are left out.
     detail : DetailerSettings
         Sizes, and how many pieces are sampled together.
     traits : ModelTraits
@@ -87,8 +87,9 @@ def plan_tracks(
     Raises
     ------
     InvalidArgumentError
-        `max_ram` is too low for the clip, the crops and the models.
+        `max_ram` is too low for the clip, the crops and the models; two tracks have one number.
     """
+    _check_numbers(chosen)
     streams = streams or StreamSizes(info.size[0] * info.size[1], 2 if info.bits > 8 else 1)
     tracks: list[TrackPlan] = []
     for item in chosen:
@@ -110,6 +111,13 @@ def plan_tracks(
         tuple(owner_order([plan.track for plan in tracks])),
         tuple(_warnings(info, tracks, detail, traits)),
     )
+
+
+def _check_numbers(chosen: Sequence[ChosenTrack]) -> None:
+    """Hold that users can tell all tracks by their numbers."""
+    numbers = [item.track.id for item in chosen]
+    if len(set(numbers)) < len(numbers) or 0 in numbers:
+        raise InvalidArgumentError("chosen", "tracks whose ids are numbers from 1, each once", f"{numbers}")
 
 
 def _uncut(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import count
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,7 +58,8 @@ class Subject:
     Parameters
     ----------
     track : Track
-        Where it is, in frames of the clip's size; in at least one of them.
+        Where it is, in frames of the clip's size; in at least one of them. Its id is what a run, its plan and its
+        overlays call it.
     size : (int, int)
         Height and width of the clip's frames.
     frame_count : int
@@ -68,8 +68,6 @@ class Subject:
         How the run cropped it: what of a mask is outside its crop is not pasted.
     masks : MaskFilter or None
         What the run did to the masks.
-    number : int
-        What a run, its plan and its overlays call it, counted from 1.
 
     Raises
     ------
@@ -84,9 +82,8 @@ class Subject:
         frame_count: int,
         crop: CropSettings | None = None,
         masks: MaskFilter | None = None,
-        number: int = 1,
     ) -> None:
-        self.number = number
+        self.number = track.id
         self.label = track.label
         self._size = size
         self._count = frame_count
@@ -151,9 +148,8 @@ def subjects_of(tracks: Tracks, size: tuple[int, int], frame_count: int, *, max_
     for number, track in zip(tracks.numbers, tracks, strict=True):
         if not len(track.frames):
             continue
-        fitted = rescaled_track(track, tracks.frame_size, size)
-        chosen = [(still_track(fitted, frame_count) if still else fitted, crop)]
-        subjects += chosen_subjects(chosen, size, frame_count, numbers=[number])
+        fitted = replace(rescaled_track(track, tracks.frame_size, size), id=number)
+        subjects += chosen_subjects([(still_track(fitted, frame_count) if still else fitted, crop)], size, frame_count)
     return subjects
 
 
@@ -162,8 +158,6 @@ def chosen_subjects(
     size: tuple[int, int],
     frame_count: int,
     masks: MaskFilter | None = None,
-    *,
-    numbers: Iterable[int] | None = None,
 ) -> list[Subject]:
     """Make subjects of tracks in the clip's size; those of which nothing is pasted are left out, as a run does.
 
@@ -177,12 +171,7 @@ def chosen_subjects(
         Its length.
     masks : MaskFilter or None
         What the run did to the masks.
-    numbers : iterable of int or None
-        What those that are left are called; None counts them from 1, as a run and its plan do.
     """
     there = (item for item in chosen if is_in_frame(item[0], size, frame_count))
     subjects = [Subject(track, size, frame_count, crop, masks) for track, crop in there]
-    pasted = [subject for subject in subjects if subject.span != (0, 0)]
-    for number, subject in zip(count(1) if numbers is None else numbers, pasted, strict=False):
-        subject.number = number
-    return pasted
+    return [subject for subject in subjects if subject.span != (0, 0)]
