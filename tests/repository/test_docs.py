@@ -17,7 +17,7 @@ from segs_detailer.models.samplers import SAMPLERS
 from segs_detailer.models.schedules import SCHEDULES
 
 PACKAGE = Path(segs_detailer.__file__).parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_every_difference_names_a_test_that_exists():

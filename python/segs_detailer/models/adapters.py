@@ -45,18 +45,41 @@ def load_lora(
     if name in weights:
         raise InvalidArgumentError("name", f"another than {', '.join(weights)}, which are loaded", repr(name))
     where, arguments = safetensors_source(source, file)
+    holder = _Holder(pipeline)
     try:
         with warnings.catch_warnings():
             # peft takes several LoRAs for an oversight; here they are meant.
             warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")
-            pipeline.load_lora_weights(where, adapter_name=name, use_safetensors=True, **arguments)
+            holder.load(where, adapter_name=name, use_safetensors=True, **arguments)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"cannot load the LoRA {where}: {first_line(error)}") from error
-    known = {adapter for part in pipeline.get_list_adapters().values() for adapter in part}
-    if name not in known:
+    if name not in holder.names():
         raise ModelError(f"the LoRA {where} has nothing for these networks")
     weights[name] = weight
-    pipeline.set_adapters(list(weights), list(weights.values()))
+    holder.set_weights(weights)
+
+
+class _Holder:
+    """What holds a pipeline's LoRAs: itself, or where its class knows none, its transformer."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+        self._knows = hasattr(pipeline, "load_lora_weights")
+
+    def load(self, where: str, **arguments: Any) -> None:
+        if self._knows:
+            self._pipeline.load_lora_weights(where, **arguments)
+        else:
+            self._pipeline.transformer.load_lora_adapter(where, prefix="transformer", **arguments)
+
+    def names(self) -> set[str]:
+        if self._knows:
+            return {adapter for part in self._pipeline.get_list_adapters().values() for adapter in part}
+        return set(getattr(self._pipeline.transformer, "peft_config", {}))
+
+    def set_weights(self, weights: dict[str, float]) -> None:
+        target = self._pipeline if self._knows else self._pipeline.transformer
+        target.set_adapters(list(weights), list(weights.values()))
 
 
 def safetensors_source(source: str | PathLike[str], file: str | None) -> tuple[str, dict[str, Any]]:

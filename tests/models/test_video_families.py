@@ -1,0 +1,242 @@
+"""What every family of video models does, on tiny random models that diffusers saved and the real code loads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import tiny_hunyuan
+import tiny_wan
+from agreement import assert_agree
+from fake_sampler import segment, segs_of
+from segs_detailer import BasicPipe, detail_clip
+from segs_detailer.cli.main import main
+from segs_detailer.detailer import detail_frames
+from segs_detailer.models.interface import SampleJob
+from segs_detailer.models.registry import sampler_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SIZE = 32
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A family under test.
+
+    `save` writes a checkpoint into a folder; `expected` gives the latents that diffusers' own pipeline makes of a
+    prompt, from given noise in the model's space and with classifier-free guidance, and the noise levels that it used.
+    """
+
+    save: Callable[[Path], Path]
+    expected: Callable[[Any, BasicPipe, torch.Tensor, int, float], tuple[torch.Tensor, torch.Tensor]]
+    projections: tuple[str, ...] = ("to_q", "to_v")
+
+
+def _of_wan(pipeline, pipe, noise, frames, cfg):
+    import diffusers
+
+    pipeline.scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    # Its own text cleaning fails where ftfy is not installed.
+    prompts = {"prompt_embeds": pipe.positive[0][0], "negative_prompt_embeds": pipe.negative[0][0]}
+    made = pipeline(**prompts, **_SIZES, num_frames=frames, guidance_scale=cfg, latents=noise)
+    return made.frames, pipeline.scheduler.sigmas
+
+
+def _of_hunyuan(pipeline, pipe, noise, frames, cfg):
+    pipeline.guider = pipeline.guider.new(guidance_scale=cfg)
+    prompts = {"prompt": pipe.positive[0][1]["prompt"], "negative_prompt": pipe.negative[0][1]["prompt"]}
+    made = pipeline(**prompts, **_SIZES, num_frames=frames, latents=noise)
+    return made.frames, pipeline.scheduler.sigmas
+
+
+_SIZES = {"height": SIZE, "width": SIZE, "num_inference_steps": 4, "output_type": "latent"}
+
+FAMILIES = {
+    "wan": Tiny(lambda folder: tiny_wan.save_checkpoint(folder, positions=64), _of_wan),
+    "hunyuan": Tiny(tiny_hunyuan.save_checkpoint, _of_hunyuan),
+}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request):
+    return FAMILIES[request.param]
+
+
+@pytest.fixture(scope="module")
+def folder(family, tmp_path_factory):
+    return family.save(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture
+def pipe(folder):
+    return BasicPipe.from_pretrained(folder, prompt='a face, "hi"', negative_prompt="blurry")
+
+
+def noise_frames(count):
+    return torch.rand(count, SIZE, SIZE, 3, generator=torch.Generator().manual_seed(5))
+
+
+def job_for(pipe, frames, **changes):
+    settings = {"pixels": frames, "positive": pipe.positive, "negative": pipe.negative, "seed": 3, "steps": 2}
+    settings |= {"cfg": 4.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 0.5}
+    return SampleJob(**{**settings, **changes})
+
+
+def test_a_whole_frame_at_full_denoise_is_what_diffusers_makes(family, folder, pipe):
+    frames = noise_frames(9)
+    sampler = sampler_for(*pipe[:3])
+    latents = sampler.encode(frames)
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(8))
+    theirs = BasicPipe.from_pretrained(folder).diffusers_pipeline()
+    theirs.set_progress_bar_config(disable=True)
+    expected, sigmas = family.expected(theirs, pipe, noise.clone(), len(frames), 4.0)
+    job = job_for(pipe, frames, steps=4, denoise=1.0, noise=noise, scheduler_func=lambda *_: sigmas)
+    made = sampler.to_model(sampler.sample(latents, job))
+    assert float((made - expected).abs().max()) <= 1e-4 * float(expected.std())
+    assert float((made - noise).abs().max()) > 0.1
+
+
+def test_latents_outside_the_mask_come_back_to_the_bit(pipe):
+    frames = noise_frames(9)
+    mask = torch.zeros(9, SIZE, SIZE)
+    mask[3, 16:, 16:] = 1
+    sampler = sampler_for(*pipe[:3])
+    latents = sampler.encode(frames)
+    job = job_for(pipe, frames, noise_mask=mask)
+    result = sampler.sample(latents, job)
+    # The mask is bilinear: it touches latents that have any part of it.
+    touched = (result != latents).any(dim=1)[0]
+    assert touched[1].any()
+    assert not touched[[0, 2]].any()
+    assert not touched[1, 0, 0]
+    assert torch.equal(result, sampler.sample(latents, job))
+    assert not torch.equal(result, sampler.sample(latents, job_for(pipe, frames, noise_mask=mask, seed=4)))
+
+
+def test_prompts_apart_are_prompts_together(pipe):
+    frames = noise_frames(5)
+    sampler = sampler_for(*pipe[:3])
+    latents = sampler.encode(frames)
+    together = sampler.sample(latents, job_for(pipe, frames))
+    sampler.model.guidance_batch = False
+    apart = sampler.sample(latents, job_for(pipe, frames))
+    torch.testing.assert_close(apart, together, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 82, 100, 147])
+def test_clips_of_any_length_come_back(pipe, count):
+    frames = noise_frames(count)
+    segs = segs_of(frames, segment((0, 0, SIZE, SIZE)))
+    options = {"guide_size": SIZE, "max_size": SIZE, "steps": 1, "cfg": 1.0, "denoise": 0.5, "feather": 0}
+    result = detail_frames(frames, segs, pipe, scheduler="simple", sampler_name="euler", **options).frames
+    assert result.shape == frames.shape
+    change = (result - frames).abs().mean(dim=(1, 2, 3))
+    assert float(change.min()) > 1e-3
+    # What the clip is filled up with is of the clip: its last frames fare as the others do.
+    assert float(change[-3:].mean()) < 1.5 * float(change.mean())
+
+
+def test_pipelines_are_taken_as_they_are(pipe):
+    frames = noise_frames(5)
+    theirs = pipe.diffusers_pipeline()
+    taken = BasicPipe.from_pipe(theirs, prompt='a face, "hi"', negative_prompt="blurry")
+    assert taken.model.transformer is theirs.transformer
+    assert taken.diffusers_pipeline() is theirs
+
+    def sampled(pipe):
+        sampler = sampler_for(*pipe[:3])
+        return sampler.sample(sampler.encode(frames), job_for(pipe, frames))
+
+    assert_agree(sampled(taken), sampled(pipe))
+
+
+def test_loras_change_the_result_by_their_weight(family, pipe, tmp_path):
+    frames = noise_frames(5)
+    weights, generator = {}, torch.Generator().manual_seed(0)
+    for name, module in pipe.model.transformer.named_modules():
+        if name.endswith(family.projections):
+            rows, columns = module.weight.shape
+            weights[f"transformer.{name}.lora_A.weight"] = torch.randn(2, columns, generator=generator)
+            weights[f"transformer.{name}.lora_B.weight"] = torch.randn(rows, 2, generator=generator)
+    save_file(weights, tmp_path / "lora.safetensors")
+    sampler = sampler_for(*pipe[:3])
+    latents = sampler.encode(frames)
+    job = job_for(pipe, frames)
+    before = sampler.sample(latents, job)
+    silent = pipe.load_lora(tmp_path / "lora.safetensors", weight=0.0)
+    torch.testing.assert_close(sampler.sample(latents, job), before, rtol=1e-5, atol=1e-5)
+    assert silent.model.lora_weights == {"lora_0": 0.0}
+    pipe.load_lora(tmp_path / "lora.safetensors", name="again")
+    assert float((sampler.sample(latents, job) - before).abs().max()) > 1e-3
+
+
+def test_a_refiner_finishes(folder, pipe):
+    frames = noise_frames(5)
+    segs = segs_of(frames, segment((0, 0, SIZE, SIZE)))
+    second = BasicPipe.from_pretrained(folder)
+    calls = []
+    second.model.transformer.register_forward_pre_hook(lambda *_: calls.append(1))
+    options = {"guide_size": SIZE, "max_size": SIZE, "steps": 4, "denoise": 0.5, "scheduler": "simple", "cfg": 2.0}
+    refiner = pipe._replace(model=second.model)
+    detail_frames(frames, segs, pipe, refiner_pipe=refiner, refiner_ratio=0.5, sampler_name="euler", **options)
+    assert len(calls) == 2
+
+
+def test_several_subjects_each_inside_its_mask(pipe):
+    frames = torch.rand(6, 64, 96, 3, generator=torch.Generator().manual_seed(7))
+    mask = np.zeros((32, 32), np.float32)
+    mask[4:28, 4:28] = 1
+    segs = segs_of(frames, segment((0, 0, 32, 32), mask=mask), segment((50, 30, 82, 62), mask=mask))
+    options = {"guide_size": 32, "max_size": 32, "steps": 1, "cfg": 1.0, "denoise": 0.6, "feather": 0, "seed": 1}
+    result = detail_frames(frames, segs, pipe, scheduler="simple", sampler_name="euler", **options).frames
+    changed = (result != frames).any(dim=-1)
+    inside = torch.zeros(64, 96, dtype=torch.bool)
+    inside[4:28, 4:28] = inside[34:58, 54:78] = True
+    assert not changed[:, ~inside].any()
+    assert float(changed[:, inside].float().mean()) > 0.9
+
+
+def _write_clip(folder):
+    folder.mkdir()
+    for index in range(3):
+        pixels = np.random.default_rng(index).integers(0, 255, (48, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index:04d}.png")
+    return folder
+
+
+def _pixels(folder):
+    return [np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))]
+
+
+def test_the_command_line_and_a_script_do_the_same(tmp_path, folder):
+    source = _write_clip(tmp_path / "in")
+    options = {"crop_factor": 1.0, "guide_size": 32, "max_size": 32, "steps": 2, "feather": 0, "denoise": 0.5}
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    arguments += [f"--model={folder}", "--bbox=8,8,40,40", "--prompt=a face", "--device=cpu", "--scheduler=simple"]
+    assert main(["run", str(source), "-o", str(tmp_path / "out"), "--sampler-name=euler", *arguments]) == 0
+    detail_clip(
+        source,
+        tmp_path / "script",
+        model=str(folder),
+        bbox=[(8, 8, 40, 40)],
+        prompt="a face",
+        device="cpu",
+        scheduler="simple",
+        sampler_name="euler",
+        **options,
+    )
+    for before, by_line, by_script in zip(*(_pixels(tmp_path / name) for name in ("in", "out", "script")), strict=True):
+        assert np.array_equal(by_line, by_script)
+        assert not np.array_equal(before[8:40, 8:40], by_line[8:40, 8:40])
+        outside = by_line.copy()
+        outside[8:40, 8:40] = before[8:40, 8:40]
+        assert np.array_equal(before, outside)
