@@ -231,6 +231,7 @@ _CASES = {
     "face_mask": ("--mask x --face-mask box", "--detect face"),
     "drop_size": ("--bbox 1,2,3,4 --drop-size 5", "--mask x"),
     "max_gap": ("--bbox 1,2,3,4 --max-gap 5", "--segs x"),
+    "paste_gap": ("--bbox 1,2,3,4 --paste-gap 5", "--segs x"),
     "subpixel": ("--subpixel --crop fixed", "--crop follow"),
     "fps": ("--fps 10", "frames/"),
     "fill_gaps": ("--fill-gaps", "frames/"),

@@ -63,6 +63,7 @@ def any_settings(draw):
         subpixel=draw(st.booleans()),
         ramp=draw(st.integers(0, 5)),
         max_gap=draw(st.integers(0, 12)),
+        paste_gap=draw(st.integers(0, 12)),
     )
 
 
@@ -204,17 +205,46 @@ def test_cuts_are_no_ramps():
 
 def test_gaps_are_bridged_up_to_their_limit():
     track = still([*range(10), *range(14, 24), *range(40, 50)])
-    alpha = presence(track, SIZE, 50, CropSettings(max_gap=5, ramp=1))
+    alpha = presence(track, SIZE, 50, CropSettings(max_gap=5, paste_gap=4, ramp=1))
     assert (alpha[:23] == 1).all()
     assert alpha[23:25].tolist() == [0.5, 0]
     assert alpha[39:42].tolist() == [0, 0.5, 1]
 
 
+def test_nothing_is_pasted_in_long_gaps():
+    frames = [*range(10), *range(12, 24), *range(27, 50)]
+    alpha = presence(still(frames), SIZE, 50, CropSettings(ramp=1))
+    assert np.flatnonzero(alpha < 1).tolist() == [23, 24, 25, 26, 27]
+    assert alpha[23:28].tolist() == [0.5, 0, 0, 0, 0.5]
+    assert (presence(still(frames), SIZE, 50, CropSettings(paste_gap=3)) == 1).all()
+    assert np.flatnonzero(presence(still(frames), SIZE, 50, CropSettings(paste_gap=0)) == 0).tolist() == [
+        *(10, 11),
+        *(24, 25, 26),
+    ]
+    moving = Track(1, "a", frames, [(3.0 * f, 40, 3.0 * f + 20, 60) for f in frames])
+    path = crop_path(moving, SIZE, 50)
+    assert (np.diff(path.regions[:, 0])[22:28] == 3).all()
+    masks = track_masks(moving, path, 0, 50, SIZE)
+    assert np.flatnonzero(~masks.any(axis=(1, 2))).tolist() == [24, 25, 26]
+
+
+def test_a_ramp_beside_a_gap_ends_at_a_cut():
+    # A leap at frame 20, and the first three frames behind it are missed.
+    frames = [*range(20), *range(23, 40)]
+    track = Track(1, "a", frames, [(20, 40, 40, 60)] * 20 + [(140, 40, 160, 60)] * 17)
+    alpha = presence(track, SIZE, 40, CropSettings(ramp=1))
+    assert alpha[18:25].tolist() == [1, 0.5, 0, 0, 0, 1, 1]
+
+
 def test_detectors_start_late_and_stop_early():
     track = still(range(14, 50), shot=(10, 60))
-    assert np.flatnonzero(presence(track, SIZE, 80, CropSettings(max_gap=5))).tolist() == list(range(10, 50))
-    assert np.flatnonzero(presence(track, SIZE, 80, CropSettings(max_gap=12))).tolist() == list(range(10, 60))
-    assert (presence(track, SIZE, 80, CropSettings(max_gap=12))[10:60] == 1).all()
+    late = CropSettings(max_gap=5, paste_gap=12)
+    assert np.flatnonzero(presence(track, SIZE, 80, late)).tolist() == list(range(10, 50))
+    later = CropSettings(max_gap=12, paste_gap=12)
+    assert np.flatnonzero(presence(track, SIZE, 80, later)).tolist() == list(range(10, 60))
+    assert (presence(track, SIZE, 80, later)[10:60] == 1).all()
+    # So long before the first detection anything may be there.
+    assert np.flatnonzero(presence(track, SIZE, 80)).tolist() == list(range(14, 50))
 
 
 def test_who_comes_in_from_the_side_was_not_there_before():
@@ -256,7 +286,7 @@ def test_a_leap_is_a_cut_that_nobody_named():
 def test_an_end_goes_on_with_the_motion_of_its_own_run(mirrored):
     # A subject that rests, leaps, and rests again, so near to the ends of its shot that it was there all along.
     boxes = [(20, 40, 40, 60)] * 4 + [(140, 40, 160, 60)] * 4
-    settings = CropSettings(max_gap=12, smoothing=0)
+    settings = CropSettings(max_gap=12, paste_gap=12, smoothing=0)
     track = Track(1, "a", range(8, 16), boxes[::-1] if mirrored else boxes, shot=(0, 24))
     motion = motion_of(track, SIZE, 24, settings)
     first, last = (150, 30) if mirrored else (30, 150)
@@ -403,6 +433,7 @@ def test_shapes_of_jittered_boxes_are_steady():
         ("ramp", -1),
         ("ramp", 1.5),
         ("max_gap", True),
+        ("paste_gap", -1),
         ("size_gate", 0),
     ],
 )

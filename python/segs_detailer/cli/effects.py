@@ -87,6 +87,7 @@ _OF_MASKS = (
     "subpixel",
     "ramp",
     "max_gap",
+    "paste_gap",
     "size_gate",
     "mask_median",
     "mask_dilate",
@@ -146,7 +147,7 @@ RULES = (
         lambda args: args.mask is not None or _detects(args),
     ),
     Rule(
-        ("max_gap",),
+        ("max_gap", "paste_gap"),
         "what may be away for a while: add --mask, --segs or --detect",
         lambda args: args.mask is not None or args.segs is not None or _detects(args),
     ),

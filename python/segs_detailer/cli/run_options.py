@@ -175,7 +175,7 @@ def add_segment_options(parser: argparse.ArgumentParser) -> None:
 def add_crop_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how crops and masks go through the clip: all that pixels depend on which are pasted."""
     group = parser.add_argument_group("crops", "How a subject's crop goes through the clip.")
-    counts = dict.fromkeys(("ramp", "max_gap", "mask_median", "mask_dilate"), count_from_0)
+    counts = dict.fromkeys(("ramp", "max_gap", "paste_gap", "mask_median", "mask_dilate"), count_from_0)
     metavars = {"crop_factor": "F", "aspect": "W:H", "smoothing": "N"}
     add_settings(group, PathSettings, types={**counts, "aspect": _aspect}, metavars=metavars)
 

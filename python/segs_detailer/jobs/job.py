@@ -145,6 +145,7 @@ class PathSettings:
     max_gap: int | None = setting_like(
         CropSettings, "max_gap", default=None, default_text="12 for what is detected, 0 for files"
     )
+    paste_gap: int = setting_like(CropSettings, "paste_gap")
     size_gate: float | None = setting_like(CropSettings, "size_gate")
     mask_median: int = setting_like(MaskFilter, "median")
     mask_dilate: int = setting_like(MaskFilter, "dilate")
@@ -182,6 +183,7 @@ class PathSettings:
             subpixel=self.subpixel,
             ramp=ramp if self.ramp is None else self.ramp,
             max_gap=max_gap if self.max_gap is None else self.max_gap,
+            paste_gap=self.paste_gap,
             size_gate=self.size_gate,
         )
 

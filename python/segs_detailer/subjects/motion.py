@@ -66,6 +66,18 @@ class Motion:
             shown[max(first - start, 0) : max(end - start, 0)] = True
         return shown
 
+    def is_sure(self, start: int, stop: int, most: int) -> NDArray[np.bool_]:
+        """Whether each frame from `start` up to `stop` is in no gap of more than `most` frames without a detection."""
+        sure = np.ones(stop - start, bool)
+        seen = self.frames[self.detected]
+        for first, end in self.runs:
+            own = slice(*np.searchsorted(seen, (first, end)).tolist())
+            edges = np.concatenate([[first - 1], seen[own], [end]])
+            for place in np.flatnonzero(np.diff(edges) > most + 1).tolist():
+                low, high = edges[place] + 1 - start, edges[place + 1] - start
+                sure[max(low, 0) : max(high, 0)] = False
+        return sure
+
     def between(
         self, start: int, stop: int, width: float, size_width: float
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -46,9 +46,9 @@ def presence(
 ) -> NDArray[np.float32]:
     """How much of a track's crop is pasted in each frame: 1 where the subject is there, 0 where it is not.
 
-    Where it comes into view or goes out of it, and on both sides of a gap that is too long to be bridged, it rises and
-    falls in `ramp` steps, in frames in which the subject is there. Where a shot or the clip begins or ends with it,
-    nothing rises or falls: it comes and goes with the picture.
+    Where it comes into view or goes out of it, and on both sides of a gap that is too long to be bridged or to be
+    pasted, it rises and falls in `ramp` steps, in frames in which the subject is there. Where a shot or the clip begins
+    or ends with it, nothing rises or falls: it comes and goes with the picture.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def presence(
     frame_count : int
         Frames of the clip.
     settings : CropSettings or None
-        `ramp` and `max_gap`.
+        `ramp`, `max_gap` and `paste_gap`.
 
     Returns
     -------
@@ -67,11 +67,12 @@ def presence(
         `(frame_count,)` float32.
     """
     settings = settings or CropSettings()
-    return _alpha(motion_of(track, frame_size, frame_count, settings), track, frame_count, settings.ramp)
+    return _alpha(motion_of(track, frame_size, frame_count, settings), track, frame_count, settings)
 
 
-def _alpha(motion: Motion, track: Track, frame_count: int, ramp: int) -> NDArray[np.float32]:
+def _alpha(motion: Motion, track: Track, frame_count: int, settings: CropSettings) -> NDArray[np.float32]:
     alpha = np.zeros(frame_count, np.float32)
+    ramp = settings.ramp
     start, stop = track.shot or (0, frame_count)
     # Where one run follows another at once, there is a cut.
     begins = {start, *(end for _, end in motion.runs)}
@@ -80,8 +81,22 @@ def _alpha(motion: Motion, track: Track, frame_count: int, ramp: int) -> NDArray
         frames = np.arange(first, end)
         rise = np.ones(len(frames)) if first in begins else (frames - first + 1) / (ramp + 1)
         fall = np.ones(len(frames)) if end in ends else (end - frames) / (ramp + 1)
-        alpha[first:end] = np.minimum(np.minimum(rise, fall), 1.0)
+        sure = _shares(motion.is_sure(first, end, settings.paste_gap), ramp)
+        alpha[first:end] = np.minimum(np.minimum(rise, fall), sure)
     return alpha
+
+
+def _shares(wanted: NDArray[np.bool_], ramp: int) -> NDArray[np.float64]:
+    """How much is pasted in each of some frames: nothing in those that are not wanted, ramps beside them."""
+    off = np.flatnonzero(~wanted)
+    if len(off) == 0:
+        return np.ones(len(wanted))
+    frames = np.arange(len(wanted))
+    after = np.searchsorted(off, frames)
+    before = np.abs(frames - off[np.maximum(after - 1, 0)])
+    distance = np.minimum(before, np.abs(off[np.minimum(after, len(off) - 1)] - frames))
+    shares: NDArray[np.float64] = np.minimum(distance / (ramp + 1), 1.0)
+    return shares
 
 
 def crop_path(
@@ -125,7 +140,7 @@ def crop_path(
     if not motion.runs:
         expected = f"a box or mask in the frame of {frame_size[1]}x{frame_size[0]} pixels"
         raise InvalidArgumentError(f"track {track.id}", expected, "none")
-    alpha = _alpha(motion, track, frame_count, settings.ramp)
+    alpha = _alpha(motion, track, frame_count, settings)
     if settings.crop == "fixed":
         regions = np.tile(np.array(_fixed_region(track, motion, frame_size, settings), np.float64), (frame_count, 1))
     else:
@@ -328,13 +343,8 @@ def gated(path: CropPath, wanted: NDArray[np.bool_], ramp: int) -> CropPath:
     ramp : int
         Frames over which the paste comes and goes.
     """
-    distance = np.full(path.frames, np.inf)
-    off = np.flatnonzero(~wanted & (path.alpha > 0))
-    if len(off) == 0:
+    wanted = wanted | (path.alpha == 0)
+    if wanted.all():
         return path
-    frames = np.arange(path.frames)
-    after = np.searchsorted(off, frames)
-    before = np.abs(frames - off[np.maximum(after - 1, 0)])
-    distance = np.minimum(before, np.abs(off[np.minimum(after, len(off) - 1)] - frames))
-    share = np.minimum(distance / (ramp + 1), 1.0)
+    share = _shares(wanted, ramp)
     return CropPath(path.regions, np.minimum(path.alpha, share).astype(np.float32))

@@ -36,6 +36,9 @@ class CropSettings:
     max_gap : int
         Frames without a detection that are bridged; as close to the cuts that begin and end its shot, a track is
         extended to them.
+    paste_gap : int
+        In gaps of at most this many frames the crop is pasted as ever; in longer ones nothing is, as something may be
+        in front of the subject, and the paste comes and goes on both sides in `ramp` steps.
     size_gate : float or None
         Subjects whose shorter side has this many pixels are left alone, see `size_gate`. None details all.
 
@@ -70,6 +73,13 @@ class CropSettings:
     )
     max_gap: int = setting(
         12, help="bridge up to N frames without the subject", minimum=0, maximum=_MAX_FRAMES, unit="frames"
+    )
+    paste_gap: int = setting(
+        2,
+        help="paste in gaps of up to N frames; in longer ones the crop goes on and nothing is pasted",
+        minimum=0,
+        maximum=_MAX_FRAMES,
+        unit="frames",
     )
     size_gate: float | None = setting(
         None,

@@ -38,9 +38,9 @@ def track_masks(
 ) -> NDArray[np.uint8]:
     """Masks of a part of the clip, in the track's crops.
 
-    In frames in which it was not seen, but for a gap that is bridged, the masks before and after are carried to where
-    it is then, and one fades into the other. Frames without masks show the track's shape, softened at its edges by
-    what it covers of each pixel. Where the track is not there, masks are empty.
+    In frames of a short gap in which it was not seen, the masks before and after are carried to where it is then, and
+    one fades into the other. Frames without masks show the track's shape, softened at its edges by what it covers of
+    each pixel. Where the track is not there, and in gaps of more than `paste_gap` frames, masks are empty.
 
     Parameters
     ----------
@@ -64,7 +64,10 @@ def track_masks(
     motion = motion_of(track, frame_size, path.frames, settings)
     masks = np.zeros((max(stop - start, 0), *path.size), np.uint8)
     frames, boxes = motion.between(start, stop, settings.shape_smoothing, settings.smoothing)
+    sure = motion.is_sure(start, stop, settings.paste_gap) if len(frames) else np.empty(0, bool)
     for frame, box in zip(frames.tolist(), boxes, strict=True):
+        if not sure[frame - start]:
+            continue
         corner = path.regions[frame, :2]
         _draw(masks[frame - start], track, frame, box, corner)
     return masks

@@ -143,7 +143,7 @@ def subjects_of(tracks: Tracks, size: tuple[int, int], frame_count: int, *, max_
         Frames without a sighting that are bridged.
     """
     still = tracks.frame_count == 1 and frame_count > 1
-    crop = CropSettings(crop_factor=_CROP_FACTOR, max_gap=max_gap)
+    crop = CropSettings(crop_factor=_CROP_FACTOR, max_gap=max_gap, paste_gap=max_gap)
     subjects = []
     for number, track in zip(tracks.numbers, tracks, strict=True):
         if not len(track.frames):

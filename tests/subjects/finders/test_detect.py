@@ -173,10 +173,15 @@ def test_face_of_a_part_of_the_clip_has_empty_masks_elsewhere(face):
     assert not shown[20:].any()
 
 
-def test_gaps_of_the_detector_are_filled(face):
-    places = [(100, 40)] * 12 + [None] * 5 + [(100, 40)] * 12
-    _, segs = detect_faces(clip_of(face, places), min_size=LEAST)
-    (seg,) = segs
+def test_a_face_that_is_away_for_a_moment_is_one_and_not_painted_then(face):
+    clip = clip_of(face, [(100, 40)] * 12 + [None] * 5 + [(100, 40)] * 12)
+    (seg,) = detect_faces(clip, min_size=LEAST)[1]
+    shown = seg.cropped_mask.any(axis=(1, 2))
+    assert shown[:12].all()
+    assert not shown[12:17].any()
+    assert shown[20:].all()
+    filled = CropSettings(crop="fixed", paste_gap=12)
+    (seg,) = detect_faces(clip, min_size=LEAST, crop=filled)[1]
     assert seg.cropped_mask.any(axis=(1, 2)).all()
 
 
