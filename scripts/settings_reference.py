@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from segs_detailer.comfyui.seams import seam_inputs
 from segs_detailer.detailer.settings import DetailerSettings
+from segs_detailer.detailer.subject_settings import SubjectSettings
 from segs_detailer.jobs.job import (
     EncodeSettings,
     FindSettings,
@@ -33,6 +34,7 @@ SECTIONS = (
     ("`crop`: how crops and masks follow them", PathSettings),
     ("`model`: what loads the models", ModelSettings),
     ("`prompts`: what the subjects show", PromptSettings),
+    ("`subjects`: what a single subject has otherwise", SubjectSettings),
     ("`encode`: how a video is written", EncodeSettings),
     ("`limits`: what a run may take, and what it keeps", LimitSettings),
 )

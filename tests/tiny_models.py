@@ -16,7 +16,14 @@ from diffusers import (
     UNetMotionModel,
 )
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
 CHANNELS = (16, 32)
 CROSS = 16
@@ -272,3 +279,54 @@ def _original_vae(name: str, weight: torch.Tensor) -> tuple[str, torch.Tensor]:
     name = re.sub(r"to_([qkv])\.", r"\1.", name).replace("to_out.0", "proj_out")
     # The original computes attention with convolutions of one pixel.
     return name, weight[..., None, None] if weight.ndim == 2 else weight
+
+
+def save_lora(path, unet, *, only="", seed=0, prefix="unet", layers=("to_q", "to_v")):
+    """A LoRA of rank 2 for the attention of a network, as peft names it."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = {}
+    for name, module in unet.named_modules():
+        if isinstance(module, torch.nn.Linear) and name.endswith(layers) and only in name:
+            rows, columns = module.weight.shape
+            weights[f"{prefix}.{name}.lora_A.weight"] = torch.randn(2, columns, generator=generator)
+            weights[f"{prefix}.{name}.lora_B.weight"] = torch.randn(rows, 2, generator=generator)
+    assert weights
+    save_file(weights, path)
+    return path
+
+
+def save_ip_adapter(folder, unet):
+    """An IP-Adapter of the plain kind: a projection, and keys and values for each cross-attention."""
+    generator = torch.Generator().manual_seed(2)
+    width, tokens = CROSS, 4
+    weights = {
+        "image_proj.proj.weight": torch.randn(tokens * width, width, generator=generator),
+        "image_proj.proj.bias": torch.zeros(tokens * width),
+        "image_proj.norm.weight": torch.ones(width),
+        "image_proj.norm.bias": torch.zeros(width),
+    }
+    key = 1
+    for name in unet.attn_processors:
+        if "motion_modules" in name or "attn2" not in name:
+            continue
+        module = unet.get_submodule(name.removesuffix(".processor"))
+        for part in ("to_k_ip", "to_v_ip"):
+            weights[f"ip_adapter.{key}.{part}.weight"] = torch.randn(
+                module.to_q.weight.shape[0], width, generator=generator
+            )
+        key += 2
+    save_file(weights, folder / "ip.safetensors")
+
+
+def make_image_encoder() -> CLIPVisionModelWithProjection:
+    torch.manual_seed(3)
+    config = CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=16,
+        patch_size=8,
+        projection_dim=CROSS,
+    )
+    return CLIPVisionModelWithProjection(config).eval()

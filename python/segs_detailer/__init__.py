@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from segs_detailer.detailer.control import ControlNetWrapper, ImagePromptWrapper, with_control_net
     from segs_detailer.detailer.hooks import DetailerHook
     from segs_detailer.detailer.progress import Progress
-    from segs_detailer.detailer.prompts import load_prompts
     from segs_detailer.detailer.segment import SegmentWarning
     from segs_detailer.detailer.settings import DetailerSettings
+    from segs_detailer.detailer.subject_settings import SubjectSettings
     from segs_detailer.errors import (
         CancelledError,
         InvalidArgumentError,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         PromptSettings,
         Redo,
     )
-    from segs_detailer.jobs.job_files import read_job, write_job
+    from segs_detailer.jobs.job_files import read_job, read_subjects, write_job
     from segs_detailer.jobs.plan import ClipPlan
     from segs_detailer.jobs.report import ClipReport
     from segs_detailer.models.compute import ComputeOptions
@@ -106,6 +106,7 @@ __all__ = [
     "SamplingOptions",
     "SegmentWarning",
     "SegsDetailerError",
+    "SubjectSettings",
     "Track",
     "Tracks",
     "__version__",
@@ -118,7 +119,6 @@ __all__ = [
     "find_tracks",
     "get_num_threads",
     "iter_frames",
-    "load_prompts",
     "make_crop_region",
     "masks_to_segs",
     "open_clip",
@@ -129,6 +129,7 @@ __all__ = [
     "plan_clip",
     "read_clip",
     "read_job",
+    "read_subjects",
     "read_tracks",
     "resize_frames",
     "resize_masks",
@@ -156,9 +157,9 @@ _MODULES = {
     ),
     "segs_detailer.detailer.hooks": ("DetailerHook",),
     "segs_detailer.detailer.progress": ("Progress",),
-    "segs_detailer.detailer.prompts": ("load_prompts",),
     "segs_detailer.detailer.segment": ("SegmentWarning",),
     "segs_detailer.detailer.settings": ("DetailerSettings",),
+    "segs_detailer.detailer.subject_settings": ("SubjectSettings",),
     "segs_detailer.errors": (
         "CancelledError",
         "InvalidArgumentError",
@@ -183,7 +184,7 @@ _MODULES = {
         "PromptSettings",
         "Redo",
     ),
-    "segs_detailer.jobs.job_files": ("read_job", "write_job"),
+    "segs_detailer.jobs.job_files": ("read_job", "read_subjects", "write_job"),
     "segs_detailer.jobs.plan": ("ClipPlan",),
     "segs_detailer.jobs.report": ("ClipReport",),
     "segs_detailer.models.compute": ("ComputeOptions",),

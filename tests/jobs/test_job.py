@@ -40,7 +40,12 @@ FULL = ClipJob(
     crop=PathSettings(crop="follow", aspect=1.5, ramp=0, mask_median=2),
     detail=DetailerSettings(denoise=0.4, seed=2**63, guide_size_for="crop_region"),
     model=ModelSettings(model="sd", lora=[("a", 1), ("b", 0.5)], attention_slicing="max", context_length=8),
-    prompts=PromptSettings(prompt='a "woman"\n\x7f', of_tracks={2: "an old man", "hand": ("five", "six")}),
+    prompts=PromptSettings(prompt='a "woman"\n\x7f'),
+    subjects={
+        2: {"prompt": "an old man", "denoise": 0.3},
+        "hand": ("five", "six"),
+        "Ann B.": {"lora": [("x", 1)], "seed": 3},
+    },
     encode=EncodeSettings(codec="vp9", crf=20.5, no_audio=True),
     limits=LimitSettings(max_ram=10**9, cache="cache", threads=2),
     redo=Redo(tracks=(2,), frames=((3, 9),)),
@@ -108,9 +113,9 @@ def test_what_cannot_be_in_a_file_is_refused(tmp_path):
 
 
 def test_fields_of_parts_by_their_names():
-    job = ClipJob.of("a.mp4", find="face", crop="fixed", model="sd", prompts={1: "x"}, min_face=9, seed=3, max_ram=5)
+    job = ClipJob.of("a.mp4", find="face", crop="fixed", model="sd", subjects={1: "x"}, min_face=9, seed=3, max_ram=5)
     assert (job.find.detect, job.crop.crop, job.model.model) == ("face", "fixed", "sd")
-    assert (job.prompts.of_tracks, job.find.min_face, job.detail.seed, job.limits.max_ram) == ({1: "x"}, 9, 3, 5)
+    assert (job.subjects[1].prompt, job.find.min_face, job.detail.seed, job.limits.max_ram) == ("x", 9, 3, 5)
     assert job.detail.limit_size
     with pytest.raises(InvalidArgumentError, match=r"got 'denoize'.*denoise"):
         ClipJob.of("a.mp4", denoize=0.4)

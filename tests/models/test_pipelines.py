@@ -265,24 +265,10 @@ def test_files_that_cannot_be_used_are_refused(folders, tmp_path):
 # LoRA, textual inversion
 
 
-def save_lora(path, unet, *, only="", seed=0):
-    """A LoRA of rank 2 for the attention of a UNet, as peft names it."""
-    generator = torch.Generator().manual_seed(seed)
-    weights = {}
-    for name, module in unet.named_modules():
-        if isinstance(module, torch.nn.Linear) and name.endswith(("to_q", "to_v")) and only in name:
-            rows, columns = module.weight.shape
-            weights[f"unet.{name}.lora_A.weight"] = torch.randn(2, columns, generator=generator)
-            weights[f"unet.{name}.lora_B.weight"] = torch.randn(rows, 2, generator=generator)
-    assert weights
-    save_file(weights, path)
-    return path
-
-
 @pytest.mark.parametrize("only", ["", "motion_modules"])
 def test_loras_change_the_result_by_their_weight(pipe, tmp_path, only):
-    path = save_lora(tmp_path / "lora.safetensors", pipe.model.unet, only=only)
-    save_lora(tmp_path / "second.safetensors", pipe.model.unet, only=only, seed=1)
+    path = tiny_models.save_lora(tmp_path / "lora.safetensors", pipe.model.unet, only=only)
+    tiny_models.save_lora(tmp_path / "second.safetensors", pipe.model.unet, only=only, seed=1)
     before = repainted(pipe)
     loaded = pipe.load_lora(path, weight=0.0)
     torch.testing.assert_close(repainted(loaded), before, rtol=1e-4, atol=1e-4)
@@ -293,7 +279,7 @@ def test_loras_change_the_result_by_their_weight(pipe, tmp_path, only):
 def test_loras_loaded_by_diffusers_count(pipe, folders, tmp_path):
     import diffusers
 
-    path = save_lora(tmp_path / "lora.safetensors", pipe.model.unet)
+    path = tiny_models.save_lora(tmp_path / "lora.safetensors", pipe.model.unet)
     theirs = diffusers.AnimateDiffPipeline.from_pretrained(
         folders["sd"], motion_adapter=tiny_models.make_motion_adapter()
     )
@@ -311,7 +297,7 @@ def test_loras_that_cannot_be_used_are_refused(pipe, tmp_path, monkeypatch):
     save_file({"nothing": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ModelError, match="LoRA"):
         pipe.load_lora(tmp_path / "other.safetensors")
-    path = save_lora(tmp_path / "lora.safetensors", pipe.model.unet)
+    path = tiny_models.save_lora(tmp_path / "lora.safetensors", pipe.model.unet)
     pipe.load_lora(path, name="mine")
     with pytest.raises(InvalidArgumentError, match="name: expected another than mine"):
         pipe.load_lora(path, name="mine")
@@ -338,55 +324,16 @@ def test_textual_inversion_teaches_a_word(pipe, tmp_path):
 # IP-Adapter
 
 
-def save_ip_adapter(folder, unet):
-    """An IP-Adapter of the plain kind: a projection, and keys and values for each cross-attention."""
-    generator = torch.Generator().manual_seed(2)
-    width, tokens = tiny_models.CROSS, 4
-    weights = {
-        "image_proj.proj.weight": torch.randn(tokens * width, width, generator=generator),
-        "image_proj.proj.bias": torch.zeros(tokens * width),
-        "image_proj.norm.weight": torch.ones(width),
-        "image_proj.norm.bias": torch.zeros(width),
-    }
-    key = 1
-    for name in unet.attn_processors:
-        if "motion_modules" in name or "attn2" not in name:
-            continue
-        module = unet.get_submodule(name.removesuffix(".processor"))
-        for part in ("to_k_ip", "to_v_ip"):
-            weights[f"ip_adapter.{key}.{part}.weight"] = torch.randn(
-                module.to_q.weight.shape[0], width, generator=generator
-            )
-        key += 2
-    save_file(weights, folder / "ip.safetensors")
-
-
-def image_encoder():
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
-
-    torch.manual_seed(3)
-    config = CLIPVisionConfig(
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        image_size=16,
-        patch_size=8,
-        projection_dim=tiny_models.CROSS,
-    )
-    return CLIPVisionModelWithProjection(config).eval()
-
-
 @pytest.mark.parametrize("motion", [True, False])
 def test_ip_adapter_shows_pictures_to_the_unet(folders, tmp_path, motion):
     pipe = BasicPipe.from_pretrained(
         folders["sd"], motion_adapter=folders["adapter"] if motion else None, prompt="a face"
     )
     before = repainted(pipe)
-    save_ip_adapter(tmp_path, pipe.model.unet)
+    tiny_models.save_ip_adapter(tmp_path, pipe.model.unet)
     with pytest.raises(ModelError, match="the UNet has no IP-Adapter"):
         pipe.with_image_prompt(FRAMES[0])
-    pipe = pipe.load_ip_adapter(tmp_path, weight_name="ip.safetensors", image_encoder=image_encoder())
+    pipe = pipe.load_ip_adapter(tmp_path, weight_name="ip.safetensors", image_encoder=tiny_models.make_image_encoder())
     with pytest.raises(ModelError, match="there is no picture for it"):
         repainted(pipe)
     bright, dark = pipe.with_image_prompt(torch.ones(40, 24, 3)), pipe.with_image_prompt(torch.zeros(16, 16, 3))
@@ -409,8 +356,8 @@ def test_ip_adapter_shows_pictures_to_the_unet(folders, tmp_path, motion):
 
 def test_image_prompts_of_single_segments(folders, tmp_path):
     pipe = BasicPipe.from_pretrained(folders["sd"], prompt="a face")
-    save_ip_adapter(tmp_path, pipe.model.unet)
-    pipe = pipe.load_ip_adapter(tmp_path, weight_name="ip.safetensors", image_encoder=image_encoder())
+    tiny_models.save_ip_adapter(tmp_path, pipe.model.unet)
+    pipe = pipe.load_ip_adapter(tmp_path, weight_name="ip.safetensors", image_encoder=tiny_models.make_image_encoder())
     one, two = pipe.encode_image_prompt(torch.ones(16, 16, 3)), pipe.encode_image_prompt(torch.zeros(16, 16, 3))
     frames = FRAMES.repeat(1, 2, 2, 1)
 

@@ -56,10 +56,10 @@ _PATHS = (
     "model_config",
     "output",
     "path",
-    "prompts",
     "report",
     "save_job",
     "segs",
+    "subjects",
 )
 """Arguments that name files and folders."""
 

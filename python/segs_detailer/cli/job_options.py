@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from segs_detailer.cli.setting_options import given_settings, settings_from
 from segs_detailer.jobs.job import PARTS, ClipJob, Redo
+from segs_detailer.jobs.job_files import read_subjects
 
 if TYPE_CHECKING:
     import argparse
@@ -31,10 +32,8 @@ def job_of(args: argparse.Namespace, base: ClipJob | None = None) -> ClipJob:
     """
     base = base or ClipJob(args.clip)
     values: dict[str, Any] = {name: settings_from(args, getattr(base, name)) for name in PARTS}
-    if getattr(args, "prompts", None):
-        from segs_detailer.detailer.prompts import load_prompts
-
-        values["prompts"] = replace(values["prompts"], of_tracks=load_prompts(args.prompts))
+    if getattr(args, "subjects", None):
+        values["subjects"] = read_subjects(args.subjects)
     if getattr(args, "redo", None):
         values["redo"] = _redo(args.redo)
     places = {name: getattr(args, name, None) for name in ("clip", "output")}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.cli.arguments import add_command, add_overwrite, in_options, output_name
-from segs_detailer.cli.report import table
+from segs_detailer.cli.report import own_lines, table
 from segs_detailer.cli.report_file import report_file
 from segs_detailer.cli.run_options import INPUT_HELP, add_run_options
 from segs_detailer.cli.stages import ShownStages
@@ -152,6 +152,7 @@ def describe_plan(found: ClipPlan, limit: int) -> list[str]:
     return [
         f"{found.info.path}: {found.info.describe()}",
         *tracks,
+        *(f"  {line}" for line in own_lines(found.tracks)),
         sampling + (f"; {found.done} pieces are in the cache" if found.done else ""),
         *([f"  {found.recommended}"] if found.recommended else []),
         f"  memory: {_bytes(memory.total)} of {_bytes(limit)} ({', '.join(parts)})",
@@ -180,6 +181,9 @@ def plan_to_json(found: ClipPlan) -> dict[str, Any]:
             "working_size": {"width": track.size[1], "height": track.size[0]},
             "scale": round(track.scale, 4),
             "windows": track.windows,
+            "own": track.own.given,
+            "seed": track.detail.seed,
+            "denoise": track.detail.sampling.denoise,
             "pieces": [
                 {"start": piece.start, "stop": piece.stop, "low": piece.low, "high": piece.high}
                 for piece in track.pieces

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from segs_detailer.jobs.report import TrackReport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from segs_detailer.jobs.plan import ClipPlan
+    from segs_detailer.jobs.plan import ClipPlan, TrackPlan
     from segs_detailer.jobs.report import ClipReport
 
-__all__ = ["describe_ending", "describe_plan_tracks", "describe_report", "describe_times", "table"]
+__all__ = ["describe_ending", "describe_plan_tracks", "describe_report", "describe_times", "own_lines", "table"]
 
 
 def describe_ending(report: ClipReport) -> str:
@@ -62,7 +62,12 @@ def _describe_tracks(tracks: Sequence[TrackReport]) -> list[str]:
                 working + ("" if track.scaled else " (not scaled)"),
             ]
         )
-    return table(rows)
+    return [*table(rows), *(f"  {line}" for line in own_lines(tracks))]
+
+
+def own_lines(tracks: Iterable[TrackReport | TrackPlan]) -> list[str]:
+    """One line for each track for which something is otherwise."""
+    return [f"track {track.number} ({track.label}): {track.own.describe()}" for track in tracks if track.own.given]
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

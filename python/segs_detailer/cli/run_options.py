@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from segs_detailer.cli.arguments import count
 from segs_detailer.cli.setting_options import add_settings, help_of
+from segs_detailer.detailer.subject_settings import SubjectSettings
 from segs_detailer.jobs.job import (
     CLIP_DETAIL,
     ClipJob,
@@ -17,7 +18,7 @@ from segs_detailer.jobs.job import (
     PathSettings,
     PromptSettings,
 )
-from segs_detailer.settings import names_in
+from segs_detailer.settings import declared, names_in
 
 __all__ = [
     "COMPUTE_OPTIONS",
@@ -140,6 +141,7 @@ def _lora(text: str) -> tuple[str, float]:
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add all options of `run` but its input and outputs."""
     add_clip_options(parser)
+    _add_subjects(parser)
     _add_sampling(parser)
     _add_models(parser)
     _add_windows(parser)
@@ -170,6 +172,17 @@ def add_segment_options(parser: argparse.ArgumentParser) -> None:
     rest = ("segs", "drop_size", "min_face", "min_share", "face_mask")
     add_settings(group, FindSettings, rest, metavars=_FILES)
     add_settings(group, FindSettings, ("mask_labels", "combined", "bbox_fill", "contour_fill"))
+
+
+def _add_subjects(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "single subjects", "What is otherwise for some of them, by number (see plan), identity or label."
+    )
+    names = ", ".join(each.name for each in declared(SubjectSettings))
+    text = f"a .toml or .json file with a table for each of them ({names}), or a prompt, or [prompt, negative prompt]"
+    group.add_argument("--subjects", metavar="FILE", help=text)
+    # As it was called when prompts were all that there was.
+    group.add_argument("--prompts", dest="subjects", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def add_crop_options(parser: argparse.ArgumentParser) -> None:
@@ -203,12 +216,19 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--lora", type=_lora, action="append", metavar="PATH|ID[=W]", help=help_of(ModelSettings, "lora")
     )
+    add_settings(
+        group,
+        ModelSettings,
+        ("ip_adapter", "ip_adapter_scale", "image_encoder"),
+        metavars={"ip_adapter": "PATH|ID", "image_encoder": "FOLDER|ID"},
+    )
     texts = dict.fromkeys(("prompt", "negative_prompt", "refiner_prompt", "refiner_negative_prompt"), "TEXT")
     add_settings(group, PromptSettings, ("prompt", "negative_prompt"), metavars=texts)
     group.add_argument(
-        "--prompts",
-        metavar="FILE",
-        help="prompts of single subjects: JSON of labels, or numbers from 1, and prompts or [prompt, negative prompt]",
+        "--reference",
+        action="append",
+        metavar="PICTURE",
+        help=help_of(PromptSettings, "reference"),
     )
     add_settings(group, ModelSettings, ("refiner_model", "refiner_motion_adapter"), metavars=metavars)
     add_settings(group, PromptSettings, ("refiner_prompt", "refiner_negative_prompt"), metavars=texts)

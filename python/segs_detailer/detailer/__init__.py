@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from segs_detailer.detailer.models import Models, PipeModel
     from segs_detailer.detailer.pasting import paste_segs
     from segs_detailer.detailer.progress import Observer, Progress, SegmentProgress, observer_for
-    from segs_detailer.detailer.prompts import Prompts, SegmentPrompts, load_prompts
     from segs_detailer.detailer.run import detail_and_paste, detail_segs
     from segs_detailer.detailer.segment import DetailedSegment, Run, SegmentWarning, detail_segment
     from segs_detailer.detailer.settings import DetailerSettings
+    from segs_detailer.detailer.subject_settings import SubjectSettings
 
 __all__ = [
     "CombinedHook",
@@ -34,16 +34,14 @@ __all__ = [
     "Observer",
     "PipeModel",
     "Progress",
-    "Prompts",
     "Run",
     "SegmentProgress",
-    "SegmentPrompts",
     "SegmentWarning",
+    "SubjectSettings",
     "detail_and_paste",
     "detail_frames",
     "detail_segment",
     "detail_segs",
-    "load_prompts",
     "observer_for",
     "paste_segs",
     "with_control_net",
@@ -75,11 +73,6 @@ _MODULES = {
         "SegmentProgress",
         "observer_for",
     ),
-    "segs_detailer.detailer.prompts": (
-        "Prompts",
-        "SegmentPrompts",
-        "load_prompts",
-    ),
     "segs_detailer.detailer.run": (
         "detail_and_paste",
         "detail_segs",
@@ -91,6 +84,7 @@ _MODULES = {
         "detail_segment",
     ),
     "segs_detailer.detailer.settings": ("DetailerSettings",),
+    "segs_detailer.detailer.subject_settings": ("SubjectSettings",),
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -14,18 +14,19 @@ from segs_detailer.detailer.crops import check_frames
 from segs_detailer.detailer.hooks import HookCalls
 from segs_detailer.detailer.models import Models
 from segs_detailer.detailer.progress import Observer, observer_for
-from segs_detailer.detailer.prompts import SegmentPrompts
 from segs_detailer.detailer.run import detail_and_paste
 from segs_detailer.detailer.segment import Run
 from segs_detailer.detailer.settings import DetailerSettings
+from segs_detailer.detailer.subject_settings import SubjectSettings, checked_subjects
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.settings import with_changes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from segs_detailer.detailer.prompts import Prompts
     from segs_detailer.segs import SEGS
 
 __all__ = ["DetailResult", "detail_frames"]
@@ -67,7 +68,7 @@ def detail_frames(
     *,
     refiner_pipe: Any = None,
     hook: Any = None,
-    prompts: Prompts | None = None,
+    subjects: Mapping[str | int, SubjectSettings | Mapping[str, Any] | str | tuple[str, str]] | None = None,
     in_place: bool = False,
     progress: bool | Observer = False,
     **overrides: Any,
@@ -92,9 +93,10 @@ def detail_frames(
         The model that does the last steps, see `refiner_ratio`.
     hook : object or None
         Any of the methods of `DetailerHook`.
-    prompts : mapping or None
-        Prompts of single segments: a label, or a segment's number from 1, to a prompt or `(prompt, negative prompt)`. A
-        number counts before a label. Other segments have the pipe's prompt.
+    subjects : mapping or None
+        What single segments have otherwise: a label, or a segment's number from 1, to `SubjectSettings`, to a mapping
+        of their fields (`{"prompt": "an old man", "denoise": 0.3}`), to a prompt, or to `(prompt, negative prompt)`.
+        What a number says counts before what a label says.
     in_place : bool
         Paste into `frames`, a tensor or a writable array, instead of one copy.
     progress : bool or callable
@@ -137,8 +139,7 @@ def detail_frames(
     check_frames("frames", tensor)
     models = Models.of(pipe, refiner_pipe, names=("pipe", "refiner_pipe"))
     with models.in_use(), observer_for(progress) as observer:
-        own = None if prompts is None else SegmentPrompts.of(prompts, models)
-        run = Run(models, settings, HookCalls(hook), observer, own)
+        run = Run(models, settings, HookCalls(hook), observer, checked_subjects({} if subjects is None else subjects))
         detailed, new_segs, cnet_images = detail_and_paste(tensor, segs, run, in_place=owned)
     return DetailResult(_like_input(detailed, frames), new_segs, cnet_images)
 

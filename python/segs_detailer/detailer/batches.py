@@ -28,9 +28,10 @@ def batch_segments(segs: Sequence[SEG], frames: Tensor, run: Run, *, pasted: boo
     """Divide segments into those that are sampled together, in their order.
 
     At most `batch_segments` neighbors of one working size share a run, and where they are pasted, only those whose
-    crop regions do not overlap: the later one must see what the earlier one painted. Alone stay segments with a control
-    wrapper or a prompt of their own, and all of them under a hook, under masks or ControlNets in the conditioning, with
-    a sampler that chooses its steps by the whole batch (dpm_adaptive), or with a model that takes one clip at a time.
+    crop regions do not overlap: the later one must see what the earlier one painted. What single subjects have
+    otherwise must be the same for all of a batch. Alone stay segments with a control wrapper, and all of them under a
+    hook, under masks or ControlNets in the conditioning, with a sampler that chooses its steps by the whole batch
+    (dpm_adaptive), or with a model that takes one clip at a time.
 
     Parameters
     ----------
@@ -80,11 +81,12 @@ def _takes_batches(run: Run) -> bool:
     )
 
 
-def _kind(index: int, seg: SEG, frames: Tensor, run: Run) -> tuple[tuple[int, int], bool] | None:
+def _kind(index: int, seg: SEG, frames: Tensor, run: Run) -> tuple[int, tuple[int, int], bool] | None:
     """Tell what segments of one batch have in common; None for one that stays alone."""
-    if seg.control_net_wrapper is not None or run.for_segment(index, seg) is not run or not is_inside(seg, frames):
+    if seg.control_net_wrapper is not None or not is_inside(seg, frames):
         return None
-    return working_size(seg, run), seg.cropped_mask is None
+    own = run.for_segment(index, seg)
+    return id(own), working_size(seg, own), seg.cropped_mask is None
 
 
 def _overlap(one: SEG, other: SEG) -> bool:

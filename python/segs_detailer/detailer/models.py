@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
@@ -77,6 +77,17 @@ class PipeModel:
         if isinstance(pipe, Sampler):
             return cls(pipe, None, None, pipe, [], [])
         raise InvalidTypeError(argument, "a basic_pipe of five items or a Sampler", type(pipe).__name__)
+
+    @property
+    def parts(self) -> tuple[Any, Any, Any, Conditioning, Conditioning]:
+        """The basic_pipe that gives this pipe."""
+        return self.model, self.clip, self.vae, self.positive, self.negative
+
+    def with_sampler(self, sampler: Sampler) -> PipeModel:
+        """Return the same pipe with another sampler over the networks of its own."""
+        # A pipe that holds the sampler itself may have told it what its model knows nothing of.
+        model = sampler if self.model is self.sampler else sampler.in_pipe
+        return replace(self, model=model, sampler=sampler)
 
     def sampler_of(self, model: Any) -> Sampler:
         """Find the sampler of a model that a hook or a control wrapper put in the place of this one.

@@ -13,6 +13,7 @@ from segs_detailer.detailer.pasting import Canvas, paste_mask
 from segs_detailer.detailer.plan import check_count
 from segs_detailer.detailer.progress import SegmentProgress
 from segs_detailer.detailer.segment import detail_segment, detail_together, working_size
+from segs_detailer.detailer.subject_settings import SubjectName, check_subjects
 from segs_detailer.segs import warn_about_counts
 
 if TYPE_CHECKING:
@@ -109,23 +110,23 @@ def _choose_segs(frames: Tensor, segs: object, run: Run) -> SEGS:
     if run.hook.defines("post_detection"):
         prepared = prepare_segs(run.hook.segments(prepared), frames)
     warn_about_counts(prepared, len(frames))
-    if run.prompts is not None:
-        run.prompts.check(prepared[1])
+    check_subjects(run.subjects, [SubjectName(place, str(seg.label)) for place, seg in enumerate(prepared[1], start=1)])
     if prepared[1]:
         check_count(len(frames), run.models.geometry)
     if not run.hook.is_given:
         # A hook is asked once for each segment, when its turn comes.
-        for seg in prepared[1]:
-            working_size(seg, run)
+        for index, seg in enumerate(prepared[1]):
+            working_size(seg, run.for_segment(index, seg))
     return prepared
 
 
 def _detail_batch(frames: Tensor, segs: Sequence[SEG], batch: Sequence[int], run: Run) -> list[DetailedSegment]:
     progresses = [_progress(segs, index, run) for index in batch]
+    # Those of a batch have one run.
+    own = run.for_segment(batch[0], segs[batch[0]])
     if len(batch) > 1:
-        return detail_together(frames, [segs[index] for index in batch], run, progresses)
-    index = batch[0]
-    return [detail_segment(frames, segs[index], run.for_segment(index, segs[index]), progresses[0])]
+        return detail_together(frames, [segs[index] for index in batch], own, progresses)
+    return [detail_segment(frames, segs[batch[0]], own, progresses[0])]
 
 
 def _progress(segs: Sequence[SEG], index: int, run: Run) -> SegmentProgress:

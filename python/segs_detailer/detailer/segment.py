@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +18,8 @@ from segs_detailer.detailer.previews import DeferredPreview
 from segs_detailer.detailer.seams.color import match_colors
 from segs_detailer.detailer.seams.round_trip import round_trip_error
 from segs_detailer.detailer.settings import check_names
+from segs_detailer.detailer.subject_models import models_under
+from segs_detailer.detailer.subject_settings import SubjectName, settings_of
 from segs_detailer.models.interface import RefinerStage, SampleJob
 from segs_detailer.ops.frames import resize_frames
 from segs_detailer.ops.masks import feather_mask, resize_masks
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
     from segs_detailer.detailer.hooks import HookCalls, Latent
     from segs_detailer.detailer.models import Models
     from segs_detailer.detailer.progress import Observer, SegmentProgress
-    from segs_detailer.detailer.prompts import SegmentPrompts
     from segs_detailer.detailer.settings import DetailerSettings
+    from segs_detailer.detailer.subject_settings import Subjects, SubjectSettings
     from segs_detailer.models.interface import Conditioning, Sampler
 
 __all__ = ["DetailedSegment", "Run", "SegmentWarning", "detail_segment", "detail_together", "working_size"]
@@ -44,7 +46,7 @@ class SegmentWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What stays the same for all segments.
+    """What stays the same for all segments, but for what single subjects have otherwise.
 
     Parameters
     ----------
@@ -56,27 +58,43 @@ class Run:
         The caller's hook.
     observer : Observer or None
         Who is told of the progress; what it raises ends the run.
-    prompts : SegmentPrompts or None
-        Prompts of single segments.
+    subjects : mapping
+        What single subjects have otherwise: see `segs_detailer.detailer.subject_settings`.
+
+    Attributes
+    ----------
+    given : DetailerSettings
+        The settings as they were given.
     """
 
     models: Models
     settings: DetailerSettings
     hook: HookCalls
     observer: Observer | None = None
-    prompts: SegmentPrompts | None = None
+    subjects: Subjects = field(default_factory=dict)
+    given: DetailerSettings = field(init=False)
+    _of_subjects: dict[SubjectSettings, Run] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         sampler = self.models.base.sampler
         check_names(self.settings, sampler)
         # The dataclass is frozen: this is still its making.
+        object.__setattr__(self, "given", self.settings)
         settings = self.settings.with_recommended(sampler.info.recommended.settings())
         object.__setattr__(self, "settings", settings)
 
     def for_segment(self, index: int, seg: SEG) -> Run:
-        """Put this run under a segment's own prompt; the run itself comes back where it has none."""
-        models = None if self.prompts is None else self.prompts.models(index, seg)
-        return self if models is None else replace(self, models=models)
+        """Return the run of a segment, by its place from 0: this one where nothing is otherwise for it.
+
+        Segments for which the same is otherwise get one run.
+        """
+        own = settings_of(self.subjects, SubjectName(index + 1, str(seg.label)))
+        if not own.given:
+            return self
+        if own not in self._of_subjects:
+            models, settings = models_under(self.models, own), own.applied(self.given)
+            self._of_subjects[own] = Run(models, settings, self.hook, self.observer)
+        return self._of_subjects[own]
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,8 @@ class DetailerSettings:
     batch_segments : int
         Most segments that are sampled together, where neighbors have one working size and their crop regions do not
         overlap. Fewer, larger steps keep a GPU busier and take more of its memory; the result is the same but for
-        rounding. Segments under a hook, a ControlNet or a prompt of their own are sampled alone.
+        rounding. Subjects with settings of their own are sampled with those of the same
+        settings, segments under a hook or a ControlNet alone.
     grow : int
         Pixels of the frame by which the edges of the paste's mask are moved outwards before `feather` softens them;
         negative ones go inwards.

@@ -227,8 +227,8 @@ class OpenJob:
             Without tracks where there is nothing to detail and the job lets that pass; see `nothing_found`.
         """
         from segs_detailer.detailer.models import Models
-        from segs_detailer.detailer.prompts import check_prompts
         from segs_detailer.detailer.settings import check_names
+        from segs_detailer.detailer.subject_settings import check_subjects
         from segs_detailer.jobs.memory import StreamSizes
         from segs_detailer.jobs.planning import check_memory
         from segs_detailer.jobs.run import ClipRun, RunSettings
@@ -256,7 +256,7 @@ class OpenJob:
         clip = _digest(info) if cache.keeps else ""
         chosen = self._chooser.choose(self.source, clip, cache, stages)
         settings = RunSettings(
-            detailing=Detailing(models.base, detail, models.refiner, job.prompts.of_tracks),
+            detailing=Detailing(models.base, job.detail, models.refiner, job.subjects),
             max_ram=job.limits.max_ram,
             masks=job.crop.masks,
             models=identity,
@@ -268,7 +268,7 @@ class OpenJob:
         if not run.plan.tracks:
             self._take_empty(chosen)
             return run
-        check_prompts(job.prompts.of_tracks, {plan.number: plan.label for plan in run.plan.tracks})
+        check_subjects(job.subjects, [plan.name for plan in run.plan.tracks])
         self._check_redo(run.plan.tracks)
         return run
 
@@ -459,14 +459,25 @@ def stages_from(progress: ClipProgress | Stages | None) -> Stages:
 def _models_of(job: ClipJob, pipe: Any, stages: Stages, models: ModelCache | None) -> tuple[LoadedModels, Any]:
     """Return the models of a job, or those that were given, and what tells them from others."""
     from segs_detailer.jobs.job import PromptSettings
-    from segs_detailer.jobs.loading import LoadedModels, ModelCache, models_identity
+    from segs_detailer.jobs.loading import LoadedModels, ModelCache, file_state, models_identity
 
     if pipe is None:
+        _check_model_for(job)
         loaded = (models or ModelCache()).get(job.model, job.prompts, stages)
-        return loaded, (models_identity(job.model), job.prompts.texts)
+        pictures = [file_state(name) for name in job.prompts.reference]
+        return loaded, (models_identity(job.model), job.prompts.texts, pictures)
     if job.model.model is not None:
         raise InvalidArgumentError("pipe", "none, as the job names a model", type(pipe).__name__)
     return LoadedModels(PromptSettings(), pipe).under(job.prompts), None
+
+
+def _check_model_for(job: ClipJob) -> None:
+    """Refuse prompts, LoRAs and pictures of single subjects where no model is named."""
+    if job.model.model is not None:
+        return
+    for key, own in job.subjects.items():
+        for name in own.of_model:
+            raise InvalidArgumentError("subjects", f"a model for the {name} of {key!r}: name one with `model`", "none")
 
 
 def _open_cache(job: ClipJob, pipe: Any) -> Cache:

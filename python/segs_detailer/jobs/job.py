@@ -8,8 +8,8 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Literal
 
 from segs_detailer.checks import number
-from segs_detailer.detailer.prompts import Prompts, checked_prompts
 from segs_detailer.detailer.settings import DetailerSettings
+from segs_detailer.detailer.subject_settings import Subjects, SubjectSettings, checked_loras, checked_subjects
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown_name
 from segs_detailer.settings import check_settings, setting, setting_like
 from segs_detailer.subjects.mask_filter import MaskFilter
@@ -188,13 +188,12 @@ class PathSettings:
         )
 
 
-def _loras(name: str, value: Any) -> tuple[tuple[str, float], ...]:
-    expected = "pairs of a source and its weight"
-    if isinstance(value, str) or not all(isinstance(each, (tuple, list)) and len(each) == 2 for each in value):
-        raise InvalidTypeError(name, expected, repr(value))
-    if not all(isinstance(source, str) for source, _ in value):
-        raise InvalidTypeError(name, expected, repr(value))
-    return tuple((source, number(name, weight)) for source, weight in value)
+def _adapter(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidTypeError(name, "a str or None", type(value).__name__)
+    if not value.endswith(".safetensors"):
+        raise InvalidArgumentError(name, "a .safetensors file, or OWNER/NAME/.../FILE.safetensors on a hub", value)
+    return value
 
 
 def _slices(name: str, value: Any) -> int | str:
@@ -221,7 +220,20 @@ class ModelSettings:
     lora: tuple[tuple[str, float], ...] = setting(
         (),
         help="LoRA or motion LoRA of the model, and its weight (default: 1); may be given more than once",
-        check=_loras,
+        check=checked_loras,
+    )
+    ip_adapter: str | None = setting(
+        None,
+        help="IP-Adapter, which looks at pictures of the subjects (reference): a .safetensors file, or a hub id and "
+        "the file in it, such as h94/IP-Adapter/models/ip-adapter_sd15.safetensors",
+        check=_adapter,
+    )
+    ip_adapter_scale: float = setting(1.0, help="how much the IP-Adapter counts", minimum=0)
+    image_encoder: str | None = setting(
+        None,
+        help="the IP-Adapter's image encoder: a folder, or a hub id and the folder in it, such as "
+        "h94/IP-Adapter/models/image_encoder",
+        default_text="the model's",
     )
     refiner_model: str | None = setting(None, help="checkpoint that does the last steps")
     refiner_motion_adapter: str | None = setting(None, help="the refiner's motion module")
@@ -284,32 +296,35 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSettings:
-    """What the subjects show.
+    """What all subjects show, but for what single ones have otherwise: see `SubjectSettings`.
 
     Parameters
     ----------
     prompt, negative_prompt : str
         Of all subjects.
+    reference : tuple of str
+        Pictures of them, for models that look at some: with an IP-Adapter, or VACE.
     refiner_prompt, refiner_negative_prompt : str or None
         The refiner's own; None takes those of the model.
-    of_tracks : mapping
-        Prompts of single tracks: of a label, or of a track's number from 1, a prompt or `(prompt, negative prompt)`.
-        A number counts before a label.
     """
 
     prompt: str = setting("", help="what the subjects show")
     negative_prompt: str = setting("", help="what they must not show")
+    reference: tuple[str, ...] = setting_like(
+        SubjectSettings,
+        "reference",
+        help="a picture of the subjects, for an IP-Adapter or another model that looks at some; may be given more than "
+        "once",
+    )
     refiner_prompt: str | None = setting(None, help="the refiner's own prompt", default_text="the model's")
     refiner_negative_prompt: str | None = setting(None, help="likewise", default_text="the model's")
-    of_tracks: Prompts = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_settings(self)
-        object.__setattr__(self, "of_tracks", checked_prompts(self.of_tracks))
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All prompts that hold for every track."""
+        """All prompts."""
         return (self.prompt, self.negative_prompt, *self.of_refiner)
 
     @property
@@ -433,6 +448,10 @@ class ClipJob:
         What repaints them.
     prompts : PromptSettings
         What they show.
+    subjects : mapping
+        What single subjects have otherwise: a track's number from 1, its identity or its label, to `SubjectSettings`,
+        to a mapping of their fields, to a prompt, or to `(prompt, negative prompt)`. What a number says counts before
+        what an identity says, and that before what a label says.
     encode : EncodeSettings
         How a video is written.
     limits : LimitSettings
@@ -471,6 +490,7 @@ class ClipJob:
     detail: DetailerSettings = CLIP_DETAIL
     model: ModelSettings = field(default_factory=ModelSettings)
     prompts: PromptSettings = field(default_factory=PromptSettings)
+    subjects: Subjects = field(default_factory=dict)
     encode: EncodeSettings = field(default_factory=EncodeSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     redo: Redo = field(default_factory=Redo)
@@ -500,6 +520,7 @@ class ClipJob:
             if value is not None:
                 object.__setattr__(self, name, _path_text(name, value))
         check_settings(self)
+        object.__setattr__(self, "subjects", checked_subjects(self.subjects))
         for each, kind in {**PARTS, "redo": Redo}.items():
             if not isinstance(getattr(self, each), kind):
                 raise InvalidTypeError(each, f"a {kind.__name__}", type(getattr(self, each)).__name__)
@@ -516,8 +537,7 @@ class ClipJob:
             As of the class.
         **values : object
             Parts (`find`, `detail`, ...) and fields of parts (`min_face`, `denoise`, `seed`, ...) by their names. In
-            place of a part, `find` takes what to look for, `crop` "follow" or "fixed", `model` a checkpoint, `prompts`
-            those of single tracks.
+            place of a part, `find` takes what to look for, `crop` "follow" or "fixed", and `model` a checkpoint.
 
         Raises
         ------
@@ -564,5 +584,5 @@ PARTS: dict[str, type[Any]] = {
 }
 """Parts of a job whose fields have names of their own."""
 
-_SHORT = {"find": "detect", "crop": "crop", "model": "model", "prompts": "of_tracks"}
+_SHORT = {"find": "detect", "crop": "crop", "model": "model"}
 """The field that is meant where a part's name is given something else than the part."""

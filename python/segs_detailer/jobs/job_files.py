@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segs_detailer.detailer.subject_settings import SubjectSettings, checked_subjects
 from segs_detailer.errors import (
     InvalidArgumentError,
     InvalidTypeError,
@@ -21,9 +23,10 @@ from segs_detailer.video.partial import PartialFile
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["read_job", "write_job"]
+__all__ = ["read_job", "read_subjects", "write_job"]
 
 _SUFFIXES = (".toml", ".json")
+_TABLES = (*PARTS, "redo", "subjects")
 
 
 def read_job(path: str | PathLike[str]) -> ClipJob:
@@ -48,17 +51,52 @@ def read_job(path: str | PathLike[str]) -> ClipJob:
     """
     place = _checked(Path(path))
     try:
+        return _job(_content_of(place))
+    except (InvalidArgumentError, InvalidTypeError) as error:
+        raise MediaError(f"{place}: {error}") from error
+
+
+def read_subjects(path: str | PathLike[str]) -> dict[str | int, SubjectSettings]:
+    """Read what single subjects have otherwise, as jobs hold it under `subjects`.
+
+    Parameters
+    ----------
+    path : str or path
+        A .toml or .json file: a table for each number, identity or label, with fields of `SubjectSettings`. In place of
+        a table, a text is a prompt, and two are a prompt and a negative prompt.
+
+    Returns
+    -------
+    dict
+        The `subjects` of `detail_frames` and of a `ClipJob`.
+
+    Raises
+    ------
+    MediaError
+        It cannot be read, or holds something else; the message names the value.
+
+    Examples
+    --------
+    >>> from segs_detailer import read_subjects
+    >>> read_subjects("prompts.json")[2].given  # {"face": "a smiling woman", "2": ["an old man", "beard"]}
+    {'prompt': 'an old man', 'negative_prompt': 'beard'}
+    """
+    place = _checked(Path(path), "a file of subjects")
+    try:
+        return checked_subjects(_value(_content_of(place)))
+    except (InvalidArgumentError, InvalidTypeError) as error:
+        raise MediaError(f"{place}: {error}") from error
+
+
+def _content_of(place: Path) -> Any:
+    try:
         text = place.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise MediaError(f"{place}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     try:
-        content = json.loads(text) if place.suffix.lower() == ".json" else _toml(text)
+        return json.loads(text) if place.suffix.lower() == ".json" else _toml(text)
     except ValueError as error:  # those of both are
         raise MediaError(f"{place}: is no {place.suffix[1:].upper()}: {error}") from error
-    try:
-        return _job(content)
-    except (InvalidArgumentError, InvalidTypeError) as error:
-        raise MediaError(f"{place}: {error}") from error
 
 
 def write_job(path: str | PathLike[str], job: ClipJob) -> None:
@@ -90,20 +128,21 @@ def write_job(path: str | PathLike[str], job: ClipJob) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def _checked(path: Path) -> Path:
+def _checked(path: Path, what: str = "a job's file") -> Path:
     if path.suffix.lower() not in _SUFFIXES:
-        raise MediaError(f"{path}: expected a job's file, {' or '.join(_SUFFIXES)}")
+        raise MediaError(f"{path}: expected {what}, {' or '.join(_SUFFIXES)}")
     return path
 
 
 def _content(job: ClipJob) -> dict[str, Any]:
     """Return what differs from a job that says nothing, as plain values: single ones first, then the parts."""
     usual = ClipJob("")
-    own = _differences(job, usual, [each.name for each in fields(job) if each.name not in (*PARTS, "redo")])
+    own = _differences(job, usual, [each.name for each in fields(job) if each.name not in _TABLES])
     parts = {}
     for name in (*PARTS, "redo"):
         part = getattr(job, name)
         parts[name] = _differences(part, getattr(usual, name), [each.name for each in fields(part)])
+    parts["subjects"] = {str(key): _plain("subjects", settings.given) for key, settings in job.subjects.items()}
     return {**own, **{name: values for name, values in parts.items() if values}}
 
 
@@ -136,6 +175,7 @@ def _job(content: Any) -> ClipJob:
         table = values.pop(name, {})
         part = getattr(usual, name)
         parts[name] = replace(part, **_known(name, table, [each.name for each in fields(part)]))
+    parts["subjects"] = _value(values.pop("subjects", {}))
     own = _known("job", values, [each.name for each in fields(ClipJob) if each.name not in parts])
     return ClipJob(**own, **parts)
 
@@ -146,12 +186,7 @@ def _known(part: str, table: Any, known: list[str]) -> dict[str, Any]:
     unknown = next((name for name in table if name not in known), None)
     if unknown is not None:
         raise unknown_name(part, unknown, known)
-    values = {name: _value(value) for name, value in table.items()}
-    if "of_tracks" in values and isinstance(values["of_tracks"], dict):
-        # Keys of files are texts: those of digits are numbers of tracks.
-        texts = values["of_tracks"].items()
-        values["of_tracks"] = {int(key) if key.isascii() and key.isdigit() else key: each for key, each in texts}
-    return values
+    return {name: _value(value) for name, value in table.items()}
 
 
 def _value(value: Any) -> Any:
@@ -171,9 +206,14 @@ def _toml(text: str) -> Any:
 def _as_toml(content: dict[str, Any]) -> str:
     tables = {name: value for name, value in content.items() if isinstance(value, dict)}
     lines = [f"{name} = {_toml_value(name, value)}" for name, value in content.items() if name not in tables]
-    for table, values in tables.items():
+    subjects = {f"subjects.{_key(key)}": values for key, values in tables.pop("subjects", {}).items()}
+    for table, values in {**tables, **subjects}.items():
         lines += ["", f"[{table}]", *(f"{name} = {_toml_value(name, value)}" for name, value in values.items())]
     return "\n".join(lines) + "\n"
+
+
+def _key(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else _text(text)
 
 
 def _toml_value(name: str, value: Any) -> str:

@@ -6,15 +6,14 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer._version import installed_version
-from segs_detailer.detailer.prompts import prompt_of
 from segs_detailer.jobs.cache import FORMAT, digest
+from segs_detailer.jobs.loading import file_state
 
 if TYPE_CHECKING:
     import numpy as np
 
     from segs_detailer.jobs.pieces import Piece
     from segs_detailer.jobs.plan import TrackPlan
-    from segs_detailer.jobs.sampling import Detailing
     from segs_detailer.subjects.track import Track
 
 __all__ = ["content_key", "settings_key", "track_digest"]
@@ -32,13 +31,15 @@ def content_key(piece: Piece, plan: TrackPlan, track: str, source: str, dtype: n
     return digest(FORMAT, source, plan.frame_size, plan.frame_count, dtype.str, regions, *masks, plan.size, place)
 
 
-def settings_key(piece: Piece, plan: TrackPlan, detailing: Detailing, models: Any) -> str:
-    """Return a digest of how a piece is sampled: the version of the package, the models, the settings, the prompt."""
-    left_out = () if detailing.settings.color_match else _OF_THE_PASTE
-    values = {each.name: getattr(detailing.settings, each.name) for each in fields(detailing.settings)}
+def settings_key(piece: Piece, plan: TrackPlan, models: Any) -> str:
+    """Return a digest of how a piece is sampled: the version of the package, the models, its subject's settings."""
+    left_out = () if plan.detail.color_match else _OF_THE_PASTE
+    values = {each.name: getattr(plan.detail, each.name) for each in fields(plan.detail)}
     options = {name: value for name, value in values.items() if name not in left_out}
-    prompt = prompt_of(detailing.prompts, plan.number, plan.label)
-    return digest(FORMAT, installed_version(), models, options, prompt, piece.fades)
+    own = plan.own.of_model
+    own["lora"] = [(file_state(source), weight) for source, weight in plan.own.lora]
+    own["reference"] = [file_state(name) for name in plan.own.reference]
+    return digest(FORMAT, installed_version(), models, options, own, piece.fades)
 
 
 def track_digest(track: Track) -> str:

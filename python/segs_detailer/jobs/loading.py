@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segs_detailer.errors import InvalidTypeError
+import torch
+
+from segs_detailer.detailer.subject_models import read_pictures
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.models.compute import ComputeOptions
 from segs_detailer.models.device import named_device
 from segs_detailer.models.pipe import BasicPipe
@@ -17,9 +20,17 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.job import ModelSettings, PromptSettings
     from segs_detailer.jobs.progress import Stages
 
-__all__ = ["LoadedModels", "ModelCache", "load_models", "models_identity"]
+__all__ = ["LoadedModels", "ModelCache", "file_state", "load_models", "models_identity"]
 
-_FILES = ("model", "model_config", "motion_adapter", "refiner_model", "refiner_motion_adapter")
+_FILES = (
+    "model",
+    "model_config",
+    "motion_adapter",
+    "ip_adapter",
+    "image_encoder",
+    "refiner_model",
+    "refiner_motion_adapter",
+)
 
 _WINDOWS = {
     "context_length": "length",
@@ -60,13 +71,20 @@ class LoadedModels:
             There is no text encoder for them.
         """
         base, refiner = self.base, self.refiner
+        asked = "a prompt" if prompts.prompt or prompts.negative_prompt else "pictures"
         if (prompts.prompt, prompts.negative_prompt) != (self.prompts.prompt, self.prompts.negative_prompt):
-            if not isinstance(base, BasicPipe):
-                raise InvalidTypeError("pipe", "a BasicPipe, for a prompt", type(base).__name__)
-            base = base.with_prompt(prompts.prompt, prompts.negative_prompt)
+            base = _as_pipe(base, asked).with_prompt(prompts.prompt, prompts.negative_prompt)
+        if prompts.reference:
+            base = _as_pipe(base, asked).with_image_prompt(read_pictures(prompts.reference))
         if refiner is not None and prompts.of_refiner != self.prompts.of_refiner:
             refiner = refiner.with_prompt(*prompts.of_refiner)
         return LoadedModels(prompts, base, refiner)
+
+
+def _as_pipe(base: Any, wanted: str) -> BasicPipe:
+    if not isinstance(base, BasicPipe):
+        raise InvalidTypeError("pipe", f"a BasicPipe, for {wanted}", type(base).__name__)
+    return base
 
 
 class ModelCache:
@@ -120,23 +138,48 @@ def load_models(settings: ModelSettings, prompts: PromptSettings, stages: Stages
         base = _load(settings, settings.model, settings.motion_adapter, (prompts.prompt, prompts.negative_prompt))
         for source, weight in settings.lora:
             base = base.load_lora(source, weight=weight)
+        if settings.ip_adapter is not None:
+            base = _with_ip_adapter(base, settings, settings.ip_adapter)
         refiner = None
         if settings.refiner_model:
             refiner = _load(settings, settings.refiner_model, settings.refiner_motion_adapter, prompts.of_refiner)
-    return LoadedModels(prompts, base, refiner)
+    # Pictures are shown to them job by job.
+    return LoadedModels(replace(prompts, reference=()), base, refiner)
+
+
+def _with_ip_adapter(base: BasicPipe, settings: ModelSettings, adapter: str) -> BasicPipe:
+    """Load an IP-Adapter that looks at nothing yet: subjects without pictures are repainted as without it."""
+    path = Path(adapter)
+    if path.is_file():
+        source, folder = str(path.parent), ""
+    else:
+        owner, _, rest = adapter.partition("/")
+        name, _, inner = rest.partition("/")
+        if not inner:
+            raise InvalidArgumentError("ip_adapter", "a file, or OWNER/NAME/.../FILE.safetensors on a hub", adapter)
+        source, folder = f"{owner}/{name}", inner.rpartition("/")[0]
+    base = base.load_ip_adapter(
+        source,
+        subfolder=folder,
+        weight_name=path.name,
+        image_encoder=settings.image_encoder,
+        scale=settings.ip_adapter_scale,
+    )
+    nothing = base.encode_image_prompt(torch.zeros(1, 8, 8, 3))
+    return base.with_image_prompt(replace(nothing, is_shown=False))
 
 
 def models_identity(settings: ModelSettings) -> dict[str, Any]:
     """Tell models and how they are run from all others, for the cache: files by their sizes and times of change."""
     found = {each.name: getattr(settings, each.name) for each in fields(settings)}
-    found |= {name: _state(getattr(settings, name)) for name in _FILES}
-    found["lora"] = [(_state(source), weight) for source, weight in settings.lora]
+    found |= {name: file_state(getattr(settings, name)) for name in _FILES}
+    found["lora"] = [(file_state(source), weight) for source, weight in settings.lora]
     # Which of several GPUs makes no difference.
     return {**found, "device": settings.device.partition(":")[0]}
 
 
-def _state(source: str | None) -> Any:
-    """Return the files of a model on disk with sizes and times; the name of one on a hub as it is."""
+def file_state(source: str | None) -> Any:
+    """Return files on disk with their sizes and times, for the cache; the name of a model on a hub as it is."""
     path = Path(source) if source else None
     if path is None or not path.exists():
         return source

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segs_detailer.detailer.settings import DetailerSettings
+from segs_detailer.detailer.subject_settings import SubjectName, SubjectSettings
 from segs_detailer.segs import SEG
 from segs_detailer.subjects.mask_filter import filtered_part
 from segs_detailer.subjects.path import path_of_clip
@@ -72,6 +74,10 @@ class TrackPlan:
         Height and width of the clip's frames.
     frame_count : int
         Number of the clip's frames.
+    own : SubjectSettings
+        What the subject has otherwise than the others.
+    detail : DetailerSettings
+        How it is repainted: all settings that there are.
     windows : int or None
         Context windows of a motion model over all pieces; None for models without, and as long as there are no pieces.
     """
@@ -88,7 +94,14 @@ class TrackPlan:
     masks: MaskFilter
     frame_size: tuple[int, int]
     frame_count: int
+    own: SubjectSettings = field(default_factory=SubjectSettings)
+    detail: DetailerSettings = field(default_factory=DetailerSettings)
     windows: int | None = None
+
+    @property
+    def name(self) -> SubjectName:
+        """What it is known by."""
+        return SubjectName(self.number, self.track.label, self.track.identity)
 
     @property
     def seen(self) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from segs_detailer.detailer.plan import WorkingSize, check_side, fit_size, plan_size
+from segs_detailer.detailer.subject_settings import SubjectName, SubjectSettings
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.jobs.memory import LEAST_FRAMES, StreamSizes, check_cap, most_frames, program_bytes, sampling_bytes
 from segs_detailer.jobs.pieces import cut_run, shown_runs
@@ -17,7 +18,7 @@ from segs_detailer.subjects.path import crop_path, is_in_frame
 from segs_detailer.subjects.segs_of_tracks import subject_box
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from segs_detailer.detailer.settings import DetailerSettings
     from segs_detailer.jobs.pieces import Piece
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from segs_detailer.segs import Box
     from segs_detailer.video.clip import ClipInfo
 
-__all__ = ["OVERLAP", "check_memory", "plan_tracks"]
+__all__ = ["OVERLAP", "DetailsOf", "check_memory", "plan_tracks"]
+
+DetailsOf: TypeAlias = "Callable[[SubjectName], tuple[SubjectSettings, DetailerSettings]]"
+"""What a subject has otherwise, and the settings of the detailer with it."""
 
 OVERLAP = 8
 """Frames over which one piece cross-fades into the next, where a model cannot say how far it looks."""
@@ -60,6 +64,7 @@ def plan_tracks(
     max_ram: int = 4 * 10**9,
     masks: MaskFilter | None = None,
     streams: StreamSizes | None = None,
+    details_of: DetailsOf | None = None,
 ) -> ClipPlan:
     """Plan a run.
 
@@ -79,6 +84,8 @@ def plan_tracks(
         What is done to the masks.
     streams : StreamSizes or None
         What flows through decoders and encoders; None is a single output like the clip.
+    details_of : callable or None
+        What single subjects have otherwise, and their settings with it; None: all have `detail`.
 
     Returns
     -------
@@ -92,8 +99,9 @@ def plan_tracks(
     _check_numbers(chosen)
     streams = streams or StreamSizes(info.size[0] * info.size[1], 2 if info.bits > 8 else 1)
     tracks: list[TrackPlan] = []
+    details_of = details_of or (lambda _: (SubjectSettings(), detail))
     for item in chosen:
-        plan = _uncut(len(tracks), item, info, detail, traits, masks or MaskFilter())
+        plan = _uncut(len(tracks), item, info, details_of, traits, masks or MaskFilter())
         if plan is not None:
             tracks.append(plan)
     room = max_ram - program_bytes(traits) - traits.weights - streams.bytes
@@ -109,7 +117,7 @@ def plan_tracks(
         groups,
         memory,
         tuple(owner_order([plan.track for plan in tracks])),
-        tuple(_warnings(info, tracks, detail, traits)),
+        tuple(_warnings(info, tracks, traits)),
     )
 
 
@@ -124,7 +132,7 @@ def _uncut(
     index: int,
     item: ChosenTrack,
     info: ClipInfo,
-    detail: DetailerSettings,
+    details_of: DetailsOf,
     traits: ModelTraits,
     masks: MaskFilter,
 ) -> TrackPlan | None:
@@ -137,6 +145,7 @@ def _uncut(
         return None
     span = (runs[0][0], runs[-1][1])
     bbox = subject_box(item.track, path, info.size, item.crop)
+    own, detail = details_of(SubjectName(index + 1, item.track.label, item.track.identity))
     working = _working_size(path.size, bbox, detail)
     size = fit_size(
         working,
@@ -159,6 +168,8 @@ def _uncut(
         masks=masks,
         frame_size=info.size,
         frame_count=info.frames,
+        own=own,
+        detail=detail,
     )
 
 
@@ -201,13 +212,13 @@ def _most_at_once(most: int, least: int, longest: int, traits: ModelTraits) -> i
 
 
 def _groups(tracks: Sequence[TrackPlan], most: int) -> tuple[tuple[Piece, ...], ...]:
-    """Put the pieces in the order in which their crops are there, and those of one size and span together."""
+    """Put the pieces in the order in which their crops are there, and those of one kind and span together."""
     groups: list[list[Piece]] = []
     open_groups: dict[tuple[Any, ...], list[Piece]] = {}
     pieces = [piece for plan in tracks for piece in plan.pieces]
     for piece in sorted(pieces, key=lambda piece: (piece.high, piece.low, piece.track)):
         plan = tracks[piece.track]
-        kind = (piece.low, piece.high, plan.span[0], len(plan.pieces) > 1, plan.size)
+        kind = (piece.low, piece.high, plan.span[0], len(plan.pieces) > 1, plan.size, plan.own, plan.detail)
         group = open_groups.get(kind)
         if group is None or len(group) >= most:
             group = open_groups[kind] = []
@@ -230,12 +241,12 @@ def _largest_crop(tracks: Sequence[TrackPlan]) -> str:
     return f"{width}x{height}"
 
 
-def _warnings(info: ClipInfo, tracks: Sequence[TrackPlan], detail: DetailerSettings, traits: ModelTraits) -> list[str]:
+def _warnings(info: ClipInfo, tracks: Sequence[TrackPlan], traits: ModelTraits) -> list[str]:
     found = []
     wanted = min(max(traits.geometry.min_frames, traits.window or 1), info.frames)
     for plan in tracks:
         name = f"track {plan.number} ({plan.label})"
-        lost = _lost_scale(plan, detail)
+        lost = _lost_scale(plan)
         if lost >= _LOST_SCALE:
             found.append(
                 f"{name}: its crop holds all of its way through the clip: one that follows it, `crop=follow`, would "
@@ -257,7 +268,7 @@ def _warnings(info: ClipInfo, tracks: Sequence[TrackPlan], detail: DetailerSetti
     return found
 
 
-def _lost_scale(plan: TrackPlan, detail: DetailerSettings) -> float:
+def _lost_scale(plan: TrackPlan) -> float:
     """How much further a fixed crop's subject would be scaled up if the crop followed it."""
     boxes = plan.track.boxes
     if plan.crop.crop != "fixed" or not len(boxes):
@@ -265,7 +276,7 @@ def _lost_scale(plan: TrackPlan, detail: DetailerSettings) -> float:
     width, height = np.maximum(np.round((boxes[:, 2:] - boxes[:, :2]).mean(axis=0)), 1).astype(int).tolist()
     factor = plan.crop.crop_factor
     crop = [int(min(side * factor, limit)) for side, limit in zip((height, width), plan.frame_size, strict=True)]
-    size = _working_size((max(crop[0], 1), max(crop[1], 1)), (0, 0, width, height), detail)
+    size = _working_size((max(crop[0], 1), max(crop[1], 1)), (0, 0, width, height), plan.detail)
     return (size.width / max(crop[1], 1)) / plan.scale
 
 

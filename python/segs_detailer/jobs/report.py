@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+
+from segs_detailer.detailer.subject_settings import SubjectSettings
 
 if TYPE_CHECKING:
     from segs_detailer.jobs.plan import TrackPlan
@@ -35,6 +37,12 @@ class TrackReport:
         Whether its crop moved.
     pieces : int
         Pieces that it was sampled in.
+    own : SubjectSettings
+        What it had otherwise than the others.
+    seed : int
+        Seed of its noise.
+    denoise : float
+        How much of it was repainted.
     """
 
     number: int
@@ -47,14 +55,34 @@ class TrackReport:
     scaled: bool
     moves: bool
     pieces: int
+    own: SubjectSettings = field(default_factory=SubjectSettings)
+    seed: int = 0
+    denoise: float = 1.0
 
     @classmethod
     def of(cls, plan: TrackPlan) -> TrackReport:
         """Take what a plan says."""
         first, end = plan.span
         crop, size = (plan.path.size[1], plan.path.size[0]), (plan.size[1], plan.size[0])
-        pieces = len(plan.pieces)
-        return cls(plan.number, plan.label, first, end - 1, plan.bbox, crop, size, plan.scaled, plan.moves, pieces)
+        return cls(
+            number=plan.number,
+            label=plan.label,
+            first=first,
+            last=end - 1,
+            box=plan.bbox,
+            crop=crop,
+            working_size=size,
+            scaled=plan.scaled,
+            moves=plan.moves,
+            pieces=len(plan.pieces),
+            own=plan.own,
+            seed=plan.detail.seed,
+            denoise=plan.detail.sampling.denoise,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain lists, dictionaries, numbers and texts."""
+        return {**asdict(self), "own": self.own.given}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,4 +138,4 @@ class ClipReport:
         about = {"path": str(info.path), "width": info.size[1], "height": info.size[0], "frames": info.frames}
         names = [name for name in self.__slots__ if name not in ("clip", "tracks")]
         rest = {name: getattr(self, name) for name in names}
-        return {"clip": about, **rest, "tracks": [asdict(track) for track in self.tracks]}
+        return {"clip": about, **rest, "tracks": [track.to_json() for track in self.tracks]}

@@ -52,7 +52,7 @@ class RunSettings:
     Parameters
     ----------
     detailing : Detailing
-        Models, settings of the detailer, prompts.
+        Models, settings of the detailer, and what single subjects have otherwise.
     max_ram : int
         Bytes of memory that the whole process may take.
     masks : MaskFilter
@@ -118,6 +118,7 @@ class ClipRun:
             max_ram=settings.max_ram,
             masks=settings.masks,
             streams=settings.streams,
+            details_of=detailing.details_of,
         )
         self._detailing = replace(detailing, pipe=_within(detailing.pipe, self._plan, traits, settings.max_ram))
         self._dtype = sample_dtype(source.info.bits)
@@ -205,7 +206,7 @@ class ClipRun:
         """Find the file of a piece's result, there or not."""
         plan = self._plan.tracks[piece.track]
         content = content_key(piece, plan, self._digests[piece.track], self._settings.source, self._dtype)
-        settings = settings_key(piece, plan, self._settings.detailing, self._settings.models)
+        settings = settings_key(piece, plan, self._settings.models)
         exact = self._cache.entry(_RESULTS, content, settings, _SUFFIX)
         file = PixelFile(exact, piece.frames, plan.path.size, self._dtype, channels=4)
         if self._settings.redo.is_given and not self._is_redone(piece):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segs_detailer.detailer.api import detail_frames
-from segs_detailer.detailer.prompts import prompt_of
+from segs_detailer.detailer.models import Models
 from segs_detailer.detailer.settings import DetailerSettings
+from segs_detailer.detailer.subject_models import models_under, pipe_with_loras
+from segs_detailer.detailer.subject_settings import SubjectName, SubjectSettings, settings_of
 from segs_detailer.jobs.store import to_floats, to_samples
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segs_detailer.detailer.progress import Progress
-    from segs_detailer.detailer.prompts import Prompts
+    from segs_detailer.detailer.subject_settings import Subjects
     from segs_detailer.jobs.pieces import Piece
     from segs_detailer.jobs.plan import TrackPlan
     from segs_detailer.segs import SEG
@@ -35,17 +37,34 @@ class Detailing:
     pipe : BasicPipe, tuple or Sampler
         The models.
     settings : DetailerSettings
-        How the detailer repaints them.
+        How the detailer repaints them; what is left open is what the model recommends.
     refiner_pipe : BasicPipe, tuple, Sampler or None
         The refiner's models.
-    prompts : mapping
-        Prompts of single tracks, by label or number from 1.
+    subjects : mapping
+        What single subjects have otherwise.
     """
 
     pipe: Any
     settings: DetailerSettings = field(default_factory=DetailerSettings)
     refiner_pipe: Any = None
-    prompts: Prompts = field(default_factory=dict)
+    subjects: Subjects = field(default_factory=dict)
+    _of_subjects: dict[SubjectSettings, Models] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def details_of(self, name: SubjectName) -> tuple[SubjectSettings, DetailerSettings]:
+        """Return what a subject has otherwise, and all settings with which it is repainted."""
+        own = settings_of(self.subjects, name)
+        sampler = pipe_with_loras(self._models.base, own).sampler
+        return own, own.applied(self.settings).with_recommended(sampler.info.recommended.settings())
+
+    @property
+    def _models(self) -> Models:
+        return Models.of(self.pipe, self.refiner_pipe, names=("pipe", "refiner_pipe"))
+
+    def _models_for(self, own: SubjectSettings) -> Models:
+        """Return the models for a subject; prompts and pictures are encoded once."""
+        if own not in self._of_subjects:
+            self._of_subjects[own] = models_under(self._models, own)
+        return self._of_subjects[own]
 
     def sample(
         self,
@@ -54,7 +73,7 @@ class Detailing:
         crops: Sequence[NDArray[Any]],
         progress: Callable[[Progress], None],
     ) -> list[NDArray[Any]]:
-        """Sample pieces of one size and span together.
+        """Sample pieces of one size, span and settings together.
 
         Parameters
         ----------
@@ -76,17 +95,16 @@ class Detailing:
         masks = [plan.masks_of(piece.low, piece.high) for plan, piece in zip(plans, group, strict=True)]
         frames, places = _side_by_side(crops)
         segs = [seg_of(plan, mask, place) for plan, mask, place in zip(plans, masks, places, strict=True)]
-        found = {place: prompt_of(self.prompts, plan.number, plan.label) for place, plan in enumerate(plans, start=1)}
-        own: dict[str | int, str | tuple[str, str]] = {
-            number: prompt for number, prompt in found.items() if prompt is not None
-        }
+        pipe, refiner_pipe = self.pipe, self.refiner_pipe
+        if plans[0].own.of_model:
+            models = self._models_for(plans[0].own)
+            pipe, refiner_pipe = models.base.parts, None if models.refiner is None else models.refiner.parts
         result = detail_frames(
             frames,
             (frames.shape[1:3], segs),
-            self.pipe,
-            replace(self.settings, noise_start=_noise_start(plans[0], group[0])),
-            refiner_pipe=self.refiner_pipe,
-            prompts=own or None,
+            pipe,
+            replace(plans[0].detail, noise_start=_noise_start(plans[0], group[0])),
+            refiner_pipe=refiner_pipe,
             in_place=True,
             progress=progress,
         )

@@ -6,11 +6,68 @@ import importlib.util
 import warnings
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, ModelError, first_line
 
-__all__ = ["load_lora", "safetensors_source"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["LoraShelf", "load_lora", "safetensors_source"]
+
+
+class LoraShelf:
+    """The LoRAs that were loaded into networks, which several models over them share.
+
+    Each of these models has weights of its own. The networks have those of the one that works.
+    """
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}
+        """Names of the LoRAs that are loaded, by where they came from."""
+        self.switches = False
+        """Whether models over the networks have different weights."""
+        self._foreign: dict[str, float] = {}
+        self._active: dict[str, float] | None = None
+
+    def begin_switching(self, pipeline: Any, weights: Mapping[str, float]) -> None:
+        """Note that there are models of different weights from now on.
+
+        Parameters
+        ----------
+        pipeline : diffusers.DiffusionPipeline
+            Holds the networks.
+        weights : mapping
+            Those of the first model. What somebody else has loaded into the networks stays in effect for all models.
+        """
+        if not self.switches:
+            self.switches = True
+            self._foreign = {name: weight for name, weight in _active(pipeline).items() if name not in weights}
+        self._active = None
+
+    def switch(self, pipeline: Any, weights: Mapping[str, float]) -> None:
+        """Let the networks have a model's weights, where they have others."""
+        wanted = {**self._foreign, **weights}
+        if self.switches and wanted != self._active:
+            _Holder(pipeline).use(wanted)
+            self._active = wanted
+
+
+def _active(pipeline: Any) -> dict[str, float]:
+    """Return the LoRAs that are in effect, and their weights."""
+    found: dict[str, float] = {}
+    for part in pipeline.components.values():
+        for module in part.modules() if hasattr(part, "modules") else ():
+            for name in getattr(module, "active_adapters", ()) if hasattr(module, "scaling") else ():
+                if name in module.scaling and not module.disable_adapters:
+                    found[name] = module.scaling[name] / _full_effect(module, name)
+    return found
+
+
+def _full_effect(module: Any, name: str) -> float:
+    """Return the factor of a LoRA in a layer of peft at weight 1."""
+    rank = module.r[name]
+    return float(module.lora_alpha[name] / (rank**0.5 if module.use_rslora.get(name) else rank))
 
 
 def load_lora(
@@ -77,9 +134,21 @@ class _Holder:
             return {adapter for part in self._pipeline.get_list_adapters().values() for adapter in part}
         return set(getattr(self._pipeline.transformer, "peft_config", {}))
 
-    def set_weights(self, weights: dict[str, float]) -> None:
-        target = self._pipeline if self._knows else self._pipeline.transformer
-        target.set_adapters(list(weights), list(weights.values()))
+    def set_weights(self, weights: Mapping[str, float]) -> None:
+        self._target.set_adapters(list(weights), list(weights.values()))
+
+    def use(self, weights: Mapping[str, float]) -> None:
+        """Put LoRAs into effect, and no others; one of weight 0 takes no time either."""
+        used = {name: weight for name, weight in weights.items() if weight}
+        if used:
+            self._target.enable_lora()
+            self.set_weights(used)
+        elif self.names():
+            self._target.disable_lora()
+
+    @property
+    def _target(self) -> Any:
+        return self._pipeline if self._knows else self._pipeline.transformer
 
 
 def safetensors_source(source: str | PathLike[str], file: str | None) -> tuple[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.models.adapters import LoraShelf
 from segs_detailer.models.flow import FlowTable
 from segs_detailer.models.stages import SamplingOptions
 
@@ -44,6 +45,7 @@ class FlowModel(ABC):
         # The diffusers pipeline that holds the networks, where there is one: the way to its loaders and offload hooks.
         self.pipeline: Any = None
         self.lora_weights: dict[str, float] = {}
+        self.lora_shelf = LoraShelf()
 
     @property
     @abstractmethod

@@ -228,6 +228,23 @@ class Sampler(ABC):
         """Return the same model with a LoRA more; see `BasicPipe.load_lora`. The networks themselves get it."""
         self._has_no("LoRAs", source, weight, name, weight_name)
 
+    def beside_loras(self, loras: Sequence[tuple[str, float]]) -> Sampler:
+        """Return another model over the same networks, with LoRAs of its own beside those of this one.
+
+        Both can be used in turn: `sample` puts the model's own LoRAs into effect, and `get_ready` does it before
+        prompts are encoded, which a LoRA may change.
+
+        Parameters
+        ----------
+        loras : sequence of (str, float)
+            A safetensors file, a folder or a hub id each, and its weight; in place of that of the same LoRA in this
+            model.
+        """
+        self._has_no("LoRAs", loras)
+
+    def get_ready(self) -> None:  # noqa: B027 - most models are always ready
+        """Put into effect what other models over the same networks have differently."""
+
     def with_textual_inversion(
         self, source: str | PathLike[str], *, token: str | None, weight_name: str | None
     ) -> Sampler:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
+from os import fspath
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from segs_detailer.models.adapters import LoraShelf
     from segs_detailer.models.compute import ComputeOptions
-    from segs_detailer.models.interface import Conditioning, Sampler
+    from segs_detailer.models.interface import Conditioning, SampleJob, Sampler
     from segs_detailer.models.sigma_table import SigmaTable
     from segs_detailer.models.stages import SamplingOptions
 
@@ -117,7 +120,35 @@ class NetworkSampler(LatentSampler):
         """Load a LoRA into the networks, beside those that they have."""
         called = f"lora_{len(self.model.lora_weights)}" if name is None else name
         load_lora(self.diffusers_pipeline(), self.model.lora_weights, source, weight, called, weight_name)
+        self.model.lora_shelf.names[_origin(source, weight_name)] = called
         return self
+
+    def beside_loras(self, loras: Sequence[tuple[str, float]]) -> Sampler:
+        """Another sampler over the same networks; each LoRA is loaded once, and set to its weight when it is needed."""
+        pipeline = self.diffusers_pipeline()
+        shelf: LoraShelf = self.model.lora_shelf
+        shelf.begin_switching(pipeline, self.model.lora_weights)
+        other = copy.copy(self)
+        other.model = copy.copy(self.model)
+        other.model.lora_weights = dict(self.model.lora_weights)
+        for source, weight in loras:
+            origin = _origin(source, None)
+            if origin in shelf.names:
+                other.model.lora_weights[shelf.names[origin]] = weight
+            else:
+                other.with_lora(source, weight=weight, name=f"own_{len(shelf.names)}", weight_name=None)
+                shelf.begin_switching(pipeline, other.model.lora_weights)
+        return other
+
+    def get_ready(self) -> None:
+        """Let the networks have this model's LoRAs, where another over the same networks has its own."""
+        if self.model.lora_shelf.switches:
+            self.model.lora_shelf.switch(self.diffusers_pipeline(), self.model.lora_weights)
+
+    def sample(self, latents: Tensor, job: SampleJob) -> Tensor:
+        """Repaint latents; see `LatentSampler.sample`."""
+        self.get_ready()
+        return super().sample(latents, job)
 
     def use_compute(self, compute: ComputeOptions, device: torch.device) -> None:
         """Set up the networks; what only some families take is theirs to do or to refuse, in `use_own`."""
@@ -138,3 +169,8 @@ class NetworkSampler(LatentSampler):
     @abstractmethod
     def use_own(self, compute: ComputeOptions) -> None:
         """Do what is the family's own of `use_compute`, and refuse what it has not."""
+
+
+def _origin(source: str | PathLike[str], file: str | None) -> str:
+    """Say where a LoRA came from: its file, or the repository or folder that it was alone in."""
+    return fspath(source) if file is None else f"{fspath(source)}/{file}"

@@ -443,14 +443,7 @@ class BasicPipe(NamedTuple):
         return pipe.with_prompt(prompt, negative_prompt)
 
     def _encoded_anew(self) -> BasicPipe:
-        def anew(conditioning: Conditioning) -> Conditioning:
-            entries = []
-            for embedding, options in conditioning:
-                if "prompt" not in options:
-                    entries.append([embedding, options])
-                    continue
-                ((embeds, fresh),) = self.clip.encode(options["prompt"])
-                entries.append([embeds, {**options, **fresh}])
-            return entries
+        from segs_detailer.models.prompting import encoded_anew
 
-        return self._replace(positive=anew(self.positive), negative=anew(self.negative))
+        encode = self.clip.encode
+        return self._replace(positive=encoded_anew(self.positive, encode), negative=encoded_anew(self.negative, encode))

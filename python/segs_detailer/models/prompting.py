@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.models.interface import Conditioning
 
-__all__ = ["PromptEncoder", "encoder_of"]
+__all__ = ["PromptEncoder", "encoded_anew", "encoder_of"]
 
 
 @runtime_checkable
@@ -45,3 +45,23 @@ def encoder_of(model: Any, clip: Any, vae: Any) -> Callable[[str], Conditioning]
         return clip.encode
     sampler = sampler_for(model, clip, vae)
     return sampler.conditioning if sampler.info.prompts else None
+
+
+def encoded_anew(conditioning: Conditioning, encode: Callable[[str], Conditioning]) -> Conditioning:
+    """Encode the prompts of a conditioning once more, as far as it says what they are.
+
+    Parameters
+    ----------
+    conditioning : Conditioning
+        Entries, those of this package with their `prompt`.
+    encode : callable
+        What encodes a prompt, as `encoder_of` gives it.
+    """
+    entries = []
+    for embedding, options in conditioning:
+        if "prompt" not in options:
+            entries.append([embedding, options])
+            continue
+        ((embeds, fresh),) = encode(options["prompt"])
+        entries.append([embeds, {**options, **fresh}])
+    return entries

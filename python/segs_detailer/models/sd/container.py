@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from os import PathLike, fspath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.errors import ModelError, first_line
@@ -103,7 +104,8 @@ def load_ip_adapter(
     weight_name, subfolder : str
         The safetensors file, and where it lies in `source`.
     image_encoder : transformers.CLIPVisionModelWithProjection, str, path or None
-        Its image encoder or a folder of one; `None`: the one that is loaded.
+        Its image encoder, a folder of one, or a hub id with the folder in it (`h94/IP-Adapter/models/image_encoder`);
+        `None`: the one that is loaded.
     scale : float
         Factor of its effect.
 
@@ -121,8 +123,9 @@ def load_ip_adapter(
         if isinstance(image_encoder, (str, PathLike)):
             import transformers
 
+            where, subfolder_of_encoder = _place(fspath(image_encoder))
             image_encoder = transformers.CLIPVisionModelWithProjection.from_pretrained(
-                fspath(image_encoder), use_safetensors=True
+                where, subfolder=subfolder_of_encoder, use_safetensors=True
             )
         if image_encoder is not None:
             image_encoder = image_encoder.to(pipeline.unet.device, pipeline.unet.dtype).eval().requires_grad_(False)
@@ -133,3 +136,9 @@ def load_ip_adapter(
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"cannot load the IP-Adapter {weight_name}: {first_line(error)}") from error
     pipeline.set_ip_adapter_scale(scale)
+
+
+def _place(source: str) -> tuple[str, str]:
+    """Divide a hub id with a folder in it; a folder on disk has none."""
+    parts = source.split("/")
+    return (source, "") if Path(source).exists() else ("/".join(parts[:2]), "/".join(parts[2:]))

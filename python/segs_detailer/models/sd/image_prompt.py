@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,9 +13,9 @@ from segs_detailer.models.device import execution_device
 from segs_detailer.models.image_prompt import ImagePrompt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["adapter_count", "checked_embeds", "encode_image_prompt"]
+__all__ = ["adapter_count", "checked_embeds", "encode_image_prompt", "without_adapters"]
 
 
 def adapter_count(unet: Any) -> int:
@@ -67,6 +68,20 @@ def encode_image_prompt(unet: Any, encoder: Any, images: Sequence[Any]) -> Image
         negative.append(nothing[None])
         shown.append(pictures)
     return ImagePrompt(tuple(positive), tuple(negative), tuple(shown))
+
+
+@contextmanager
+def without_adapters(unet: Any) -> Iterator[None]:
+    """Let a UNet work as if it had no IP-Adapter: one of scale 0 is passed over."""
+    parts = [part for part in unet.attn_processors.values() if "IPAdapter" in type(part).__name__]
+    scales = [part.scale for part in parts]
+    try:
+        for part in parts:
+            part.scale = [0.0] * len(part.scale)
+        yield
+    finally:
+        for part, scale in zip(parts, scales, strict=True):
+            part.scale = scale
 
 
 def checked_embeds(value: Any, unet: Any, fallback: tuple[Tensor, ...] | None, argument: str) -> tuple[Tensor, ...]:

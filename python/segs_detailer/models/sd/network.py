@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
+from segs_detailer.models.adapters import LoraShelf
 from segs_detailer.models.device import check_uniform, execution_device
 from segs_detailer.models.sigma_table import SigmaTable
 from segs_detailer.models.stages import SamplingOptions
@@ -111,6 +112,7 @@ class DiffusersModel:
         # The diffusers pipeline that holds the network, where there is one: the way to its loaders and offload hooks.
         self.pipeline: Any = None
         self.lora_weights: dict[str, float] = {}
+        self.lora_shelf = LoraShelf()
         if channels_last:
             unet.to(memory_format=torch.channels_last)
         if compile_unet is not False:

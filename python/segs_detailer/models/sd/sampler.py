@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +17,7 @@ from segs_detailer.models.noise import free_noise_order
 from segs_detailer.models.sd.conditioning import PreparedEntry, prepare_conditioning
 from segs_detailer.models.sd.container import load_ip_adapter, load_textual_inversion, pipeline_of
 from segs_detailer.models.sd.guidance import GuidedDenoiser
-from segs_detailer.models.sd.image_prompt import encode_image_prompt
+from segs_detailer.models.sd.image_prompt import encode_image_prompt, without_adapters
 from segs_detailer.models.sd.info import info_of
 from segs_detailer.models.sd.network import DiffusersModel, slice_attention
 
@@ -109,6 +110,13 @@ class DiffusersSampler(NetworkSampler):
             expected = "a TextEncoder (from_pretrained, from_pipe and from_single_file make it)"
             raise InvalidTypeError("clip", expected, "another or none")
         return pipeline_of(self.model, self.clip, self.vae)
+
+    def sample(self, latents: Tensor, job: SampleJob) -> Tensor:
+        """Repaint latents; see `LatentSampler.sample`."""
+        shown = self.model.image_prompt
+        hidden = shown is not None and not shown.is_shown
+        with without_adapters(self.model.unet) if hidden else nullcontext():
+            return super().sample(latents, job)
 
     def use_own(self, compute: ComputeOptions) -> None:
         """Set up what only UNets take."""

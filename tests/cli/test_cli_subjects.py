@@ -1,4 +1,4 @@
-"""`--prompts` and `--batch-segments` on the command line, with a tiny model."""
+"""`--subjects` and `--batch-segments` on the command line, with a tiny model."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def clip(tmp_path):
 
 
 def run(tmp_path, clip, prompts, *more):
-    path = tmp_path / "prompts.json"
+    path = tmp_path / "subjects.json"
     path.write_text(json.dumps(prompts), encoding="utf-8")
     return main(
-        ["run", clip, "-o", str(tmp_path / "out"), "--overwrite", "--prompts", str(path), *BOXES, *QUICK, *more]
+        ["run", clip, "-o", str(tmp_path / "out"), "--overwrite", "--subjects", str(path), *BOXES, *QUICK, *more]
     )
 
 
@@ -62,7 +62,8 @@ def test_subjects_are_sampled_together(tmp_path, clip, model, monkeypatch, most,
 
 def test_prompts_of_nobody_are_refused(tmp_path, clip, model, capsys):
     assert run(tmp_path, clip, {"5": "fifth"}, "--model", model) == 2
-    assert "numbers: 1 to 2), got 5" in capsys.readouterr().err
+    assert "--subjects: expected subjects that there are (numbers 1, 2; labels box), got 5" in capsys.readouterr().err
     assert run(tmp_path, clip, {"1": "first"}) == 2
-    assert "--prompts: expected a model for it: add --model" in capsys.readouterr().err
+    said = "--subjects: expected a model for the prompt of 1: name one with --model, got none"
+    assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
