@@ -174,7 +174,7 @@ def test_a_detector_finds_what_is_detailed_and_is_not_asked_again(clip, runs, mo
 
 def test_a_detector_that_cannot_be_is_one_line(clip, capsys):
     assert run(clip, "--detect", "hands") == 2
-    assert "--detect: expected face or a model file" in capsys.readouterr().err
+    assert "--detect: expected face, cascades or a model file" in capsys.readouterr().err
     assert run(clip, "--detect", "none.onnx") == 2
     assert "none.onnx: no such file" in capsys.readouterr().err
 

@@ -111,6 +111,10 @@ def _command(args: argparse.Namespace) -> None:
         from segs_detailer.cli.verify import verify
 
         verify(args)
+    elif args.command == "models":
+        from segs_detailer.cli.models import models
+
+        models(args)
     elif args.command == "comfyui":
         from segs_detailer.cli.comfyui import comfyui
 

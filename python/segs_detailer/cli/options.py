@@ -10,6 +10,7 @@ from segs_detailer.cli.arguments import EXIT_CODES, CommandParser, add_command, 
 from segs_detailer.cli.batch import add_batch
 from segs_detailer.cli.comfyui import add_comfyui
 from segs_detailer.cli.convert import add_convert
+from segs_detailer.cli.models import add_models
 from segs_detailer.cli.plan import add_plan
 from segs_detailer.cli.run_options import INPUT_HELP, add_clip_options, add_run_options
 from segs_detailer.cli.setting_options import add_settings
@@ -60,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_batch(commands)
     add_convert(commands)
     add_verify(commands)
+    add_models(commands)
     add_comfyui(commands)
     return parser
 

@@ -12,7 +12,7 @@ from segs_detailer.detailer.crops import check_frames
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.segs import check_segs
 from segs_detailer.subjects.association import Detection
-from segs_detailer.subjects.finders.faces import detect_faces
+from segs_detailer.subjects.finders.face_finder import detect_faces
 from segs_detailer.subjects.finders.finder import Detector, FollowSettings, find_tracks
 from segs_detailer.subjects.masks import boxes_to_segs
 from segs_detailer.subjects.segs_of_tracks import tracks_to_segs

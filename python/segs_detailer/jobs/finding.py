@@ -12,7 +12,7 @@ from segs_detailer.jobs.cache import digest
 from segs_detailer.jobs.plan import ChosenTrack
 from segs_detailer.segs import scale_match
 from segs_detailer.subjects.finders.finder import FollowSettings, find_tracks
-from segs_detailer.subjects.finders.opening import open_finder
+from segs_detailer.subjects.finders.opening import FINDER_NAMES, open_finder
 from segs_detailer.subjects.fitting import rescaled_track
 from segs_detailer.subjects.formats.files import read_tracks, write_tracks
 from segs_detailer.subjects.formats.mask_tracks import check_count, mask_tracks
@@ -182,6 +182,8 @@ class TrackChooser:
         if Path(detector).is_file():
             state = Path(detector).stat()
             detector = (str(detector), state.st_size, state.st_mtime_ns)
+        # A name may stand for another finder when there is a network again.
+        detector = (detector, type(self._detector).__name__)
         named = (find.detect_labels, find.detect_confidence, find.min_face)
         follow = self._following
         return digest(
@@ -211,7 +213,7 @@ class TrackChooser:
             yield f"{self._find.mask}: nothing in it is white and larger than `drop_size={self._find.drop_size}`"
         if self._segments is not None:
             yield f"{self._find.segs}: holds no track that is in the frame"
-        if self._detector is not None and self._find.detector == "face":
+        if self._detector is not None and self._find.detector in FINDER_NAMES:
             yield "no face was found: lower `min_share` or `min_face`, or name the place with `bbox` or `mask`"
         elif self._detector is not None:
             yield f"{self._find.detect}: nothing was found: lower `detect_confidence` or `min_share`"

@@ -61,7 +61,8 @@ class FindSettings:
 
     detect: str | None = setting(
         None,
-        help="what to look for: face, or a model file: YuNet or a YOLO export (.onnx), or YOLO's .pt",
+        help="what to look for: face, by YuNet, which is fetched once; cascades, which find fewer faces and need no "
+        "model; or a model file: YuNet or a YOLO export (.onnx), or YOLO's .pt",
         default_text="face, where nothing else is named",
     )
     detect_labels: tuple[str, ...] | None = setting(

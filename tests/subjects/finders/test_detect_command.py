@@ -55,7 +55,7 @@ def test_only_what_is_asked_for_is_detailed(clip, capsys):
     ("options", "message"),
     [
         (["--detect", "none.onnx"], "none.onnx: no such file"),
-        (["--detect", "hands"], "face or a model file"),
+        (["--detect", "hands"], "face, cascades or a model file"),
         (["--detect", "MODEL", "--detect-labels", "rad"], "labels: expected one of red, green, blue, got 'rad'"),
         (
             ["--detect", "MODEL", "--detect-confidence", "2"],

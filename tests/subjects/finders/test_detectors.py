@@ -21,7 +21,14 @@ from tiny_detectors import picture
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MissingDependencyError, ModelError
 from segs_detailer.subjects import overlap
-from segs_detailer.subjects.finders import FaceDetector, UltralyticsDetector, YoloDetector, YuNetDetector, open_finder
+from segs_detailer.subjects.finders import (
+    FaceDetector,
+    FollowSettings,
+    UltralyticsDetector,
+    YoloDetector,
+    YuNetDetector,
+    open_finder,
+)
 from segs_detailer.subjects.finders.yolo import _providers
 
 SAMPLE = ROOT / "examples" / "sample.mp4"
@@ -222,8 +229,42 @@ def test_yunet_needs_no_onnx_runtime(tmp_path, monkeypatch):
     assert isinstance(open_finder(tiny_detectors.yunet(tmp_path / "a.onnx")), YuNetDetector)
 
 
+@pytest.mark.parametrize("angle", [-170.0, -30.0, 0.0, 12.0, 90.0])
+def test_yunet_gives_the_points_of_a_face_and_how_it_is_turned(tmp_path, angle):
+    # Right eye, left eye, nose, right and left corner of the mouth of an upright face, from its middle.
+    upright = np.array([(-8, -8), (8, -8), (0, 0), (-6, 8), (6, 8)], float)
+    turn = np.deg2rad(angle)
+    points = upright @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) + [55, 42]
+    detector = open_finder(tiny_detectors.yunet(tmp_path / "a.onnx", points=points), min_size=40)
+    # The frame is twice as large as what the network sees.
+    ((face,),) = detector.detect([picture([], size=(192, 256))])
+    assert np.allclose(face.landmarks, 2 * points, atol=1e-3)
+    assert face.angle == pytest.approx(angle, abs=0.01)
+    (track,) = detector.find([picture([], size=(192, 256))] * 3)
+    assert np.allclose(track.landmarks, 2 * points, atol=1e-3)
+    assert np.allclose(track.angles, angle, atol=0.01)
+
+
+def test_a_face_from_the_side_is_turned_as_its_eyes_and_mouth_say(tmp_path):
+    # The eyes are a pixel apart: the line through them says nothing.
+    points = [(50, 34), (51, 34.5), (44, 42), (49, 50), (50, 50)]
+    detector = open_finder(tiny_detectors.yunet(tmp_path / "a.onnx", points=points), min_size=20)
+    assert abs(detector.detect([picture([])])[0][0].angle) < 10
+
+
+def test_points_in_one_place_say_no_angle(tmp_path):
+    detector = open_finder(tiny_detectors.yunet(tmp_path / "a.onnx", points=[(50, 40)] * 5), min_size=20)
+    assert detector.detect([picture([])])[0][0].angle is None
+
+
+def test_faces_of_yunet_are_masked_by_ellipses(tmp_path):
+    detector = open_finder(tiny_detectors.yunet(tmp_path / "a.onnx"), min_size=20)
+    assert [track.shape for track in detector.find([picture([])] * 3)] == ["ellipse"]
+    assert [track.shape for track in detector.find([picture([])] * 3, FollowSettings(shape="box"))] == ["box"]
+
+
 def test_cascades_are_a_detector_too():
-    detector = open_finder("face", min_size=20)
+    detector = open_finder("cascades", min_size=20)
     assert isinstance(detector, FaceDetector)
     assert detector.detect([picture([]), picture([], size=(48, 64))]) == [[], []]
 
@@ -310,7 +351,7 @@ def test_ultralytics_model_without_boxes(ultralytics, monkeypatch):
         ("empty.onnx", b"", ModelError, "the file is empty"),
         ("text.onnx", b"not a model\n" * 50, ModelError, "cannot be loaded as an ONNX model"),
         ("empty.pt", b"", ModelError, "the file is empty"),
-        ("model.tflite", b"x", InvalidArgumentError, r"face or a model file \(\.onnx, \.pt\)"),
+        ("model.tflite", b"x", InvalidArgumentError, r"face, cascades or a model file \(\.onnx, \.pt\)"),
         ("faces", None, InvalidArgumentError, r"did you mean face"),
     ],
 )

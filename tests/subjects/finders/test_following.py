@@ -83,7 +83,7 @@ def test_clip_without_frames():
 
 def test_cascades_follow_through_a_clip():
     frames = read_clip(SAMPLE).frames[:12]
-    found = find_tracks(iter(frames), open_finder("face"), FollowSettings(min_share=0.5))
+    found = find_tracks(iter(frames), open_finder("cascades"), FollowSettings(min_share=0.5))
     assert found == FaceDetector().find(iter(frames), FollowSettings(min_share=0.5))
     assert [track.shape for track in found] == ["ellipse"]
 

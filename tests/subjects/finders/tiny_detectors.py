@@ -197,8 +197,10 @@ def flexible_yolo(path, *, metadata=None, names=NAMES):
     )
 
 
-def yunet(path, *, size=(96, 128), cell=8, faces=(((40.0, 24.0, 30.0, 36.0), 0.95),)):
+def yunet(path, *, size=(96, 128), cell=8, faces=(((40.0, 24.0, 30.0, 36.0), 0.95),), points=None):
     """Save a network with YuNet's outputs that gives the same faces `((x, y, width, height), score)` for any picture.
+
+    `points` are five `(x, y)`, the same for all of them; without, they lie in one place.
 
     The outputs are decoded by OpenCV: for a cell at column c and row r of the grid of stride s, the center is
     `(c + dx, r + dy) * s`, the size `exp(w) * s`, `exp(h) * s`, and the score the root of class times objectness.
@@ -222,6 +224,8 @@ def yunet(path, *, size=(96, 128), cell=8, faces=(((40.0, 24.0, 30.0, 36.0), 0.9
                 part["cls"][0, index] = part["obj"][0, index] = score
                 part["bbox"][0, index, :2] = center - [column, row]
                 part["bbox"][0, index, 2:] = np.log(np.array([width, height]) / stride)
+                if points is not None:
+                    part["kps"][0, index] = (np.array(points) / stride - [column, row]).ravel()
         values[stride] = part
     for kind in ("cls", "obj", "bbox", "kps"):
         for stride in (8, 16, 32):

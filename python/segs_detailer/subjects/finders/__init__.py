@@ -11,7 +11,8 @@ from segs_detailer._lazy import lazy_names
 
 if TYPE_CHECKING:
     from segs_detailer.subjects.finders.cascade import FaceCascade
-    from segs_detailer.subjects.finders.faces import FaceDetector, detect_faces
+    from segs_detailer.subjects.finders.face_finder import detect_faces, open_face_finder
+    from segs_detailer.subjects.finders.faces import FaceDetector
     from segs_detailer.subjects.finders.finder import Detector, Finder, FollowSettings, find_tracks
     from segs_detailer.subjects.finders.opening import FINDER_NAMES, FINDERS, FinderKind, open_finder
     from segs_detailer.subjects.finders.shots import ShotDetector
@@ -34,6 +35,7 @@ __all__ = [
     "YuNetDetector",
     "detect_faces",
     "find_tracks",
+    "open_face_finder",
     "open_finder",
 ]
 
@@ -41,10 +43,8 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "segs_detailer.subjects.finders.cascade": ("FaceCascade",),
-        "segs_detailer.subjects.finders.faces": (
-            "FaceDetector",
-            "detect_faces",
-        ),
+        "segs_detailer.subjects.finders.face_finder": ("detect_faces", "open_face_finder"),
+        "segs_detailer.subjects.finders.faces": ("FaceDetector",),
         "segs_detailer.subjects.finders.finder": (
             "Detector",
             "Finder",

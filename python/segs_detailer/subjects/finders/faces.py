@@ -1,4 +1,4 @@
-"""Faces by the cascades that OpenCV brings along: in single frames, through a clip, and as SEGS."""
+"""Faces by the cascades that OpenCV brings along: in single frames, and through a clip."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.subjects.association import Chain, Detection, suppress
 from segs_detailer.subjects.finders.cascade import FaceCascade
 from segs_detailer.subjects.finders.filtering import check_labels
-from segs_detailer.subjects.finders.finder import Detector, FollowSettings, check_frame, find_tracks, gather_tracks
+from segs_detailer.subjects.finders.finder import Detector, FollowSettings, check_frame, gather_tracks
 from segs_detailer.subjects.finders.opencv import import_cv2
 from segs_detailer.subjects.finders.shots import ShotDetector
-from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
-from segs_detailer.subjects.settings import CropSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -21,10 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from segs_detailer.segs import SEGS
     from segs_detailer.subjects.track import Track
 
-__all__ = ["FaceDetector", "detect_faces"]
+__all__ = ["FaceDetector"]
 
 _LABEL = "face"
 _SMALLEST_SHARE = 16
@@ -146,51 +143,3 @@ def _lasts(chain: Chain, settings: FollowSettings) -> bool:
         and chain.score >= _LEAST_SCORE
         and is_confirmed
     )
-
-
-def detect_faces(
-    frames: NDArray[np.float32],
-    settings: FollowSettings | None = None,
-    *,
-    min_size: float | None = None,
-    crop: CropSettings | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> SEGS:
-    """Find the faces of a clip: one SEG for each subject of each shot.
-
-    A subject is followed by overlap and motion from frame to frame, gaps are bridged, what is detected in too few
-    frames is dropped, and a cut ends it. Its masks are empty in the frames where it is absent, so that nothing is
-    pasted there, and the paste comes and goes in steps where it enters and leaves.
-
-    Parameters
-    ----------
-    frames : ndarray
-        `(B, H, W, 3)` float32 in [0, 1].
-    settings : FollowSettings or None
-        Which faces count.
-    min_size : float or None
-        Smallest face in pixels, at least 8; None is a sixteenth of the frame's shorter side. Smaller takes longer.
-    crop : CropSettings or None
-        How crops are laid. None is a fixed one, with the `max_gap` of `settings`.
-    progress : callable or None
-        Called with the number of frames done. It may raise to cancel.
-
-    Returns
-    -------
-    SEGS
-        `((H, W), [SEG, ...])`, maybe without any SEG; see `segs_detailer.subjects.tracks_to_segs`.
-
-    Raises
-    ------
-    InvalidArgumentError
-        `frames` has another shape; a value is out of range.
-    MissingDependencyError
-        OpenCV is not installed.
-    """
-    if frames.ndim != 4 or frames.shape[-1] < 3:
-        raise InvalidArgumentError("frames", "an array of shape (B, H, W, 3)", str(frames.shape))
-    size = (int(frames.shape[1]), int(frames.shape[2]))
-    colors = (frame[..., :3] for frame in frames)
-    settings = settings or FollowSettings()
-    tracks = find_tracks(colors, FaceDetector(min_size=min_size), settings, progress=progress)
-    return tracks_to_segs(tracks, size, len(frames), crop or CropSettings(crop="fixed", max_gap=settings.max_gap))

@@ -44,8 +44,8 @@ class FollowSettings:
     drop_size : int
         Subjects whose shorter side never has more pixels are dropped.
     shape : {"ellipse", "box"} or None
-        Shape of the masks of frames in which the detector gives none. None is an ellipse for the face cascades, whose
-        boxes run from brows to lips, and the box for others.
+        Shape of the masks of frames in which the detector gives none. None is an ellipse for finders of faces, and the
+        box for others.
 
     Raises
     ------

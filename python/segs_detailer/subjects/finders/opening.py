@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.errors import InvalidArgumentError, ModelError, unknown_name
+from segs_detailer.subjects.finders.face_finder import open_face_finder
 from segs_detailer.subjects.finders.faces import FaceDetector
 from segs_detailer.subjects.finders.ultralytics_models import UltralyticsDetector
 from segs_detailer.subjects.finders.yolo import YoloDetector
@@ -57,7 +58,8 @@ class FinderKind:
 
 
 FINDERS = (
-    FinderKind(FaceDetector, name="face", takes_confidence=False, takes_device=False),
+    FinderKind(open_face_finder, name="face", takes_device=False),
+    FinderKind(FaceDetector, name="cascades", takes_confidence=False, takes_device=False),
     FinderKind(YuNetDetector, suffix=".onnx", is_in=is_yunet, takes_device=False),
     FinderKind(YoloDetector, suffix=".onnx"),
     FinderKind(UltralyticsDetector, suffix=".pt"),
@@ -81,8 +83,10 @@ def open_finder(
     Parameters
     ----------
     source : str or Path
-        `"face"`: OpenCV's face cascades, which need no model. Else the file of a model: `.onnx`, which holds YuNet (run
-        by OpenCV) or a YOLO export (run by ONNX Runtime), or `.pt` (run by Ultralytics, where that is installed).
+        `"face"`: YuNet, which is fetched from the hub when it is first needed, or the face cascades where it cannot be
+        fetched, with a warning. `"cascades"`: OpenCV's face cascades, which need no model. Else the file of a model:
+        `.onnx`, which holds YuNet (run by OpenCV) or a YOLO export (run by ONNX Runtime), or `.pt` (run by Ultralytics,
+        where that is installed).
     labels : iterable of str or None
         Labels to report; None is all that it knows.
     confidence : float or None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +12,15 @@ import numpy as np
 from segs_detailer.errors import ModelError
 from segs_detailer.subjects.association import Detection
 from segs_detailer.subjects.finders.filtering import DetectionFilter, check_labels
-from segs_detailer.subjects.finders.finder import Detector, check_frame
+from segs_detailer.subjects.finders.finder import Detector, FollowSettings, check_frame
 from segs_detailer.subjects.finders.opencv import bgr_bytes, import_cv2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
+
+    from segs_detailer.subjects.track import Track
 
 __all__ = ["YuNetDetector", "is_yunet"]
 
@@ -31,6 +35,8 @@ _MOST_BYTES = 1 << 20
 # It finds faces of about 10 to 300 pixels. Frames are reduced until the smallest face that is looked for has this size.
 _FACE_PIXELS = 20.0
 _SMALLEST_SHARE = 16
+# Columns of what it gives: the box as corner and size, five points, the score.
+_POINTS = slice(4, 14)
 _SCORE_COLUMN = 14
 
 
@@ -105,6 +111,17 @@ class YuNetDetector(Detector):
         """
         return [self._look(frame) for frame in frames]
 
+    def find(
+        self,
+        frames: Iterable[NDArray[np.float32]],
+        settings: FollowSettings | None = None,
+        *,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Track]:
+        """Find the faces of a clip; see `find_tracks`. Masks are ellipses where `settings` names no shape."""
+        settings = settings or FollowSettings()
+        return super().find(frames, replace(settings, shape=settings.shape or "ellipse"), progress=progress)
+
     def _look(self, frame: NDArray[np.float32]) -> list[Detection]:
         height, width = check_frame(frame)
         scale = min(1.0, _FACE_PIXELS / (self._filter.min_size or min(height, width) / _SMALLEST_SHARE))
@@ -117,8 +134,30 @@ class YuNetDetector(Detector):
             raise ModelError(f"{self._path}: cannot be run by OpenCV ({error.err or error})") from error
         rows = np.empty((0, _SCORE_COLUMN + 1)) if faces is None else np.asarray(faces, np.float64)
         back = np.array([width / size[0], height / size[1]])
-        found = []
-        for row in rows:
-            (x1, y1), (x2, y2) = row[:2] * back, (row[:2] + row[2:4]) * back
-            found.append(Detection((float(x1), float(y1), float(x2), float(y2)), float(row[_SCORE_COLUMN]), _LABEL))
-        return self._filter.inside(found, (height, width))
+        return self._filter.inside((_detection(row, back) for row in rows), (height, width))
+
+
+def _detection(row: NDArray[np.float64], back: NDArray[np.float64]) -> Detection:
+    """Read a row of its output, in pixels of the frame: `back` times those of the reduced one."""
+    (x1, y1), (x2, y2) = row[:2] * back, (row[:2] + row[2:4]) * back
+    points = row[_POINTS].reshape(-1, 2) * back
+    return Detection(
+        (float(x1), float(y1), float(x2), float(y2)),
+        float(row[_SCORE_COLUMN]),
+        _LABEL,
+        landmarks=tuple((float(x), float(y)) for x, y in points),
+        angle=_angle(points),
+    )
+
+
+def _angle(points: NDArray[np.float64]) -> float | None:
+    """By how many degrees a face is turned clockwise in the picture.
+
+    The line through the eyes says it where a face is seen from the front, the one from the eyes to the mouth, turned by
+    a right angle, where it is seen from the side and the eyes are close to each other: each counts by its length.
+    """
+    right_eye, left_eye, _, right_corner, left_corner = points
+    across = left_eye - right_eye
+    down = 0.5 * (right_corner + left_corner) - 0.5 * (right_eye + left_eye)
+    x, y = across[0] + down[1], across[1] - down[0]
+    return math.degrees(math.atan2(y, x)) if x or y else None
