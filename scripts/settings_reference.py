@@ -21,6 +21,7 @@ from segs_detailer.jobs.job import (
 )
 from segs_detailer.nodes.detailers import DETAILER_FOR_EACH, SEGS_DETAILER
 from segs_detailer.settings import Declared, declared, plain
+from segs_detailer.subjects.selection import SelectSettings
 
 if TYPE_CHECKING:
     from segs_detailer.nodes.declaration import Input
@@ -31,6 +32,7 @@ START, END = "<!-- settings -->\n", "<!-- /settings -->"
 SECTIONS = (
     ("`detail`: how a crop is repainted and pasted", DetailerSettings),
     ("`find`: where the subjects are", FindSettings),
+    ("`select`: which of them are meant", SelectSettings),
     ("`crop`: how crops and masks follow them", PathSettings),
     ("`model`: what loads the models", ModelSettings),
     ("`prompts`: what the subjects show", PromptSettings),

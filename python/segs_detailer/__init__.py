@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.from_masks import MaskSettings, tracks_from_masks
     from segs_detailer.subjects.masks import boxes_to_segs, masks_to_segs
     from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
+    from segs_detailer.subjects.selection import SelectSettings
     from segs_detailer.subjects.settings import CropSettings
     from segs_detailer.subjects.track import Track, Tracks
     from segs_detailer.video.reading import iter_frames, open_clip, read_clip
@@ -106,6 +107,7 @@ __all__ = [
     "SamplingOptions",
     "SegmentWarning",
     "SegsDetailerError",
+    "SelectSettings",
     "SubjectSettings",
     "Track",
     "Tracks",
@@ -227,6 +229,7 @@ _MODULES = {
         "masks_to_segs",
     ),
     "segs_detailer.subjects.segs_of_tracks": ("tracks_to_segs",),
+    "segs_detailer.subjects.selection": ("SelectSettings",),
     "segs_detailer.subjects.settings": ("CropSettings",),
     "segs_detailer.subjects.track": ("Track", "Tracks"),
     "segs_detailer.video.reading": (

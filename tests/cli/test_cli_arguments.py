@@ -95,7 +95,7 @@ def test_errors_name_the_option(clip, tmp_path, capsys, words, said):
         ("length", "--context-length"),
         ("boxes[1]", "--bbox[1]"),
         ("dtype", "--dtype"),
-        ("frames[2]", "frames[2]"),
+        ("pixels[2]", "pixels[2]"),
         ("clip", "clip"),
     ],
 )
@@ -252,6 +252,15 @@ _OF_VERIFY = {
     "feather": "--feather 9",
     "grow": "--grow -3",
     "margin": "--margin 3",
+    "tracks": "--tracks 2",
+    "labels": "--labels a",
+    "min_subject": "--min-subject 9",
+    "max_subject": "--max-subject 9",
+    "frames": "--frames 2-5",
+    "at": "--at 2:3,4",
+    "like": "--like a.png",
+    "largest": "--largest 1",
+    "exclude": "--exclude tracks=2",
 }
 _OF_BATCH = {
     "devices": ("--devices cpu --engine ray", "--engine local"),

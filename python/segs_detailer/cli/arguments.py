@@ -52,11 +52,13 @@ _PATHS = (
     "input",
     "job",
     "json",
+    "like",
     "mask",
     "model_config",
     "output",
     "path",
     "report",
+    "save",
     "save_job",
     "segs",
     "subjects",
@@ -67,17 +69,13 @@ _OTHER_NAMES = {
     "boxes": "bbox",
     "chunk": "vae_chunk",
     "compile_unet": "compile",
-    "confidence": "detect_confidence",
     "config": "model_config",
-    "detector": "detect",
     "dilate": "mask_dilate",
     "frame_count": "frames",
     "guidance_batch": "no_guidance_batch",
     "keep_audio": "no_audio",
-    "labels": "detect_labels",
     "length": "context_length",
     "median": "mask_median",
-    "min_size": "min_face",
     "order": "context_order",
     "overlap": "context_overlap",
     "pipe": "model",
@@ -158,9 +156,10 @@ def check_paths(args: argparse.Namespace) -> None:
         One is named.
     """
     for name in _PATHS:
-        path = getattr(args, name, None)
-        if path:
-            local_path(path)
+        paths = getattr(args, name, None)
+        for path in paths if isinstance(paths, list) else [paths]:
+            if path:
+                local_path(path)
 
 
 def option_of(argument: str) -> str:

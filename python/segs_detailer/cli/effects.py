@@ -11,6 +11,7 @@ from segs_detailer.cli.arguments import option_of
 from segs_detailer.cli.run_options import COMPUTE_OPTIONS, WINDOW_OPTIONS
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.jobs.job import PARTS, ClipJob
+from segs_detailer.subjects.selection import SelectSettings
 from segs_detailer.video.sequences import ANIMATION_SUFFIXES, IMAGE_SUFFIXES, is_pattern, names_several
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ RULES = (
         lambda args: args.mask is not None or args.segs is not None or _detects(args),
     ),
     Rule(
-        (*_OF_MASKS, "margin"),
+        (*_OF_MASKS, "margin", *(each.name for each in fields(SelectSettings))),
         "subjects that were detailed: add --detect, --mask, --bbox or --segs",
         lambda args: args.command != "verify" or _names_subjects(args),
     ),

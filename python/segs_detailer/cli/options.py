@@ -106,6 +106,8 @@ def _add_preview(commands: argparse._SubParsersAction[CommandParser]) -> None:
         metavar="SHEET",
         help="picture to write (default: the clip's name with _preview.png)",
     )
-    parser.add_argument("--frames", type=count, default=12, metavar="N", help="frames on the sheet (default: 12)")
+    parser.add_argument(
+        "--frames", dest="shown", type=count, default=12, metavar="N", help="frames on the sheet (default: 12)"
+    )
     parser.add_argument("--columns", type=count, default=4, metavar="N", help="frames side by side (default: 4)")
-    add_clip_options(parser)
+    add_clip_options(parser, left_out=("frames",))

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segs_detailer.cli.arguments import add_command, add_overwrite, in_options, output_name
+from segs_detailer.checks import number_ranges
+from segs_detailer.cli.arguments import add_command, add_overwrite, in_options, option_of, output_name
 from segs_detailer.cli.report import own_lines, table
 from segs_detailer.cli.report_file import report_file
 from segs_detailer.cli.run_options import INPUT_HELP, add_run_options
 from segs_detailer.cli.stages import ShownStages
+from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.subjects.selection import listed, size_of
+from segs_detailer.video.partial import check_file
 
 if TYPE_CHECKING:
     import argparse
@@ -20,12 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["add_plan", "plan"]
 
 _FORMAT = 1
+_KEEPS_ALL = (".npz", ".safetensors")
 
 _EPILOG = """examples:
   segs-detailer plan clip.mp4
       tracks, crops, pieces, memory, and what to think of before a run
   segs-detailer plan clip.mp4 -o overlay.mp4 --crop fixed
       the same for fixed crops, and a video with boxes, crops and masks drawn in
+  segs-detailer plan clip.mp4 --labels face --largest 2 --save tracks.npz
+      the two largest faces, and a file with them for run --segs tracks.npz
   segs-detailer plan clip.mp4 --model ./sd15 --motion-adapter ./animatediff --max-ram 8G --json plan.json
       with the sizes and windows of a model, for scripts
 
@@ -52,6 +60,12 @@ def add_plan(commands: Any) -> None:
     )
     add_overwrite(parser)
     parser.add_argument("--json", metavar="FILE", help="also write the plan as JSON; - writes it instead of the table")
+    parser.add_argument(
+        "--save",
+        type=output_name,
+        metavar="FILE",
+        help="also write the tracks (.npz, .safetensors): `run --segs FILE` does what is planned here",
+    )
     add_run_options(parser)
 
 
@@ -71,6 +85,7 @@ def plan(args: argparse.Namespace) -> None:
     from segs_detailer.cli.job_options import job_of
     from segs_detailer.cli.overlay import write_overlay
     from segs_detailer.jobs.clips import encoder_settings, open_job_clip, plan_clip
+    from segs_detailer.subjects.formats.files import write_tracks
     from segs_detailer.video.writing import open_output
 
     to_output = args.json == "-"
@@ -78,6 +93,7 @@ def plan(args: argparse.Namespace) -> None:
     # The run that is planned writes a clip like the one that it reads.
     job = replace(job_of(args), output=None)
     source = open_job_clip(job)
+    _check_save(args)
     with ExitStack() as outputs:
         report = outputs.enter_context(report_file("json", args.json, (args.clip, args.output)))
         sink = None
@@ -100,11 +116,29 @@ def plan(args: argparse.Namespace) -> None:
             if count != found.info.frames:
                 warnings.append(f"{count} frames could be decoded, where the file promises {found.info.frames}")
         found = replace(found, warnings=tuple(warnings), nothing_found=in_options(found.nothing_found, vars(args)))
+        if args.save:
+            write_tracks(args.save, found.selected)
         report(plan_to_json(found))
     if args.output:
         stages.say(f"wrote {args.output}: boxes, crops and masks")
+    if args.save:
+        stages.say(f"wrote {args.save}: {found.selected.describe()}")
     for line in describe_plan(found, job.limits.max_ram):
         stages.say(line)
+
+
+def _check_save(args: argparse.Namespace) -> None:
+    """Refuse a file that does not keep all tracks, and one that is read or written for something else."""
+    if not args.save:
+        return
+    path = Path(args.save)
+    if path.suffix.lower() not in _KEEPS_ALL:
+        expected = f"a file that keeps all there is, {' or '.join(_KEEPS_ALL)} (`convert` makes others of it)"
+        raise InvalidArgumentError("save", expected, args.save)
+    others = (args.clip, args.output, args.json, args.segs, args.mask)
+    if any(other and Path(other).resolve() == path.resolve() for other in others):
+        raise InvalidArgumentError("save", "a file of its own", args.save)
+    check_file(path)
 
 
 def describe_plan(found: ClipPlan, limit: int) -> list[str]:
@@ -151,6 +185,7 @@ def describe_plan(found: ClipPlan, limit: int) -> list[str]:
     sampling = f"  sampling: {len(found.pieces)} pieces, {frames} crops"
     return [
         f"{found.info.path}: {found.info.describe()}",
+        *_selection(found),
         *tracks,
         *(f"  {line}" for line in own_lines(found.tracks)),
         sampling + (f"; {found.done} pieces are in the cache" if found.done else ""),
@@ -159,6 +194,17 @@ def describe_plan(found: ClipPlan, limit: int) -> list[str]:
         f"  disk, beside the output: {_disk(found.disk)}",
         *(f"warning: {text}" for text in found.warnings),
     ]
+
+
+def _selection(found: ClipPlan) -> list[str]:
+    """Say what was found, and what each criterion left."""
+    if not found.steps:
+        return []
+    lines = [f"  found: {listed(found.found)}"]
+    for step in found.steps:
+        option = f"--exclude {step.name}={step.value}" if step.excludes else f"{option_of(step.name)} {step.value}"
+        lines.append(f"  {option} leaves {number_ranges(step.leaves)}")
+    return lines
 
 
 def plan_to_json(found: ClipPlan) -> dict[str, Any]:
@@ -197,6 +243,22 @@ def plan_to_json(found: ClipPlan) -> dict[str, Any]:
         "clip": str(info.path),
         "size": {"width": info.size[1], "height": info.size[0]},
         "frames": info.frames,
+        "found": [
+            {
+                "number": track.id,
+                "label": track.label,
+                "identity": track.identity,
+                "frames": list(track.span),
+                "seen": len(track.frames),
+                "size": round(size_of(track), 1),
+                "score": round(float(track.confidence.mean()), 4) if len(track.frames) else None,
+            }
+            for track in found.found
+        ],
+        "selection": [
+            {"criterion": step.name, "value": step.value, "excludes": step.excludes, "leaves": list(step.leaves)}
+            for step in found.steps
+        ],
         "tracks": tracks,
         "nothing_found": found.nothing_found or None,
         "pieces_in_cache": found.done,

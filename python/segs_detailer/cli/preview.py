@@ -52,7 +52,7 @@ def preview(args: argparse.Namespace) -> None:
     job = job_of(args).changed(output=None, no_cache=True, max_ram=1 << 62)
     with new_picture(output) as place:
         plan = plan_clip(job, progress=stages)
-        picture = draw_sheet(open_job_clip(job), plan, stages, frames=args.frames, columns=args.columns)
+        picture = draw_sheet(open_job_clip(job), plan, stages, frames=args.shown, columns=args.columns)
         picture.save(place)
     stages.say(f"wrote {output}: {plan.info.describe()}")
     nothing = in_options(f"  nothing to detail: {plan.nothing_found}", vars(args))

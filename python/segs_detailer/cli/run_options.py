@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
-from segs_detailer.cli.arguments import count
+from segs_detailer.cli.arguments import count, option_of
 from segs_detailer.cli.setting_options import add_settings, help_of
 from segs_detailer.detailer.subject_settings import SubjectSettings
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.jobs.job import (
     CLIP_DETAIL,
     ClipJob,
@@ -19,6 +21,10 @@ from segs_detailer.jobs.job import (
     PromptSettings,
 )
 from segs_detailer.settings import declared, names_in
+from segs_detailer.subjects.selection import SelectSettings, read_criterion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
 
 __all__ = [
     "COMPUTE_OPTIONS",
@@ -56,6 +62,9 @@ WINDOW_OPTIONS = (
     "min_frames",
 )
 """Options for long and short clips."""
+
+_ALIASES = {"min_subject": "--min-size"}
+"""The other limit has no such spelling: --max-size is that of crops."""
 
 _FILES = {"mask": "FILE", "segs": "FILE"}
 
@@ -150,16 +159,24 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     _add_limits(parser)
 
 
-def add_clip_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what is detailed, and at which size: all that a plan needs."""
-    add_segment_options(parser)
+def add_clip_options(parser: argparse.ArgumentParser, *, left_out: Collection[str] = ()) -> None:
+    """Add the options that say what is detailed, and at which size: all that a plan needs.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        Of the command.
+    left_out : collection of str
+        Criteria whose options mean something else in the command.
+    """
+    add_segment_options(parser, left_out=left_out)
     add_crop_options(parser)
     _add_sizes(parser)
     _add_common(parser)
 
 
-def add_segment_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where the subjects are."""
+def add_segment_options(parser: argparse.ArgumentParser, *, left_out: Collection[str] = ()) -> None:
+    """Add the options that say where the subjects are, and which of them are meant; see `add_clip_options`."""
     group = parser.add_argument_group(
         "what to detail", "Without --mask, --bbox and --segs, faces. Several of these add up."
     )
@@ -172,6 +189,41 @@ def add_segment_options(parser: argparse.ArgumentParser) -> None:
     rest = ("segs", "drop_size", "min_face", "min_share", "face_mask")
     add_settings(group, FindSettings, rest, metavars=_FILES)
     add_settings(group, FindSettings, ("mask_labels", "combined", "bbox_fill", "contour_fill"))
+    _add_selection(parser, left_out)
+
+
+def _add_selection(parser: argparse.ArgumentParser, left_out: Collection[str]) -> None:
+    group = parser.add_argument_group(
+        "which of them", "All that is given must hold. Numbers are those of `plan`; without any of these, all count."
+    )
+    several = ("at", "like", "exclude")
+    metavars = {"tracks": "N,ID", "frames": "A-B", "largest": "N"}
+    metavars |= {"at": "T:X,Y", "like": "PICTURE", "exclude": "NAME=VALUE"}
+    for each in declared(SelectSettings):
+        if each.name in left_out:
+            continue
+        if each.name in several:
+            group.add_argument(
+                option_of(each.name),
+                action="append",
+                metavar=metavars[each.name],
+                help=help_of(SelectSettings, each.name),
+            )
+        else:
+            types = {each.name: _criterion(each.name)}
+            add_settings(group, SelectSettings, (each.name,), types=types, metavars=metavars, aliases=_ALIASES)
+
+
+def _criterion(name: str) -> Callable[[str], Any]:
+    """Return what reads a criterion as the settings read it."""
+
+    def read(text: str) -> Any:
+        try:
+            return read_criterion(name, text)
+        except (InvalidArgumentError, InvalidTypeError) as error:
+            raise argparse.ArgumentTypeError(f"expected {error.expected}, got {text!r}") from None
+
+    return read
 
 
 def _add_subjects(parser: argparse.ArgumentParser) -> None:

@@ -34,6 +34,7 @@ def add_settings(
     *,
     types: Mapping[str, Callable[[str], Any]] | None = None,
     metavars: Mapping[str, str] | None = None,
+    aliases: Mapping[str, str] | None = None,
 ) -> None:
     """Add the options of settings. One that is not given is None in the parsed arguments, whatever its default is.
 
@@ -49,12 +50,15 @@ def add_settings(
         How to read the values of fields whose type does not say so.
     metavars : mapping or None
         What stands for the values of fields in the help, where unit and type do not say it well.
+    aliases : mapping or None
+        Other spellings of the options of fields.
     """
     known = {each.name: each for each in declared(base)}
     for name in known if names is None else names:
         # A class with slots has something else under the names of its fields.
         default = known[name].default if isinstance(base, type) else getattr(base, name)
-        _add_option(group, known[name], default, types or {}, metavars or {})
+        spellings = (option_of(name), *([aliases[name]] if aliases and name in aliases else []))
+        _add_option(group, known[name], spellings, default, types or {}, metavars or {})
 
 
 def help_of(cls: Any, name: str) -> str:
@@ -92,23 +96,23 @@ def settings_from(args: argparse.Namespace, base: _Settings) -> _Settings:
 def _add_option(
     group: argparse._ActionsContainer,
     each: Declared,
+    spellings: tuple[str, ...],
     default: Any,
     types: Mapping[str, Callable[[str], Any]],
     metavars: Mapping[str, str],
 ) -> None:
     # A percent sign begins a format in argparse's help.
     text = _help(each, default).replace("%", "%%")
-    option = option_of(each.name)
     if each.type is bool:
         action = argparse.BooleanOptionalAction if default else "store_const"
         constant = {} if default else {"const": True}
-        group.add_argument(option, action=action, default=None, help=text, **constant)  # type: ignore[arg-type]
+        group.add_argument(*spellings, action=action, default=None, help=text, **constant)  # type: ignore[arg-type]
     elif each.choices:
-        group.add_argument(option, choices=each.choices, help=text)
+        group.add_argument(*spellings, choices=each.choices, help=text)
     else:
         read = types.get(each.name) or (names_between_commas if each.type is tuple else each.type)
         metavar = metavars.get(each.name) or _metavar(each)
-        group.add_argument(option, type=read, metavar=metavar, help=text)
+        group.add_argument(*spellings, type=read, metavar=metavar, help=text)
 
 
 def _metavar(each: Declared) -> str | None:

@@ -8,6 +8,7 @@ from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.jobs.cache import Cache
 from segs_detailer.jobs.clips import job_from, stages_from
 from segs_detailer.jobs.finding import TrackChooser
+from segs_detailer.jobs.selecting import select_tracks
 from segs_detailer.settings import with_changes
 from segs_detailer.verify.cells import CELL
 from segs_detailer.verify.clips import verify_clips
@@ -107,5 +108,6 @@ def named_subjects(job: ClipJob, source: Source, stages: Stages) -> list[Subject
         return None
     info = source.info
     with Cache(None) as cache:
-        chosen = TrackChooser(job, info).choose(source, "", cache, stages)
-    return chosen_subjects(((item.track, item.crop) for item in chosen), info.size, info.frames, job.crop.masks)
+        found = TrackChooser(job, info).choose(source, "", cache, stages)
+        kept = select_tracks(found, job, info).kept
+    return chosen_subjects(((item.track, item.crop) for item in kept), info.size, info.frames, job.crop.masks)

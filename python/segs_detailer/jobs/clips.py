@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.cache import Cache
     from segs_detailer.jobs.finding import TrackChooser
     from segs_detailer.jobs.loading import LoadedModels, ModelCache
-    from segs_detailer.jobs.plan import ChosenTrack, ClipPlan, TrackPlan
+    from segs_detailer.jobs.plan import ClipPlan, TrackPlan
     from segs_detailer.jobs.progress import ClipProgress
     from segs_detailer.jobs.report import ClipReport
     from segs_detailer.jobs.run import ClipRun
@@ -167,6 +167,8 @@ def plan_clip(
             done=done,
             nothing_found=opened.nothing_found,
             recommended=opened.recommended,
+            found=tuple(item.track for item in opened.selection.found),
+            steps=opened.selection.steps,
         )
 
 
@@ -189,8 +191,10 @@ class OpenJob:
         # First of all: whatever else there is to import is not needed for a clip that is missing.
         self.source = open_job_clip(job)
         from segs_detailer.jobs.finding import TrackChooser
+        from segs_detailer.jobs.selecting import Selection
 
         self._chooser: TrackChooser = TrackChooser(job, self.source.info)
+        self.selection = Selection((), ())
         self.nothing_found = ""
         self.recommended = ""
 
@@ -228,11 +232,12 @@ class OpenJob:
         """
         from segs_detailer.detailer.models import Models
         from segs_detailer.detailer.settings import check_names
-        from segs_detailer.detailer.subject_settings import check_subjects
+        from segs_detailer.detailer.subject_settings import SubjectName, check_subjects
         from segs_detailer.jobs.memory import StreamSizes
         from segs_detailer.jobs.planning import check_memory
         from segs_detailer.jobs.run import ClipRun, RunSettings
         from segs_detailer.jobs.sampling import Detailing
+        from segs_detailer.jobs.selecting import select_tracks
         from segs_detailer.jobs.traits import ModelTraits
 
         job, info = self.job, self.info
@@ -254,7 +259,8 @@ class OpenJob:
         traits = ModelTraits.of(models.base, models.refiner)
         check_memory(job.limits.max_ram, info, traits, streams)
         clip = _digest(info) if cache.keeps else ""
-        chosen = self._chooser.choose(self.source, clip, cache, stages)
+        found = self._chooser.choose(self.source, clip, cache, stages)
+        self.selection = select_tracks(found, job, info)
         settings = RunSettings(
             detailing=Detailing(models.base, job.detail, models.refiner, job.subjects),
             max_ram=job.limits.max_ram,
@@ -264,16 +270,18 @@ class OpenJob:
             redo=job.redo,
             streams=streams,
         )
-        run = ClipRun(self.source, chosen, settings, cache)
+        run = ClipRun(self.source, self.selection.kept, settings, cache)
         if not run.plan.tracks:
-            self._take_empty(chosen)
+            self._take_empty()
             return run
-        check_subjects(job.subjects, [plan.name for plan in run.plan.tracks])
+        # Those that are not meant this time have settings in the same job.
+        others = [SubjectName(each.id, each.label, each.identity) for each in self.selection.left_out]
+        check_subjects(job.subjects, [*(plan.name for plan in run.plan.tracks), *others])
         self._check_redo(run.plan.tracks)
         return run
 
-    def _take_empty(self, chosen: Sequence[ChosenTrack]) -> None:
-        self.nothing_found = self._chooser.nothing_found(chosen)
+    def _take_empty(self) -> None:
+        self.nothing_found = self.selection.nothing_left or self._chooser.nothing_found(self.selection.kept)
         if self.job.redo.is_given:
             raise InvalidArgumentError("redo", "a clip in which something is repainted", self.nothing_found)
         if self.job.when_empty == "fail":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer._version import installed_version
-from segs_detailer.errors import MediaError
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MediaError
 from segs_detailer.jobs.cache import digest
 from segs_detailer.jobs.plan import ChosenTrack
 from segs_detailer.segs import scale_match
@@ -37,6 +38,26 @@ if TYPE_CHECKING:
     from segs_detailer.video.clip import ClipInfo, Source
 
 __all__ = ["TrackChooser"]
+
+
+_SETTINGS = {
+    "confidence": "detect_confidence",
+    "detector": "detect",
+    "labels": "detect_labels",
+    "min_size": "min_face",
+}
+"""Arguments of `open_finder`, and the settings that they come from."""
+
+
+@contextmanager
+def _settings_named() -> Iterator[None]:
+    """Let errors about a finder's arguments name the settings of the job."""
+    try:
+        yield
+    except (InvalidArgumentError, InvalidTypeError) as error:
+        if error.argument not in _SETTINGS:
+            raise
+        raise type(error)(_SETTINGS[error.argument], error.expected, error.got) from error
 
 
 def _numbered(track: Track, number: int) -> Track:
@@ -81,13 +102,14 @@ class TrackChooser:
         )
         self._detector: Finder | None = None
         if find.detector is not None:
-            self._detector = open_finder(
-                find.detector,
-                labels=find.detect_labels,
-                confidence=find.detect_confidence,
-                min_size=find.min_face,
-                device=job.model.device,
-            )
+            with _settings_named():
+                self._detector = open_finder(
+                    find.detector,
+                    labels=find.detect_labels,
+                    confidence=find.detect_confidence,
+                    min_size=find.min_face,
+                    device=job.model.device,
+                )
 
     def choose(self, source: Source, clip: str, cache: Cache, stages: Stages) -> list[ChosenTrack]:
         """Find the tracks: boxes, then masks, then those of files, then what is detected.

@@ -13,6 +13,7 @@ from segs_detailer.detailer.subject_settings import Subjects, SubjectSettings, c
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown_name
 from segs_detailer.settings import check_settings, setting, setting_like
 from segs_detailer.subjects.mask_filter import MaskFilter
+from segs_detailer.subjects.selection import SelectSettings
 from segs_detailer.subjects.settings import CropSettings
 
 if TYPE_CHECKING:
@@ -141,10 +142,16 @@ class PathSettings:
     smoothing: float = setting_like(CropSettings, "smoothing")
     subpixel: bool = setting_like(CropSettings, "subpixel")
     ramp: int | None = setting_like(
-        CropSettings, "ramp", default=None, default_text="4 for what is detected, 0 for masks, boxes and files"
+        CropSettings,
+        "ramp",
+        default=None,
+        default_text="4 for what is detected, also where it was saved, 0 for masks, boxes and files",
     )
     max_gap: int | None = setting_like(
-        CropSettings, "max_gap", default=None, default_text="12 for what is detected, 0 for files"
+        CropSettings,
+        "max_gap",
+        default=None,
+        default_text="12 for what is detected, also where it was saved, 0 for files",
     )
     paste_gap: int = setting_like(CropSettings, "paste_gap")
     size_gate: float | None = setting_like(CropSettings, "size_gate")
@@ -165,7 +172,13 @@ class PathSettings:
         return _DETECTED_GAP if self.max_gap is None else self.max_gap
 
     def given(self, track: Track) -> CropSettings:
-        """How the crop of a subject goes that was named: one that has a region stays there, unless told otherwise."""
+        """How the crop of a subject goes that was named.
+
+        One that has a region stays there, unless told otherwise; one of which a finder noted the shot that it is in
+        was detected, and saved.
+        """
+        if track.shot is not None and track.crop_region is None:
+            return self.detected
         crop = self._settled(0, 0)
         stays = track.crop_region is not None and self.crop is None and self.aspect is None
         return replace(crop, crop="fixed") if stays else crop
@@ -441,6 +454,8 @@ class ClipJob:
         Where the result goes; the name says the format. None is enough for a plan.
     find : FindSettings
         Where the subjects are.
+    select : SelectSettings
+        Which of them are meant.
     crop : PathSettings
         How crops and masks follow them.
     detail : DetailerSettings
@@ -487,6 +502,7 @@ class ClipJob:
     clip: str
     output: str | None = None
     find: FindSettings = field(default_factory=FindSettings)
+    select: SelectSettings = field(default_factory=SelectSettings)
     crop: PathSettings = field(default_factory=PathSettings)
     detail: DetailerSettings = CLIP_DETAIL
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -538,7 +554,8 @@ class ClipJob:
             As of the class.
         **values : object
             Parts (`find`, `detail`, ...) and fields of parts (`min_face`, `denoise`, `seed`, ...) by their names. In
-            place of a part, `find` takes what to look for, `crop` "follow" or "fixed", and `model` a checkpoint.
+            place of a part, `find` takes what to look for, `select` numbers of tracks, `crop` "follow" or "fixed",
+            and `model` a checkpoint.
 
         Raises
         ------
@@ -576,6 +593,7 @@ class ClipJob:
 
 PARTS: dict[str, type[Any]] = {
     "find": FindSettings,
+    "select": SelectSettings,
     "crop": PathSettings,
     "detail": DetailerSettings,
     "model": ModelSettings,
@@ -585,5 +603,5 @@ PARTS: dict[str, type[Any]] = {
 }
 """Parts of a job whose fields have names of their own."""
 
-_SHORT = {"find": "detect", "crop": "crop", "model": "model"}
+_SHORT = {"find": "detect", "select": "tracks", "crop": "crop", "model": "model"}
 """The field that is meant where a part's name is given something else than the part."""

@@ -13,6 +13,7 @@ from segs_detailer.segs import SEG
 from segs_detailer.subjects.mask_filter import filtered_part
 from segs_detailer.subjects.path import path_of_clip
 from segs_detailer.subjects.shapes import track_masks
+from segs_detailer.subjects.track import Tracks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.pieces import Piece
     from segs_detailer.segs import Box
     from segs_detailer.subjects.mask_filter import MaskFilter
+    from segs_detailer.subjects.selection import Step
     from segs_detailer.subjects.settings import CropSettings
     from segs_detailer.subjects.track import Track
     from segs_detailer.video.clip import ClipInfo
@@ -255,6 +257,10 @@ class ClipPlan:
         Why there is no track, where there is none.
     recommended : str
         Which settings are taken from what the model recommends; empty where none is.
+    found : tuple of Track
+        All that was found; their ids are their numbers.
+    steps : tuple of Step
+        What each criterion left that says which of them are meant; empty where all are.
     """
 
     info: ClipInfo
@@ -267,6 +273,15 @@ class ClipPlan:
     done: int = 0
     nothing_found: str = ""
     recommended: str = ""
+    found: tuple[Track, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def selected(self) -> Tracks:
+        """The tracks that are meant, for a file: a run over it does the same."""
+        kept = tuple(track for track in self.found if not self.steps or track.id in self.steps[-1].leaves)
+        count = max((track.span[1] for track in kept), default=0)
+        return Tracks(self.info.size, max(self.info.frames, count), kept)
 
     @property
     def pieces(self) -> tuple[Piece, ...]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.ownership import owned_weights, owner_order
     from segs_detailer.subjects.path import crop_path, gated, is_in_frame, path_of_clip, presence, size_gate
     from segs_detailer.subjects.segs_of_tracks import subject_box, tracks_to_segs
+    from segs_detailer.subjects.selection import Likeness, SelectSettings, Similarity, Step
     from segs_detailer.subjects.settings import CropSettings
     from segs_detailer.subjects.shapes import track_masks
     from segs_detailer.subjects.track import MAX_FRAMES, SHAPES, Shape, Track, Tracks
@@ -38,12 +39,16 @@ __all__ = [
     "CropSettings",
     "Detection",
     "Format",
+    "Likeness",
     "Mask",
     "MaskFilter",
     "MaskSettings",
     "MaskStream",
     "MaskTracker",
+    "SelectSettings",
     "Shape",
+    "Similarity",
+    "Step",
     "Track",
     "Tracks",
     "as_tracks",
@@ -125,6 +130,7 @@ __getattr__, __dir__ = lazy_names(
             "presence",
             "size_gate",
         ),
+        "segs_detailer.subjects.selection": ("Likeness", "SelectSettings", "Similarity", "Step"),
         "segs_detailer.subjects.settings": ("CropSettings",),
         "segs_detailer.subjects.shapes": ("track_masks",),
         "segs_detailer.subjects.segs_of_tracks": (

@@ -9,15 +9,18 @@ import numpy as np
 
 from segs_detailer.checks import MAX_COORDINATE, shown, whole_number
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.settings import with_changes
 from segs_detailer.subjects.boxes import check_frame_size
+from segs_detailer.subjects.selection import SelectSettings, selected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from segs_detailer.segs import Box
     from segs_detailer.subjects.mask import Mask
+    from segs_detailer.subjects.selection import Likeness
 
 __all__ = ["MAX_FRAMES", "SHAPES", "TRACK_COLORS", "Shape", "Track", "Tracks"]
 
@@ -324,6 +327,66 @@ class Tracks:
         """What the tracks are called, from 1 on: their ids, or where those count from 0, their places."""
         ids = tuple(track.id for track in self.tracks)
         return tuple(range(1, len(ids) + 1)) if 0 in ids else ids
+
+    def numbered(self) -> Tracks:
+        """Return the same tracks with their numbers as ids; these themselves where they have them already."""
+        if self.numbers == tuple(track.id for track in self.tracks):
+            return self
+        tracks = (replace(track, id=number) for number, track in zip(self.numbers, self.tracks, strict=True))
+        return replace(self, tracks=tuple(tracks))
+
+    def select(
+        self,
+        settings: SelectSettings | None = None,
+        *,
+        times: Sequence[float] | None = None,
+        likeness: Likeness | None = None,
+        **criteria: Any,
+    ) -> Tracks:
+        """Return the tracks that are meant, under the numbers that they have here.
+
+        Parameters
+        ----------
+        settings : SelectSettings or None
+            Which are meant; all that is given must hold. None leaves that to `criteria`.
+        times : sequence of float or None
+            When each frame begins, in seconds from the first: `ClipInfo.starts`. For places at a second.
+        likeness : Likeness or None
+            What compares tracks with pictures, for `like`: see `segs_detailer.subjects.identity`.
+        **criteria : object
+            Single settings by their names, which count before those of `settings`.
+
+        Returns
+        -------
+        Tracks
+            Their ids are their numbers here.
+
+        Raises
+        ------
+        InvalidArgumentError, InvalidTypeError
+            A number, label, frame or place that there is not, or a criterion that leaves no track; the message says
+            what there was to choose from.
+
+        Examples
+        --------
+        >>> from segs_detailer.subjects import Track, Tracks
+        >>> boxes = {"face": (10, 10, 30, 30), "hand": (50, 40, 60, 50), "foot": (80, 40, 84, 50)}
+        >>> found = [Track(n, label, range(8), [box] * 8) for n, (label, box) in enumerate(boxes.items(), start=1)]
+        >>> tracks = Tracks((60, 100), 8, found)
+        >>> tracks.select(largest=2, exclude="labels=face").numbers
+        (2, 3)
+        >>> tracks.select(at="3:55,44").numbers
+        (2,)
+        >>> tracks.select(tracks=4)
+        Traceback (most recent call last):
+        segs_detailer.errors.InvalidArgumentError: tracks: expected numbers among face: 1; hand: 2; foot: 3, got 4
+        """
+        chosen = with_changes(settings or SelectSettings(), criteria)
+        whole = self.numbered()
+        steps = selected(whole.tracks, chosen, times=times, frame_count=self.frame_count, likeness=likeness)
+        if not steps:
+            return whole
+        return replace(whole, tracks=tuple(track for track in whole if track.id in steps[-1].leaves))
 
     def describe(self) -> str:
         """One line, such as `1920x1080, 300 frames, 3 tracks (2 with masks)`."""

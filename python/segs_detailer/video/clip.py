@@ -120,6 +120,11 @@ class ClipInfo:
         return float((self.times[-1] - self.times[0]) * self.time_base)
 
     @property
+    def starts(self) -> tuple[float, ...]:
+        """When each frame begins, in seconds from the first."""
+        return tuple(float((time - self.times[0]) * self.time_base) for time in self.times[:-1])
+
+    @property
     def interlaced(self) -> bool:
         """Whether each frame holds two fields of different moments."""
         return self.interlacing is not None
