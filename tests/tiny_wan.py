@@ -6,28 +6,47 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
+from diffusers import (
+    AutoencoderKLWan,
+    UniPCMultistepScheduler,
+    WanTransformer3DModel,
+    WanVACETransformer3DModel,
+)
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import T5TokenizerFast, UMT5Config, UMT5EncoderModel
 
 TEXT = 16
 """Width of the prompt's embedding."""
 SIZE_MULTIPLE = 16
+_SIZES = {"num_attention_heads": 2, "attention_head_dim": 12, "text_dim": TEXT, "freq_dim": 16, "ffn_dim": 32}
 
 
-def make_transformer(*, seed: int = 0, in_channels: int = 4, positions: int = 32) -> WanTransformer3DModel:
+def make_transformer(
+    *, seed: int = 0, in_channels: int = 4, out_channels: int = 4, positions: int = 32
+) -> WanTransformer3DModel:
     torch.manual_seed(seed)
     return WanTransformer3DModel(
-        num_attention_heads=2,
-        attention_head_dim=12,
-        in_channels=in_channels,
-        out_channels=4,
-        text_dim=TEXT,
-        freq_dim=16,
-        ffn_dim=32,
-        num_layers=1,
-        rope_max_seq_len=positions,
+        **_SIZES, in_channels=in_channels, out_channels=out_channels, num_layers=1, rope_max_seq_len=positions
     ).eval()
+
+
+def make_vace(*, seed: int = 0, positions: int = 32) -> WanVACETransformer3DModel:
+    """VACE for four channels of latents: two of them, and 64 of the mask, for its control branch."""
+    torch.manual_seed(seed)
+    network = WanVACETransformer3DModel(
+        **_SIZES,
+        in_channels=4,
+        out_channels=4,
+        num_layers=4,
+        rope_max_seq_len=positions,
+        vace_layers=[0, 2],
+        vace_in_channels=2 * 4 + 64,
+    ).eval()
+    # As it starts its branch has hardly an effect.
+    with torch.no_grad():
+        for block in network.vace_blocks:
+            block.proj_out.weight.normal_(0, 0.1)
+    return network
 
 
 def make_vae(*, seed: int = 1) -> AutoencoderKLWan:
@@ -36,6 +55,28 @@ def make_vae(*, seed: int = 1) -> AutoencoderKLWan:
         base_dim=4, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1, latents_mean=[0.1] * 4, latents_std=[0.5] * 4
     ).eval()
     # As it starts it decodes to one flat color, which the detailer takes for a failure.
+    with torch.no_grad():
+        vae.decoder.conv_out.weight.mul_(3)
+    return vae
+
+
+def make_large_vae(*, seed: int = 1) -> AutoencoderKLWan:
+    """The VAE of Wan 2.2 5B: 16 pixels to a latent of 48 channels."""
+    torch.manual_seed(seed)
+    vae = AutoencoderKLWan(
+        base_dim=4,
+        decoder_base_dim=4,
+        z_dim=48,
+        dim_mult=[1, 1, 1, 1],
+        num_res_blocks=1,
+        latents_mean=[0.1] * 48,
+        latents_std=[0.5] * 48,
+        is_residual=True,
+        in_channels=12,
+        out_channels=12,
+        patch_size=2,
+        scale_factor_spatial=16,
+    ).eval()
     with torch.no_grad():
         vae.decoder.conv_out.weight.mul_(3)
     return vae
@@ -68,24 +109,40 @@ def save_checkpoint(
     flow_shift: float = 3.0,
     in_channels: int = 4,
     positions: int = 32,
+    large: bool = False,
 ) -> Path:
-    """Save a Wan checkpoint in the layout of the hub, in safetensors; `second` adds Wan 2.2's transformer_2."""
+    """Save a Wan checkpoint in the layout of the hub, in safetensors.
+
+    `second` adds Wan 2.2's transformer_2; `large` makes it that of the 5B, with 48 channels; the kind "WanVACEPipeline"
+    holds VACE.
+    """
+    is_vace = kind == "WanVACEPipeline"
+    network = "WanVACETransformer3DModel" if is_vace else "WanTransformer3DModel"
     index = {
         "_class_name": kind,
         "_diffusers_version": "0.35.0",
         "scheduler": ["diffusers", "UniPCMultistepScheduler"],
         "text_encoder": ["transformers", "UMT5EncoderModel"],
         "tokenizer": ["transformers", "T5TokenizerFast"],
-        "transformer": ["diffusers", "WanTransformer3DModel"],
+        "transformer": ["diffusers", network],
         "vae": ["diffusers", "AutoencoderKLWan"],
     }
+    if kind in ("WanPipeline", "WanVACEPipeline"):
+        index |= {"transformer_2": [None, None], "boundary_ratio": None}
     if kind == "WanPipeline":
-        index |= {"transformer_2": [None, None], "boundary_ratio": None, "expand_timesteps": False}
-    make_transformer(in_channels=in_channels, positions=positions).save_pretrained(folder / "transformer")
+        index["expand_timesteps"] = large
+
+    def transformer(seed: int) -> torch.nn.Module:
+        if is_vace:
+            return make_vace(seed=seed, positions=positions)
+        channels = (48, 48) if large else (in_channels, 4)
+        return make_transformer(seed=seed, in_channels=channels[0], out_channels=channels[1], positions=positions)
+
+    transformer(0).save_pretrained(folder / "transformer")
     if second:
-        make_transformer(seed=9).save_pretrained(folder / "transformer_2")
-        index |= {"transformer_2": ["diffusers", "WanTransformer3DModel"], "boundary_ratio": 0.875}
-    make_vae().save_pretrained(folder / "vae")
+        transformer(9).save_pretrained(folder / "transformer_2")
+        index |= {"transformer_2": ["diffusers", network], "boundary_ratio": 0.875}
+    (make_large_vae() if large else make_vae()).save_pretrained(folder / "vae")
     make_text_encoder().save_pretrained(folder / "text_encoder")
     make_tokenizer().save_pretrained(folder / "tokenizer")
     UniPCMultistepScheduler(

@@ -494,8 +494,10 @@ def test_checkpoints_that_cannot_be_used_are_refused(tmp_path):
     folder = tiny_wan.save_checkpoint(tmp_path / "i2v", kind="WanImageToVideoPipeline", in_channels=9)
     with pytest.raises(ModelError, match=r"the transformer of .* also wants an image: only text-to-video"):
         BasicPipe.from_pretrained(folder)
-    folder = tiny_wan.save_checkpoint(tmp_path / "vace", kind="WanVACEPipeline")
-    with pytest.raises(ModelError, match="is a WanVACEPipeline: of Wan's pipelines only those for text to video"):
+    folder = tiny_wan.save_checkpoint(tmp_path / "animate", kind="WanAnimatePipeline")
+    with pytest.raises(
+        ModelError, match="is a WanAnimatePipeline: of Wan's pipelines only those for text to video and"
+    ):
         BasicPipe.from_pretrained(folder)
     folder = tiny_wan.save_checkpoint(tmp_path / "pickle")
     weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"

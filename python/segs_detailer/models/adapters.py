@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, ModelError, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["LoraShelf", "load_lora", "safetensors_source"]
+__all__ = ["LoraShelf", "checked_lora", "load_lora", "safetensors_source"]
 
 
 class LoraShelf:
@@ -71,7 +71,14 @@ def _full_effect(module: Any, name: str) -> float:
 
 
 def load_lora(
-    pipeline: Any, weights: dict[str, float], source: str | PathLike[str], weight: float, name: str, file: str | None
+    pipeline: Any,
+    weights: dict[str, float],
+    source: str | PathLike[str],
+    weight: float,
+    name: str,
+    file: str | None,
+    *,
+    load: Callable[..., None] | None = None,
 ) -> None:
     """Load a LoRA beside those that are loaded.
 
@@ -89,6 +96,8 @@ def load_lora(
         Its name, not used yet.
     file : str or None
         The file in the folder or repository.
+    load : callable or None
+        Stands for the pipeline's `load_lora_weights`, where that does not load it into all networks.
 
     Raises
     ------
@@ -97,17 +106,14 @@ def load_lora(
     ModelError
         It is not in safetensors, cannot be read, or does not fit.
     """
-    if importlib.util.find_spec("peft") is None:
-        raise MissingDependencyError("peft", "diffusers")
-    if name in weights:
-        raise InvalidArgumentError("name", f"another than {', '.join(weights)}, which are loaded", repr(name))
-    where, arguments = safetensors_source(source, file)
+    where, arguments = checked_lora(weights, source, name, file)
     holder = _Holder(pipeline)
     try:
         with warnings.catch_warnings():
             # peft takes several LoRAs for an oversight; here they are meant.
             warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")
-            holder.load(where, adapter_name=name, use_safetensors=True, **arguments)
+            loads = holder.load if load is None else load
+            loads(where, adapter_name=name, use_safetensors=True, **arguments)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"cannot load the LoRA {where}: {first_line(error)}") from error
     if name not in holder.names():
@@ -149,6 +155,17 @@ class _Holder:
     @property
     def _target(self) -> Any:
         return self._pipeline if self._knows else self._pipeline.transformer
+
+
+def checked_lora(
+    weights: Mapping[str, float], source: str | PathLike[str], name: str, file: str | None
+) -> tuple[str, dict[str, Any]]:
+    """Refuse a LoRA whose name or file cannot be used; see `load_lora` and `safetensors_source`."""
+    if importlib.util.find_spec("peft") is None:
+        raise MissingDependencyError("peft", "diffusers")
+    if name in weights:
+        raise InvalidArgumentError("name", f"another than {', '.join(weights)}, which are loaded", repr(name))
+    return safetensors_source(source, file)
 
 
 def safetensors_source(source: str | PathLike[str], file: str | None) -> tuple[str, dict[str, Any]]:

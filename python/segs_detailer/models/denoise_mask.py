@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from segs_detailer.models.info import FramePacking
     from segs_detailer.models.sigma_table import SigmaTable
 
-__all__ = ["DifferentialThreshold", "MaskedDenoiser", "clip_mask", "latent_mask"]
+__all__ = ["CleanMaskedDenoiser", "DifferentialThreshold", "MaskedDenoiser", "clip_mask", "latent_mask", "token_mask"]
 
 
 def latent_mask(mask: Tensor, latents: Tensor, argument: str = "noise_mask") -> Tensor:
@@ -65,6 +65,29 @@ def clip_mask(mask: Tensor, latents: Tensor, packing: FramePacking, argument: st
     if len(stack) > 1:
         stack = torch.stack([group.amax(dim=0) for group in torch.split(stack, list(counts))])
     return stack.movedim(0, 1)[None].to(latents.dtype)
+
+
+def token_mask(mask: Tensor, frames: int, token: tuple[int, int, int]) -> Tensor:
+    """Make a mask the same throughout each token: the maximum over it.
+
+    Parameters
+    ----------
+    mask : Tensor
+        `(1, 1, 1 or T, h, w)`.
+    frames : int
+        T.
+    token : (int, int, int)
+        Latents in a token, along T, h and w.
+
+    Returns
+    -------
+    Tensor
+        `(1, 1, T, h, w)`.
+    """
+    pooled = torch.nn.functional.max_pool3d(mask.expand(-1, -1, frames, -1, -1), token)
+    for axis, side in zip((2, 3, 4), token, strict=True):
+        pooled = pooled.repeat_interleave(side, axis)
+    return pooled
 
 
 def _small_masks(mask: Tensor, latents: Tensor, frames: int, argument: str) -> Tensor:
@@ -162,6 +185,62 @@ class MaskedDenoiser:
         if self._noised is None:
             return _blend(x, self._source + sigma * self._noise, mask)
         return _blend(x, self._noised(self._source, self._noise, sigma), mask)
+
+
+class CleanMaskedDenoiser:
+    """A denoiser that repaints inside a mask, and sees clean what it knows outside.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        The model after guidance, which takes a noise level for each latent.
+    mask : Tensor
+        `(1, 1, 1 or T, h, w)` in [0, 1]: 1 is repainted.
+    source : Tensor
+        `(1, C, T, h, w)`: the clean latents that stay outside.
+    token : (int, int, int)
+        Latents in a token, along T, h and w. A token of which any latent is repainted is noisy as a whole.
+    threshold : DifferentialThreshold or None
+        Differential diffusion.
+
+    Notes
+    -----
+    Of a flow, latents at the noise level `s` that are mixed with clean ones by a soft mask `m` are at the level `s m`,
+    which is the one that the model is told.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        mask: Tensor,
+        source: Tensor,
+        token: tuple[int, int, int],
+        threshold: DifferentialThreshold | None = None,
+    ) -> None:
+        self._denoiser = denoiser
+        self._mask = mask
+        self._source = source
+        self._token = token
+        self._threshold = threshold
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Predict x0: inside the mask the model's, outside the source."""
+        mask = self._mask_at(sigma)
+        return _blend(self._denoiser(*self._seen(x, mask, sigma)), self._source, mask)
+
+    def with_unconditional(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict x0, guided and negative; only the first is pinned, as the second is but a direction."""
+        mask = self._mask_at(sigma)
+        guided, negative = self._denoiser.with_unconditional(*self._seen(x, mask, sigma))
+        return _blend(guided, self._source, mask), negative
+
+    def _mask_at(self, sigma: Tensor) -> Tensor:
+        return self._mask if self._threshold is None else self._threshold(self._mask, sigma)
+
+    def _seen(self, x: Tensor, mask: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the model sees, and at which noise levels."""
+        noisy = token_mask(mask, self._source.shape[2], self._token)
+        return _blend(x, self._source, noisy), sigma.to(noisy.device) * noisy
 
 
 def _blend(inside: Tensor, outside: Tensor, mask: Tensor) -> Tensor:

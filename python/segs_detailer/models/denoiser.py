@@ -21,7 +21,8 @@ class Denoiser(Protocol):
         x : Tensor
             Noisy latents `(F, C, h, w)`, float32.
         sigma : Tensor
-            Noise level of `x`: one float32 number, on the CPU.
+            Noise level of `x`: one float32 number, on the CPU. To a model that sees clean what it knows, also one for
+            each latent, `(1, 1, T, h, w)`.
 
         Returns
         -------

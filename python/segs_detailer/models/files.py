@@ -10,7 +10,7 @@ from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, M
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["check_class", "check_source", "load_part", "packages", "read_config"]
+__all__ = ["check_class", "check_source", "check_weights", "load_part", "packages", "read_config"]
 
 
 def check_class(loader: Any, config: Mapping[str, Any], what: str) -> None:
@@ -58,6 +58,26 @@ def check_source(base: str) -> None:
     is_path = path.is_absolute() or base.startswith(".") or len(path.parts) > 2
     if is_path and not path.is_dir():
         raise ModelError(f"cannot load {base}: there is no such folder")
+
+
+def check_weights(base: str, part: str) -> None:
+    """Raise if a part of a checkpoint on disk, which is going to be read later, has no weights in safetensors.
+
+    Parameters
+    ----------
+    base : str
+        Folder or hub id; what is on a hub is not looked at.
+    part : str
+        The part.
+
+    Raises
+    ------
+    ModelError
+        There are none.
+    """
+    folder = Path(base)
+    if folder.is_dir() and not any((folder / part).glob("*.safetensors")):
+        raise ModelError(f"cannot load the {part} of {base}: it has no weights (they are read from safetensors only)")
 
 
 def packages() -> tuple[Any, Any]:

@@ -68,6 +68,14 @@ class FlowModel(ABC):
         """Latents along the side of a patch: sizes in latents are multiples of it."""
 
     @property
+    def clean_token(self) -> tuple[int, int, int] | None:
+        """Latents in a token, in time and along height and width, of a model that sees clean what it knows.
+
+        It was trained with a noise level for each token. None: one level for all.
+        """
+        return None
+
+    @property
     def most_latents(self) -> tuple[int | None, int | None]:
         """Most latents in time and along a side that it has positions for; None for any."""
         return None, None
@@ -81,7 +89,8 @@ class FlowModel(ABC):
         x : Tensor
             Noisy latents `(1, C, T, h, w)` float32.
         sigma : Tensor
-            Their noise level in (0, 1], on the CPU.
+            Their noise level in (0, 1], on the CPU; for a model with `clean_token` also one in [0, 1] for each latent,
+            `(1, 1, T, h, w)`, the same throughout a token.
         prompts : sequence
             n prompts, as the family's sampler takes them from conditioning.
 

@@ -60,6 +60,9 @@ class FlowSampler(NetworkSampler):
     takes_options: ClassVar[frozenset[str]] = frozenset()
     """Options of conditioning entries that the family honors."""
 
+    hides_pixels: ClassVar[bool] = False
+    """Whether the family knows `SampleJob.inpaint_model`."""
+
     model: FlowModel
     vae: VideoVAE
 
@@ -72,6 +75,11 @@ class FlowSampler(NetworkSampler):
         return self.model.networks
 
     @property
+    def clean_token(self) -> tuple[int, int, int] | None:
+        """Latents in a token of a model that sees clean what it knows."""
+        return self.model.clean_token
+
+    @property
     def _family(self) -> str:
         return self.info.family
 
@@ -80,7 +88,7 @@ class FlowSampler(NetworkSampler):
         self.model.check_latents(latents)
         check_flow_sampler(job.sampler_name, None if job.scheduler_func is not None else job.scheduler)
         super().check(latents, job)
-        if job.inpaint_model:
+        if job.inpaint_model and not self.hides_pixels:
             expected = f"False for {self._family}; the noise mask works all the same"
             raise InvalidArgumentError("inpaint_model", expected, "True")
 

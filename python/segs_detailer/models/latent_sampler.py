@@ -10,13 +10,15 @@ from torch import Tensor
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown_name
 from segs_detailer.models.denoise_mask import clip_mask, latent_mask
+from segs_detailer.models.frame_noise import clip_noise
 from segs_detailer.models.info import FramePacking
 from segs_detailer.models.interface import Sampler, of_one_clip
+from segs_detailer.models.noise import seeded_noise
 from segs_detailer.models.samplers.registry import sampler_named
 from segs_detailer.models.stages import Run, SamplingOptions, Stage, run_stages, total_sigmas, total_steps
 
 if TYPE_CHECKING:
-    from segs_detailer.models.interface import Conditioning, SampleJob
+    from segs_detailer.models.interface import Conditioning, SampleJob, StepCallback
     from segs_detailer.models.sigma_table import SigmaTable
     from segs_detailer.models.stages import DenoiserFactory
 
@@ -94,6 +96,19 @@ class LatentSampler(Sampler):
             raise unknown_name("scheduler", job.scheduler, info.scheduler_names)
         _check_clips(job, takes_clips=info.geometry.takes_clips)
 
+    @property
+    def clean_token(self) -> tuple[int, int, int] | None:
+        """Latents in a token of a model that sees clean what it knows; see `Stage`."""
+        return None
+
+    def lead(self, source: Tensor, job: SampleJob) -> Tensor | None:
+        """Clean latents that are sampled before the clip's, in the model's space, and are no part of the result.
+
+        They hold what the model looks at: pictures of the subject, each as long as one latent. A refiner gets them too.
+        """
+        del source, job
+        return None
+
     def start_noise(self, source: Tensor, job: SampleJob) -> Tensor | None:
         """Noise that the run starts from; None for the seed's own."""
         del source
@@ -118,6 +133,10 @@ class LatentSampler(Sampler):
         self.check(latents, job)
         source = self.to_model(latents.to(self.device, torch.float32))
         mask = None if job.noise_mask is None else self._latent_mask(job.noise_mask, source)
+        clip, repainted, noise, callback = source, mask, self.start_noise(source, job), job.callback
+        lead = self.lead(source, job)
+        if lead is not None:
+            source, mask, noise, callback = self._led(lead, clip, mask, noise, job)
         base = self._stage(source, job, job.positive, job.negative)
         refiner, ratio = self._refiner(latents, source, job)
         run = Run(
@@ -127,23 +146,53 @@ class LatentSampler(Sampler):
             seed=job.seed,
             mask=mask,
             differential=job.differential,
-            noise=self.start_noise(source, job),
+            noise=noise,
             frame_noise=job.frame_noise.for_latents(self._packing),
             frame_axis=self.frame_axis,
             refiner_ratio=ratio,
             options=self.options,
-            callback=job.callback,
+            callback=callback,
             clips=job.clips,
         )
         result = run_stages(source, base, refiner, run)
         if result is source:
             return latents.clone()
-        result = self.from_model(result).to(latents.device, latents.dtype)
+        result = self.from_model(self._without_lead(result, clip)).to(latents.device, latents.dtype)
         leaks = job.differential and not self.options.strict_mask
-        if mask is None or leaks:
+        if repainted is None or leaks:
             return result
         # The way to the model's space and back is not exact in float32: outside the mask take the input itself.
-        return torch.where(mask.to(latents.device) == 0, latents, result)
+        return torch.where(repainted.to(latents.device) == 0, latents, result)
+
+    def _led(
+        self, lead: Tensor, clip: Tensor, mask: Tensor | None, noise: Tensor | None, job: SampleJob
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, StepCallback | None]:
+        """Put latents before a clip, with their mask and noise; callbacks do not see them."""
+        axis, count = self.frame_axis, clip.shape[self.frame_axis]
+        source = torch.cat([lead, clip], dim=axis)
+        if mask is not None:
+            shape = [*mask.shape]
+            shape[axis] = count
+            ones = mask.new_ones([lead.shape[axis] if at == axis else side for at, side in enumerate(shape)])
+            mask = torch.cat([ones, mask.expand(shape)], dim=axis)
+        frame_noise = job.frame_noise.for_latents(self._packing)
+        if noise is None and not frame_noise.is_plain:
+            noise = clip_noise(clip, job.seed, frame_noise, axis=axis)
+        if noise is not None and noise.shape == clip.shape:
+            # Of another seed: what comes first must not be a copy of the clip's.
+            own = seeded_noise(lead, job.seed + 1)
+            noise = torch.cat([own, noise.to(own.device, own.dtype)], dim=axis)
+        callback = job.callback
+
+        def without(step: int, total: int, x0: Tensor, x: Tensor, sigma: float) -> None:
+            if callback is not None:
+                callback(step, total, self._without_lead(x0, clip), self._without_lead(x, clip), sigma)
+
+        return source, mask, noise, None if callback is None else without
+
+    def _without_lead(self, latents: Tensor, clip: Tensor) -> Tensor:
+        axis, count = self.frame_axis, clip.shape[self.frame_axis]
+        return latents.narrow(axis, latents.shape[axis] - count, count)
 
     @property
     def _packing(self) -> FramePacking:
@@ -171,7 +220,7 @@ class LatentSampler(Sampler):
             sigmas = total_sigmas(job.sampler_name, job.scheduler, self.table, total)
         else:
             sigmas = _checked_sigmas(job.scheduler_func(self.model, job.sampler_name, total), self.table.highest)
-        return Stage(self.denoiser(source, job, positive, negative), self.table, sigmas)
+        return Stage(self.denoiser(source, job, positive, negative), self.table, sigmas, self.clean_token)
 
 
 def _check_clips(job: SampleJob, *, takes_clips: bool) -> None:

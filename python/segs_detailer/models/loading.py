@@ -34,6 +34,7 @@ class LoadOptions:
     windows: ContextWindows | None = None
     options: SamplingOptions | None = None
     vae_chunk: int | None = None
+    conditioning_scale: float | None = None
     offloaded: bool = False
 
     @classmethod

@@ -13,7 +13,7 @@ from segs_detailer.models.adapters import load_lora
 from segs_detailer.models.latent_sampler import LatentSampler
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from os import PathLike
 
     from torch import Tensor
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from segs_detailer.models.sigma_table import SigmaTable
     from segs_detailer.models.stages import SamplingOptions
 
-__all__ = ["NetworkSampler"]
+__all__ = ["NetworkSampler", "compiled", "offloaded"]
 
 
 class NetworkSampler(LatentSampler):
@@ -119,7 +119,7 @@ class NetworkSampler(LatentSampler):
     ) -> Sampler:
         """Load a LoRA into the networks, beside those that they have."""
         called = f"lora_{len(self.model.lora_weights)}" if name is None else name
-        load_lora(self.diffusers_pipeline(), self.model.lora_weights, source, weight, called, weight_name)
+        self.load_lora(source, weight, called, weight_name)
         self.model.lora_shelf.names[_origin(source, weight_name)] = called
         return self
 
@@ -150,6 +150,10 @@ class NetworkSampler(LatentSampler):
         self.get_ready()
         return super().sample(latents, job)
 
+    def load_lora(self, source: str | PathLike[str], weight: float, name: str, weight_name: str | None) -> None:
+        """Load a LoRA into the networks under a name; see `adapters.load_lora`."""
+        load_lora(self.diffusers_pipeline(), self.model.lora_weights, source, weight, name, weight_name)
+
     def use_compute(self, compute: ComputeOptions, device: torch.device) -> None:
         """Set up the networks; what only some families take is theirs to do or to refuse, in `use_own`."""
         compute.check(device)
@@ -157,14 +161,13 @@ class NetworkSampler(LatentSampler):
         self.use_own(compute)
         if compute.vae_tile is not None:
             self.vae.work_in_tiles(compute.vae_tile)
-        if compute.compile_unet is not False:
-            for network in self.denoising_networks:
-                # In place: the network keeps its class, so that adapters and offload hooks still find it.
-                network.compile(**({} if compute.compile_unet is True else compute.compile_unet))
-        if compute.offload == "model":
-            self.diffusers_pipeline().enable_model_cpu_offload(device=device)
-        elif compute.offload == "sequential":
-            self.diffusers_pipeline().enable_sequential_cpu_offload(device=device)
+        self.use_on_networks(compute, device)
+
+    def use_on_networks(self, compute: ComputeOptions, device: torch.device) -> None:
+        """Do what is done to the networks that predict, and to the pipeline as a whole."""
+        for network in self.denoising_networks:
+            compiled(network, compute)
+        offloaded(self.diffusers_pipeline, compute, device)
 
     @abstractmethod
     def use_own(self, compute: ComputeOptions) -> None:
@@ -174,3 +177,28 @@ class NetworkSampler(LatentSampler):
 def _origin(source: str | PathLike[str], file: str | None) -> str:
     """Say where a LoRA came from: its file, or the repository or folder that it was alone in."""
     return fspath(source) if file is None else f"{fspath(source)}/{file}"
+
+
+def compiled(network: torch.nn.Module, compute: ComputeOptions) -> None:
+    """Compile a network, where that is asked for."""
+    if compute.compile_unet is not False:
+        # In place: the network keeps its class, so that adapters and offload hooks still find it.
+        network.compile(**({} if compute.compile_unet is True else compute.compile_unet))
+
+
+def offloaded(pipeline: Callable[[], Any], compute: ComputeOptions, device: torch.device) -> None:
+    """Keep a pipeline's networks in the CPU's memory, where that is asked for.
+
+    Parameters
+    ----------
+    pipeline : callable
+        Gives the pipeline.
+    compute : ComputeOptions
+        The options.
+    device : torch.device
+        Where the networks compute.
+    """
+    if compute.offload == "model":
+        pipeline().enable_model_cpu_offload(device=device)
+    elif compute.offload == "sequential":
+        pipeline().enable_sequential_cpu_offload(device=device)

@@ -59,6 +59,7 @@ class BasicPipe(NamedTuple):
         windows: ContextWindows | None = None,
         options: SamplingOptions | None = None,
         vae_chunk: int | None = None,
+        conditioning_scale: float | None = None,
         compute: ComputeOptions | None = None,
     ) -> BasicPipe:
         """Load a checkpoint in diffusers' layout.
@@ -67,7 +68,7 @@ class BasicPipe(NamedTuple):
         ----------
         base : str or path
             Folder or hub id of a Stable Diffusion 1.5 or SDXL checkpoint, of an AnimateDiff pipeline, or of Wan 2.1 or
-            2.2 (text to video), which takes no `motion_adapter`, `windows` or `vae_chunk`.
+            2.2 (text to video) or VACE, which take no `motion_adapter`, `windows` or `vae_chunk`.
         motion_adapter : str, path, diffusers.MotionAdapter or None
             AnimateDiff motion module for a plain checkpoint; `None`: the one that the checkpoint itself names, as an
             AnimateDiff pipeline does. Without any the model works frame by frame.
@@ -91,6 +92,8 @@ class BasicPipe(NamedTuple):
             Where to follow ComfyUI to the letter.
         vae_chunk : int or None
             Frames that go through the VAE at once; `None`: as many as fit the memory, see `FrameVAE`.
+        conditioning_scale : float or None
+            Factor of the effect of VACE's control branch; `None`: 1. Only for VACE.
         compute : ComputeOptions or None
             Memory and speed: offload, compilation, tiles and slices.
 
@@ -119,6 +122,7 @@ class BasicPipe(NamedTuple):
             windows=windows,
             options=options,
             vae_chunk=vae_chunk,
+            conditioning_scale=conditioning_scale,
         )
         adapter = fspath(motion_adapter) if isinstance(motion_adapter, (str, PathLike)) else motion_adapter
         parts = checkpoint_family(fspath(base), load).load(fspath(base), adapter, load)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.models.denoise_mask import DifferentialThreshold, MaskedDenoiser
+from segs_detailer.models.denoise_mask import CleanMaskedDenoiser, DifferentialThreshold, MaskedDenoiser
 from segs_detailer.models.denoiser import Denoiser
 from segs_detailer.models.frame_noise import FrameNoise, clip_noise, step_noise
 from segs_detailer.models.noise import NoiseSampler, brownian_noise, gaussian_noise
@@ -61,11 +61,15 @@ class Stage:
         Its training noise levels.
     sigmas : Tensor
         Its whole schedule, of which a run takes the last steps.
+    clean_token : (int, int, int) or None
+        Latents in a token of a model that was trained to see clean what it knows, along T, h and w; its denoisers take
+        a noise level for each latent. None: it sees what it knows as noisy as the rest.
     """
 
     denoiser: DenoiserFactory
     table: SigmaTable
     sigmas: Tensor
+    clean_token: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +246,8 @@ def _masked(
     denoiser = stage.denoiser(sigmas)
     if mask is None:
         return denoiser
+    if stage.clean_token is not None:
+        return CleanMaskedDenoiser(denoiser, mask, source, stage.clean_token, threshold)
     return MaskedDenoiser(denoiser, mask, source, noise, threshold, stage.table.noised)
 
 

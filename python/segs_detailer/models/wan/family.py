@@ -1,4 +1,4 @@
-"""Wan 2.1 and 2.2, text to video."""
+"""Wan 2.1 and 2.2, text to video, and VACE."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from segs_detailer.models.family import Family
 from segs_detailer.models.wan.info import FAMILY_NAME
 from segs_detailer.models.wan.loader import load_wan, take_wan_parts
 from segs_detailer.models.wan.network import WanModel, is_wan_transformer
-from segs_detailer.models.wan.sampler import WanSampler
+from segs_detailer.models.wan.sampler import WanSampler, shown
 from segs_detailer.models.wan.text import WanTextEncoder
 from segs_detailer.models.wan.vae import WanVAE, is_wan_vae
 
@@ -23,7 +23,7 @@ __all__ = ["FAMILY"]
 
 class _Wan(Family):
     name: ClassVar[str] = FAMILY_NAME
-    takes: ClassVar[str] = "a WanModel or WanTransformer3DModel"
+    takes: ClassVar[str] = "a WanModel, WanTransformer3DModel or WanVACETransformer3DModel"
 
     def owns(self, model: object) -> bool:
         return isinstance(model, WanModel) or is_wan_transformer(model)
@@ -31,6 +31,9 @@ class _Wan(Family):
     def sampler(self, model: Any, clip: Any, vae: Any) -> WanSampler:
         owned = model if isinstance(model, WanModel) else WanModel(model)
         return WanSampler(owned, _video_vae(vae), clip if isinstance(clip, WanTextEncoder) else None)
+
+    def with_image_prompt(self, model: Any, image_prompt: Any) -> WanModel:
+        return shown(model if isinstance(model, WanModel) else WanModel(model), image_prompt)
 
     def reads(self, pipeline: str) -> bool:
         return pipeline.startswith("Wan")

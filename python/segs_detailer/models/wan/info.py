@@ -64,8 +64,11 @@ def info_of(model: WanModel, vae: WanVAE, networks: tuple[torch.nn.Module, ...],
         del clips
         # The transformer sees a clip as a whole, and one clip at a time; the VAE works through its frames.
         pixels = size[0] * size[1]
-        tokens = (packing.latents(geometry.frames_for(frames)) or 0) * pixels // geometry.size_multiple**2
-        network = _CONDITIONINGS * tokens * (2 * model.inner_width + _TOKEN_STATES * model.width) * _FLOAT
+        held = (packing.latents(geometry.frames_for(frames)) or 0) + len(model.references)
+        tokens = held * pixels // geometry.size_multiple**2
+        # VACE's control branch works first, and leaves a state for each layer that it acts on.
+        states = _TOKEN_STATES + model.control_layers
+        network = _CONDITIONINGS * tokens * (2 * model.inner_width + states * model.width) * _FLOAT
         return max(network, pixels * vae.width * _VAE_MAPS * _FLOAT)
 
     return ModelInfo(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from segs_detailer.errors import InvalidArgumentError, ModelError
-from segs_detailer.models.files import load_part, packages, read_config
-from segs_detailer.models.wan.network import WanModel, check_text_to_video
+from segs_detailer.models.files import check_weights, load_part, packages, read_config
+from segs_detailer.models.wan.experts import Unread
+from segs_detailer.models.wan.network import WanModel, check_text_to_video, transformer_class
 from segs_detailer.models.wan.text import WanTextEncoder
 from segs_detailer.models.wan.vae import WanVAE
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["load_wan", "take_wan_parts"]
 
-_PIPELINES = ("WanPipeline", "WanVideoToVideoPipeline", "WanImageToVideoPipeline")
-"""Pipelines that hold Wan's ordinary transformer; that of the last one may want a picture, which is then refused."""
+_PIPELINES = ("WanPipeline", "WanVideoToVideoPipeline", "WanImageToVideoPipeline", "WanVACEPipeline")
+"""Pipelines of transformers that can repaint. That of image to video may want a picture, which is then refused."""
 
 WanParts = tuple[WanModel, WanTextEncoder, WanVAE]
 
@@ -53,21 +54,27 @@ def load_wan(base: str, motion_adapter: Any, load: LoadOptions) -> WanParts:
     diffusers, transformers = packages()
     index = read_config(diffusers.DiffusionPipeline, base, None, load.hub())
     _check_kind(str(index["_class_name"]), base)
-    pair = [name for name in ("transformer", "transformer_2") if (index.get(name) or (None,))[0] is not None]
-    if "transformer" not in pair:
+    names = [name for name in ("transformer", "transformer_2") if (index.get(name) or (None,))[0] is not None]
+    if "transformer" not in names:
         raise ModelError(f"{base} has no transformer")
-    for name in pair:
-        config = read_config(diffusers.WanTransformer3DModel, base, name, load.hub())
-        check_text_to_video(config, f"the {name} of {base}")
     schedule = read_config(diffusers.UniPCMultistepScheduler, base, "scheduler", load.hub())
     weights = load.weights(half=torch.bfloat16)
 
     def part(loader: Any, name: str, **changes: Any) -> Any:
         module = load_part(loader, base, {**weights, **changes}, f"the {name} of {base}", subfolder=name)
-        # Not module.to with a dtype: parts that must stay in float32 were left there by from_pretrained.
-        return module.to(load.place).eval().requires_grad_(False)
+        return _placed(module, load)
 
-    networks = [part(diffusers.WanTransformer3DModel, name) for name in pair]
+    def network(name: str) -> Any:
+        config = read_config(diffusers.WanTransformer3DModel, base, name, load.hub())
+        check_text_to_video(config, f"the {name} of {base}")
+        kind = getattr(diffusers, transformer_class(config, f"the {name} of {base}"))
+        if len(names) == 1:
+            return part(kind, name)
+        # Which of a pair is needed is known when the first step is taken.
+        check_weights(base, name)
+        return Unread(_outline(kind, config, weights["torch_dtype"]), lambda: part(kind, name), load.device)
+
+    networks = [network(name) for name in names]
     encoder = part(transformers.UMT5EncoderModel, "text_encoder")
     vae = part(diffusers.AutoencoderKLWan, "vae", torch_dtype=torch.float32)
     tokenizer = load_part(
@@ -77,10 +84,24 @@ def load_wan(base: str, motion_adapter: Any, load: LoadOptions) -> WanParts:
         networks[0],
         low_noise=networks[1] if len(networks) == 2 else None,
         boundary=index.get("boundary_ratio") if len(networks) == 2 else None,
+        expand_timesteps=index.get("expand_timesteps"),
+        conditioning_scale=load.conditioning_scale,
         scheduler_config={**schedule, **(load.scheduler_config or {})},
         options=load.options,
     )
     return model, WanTextEncoder(tokenizer, encoder), WanVAE(vae)
+
+
+def _placed(module: Any, load: LoadOptions) -> Any:
+    # Not module.to with a dtype: parts that must stay in float32 were left there by from_pretrained.
+    return module.to(load.place).eval().requires_grad_(False)
+
+
+def _outline(kind: Any, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
+    """Make a network without weights."""
+    with torch.device("meta"):
+        network = kind.from_config(config)
+    return torch.nn.Module.to(network, dtype).requires_grad_(False)
 
 
 def take_wan_parts(
@@ -122,6 +143,7 @@ def take_wan_parts(
         pipeline.transformer,
         low_noise=second,
         boundary=None if second is None else pipeline.config.get("boundary_ratio"),
+        expand_timesteps=pipeline.config.get("expand_timesteps"),
         scheduler_config={**dict(pipeline.scheduler.config), **(scheduler_config or {})},
         options=options,
     )
@@ -145,4 +167,6 @@ def _short(value: object) -> str:
 
 def _check_kind(kind: str, what: str) -> None:
     if kind not in _PIPELINES:
-        raise ModelError(f"{what} is a {kind}: of Wan's pipelines only those for text to video can repaint a clip")
+        raise ModelError(
+            f"{what} is a {kind}: of Wan's pipelines only those for text to video and VACE can repaint a clip"
+        )
