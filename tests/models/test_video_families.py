@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import tiny_hunyuan
+import tiny_ltx
 import tiny_wan
 from agreement import assert_agree
 from fake_sampler import segment, segs_of
@@ -25,20 +26,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SIZE = 32
-
 
 @dataclass(frozen=True)
 class Tiny:
     """A family under test.
 
     `save` writes a checkpoint into a folder; `expected` gives the latents that diffusers' own pipeline makes of a
-    prompt, from given noise in the model's space and with classifier-free guidance, and the noise levels that it used.
+    prompt, from given noise in the model's space and with classifier-free guidance, in the model's space, and the noise
+    levels that it used. `size` is the side of crops of a few latents, in pixels.
     """
 
     save: Callable[[Path], Path]
     expected: Callable[[Any, BasicPipe, torch.Tensor, int, float], tuple[torch.Tensor, torch.Tensor]]
-    projections: tuple[str, ...] = ("to_q", "to_v")
+    size: int = 32
 
 
 def _of_wan(pipeline, pipe, noise, frames, cfg):
@@ -47,22 +47,49 @@ def _of_wan(pipeline, pipe, noise, frames, cfg):
     pipeline.scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
     # Its own text cleaning fails where ftfy is not installed.
     prompts = {"prompt_embeds": pipe.positive[0][0], "negative_prompt_embeds": pipe.negative[0][0]}
-    made = pipeline(**prompts, **_SIZES, num_frames=frames, guidance_scale=cfg, latents=noise)
+    made = pipeline(**prompts, **_sizes(32), num_frames=frames, guidance_scale=cfg, latents=noise)
     return made.frames, pipeline.scheduler.sigmas
 
 
 def _of_hunyuan(pipeline, pipe, noise, frames, cfg):
     pipeline.guider = pipeline.guider.new(guidance_scale=cfg)
     prompts = {"prompt": pipe.positive[0][1]["prompt"], "negative_prompt": pipe.negative[0][1]["prompt"]}
-    made = pipeline(**prompts, **_SIZES, num_frames=frames, latents=noise)
+    made = pipeline(**prompts, **_sizes(32), num_frames=frames, latents=noise)
     return made.frames, pipeline.scheduler.sigmas
 
 
-_SIZES = {"height": SIZE, "width": SIZE, "num_inference_steps": 4, "output_type": "latent"}
+def _of_ltx(pipeline, pipe, noise, frames, cfg):
+    # The pipeline makes sound as well, of which the picture must not know.
+    pipeline.transformer.register_forward_pre_hook(
+        lambda module, args, given: (args, {**given, "isolate_modalities": True}), with_kwargs=True
+    )
+    made = pipeline(
+        **{**_sizes(64), "num_frames": frames},
+        prompt=pipe.positive[0][1]["prompt"],
+        negative_prompt=pipe.negative[0][1]["prompt"],
+        guidance_scale=cfg,
+        guidance_rescale=0.7,
+        stg_scale=0.0,
+        modality_scale=1.0,
+        audio_guidance_scale=cfg,
+        audio_stg_scale=0.0,
+        audio_modality_scale=1.0,
+        latents=pipeline._pack_latents(noise),
+        use_cross_timestep=pipeline.transformer.config.cross_attn_mod,
+        generator=torch.Generator().manual_seed(1),
+    )
+    return pipe.vae.to_model(made.frames), pipeline.scheduler.sigmas
+
+
+def _sizes(side):
+    return {"height": side, "width": side, "num_inference_steps": 4, "output_type": "latent"}
+
 
 FAMILIES = {
     "wan": Tiny(lambda folder: tiny_wan.save_checkpoint(folder, positions=64), _of_wan),
     "hunyuan": Tiny(tiny_hunyuan.save_checkpoint, _of_hunyuan),
+    "ltx-2.0": Tiny(lambda folder: tiny_ltx.save_checkpoint(folder, "2.0"), _of_ltx, 64),
+    "ltx-2.5": Tiny(lambda folder: tiny_ltx.save_checkpoint(folder, "2.5"), _of_ltx, 64),
 }
 
 
@@ -81,8 +108,8 @@ def pipe(folder):
     return BasicPipe.from_pretrained(folder, prompt='a face, "hi"', negative_prompt="blurry")
 
 
-def noise_frames(count):
-    return torch.rand(count, SIZE, SIZE, 3, generator=torch.Generator().manual_seed(5))
+def noise_frames(family, count):
+    return torch.rand(count, family.size, family.size, 3, generator=torch.Generator().manual_seed(5))
 
 
 def job_for(pipe, frames, **changes):
@@ -92,7 +119,7 @@ def job_for(pipe, frames, **changes):
 
 
 def test_a_whole_frame_at_full_denoise_is_what_diffusers_makes(family, folder, pipe):
-    frames = noise_frames(9)
+    frames = noise_frames(family, 9)
     sampler = sampler_for(*pipe[:3])
     latents = sampler.encode(frames)
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(8))
@@ -105,25 +132,27 @@ def test_a_whole_frame_at_full_denoise_is_what_diffusers_makes(family, folder, p
     assert float((made - noise).abs().max()) > 0.1
 
 
-def test_latents_outside_the_mask_come_back_to_the_bit(pipe):
-    frames = noise_frames(9)
-    mask = torch.zeros(9, SIZE, SIZE)
-    mask[3, 16:, 16:] = 1
+def test_latents_outside_the_mask_come_back_to_the_bit(family, pipe):
+    frames = noise_frames(family, 17)
+    half = family.size // 2
+    mask = torch.zeros(17, family.size, family.size)
+    mask[11, half:, half:] = 1
     sampler = sampler_for(*pipe[:3])
     latents = sampler.encode(frames)
     job = job_for(pipe, frames, noise_mask=mask)
     result = sampler.sample(latents, job)
     # The mask is bilinear: it touches latents that have any part of it.
     touched = (result != latents).any(dim=1)[0]
-    assert touched[1].any()
-    assert not touched[[0, 2]].any()
-    assert not touched[1, 0, 0]
+    held = sampler.geometry.packing.latent_of_frames(latents.shape[2])[11]
+    assert touched[held].any()
+    assert not touched[[place for place in range(len(touched)) if place != held]].any()
+    assert not touched[held, 0, 0]
     assert torch.equal(result, sampler.sample(latents, job))
     assert not torch.equal(result, sampler.sample(latents, job_for(pipe, frames, noise_mask=mask, seed=4)))
 
 
-def test_prompts_apart_are_prompts_together(pipe):
-    frames = noise_frames(5)
+def test_prompts_apart_are_prompts_together(family, pipe):
+    frames = noise_frames(family, 9)
     sampler = sampler_for(*pipe[:3])
     latents = sampler.encode(frames)
     together = sampler.sample(latents, job_for(pipe, frames))
@@ -133,10 +162,10 @@ def test_prompts_apart_are_prompts_together(pipe):
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 82, 100, 147])
-def test_clips_of_any_length_come_back(pipe, count):
-    frames = noise_frames(count)
-    segs = segs_of(frames, segment((0, 0, SIZE, SIZE)))
-    options = {"guide_size": SIZE, "max_size": SIZE, "steps": 1, "cfg": 1.0, "denoise": 0.5, "feather": 0}
+def test_clips_of_any_length_come_back(family, pipe, count):
+    frames = noise_frames(family, count)
+    segs = segs_of(frames, segment((0, 0, family.size, family.size)))
+    options = {"guide_size": family.size, "max_size": family.size, "steps": 1, "cfg": 1.0, "denoise": 0.5, "feather": 0}
     result = detail_frames(frames, segs, pipe, scheduler="simple", sampler_name="euler", **options).frames
     assert result.shape == frames.shape
     change = (result - frames).abs().mean(dim=(1, 2, 3))
@@ -145,8 +174,8 @@ def test_clips_of_any_length_come_back(pipe, count):
     assert float(change[-3:].mean()) < 1.5 * float(change.mean())
 
 
-def test_pipelines_are_taken_as_they_are(pipe):
-    frames = noise_frames(5)
+def test_pipelines_are_taken_as_they_are(family, pipe):
+    frames = noise_frames(family, 9)
     theirs = pipe.diffusers_pipeline()
     taken = BasicPipe.from_pipe(theirs, prompt='a face, "hi"', negative_prompt="blurry")
     assert taken.model.transformer is theirs.transformer
@@ -160,10 +189,10 @@ def test_pipelines_are_taken_as_they_are(pipe):
 
 
 def test_loras_change_the_result_by_their_weight(family, pipe, tmp_path):
-    frames = noise_frames(5)
+    frames = noise_frames(family, 9)
     weights, generator = {}, torch.Generator().manual_seed(0)
     for name, module in pipe.model.transformer.named_modules():
-        if name.endswith(family.projections):
+        if name.endswith(("to_q", "to_v")):
             rows, columns = module.weight.shape
             weights[f"transformer.{name}.lora_A.weight"] = torch.randn(2, columns, generator=generator)
             weights[f"transformer.{name}.lora_B.weight"] = torch.randn(rows, 2, generator=generator)
@@ -179,24 +208,32 @@ def test_loras_change_the_result_by_their_weight(family, pipe, tmp_path):
     assert float((sampler.sample(latents, job) - before).abs().max()) > 1e-3
 
 
-def test_a_refiner_finishes(folder, pipe):
-    frames = noise_frames(5)
-    segs = segs_of(frames, segment((0, 0, SIZE, SIZE)))
+def test_a_refiner_finishes(family, folder, pipe):
+    frames = noise_frames(family, 9)
+    segs = segs_of(frames, segment((0, 0, family.size, family.size)))
     second = BasicPipe.from_pretrained(folder)
     calls = []
     second.model.transformer.register_forward_pre_hook(lambda *_: calls.append(1))
-    options = {"guide_size": SIZE, "max_size": SIZE, "steps": 4, "denoise": 0.5, "scheduler": "simple", "cfg": 2.0}
+    options = {
+        "guide_size": family.size,
+        "max_size": family.size,
+        "steps": 4,
+        "denoise": 0.5,
+        "scheduler": "simple",
+        "cfg": 2.0,
+    }
     refiner = pipe._replace(model=second.model)
-    detail_frames(frames, segs, pipe, refiner_pipe=refiner, refiner_ratio=0.5, sampler_name="euler", **options)
+    detail_frames(frames, segs, pipe, refiner_pipe=refiner, refiner_ratio=0.5, **options)
     assert len(calls) == 2
 
 
-def test_several_subjects_each_inside_its_mask(pipe):
+def test_several_subjects_each_inside_its_mask(family, pipe):
     frames = torch.rand(6, 64, 96, 3, generator=torch.Generator().manual_seed(7))
     mask = np.zeros((32, 32), np.float32)
     mask[4:28, 4:28] = 1
     segs = segs_of(frames, segment((0, 0, 32, 32), mask=mask), segment((50, 30, 82, 62), mask=mask))
-    options = {"guide_size": 32, "max_size": 32, "steps": 1, "cfg": 1.0, "denoise": 0.6, "feather": 0, "seed": 1}
+    side = family.size
+    options = {"guide_size": side, "max_size": side, "steps": 1, "cfg": 1.0, "denoise": 0.6, "feather": 0, "seed": 1}
     result = detail_frames(frames, segs, pipe, scheduler="simple", sampler_name="euler", **options).frames
     changed = (result != frames).any(dim=-1)
     inside = torch.zeros(64, 96, dtype=torch.bool)
@@ -217,9 +254,9 @@ def _pixels(folder):
     return [np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))]
 
 
-def test_the_command_line_and_a_script_do_the_same(tmp_path, folder):
-    source = _write_clip(tmp_path / "in")
-    options = {"crop_factor": 1.0, "guide_size": 32, "max_size": 32, "steps": 2, "feather": 0, "denoise": 0.5}
+def test_the_command_line_and_a_script_do_the_same(tmp_path, family, folder):
+    source, side = _write_clip(tmp_path / "in"), family.size
+    options = {"crop_factor": 1.0, "guide_size": side, "max_size": side, "steps": 2, "feather": 0, "denoise": 0.5}
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     arguments += [f"--model={folder}", "--bbox=8,8,40,40", "--prompt=a face", "--device=cpu", "--scheduler=simple"]
     assert main(["run", str(source), "-o", str(tmp_path / "out"), "--sampler-name=euler", *arguments]) == 0

@@ -107,6 +107,7 @@ RULES = (
             "as_comfyui",
             "prompt",
             "negative_prompt",
+            "follow_sound",
             "refiner_model",
             "inpaint_model",
             "dtype",

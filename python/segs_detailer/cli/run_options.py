@@ -275,7 +275,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         metavars={"ip_adapter": "PATH|ID", "image_encoder": "FOLDER|ID"},
     )
     texts = dict.fromkeys(("prompt", "negative_prompt", "refiner_prompt", "refiner_negative_prompt"), "TEXT")
-    add_settings(group, PromptSettings, ("prompt", "negative_prompt"), metavars=texts)
+    add_settings(group, PromptSettings, ("prompt", "negative_prompt", "follow_sound"), metavars=texts)
     group.add_argument(
         "--reference",
         action="append",

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from segs_detailer._interop import convert
+from segs_detailer.checks import number
 from segs_detailer.detailer.crops import check_frames
 from segs_detailer.detailer.hooks import HookCalls
 from segs_detailer.detailer.models import Models
@@ -19,6 +20,7 @@ from segs_detailer.detailer.segment import Run
 from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.detailer.subject_settings import SubjectSettings, checked_subjects
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.models.sound import Sound
 from segs_detailer.settings import with_changes
 
 if TYPE_CHECKING:
@@ -69,6 +71,8 @@ def detail_frames(
     refiner_pipe: Any = None,
     hook: Any = None,
     subjects: Mapping[str | int, SubjectSettings | Mapping[str, Any] | str | tuple[str, str]] | None = None,
+    frame_rate: float | None = None,
+    sound: Sound | None = None,
     in_place: bool = False,
     progress: bool | Observer = False,
     **overrides: Any,
@@ -97,6 +101,11 @@ def detail_frames(
         What single segments have otherwise: a label, or a segment's number from 1, to `SubjectSettings`, to a mapping
         of their fields (`{"prompt": "an old man", "denoise": 0.3}`), to a prompt, or to `(prompt, negative prompt)`.
         What a number says counts before what a label says.
+    frame_rate : float or None
+        Frames per second, for models that know time (LTX-2).
+    sound : Sound or None
+        What is heard while the frames pass by, for models that hear (LTX-2 with its audio VAE): mouths follow it. Its
+        rate is the `sound_rate` of the model's `info`.
     in_place : bool
         Paste into `frames`, a tensor or a writable array, instead of one copy.
     progress : bool or callable
@@ -139,9 +148,32 @@ def detail_frames(
     check_frames("frames", tensor)
     models = Models.of(pipe, refiner_pipe, names=("pipe", "refiner_pipe"))
     with models.in_use(), observer_for(progress) as observer:
-        run = Run(models, settings, HookCalls(hook), observer, checked_subjects({} if subjects is None else subjects))
+        run = Run(
+            models,
+            settings,
+            HookCalls(hook),
+            observer,
+            checked_subjects({} if subjects is None else subjects),
+            _checked_rate(frame_rate),
+            _checked_sound(sound, models),
+        )
         detailed, new_segs, cnet_images = detail_and_paste(tensor, segs, run, in_place=owned)
     return DetailResult(_like_input(detailed, frames), new_segs, cnet_images)
+
+
+def _checked_rate(frame_rate: float | None) -> float | None:
+    return None if frame_rate is None else number("frame_rate", frame_rate, above=0)
+
+
+def _checked_sound(sound: Any, models: Models) -> Sound | None:
+    if sound is None:
+        return None
+    if not isinstance(sound, Sound):
+        raise InvalidTypeError("sound", "a Sound, or None", type(sound).__name__)
+    info = models.base.sampler.info
+    if info.sound_rate is None:
+        raise InvalidArgumentError("sound", "None for a model that hears nothing", f"sound for {info.family}")
+    return sound
 
 
 def _to_tensor(frames: Any, *, in_place: bool) -> tuple[Tensor, bool]:

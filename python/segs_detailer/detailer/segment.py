@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from segs_detailer.detailer.settings import DetailerSettings
     from segs_detailer.detailer.subject_settings import Subjects, SubjectSettings
     from segs_detailer.models.interface import Conditioning, Sampler
+    from segs_detailer.models.sound import Sound
 
 __all__ = ["DetailedSegment", "Run", "SegmentWarning", "detail_segment", "detail_together", "working_size"]
 
@@ -60,6 +61,10 @@ class Run:
         Who is told of the progress; what it raises ends the run.
     subjects : mapping
         What single subjects have otherwise: see `segs_detailer.detailer.subject_settings`.
+    frame_rate : float or None
+        Frames per second.
+    sound : Sound or None
+        What is heard meanwhile.
 
     Attributes
     ----------
@@ -72,6 +77,8 @@ class Run:
     hook: HookCalls
     observer: Observer | None = None
     subjects: Subjects = field(default_factory=dict)
+    frame_rate: float | None = None
+    sound: Sound | None = None
     given: DetailerSettings = field(init=False)
     _of_subjects: dict[SubjectSettings, Run] = field(init=False, repr=False, compare=False, default_factory=dict)
 
@@ -93,7 +100,9 @@ class Run:
             return self
         if own not in self._of_subjects:
             models, settings = models_under(self.models, own), own.applied(self.given)
-            self._of_subjects[own] = Run(models, settings, self.hook, self.observer)
+            self._of_subjects[own] = Run(
+                models, settings, self.hook, self.observer, frame_rate=self.frame_rate, sound=self.sound
+            )
         return self._of_subjects[own]
 
 
@@ -338,7 +347,7 @@ def _sample(segment: _OpenSegment, frames: Tensor, run: Run) -> tuple[Latent, li
     check_names(settings, sampler)
     _begin_sampling(segment, sampler, settings)
     job = replace(
-        _job(pixels, positive, negative, settings),
+        _job(pixels, positive, negative, settings, run),
         noise_mask=latent.get("noise_mask"),
         noise=noise,
         refiner=_refiner(segment, frame_size, run),
@@ -360,7 +369,7 @@ def _sample_together(segments: Sequence[_OpenSegment], frames: Tensor, run: Run)
     # None of it has masks, so that any region does.
     refiner = _refiner(segments[0], (frames.shape[1], frames.shape[2]), run)
     job = replace(
-        _job(torch.cat([segment.pixels for segment in segments]), base.positive, base.negative, run.settings),
+        _job(torch.cat([segment.pixels for segment in segments]), base.positive, base.negative, run.settings, run),
         noise_mask=_joined_masks(segments),
         refiner=refiner,
         callback=None if run.observer is None else after_step,
@@ -375,7 +384,9 @@ def _begin_sampling(segment: _OpenSegment, sampler: Sampler, settings: DetailerS
     segment.progress.begin_sampling(settings.sampling.steps, preview)
 
 
-def _job(pixels: Tensor, positive: Conditioning, negative: Conditioning, settings: DetailerSettings) -> SampleJob:
+def _job(
+    pixels: Tensor, positive: Conditioning, negative: Conditioning, settings: DetailerSettings, run: Run
+) -> SampleJob:
     return SampleJob(
         pixels=pixels,
         positive=positive,
@@ -386,6 +397,8 @@ def _job(pixels: Tensor, positive: Conditioning, negative: Conditioning, setting
         inpaint_model=settings.inpaint_model,
         frame_noise=settings.frame_noise,
         scheduler_func=settings.scheduler_func,
+        frame_rate=run.frame_rate,
+        sound=run.sound,
     )
 
 

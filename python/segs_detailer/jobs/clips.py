@@ -238,6 +238,7 @@ class OpenJob:
         from segs_detailer.jobs.run import ClipRun, RunSettings
         from segs_detailer.jobs.sampling import Detailing
         from segs_detailer.jobs.selecting import select_tracks
+        from segs_detailer.jobs.sound import ClipSound
         from segs_detailer.jobs.traits import ModelTraits
 
         job, info = self.job, self.info
@@ -262,7 +263,14 @@ class OpenJob:
         found = self._chooser.choose(self.source, clip, cache, stages)
         self.selection = select_tracks(found, job, info)
         settings = RunSettings(
-            detailing=Detailing(models.base, job.detail, models.refiner, job.subjects),
+            detailing=Detailing(
+                models.base,
+                job.detail,
+                models.refiner,
+                job.subjects,
+                float(info.rate),
+                ClipSound.of(info, sampler.info) if job.prompts.follow_sound else None,
+            ),
             max_ram=job.limits.max_ram,
             masks=job.crop.masks,
             models=identity,
@@ -473,7 +481,7 @@ def _models_of(job: ClipJob, pipe: Any, stages: Stages, models: ModelCache | Non
         _check_model_for(job)
         loaded = (models or ModelCache()).get(job.model, job.prompts, stages)
         pictures = [file_state(name) for name in job.prompts.reference]
-        return loaded, (models_identity(job.model), job.prompts.texts, pictures)
+        return loaded, (models_identity(job.model), job.prompts.texts, pictures, job.prompts.follow_sound)
     if job.model.model is not None:
         raise InvalidArgumentError("pipe", "none, as the job names a model", type(pipe).__name__)
     return LoadedModels(PromptSettings(), pipe).under(job.prompts), None

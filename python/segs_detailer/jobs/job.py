@@ -320,6 +320,8 @@ class PromptSettings:
         Pictures of them, for models that look at some: with an IP-Adapter, or VACE.
     refiner_prompt, refiner_negative_prompt : str or None
         The refiner's own; None takes those of the model.
+    follow_sound : bool
+        Whether the model hears the clip.
     """
 
     prompt: str = setting("", help="what the subjects show")
@@ -332,6 +334,9 @@ class PromptSettings:
     )
     refiner_prompt: str | None = setting(None, help="the refiner's own prompt", default_text="the model's")
     refiner_negative_prompt: str | None = setting(None, help="likewise", default_text="the model's")
+    follow_sound: bool = setting(
+        False, help="let the model hear the clip's sound, so that mouths follow it (LTX-2 with its audio VAE)"
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from segs_detailer.detailer.subject_settings import Subjects
     from segs_detailer.jobs.pieces import Piece
     from segs_detailer.jobs.plan import TrackPlan
+    from segs_detailer.jobs.sound import ClipSound
     from segs_detailer.segs import SEG
 
 __all__ = ["Detailing", "seg_of"]
@@ -42,12 +43,18 @@ class Detailing:
         The refiner's models.
     subjects : mapping
         What single subjects have otherwise.
+    frame_rate : float or None
+        Frames per second of the clip.
+    sound : ClipSound or None
+        What the model hears meanwhile.
     """
 
     pipe: Any
     settings: DetailerSettings = field(default_factory=DetailerSettings)
     refiner_pipe: Any = None
     subjects: Subjects = field(default_factory=dict)
+    frame_rate: float | None = None
+    sound: ClipSound | None = None
     _of_subjects: dict[SubjectSettings, Models] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def details_of(self, name: SubjectName) -> tuple[SubjectSettings, DetailerSettings]:
@@ -105,6 +112,8 @@ class Detailing:
             pipe,
             replace(plans[0].detail, noise_start=_noise_start(plans[0], group[0])),
             refiner_pipe=refiner_pipe,
+            frame_rate=self.frame_rate,
+            sound=None if self.sound is None else self.sound.between(group[0].low, group[0].high),
             in_place=True,
             progress=progress,
         )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from segs_detailer.models.interface import SampleJob, Sampler
     from segs_detailer.models.latent_sampler import LatentSampler
     from segs_detailer.models.registry import register, sampler_for
+    from segs_detailer.models.sound import Sound
 
 __all__ = [
     "Family",
@@ -26,6 +27,7 @@ __all__ = [
     "Recommended",
     "SampleJob",
     "Sampler",
+    "Sound",
     "register",
     "sampler_for",
 ]
@@ -38,5 +40,6 @@ __getattr__, __dir__ = lazy_names(
         "segs_detailer.models.interface": ("SampleJob", "Sampler"),
         "segs_detailer.models.latent_sampler": ("LatentSampler",),
         "segs_detailer.models.registry": ("register", "sampler_for"),
+        "segs_detailer.models.sound": ("Sound",),
     },
 )

@@ -261,6 +261,8 @@ class ModelInfo:
         What it takes of the memory.
     recommended : Recommended
         Settings that suit it.
+    sound_rate : int or None
+        Samples per second of the sound that it hears, in stereo; None for a model that hears nothing.
     note : str or None
         What a user must be told about every result of it.
     """
@@ -273,4 +275,5 @@ class ModelInfo:
     prompts: bool = False
     memory: MemoryModel = MemoryModel()
     recommended: Recommended = Recommended()
+    sound_rate: int | None = None
     note: str | None = None

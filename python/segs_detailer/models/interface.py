@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segs_detailer.models.info import Geometry, ModelInfo
+    from segs_detailer.models.sound import Sound
 
 __all__ = [
     "Conditioning",
@@ -111,6 +112,10 @@ class SampleJob:
         A second model for the last steps.
     callback : StepCallback or None
         Progress; it may raise to cancel.
+    frame_rate : float or None
+        Frames per second of the crops, for models that know time; None is not known.
+    sound : Sound or None
+        What is to be heard while the crops pass by, for models that hear: mouths follow it.
     clips : int
         Clips of equal length, one after the other in `pixels`, latents and `noise_mask`. Each gets what it would get
         alone, its noise too; more than one only where the sampler's `geometry.takes_clips`.
@@ -133,6 +138,8 @@ class SampleJob:
     scheduler_func: SchedulerFunc | None = None
     refiner: RefinerStage | None = None
     callback: StepCallback | None = None
+    frame_rate: float | None = None
+    sound: Sound | None = None
     clips: int = 1
 
 

@@ -109,6 +109,21 @@ class LatentSampler(Sampler):
         del source, job
         return None
 
+    def noise_levels(self, source: Tensor, job: SampleJob, total: int) -> Tensor:
+        """Return the levels of a whole schedule of so many steps, falling to 0; those of some models depend on sizes.
+
+        Parameters
+        ----------
+        source : Tensor
+            The clean latents, as `to_model` gave them.
+        job : SampleJob
+            The settings.
+        total : int
+            Steps of the whole schedule.
+        """
+        del source
+        return total_sigmas(job.sampler_name, job.scheduler, self.table, total)
+
     def start_noise(self, source: Tensor, job: SampleJob) -> Tensor | None:
         """Noise that the run starts from; None for the seed's own."""
         del source
@@ -217,7 +232,7 @@ class LatentSampler(Sampler):
     def _stage(self, source: Tensor, job: SampleJob, positive: Conditioning, negative: Conditioning) -> Stage:
         total = total_steps(job.steps, job.denoise)
         if job.scheduler_func is None:
-            sigmas = total_sigmas(job.sampler_name, job.scheduler, self.table, total)
+            sigmas = self.noise_levels(source, job, total)
         else:
             sigmas = _checked_sigmas(job.scheduler_func(self.model, job.sampler_name, total), self.table.highest)
         return Stage(self.denoiser(source, job, positive, negative), self.table, sigmas, self.clean_token)

@@ -19,6 +19,7 @@ __all__ = ["checkpoint_family", "pipeline_family", "register", "sampler_for", "s
 _MODULES = (
     "segs_detailer.models.wan.family",
     "segs_detailer.models.hunyuan.family",
+    "segs_detailer.models.ltx.family",
     "segs_detailer.models.sd.family",
 )
 """Modules of the families, each with its `FAMILY`. They are asked in this order; the last reads what no other does."""

@@ -66,6 +66,11 @@ class VideoVAE(ABC):
     def from_model(self, latents: Tensor) -> Tensor:
         """Undo `to_model`."""
 
+    def decoded(self, latents: Tensor) -> Tensor:
+        """Run the decoder: `(1, 3, frames, H, W)` in [-1, 1] of latents on its device, of its dtype."""
+        clip: Tensor = self.vae.decode(latents).sample
+        return clip
+
     def forget(self) -> None:  # noqa: B027 - most networks keep nothing
         """Let go of what the network keeps from frame to frame, after it was interrupted."""
 
@@ -112,7 +117,7 @@ class VideoVAE(ABC):
         """
 
         def decode() -> Tensor:
-            clip: Tensor = self.vae.decode(latents.to(execution_device(self.vae), self.vae.dtype)).sample
+            clip = self.decoded(latents.to(execution_device(self.vae), self.vae.dtype))
             frames = clip[0].float() / 2 + 0.5
             # Clamping would make black and white of infinities.
             return frames.masked_fill_(frames.isinf(), torch.nan).clamp_(0, 1).movedim(0, -1).contiguous()
