@@ -84,7 +84,7 @@ def test_crop_options_reach_the_tracks(clip, moving, runs):
     assert run(clip, "--segs", moving, *options) == 0
     [(begun, settings)] = runs
     [track] = begun.plan.tracks
-    assert track.crop == CropSettings("follow", 1.5, 2.0, 3.0, True, 2, 5, 100.0)
+    assert track.crop == CropSettings("follow", 1.5, 2.0, 3.0, True, 2, 5, size_gate=100.0)
     assert settings.masks == track.masks == MaskFilter(median=1, dilate=2)
     height, width = track.path.size
     assert abs(width / height - 2) < 0.1
@@ -100,6 +100,10 @@ def test_what_files_say_is_taken_by_the_letter(clip, tmp_path, runs):
     ]
     assert run(clip, "--segs", tmp_path / "gap.npz", "--max-gap", "4", "--ramp", "1") == 0
     alpha = [runs[1][0].plan.tracks[0].alpha(frame) for frame in range(COUNT)]
+    # In a longer gap something may stand in front of the subject: nothing is pasted in its middle.
+    assert alpha == [0, 0.5, 1, 0.5, 0, 0, 0, 0.5, 0.5, 0, 0, 0]
+    assert run(clip, "--segs", tmp_path / "gap.npz", "--max-gap", "4", "--ramp", "1", "--paste-gap", "4") == 0
+    alpha = [runs[2][0].plan.tracks[0].alpha(frame) for frame in range(COUNT)]
     assert alpha == [0, 0.5, 1, 1, 1, 1, 1, 1, 0.5, 0, 0, 0]
 
 
