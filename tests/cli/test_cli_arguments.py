@@ -195,6 +195,7 @@ _CASES = {
     "model_config": ("--model-config x", "--model m.safetensors"),
     "lora": ("--lora x", "--model m"),
     "as_comfyui": ("--as-comfyui", "--model m"),
+    "comfyui_version": ("--comfyui-version 0.3", "--model m"),
     "prompt": ("--prompt x", "--model m"),
     "negative_prompt": ("--negative-prompt x", "--model m"),
     "prompts": ("--prompts x", "--model m"),

@@ -157,8 +157,9 @@ def test_the_refiner_may_have_its_own_prompts(tmp_path, clip, model, loaded, arg
 def test_as_comfyui(tmp_path, clip, model, loaded):
     assert run(tmp_path, clip, "--model", model, "--as-comfyui") == 0
     assert run(tmp_path, clip, "--model", model, "--refiner-model", model) == 0
+    assert run(tmp_path, clip, "--model", model, "--comfyui-version", "0.3") == 0
     as_comfyui = SamplingOptions(refiner="recomposite", strict_mask=False)
-    assert [options["options"] for _, options in loaded] == [as_comfyui, None, None]
+    assert [options["options"] for _, options in loaded] == [as_comfyui, None, None, SamplingOptions(comfyui="0.3")]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ import json
 import math
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 HERE = Path(__file__).parent
 sys.path[:0] = [os.environ["COMFYUI_PATH"], str(HERE), str(HERE.parent), str(HERE.parent / "models")]
@@ -23,15 +25,17 @@ import comfy.patcher_extension  # noqa: E402
 import comfy.sample  # noqa: E402
 import comfy.samplers  # noqa: E402
 import comfy.utils  # noqa: E402
-import numpy as np  # noqa: E402
+import comfyui_version  # noqa: E402
 import torch  # noqa: E402
-from closed_form import GOLDEN, ClosedFormDenoiser, reference_cases  # noqa: E402
+from closed_form import ClosedFormDenoiser, reference_arrays, reference_cases  # noqa: E402
 from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion  # noqa: E402
 from tiny_nodes import tiny_clip_vae, tiny_model, tiny_vae  # noqa: E402
 
+import nodes  # noqa: E402
 from segs_detailer.comfyui.backend.sampler import ComfySampler  # noqa: E402
 from segs_detailer.comfyui.detailing import paste_segments  # noqa: E402
 from segs_detailer.detailer import pasting as detailer_pasting  # noqa: E402
+from segs_detailer.errors import SegsDetailerError  # noqa: E402
 from segs_detailer.models.frame_noise import FrameNoise  # noqa: E402
 from segs_detailer.models.interface import RefinerStage, SampleJob  # noqa: E402
 from segs_detailer.subjects.masks import boxes_to_segs  # noqa: E402
@@ -71,7 +75,7 @@ def job_of(case, arrays, **changes):
     settings = {
         "pixels": torch.zeros((4, 64, 64, 3)),
         **CONDITIONING,
-        "seed": 42,
+        "seed": case.get("seed", 42),
         "steps": case["steps"],
         "cfg": case["cfg"],
         "sampler_name": case["sampler"],
@@ -83,16 +87,23 @@ def job_of(case, arrays, **changes):
     return SampleJob(**{**settings, **changes})
 
 
-def arrays_of():
-    with np.load(GOLDEN / "comfyui_reference.npz") as arrays:
-        return dict(arrays)
+def version():
+    """Whose numbers this ComfyUI gives: those of 0.8, or those of 0.3."""
+    numbers = [int(number) for number in comfyui_version.__version__.split(".")[:2]]
+    return "0.3" if numbers < [0, 7] else "0.8"
+
+
+def cases_here():
+    """The reference's cases that have names of this ComfyUI alone."""
+    names = comfy.samplers.KSampler.SCHEDULERS
+    return [case for case in reference_cases(version()) if case["scheduler"] in names]
 
 
 def reference():
     """Deviation of each reference case without a refiner, in standard deviations, and its model calls."""
-    arrays = arrays_of()
+    arrays = reference_arrays()
     source = torch.from_numpy(arrays["src"])
-    for case in reference_cases():
+    for case in cases_here():
         if case["refiner_ratio"] is not None:
             continue
         formula, steps = Formula(), []
@@ -111,15 +122,15 @@ def reference():
 
 def strict_rule():
     """Differential diffusion by our own rule: inside the mask ComfyUI's numbers, outside the source."""
-    arrays = arrays_of()
+    arrays = reference_arrays()
     source = torch.from_numpy(arrays["src"])
     mask = torch.nn.functional.interpolate(torch.from_numpy(arrays["mask_soft"])[:, None], size=(8, 8), mode="bilinear")
     # The formula takes each element alone, so those that stay masked get the numbers of the whole mask.
     mask[..., :4] = 0
     inside = (mask > 0).expand_as(source)
-    for case in reference_cases():
+    for case in cases_here():
         # This one chooses its steps by all elements together.
-        if case["mask"] != "differential" or case["sampler"] == "dpm_adaptive":
+        if case["mask"] != "differential" or case["refiner_ratio"] is not None or case["sampler"] == "dpm_adaptive":
             continue
         result = sampler_over(Formula()).sample(source, job_of(case, arrays, noise_mask=mask[:, 0]))
         expected = torch.from_numpy(arrays[case["key"]])
@@ -132,9 +143,9 @@ def strict_rule():
 
 def refiner_like_base():
     """How much a refiner that is the base model changes."""
-    arrays = arrays_of()
+    arrays = reference_arrays()
     source = torch.from_numpy(arrays["src"])
-    for case in reference_cases():
+    for case in cases_here():
         if case["mask"] not in ("soft", "differential") or case["refiner_ratio"] is not None:
             continue
         once = sampler_over(Formula()).sample(source, job_of(case, arrays))
@@ -147,9 +158,9 @@ def refiner_like_base():
 
 def details():
     """Noise of the caller's, a schedule of the caller's, placeholders, and full precision."""
-    arrays = arrays_of()
+    arrays = reference_arrays()
     source = torch.from_numpy(arrays["src"])
-    case = next(case for case in reference_cases() if case["sampler"] == "euler" and case["mask"] == "soft")
+    case = next(case for case in cases_here() if case["sampler"] == "euler" and case["mask"] == "soft")
     job = job_of(case, arrays)
     plain = sampler_over(Formula()).sample(source, job)
     noise = torch.randn(source.shape, generator=torch.Generator().manual_seed(42))
@@ -188,9 +199,9 @@ def details():
 
 def frame_noise():
     """Runs under rules for the frames' noise, by every sampler of the reference."""
-    arrays = arrays_of()
+    arrays = reference_arrays()
     source = torch.from_numpy(arrays["src"])
-    cases = {case["sampler"]: case for case in reference_cases() if case["mask"] == "none"}
+    cases = {case["sampler"]: case for case in cases_here() if case["mask"] == "none"}
 
     def sampled(case, latents, *rule):
         return sampler_over(Formula()).sample(latents, job_of(case, arrays, frame_noise=FrameNoise(*rule)))
@@ -212,9 +223,9 @@ def frame_noise():
 
 def applied():
     """What packs apply to a model, or put in the place of ComfyUI's functions: that it is asked, and counts."""
-    arrays = arrays_of()
+    arrays = reference_arrays()
     source = torch.from_numpy(arrays["src"])
-    case = next(case for case in reference_cases() if case["sampler"] == "euler" and case["mask"] == "none")
+    case = next(case for case in cases_here() if case["sampler"] == "euler" and case["mask"] == "none")
     positive = torch.randn((1, 7, 32), generator=torch.Generator().manual_seed(4))
     for kind, negative in (("negative", [[-positive, {}]]), ("placeholder", "NegativePlaceholder")):
         job = job_of(case, arrays, positive=[[positive, {}]], negative=negative)
@@ -283,6 +294,117 @@ def every_name():
             "scheduler": scheduler,
             "deviation": float((ours - theirs).abs().max() / theirs.std()),
         }
+
+
+def scaled_noise():
+    """What a model does with its noise beyond ComfyUI's own: that it counts, at the start and outside a mask."""
+    arrays = reference_arrays()
+    source = torch.from_numpy(arrays["src"])
+    kind = type(MODEL.get_model_object("model_sampling"))
+
+    class Half(kind):
+        def noise_scaling(self, sigma, noise, latent_image, max_denoise=False):
+            return super().noise_scaling(sigma, noise * 0.5, latent_image, max_denoise)
+
+    case = next(case for case in cases_here() if case["sampler"] == "euler_ancestral" and case["mask"] == "soft")
+    job = job_of(case, arrays)
+    noise = comfy.sample.prepare_noise(source, job.seed)
+    results = []
+    for halved in (False, True):
+        model = MODEL.clone()
+        if halved:
+            model.add_object_patch("model_sampling", Half(MODEL.model.model_config))
+        model.set_model_unet_function_wrapper(Formula())
+        predicted = []
+        comfy.sample.sample(
+            model,
+            noise,
+            job.steps,
+            job.cfg,
+            job.sampler_name,
+            job.scheduler,
+            job.positive,
+            job.negative,
+            source,
+            denoise=job.denoise,
+            noise_mask=job.noise_mask,
+            seed=job.seed,
+            callback=lambda step, x0, x, steps, predicted=predicted: predicted.append(x0),
+            disable_pbar=True,
+        )
+        theirs = MODEL.model.process_latent_out(predicted[-1])
+        ours = ComfySampler(model, VAE).sample(source, job)
+        results.append(ours)
+        yield {"halved": halved, "deviation": float((ours - theirs).abs().max() / theirs.std())}
+    yield {"halved": "changes", "deviation": float((results[1] - results[0]).abs().max() / results[0].std())}
+
+
+class Impact(ModuleType):
+    """As much of Impact Pack as schedules need."""
+
+    SCHEDULERS = [*comfy.samplers.KSampler.SCHEDULERS, "OSS Wan", "theirs"]
+
+    def __init__(self, asked):
+        super().__init__("impact")
+        self.asked = asked
+
+    def calculate_sigmas(self, model, sampler, scheduler, steps):
+        self.asked.append([type(model).__name__, sampler, scheduler, steps])
+        return comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "karras", steps)
+
+
+class OptimalSteps:
+    """A node of ComfyUI's, of the older kind; newer ones have `execute`."""
+
+    FUNCTION = "get_sigmas"
+
+    def get_sigmas(self, model_type, steps, denoise):
+        self.asked.append([model_type, steps, denoise])
+        return (torch.linspace(2, 0, steps + 1),)
+
+
+def schedules():
+    """Names that Impact Pack adds, where it is and where it is not."""
+    arrays = reference_arrays()
+    source = torch.from_numpy(arrays["src"])
+    case = next(case for case in cases_here() if case["sampler"] == "euler" and case["mask"] == "soft")
+    job = job_of(case, arrays)
+
+    def refused(**changes):
+        try:
+            sampler_over(Formula()).sample(source, replace(job, **changes))
+        except SegsDetailerError as error:
+            return str(error)
+        return ""
+
+    absent, asked, seen = refused(scheduler="OSS Wan"), [], []
+    sys.modules["impact.core"] = sys.modules["impact.impact_sampling"] = Impact(asked)
+    lacking = refused(scheduler="OSS Wan")
+    OptimalSteps.asked = asked
+    nodes.NODE_CLASS_MAPPINGS["OptimalStepsScheduler"] = OptimalSteps
+    try:
+        names = sampler_over(Formula()).info.scheduler_names
+        karras, theirs = (
+            sampler_over(Formula()).sample(source, replace(job, scheduler=name)) for name in ("karras", "theirs")
+        )
+        for sampler in ("euler", "dpm_2"):
+            levels = []
+            report = lambda *step, levels=levels: levels.append(step[4])  # noqa: E731
+            changes = {"steps": 2, "denoise": 0.5, "sampler_name": sampler, "callback": report}
+            sampler_over(Formula()).sample(source, replace(job, scheduler="OSS Wan", **changes))
+            seen.append(levels)
+        yield {
+            "absent": absent,
+            "lacking": lacking,
+            "names": names[-2:],
+            "same": bool(torch.equal(theirs, karras)),
+            "asked": asked,
+            "seen": seen,
+            "total": int(job.steps / job.denoise),
+        }
+    finally:
+        del sys.modules["impact.core"], sys.modules["impact.impact_sampling"]
+        del nodes.NODE_CLASS_MAPPINGS["OptimalStepsScheduler"]
 
 
 class Full:
@@ -370,7 +492,19 @@ def pasting():
         comfy.utils.set_progress_bar_global_hook(None)
 
 
-CHECKS = (reference, strict_rule, refiner_like_base, frame_noise, details, applied, every_name, memory, pasting)
+CHECKS = (
+    reference,
+    strict_rule,
+    refiner_like_base,
+    frame_noise,
+    details,
+    applied,
+    every_name,
+    scaled_noise,
+    schedules,
+    memory,
+    pasting,
+)
 
 
 if __name__ == "__main__":

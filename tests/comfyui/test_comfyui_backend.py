@@ -135,6 +135,31 @@ def test_every_sampler_and_scheduler_does_what_ksampler_does(results):
 
 
 @IN_COMFYUI
+def test_a_models_own_scale_of_noise_counts(results):
+    plain, halved, change = (case["deviation"] for case in results["scaled_noise"])
+    assert max(plain, halved) < 1e-5
+    assert change > 0.01
+
+
+@IN_COMFYUI
+def test_schedules_of_impact_pack_are_made_by_it_where_it_is(results):
+    (made,) = results["schedules"]
+    assert made["absent"].startswith("scheduler: expected one of")
+    assert made["absent"].endswith("got 'OSS Wan'")
+    assert "needs ComfyUI's node OptimalStepsScheduler" in made["lacking"]
+    assert made["names"] == ["OSS Wan", "theirs"]
+    # What is known of no node is asked of the pack itself.
+    assert made["asked"] == [
+        ["ModelPatcher", "euler", "theirs", made["total"]],
+        ["Wan", 4, 1.0],
+        ["Wan", 5, 1.0],
+    ]
+    assert made["same"]
+    # Some samplers get a step more, and leave out the last level above 0.
+    assert made["seen"] == [[1.0, 0.5], pytest.approx([1.2, 0.8])]
+
+
+@IN_COMFYUI
 def test_frames_go_through_the_vae_at_once_and_in_tiles_where_memory_runs_out(results):
     pictures, clip = results["memory"]
     assert pictures["at_once"] == [["encode", 5, 3, 320, 320], ["decode", 5, 4, 40, 40]]

@@ -66,6 +66,15 @@ def test_both_packs_are_there(server):
     assert Path(known[OURS]["python_module"]).name == "custom_nodes.segs-detailer"
 
 
+def test_their_schedules_are_among_ours(server):
+    known = server.get("/object_info")
+    theirs = known[THEIRS]["input"]["required"]["scheduler"][0]
+    options = known[OURS]["input"]["required"]["scheduler"]
+    ours = options[0] if isinstance(options[0], list) else options[1]["options"]
+    assert list(ours) == list(theirs)
+    assert {"AYS SDXL", "AYS SD1", "AYS SVD", "GITS[coeff=1.2]"} <= set(ours)
+
+
 def test_every_input_of_theirs_is_one_of_ours(server):
     known = server.get("/object_info")
     for theirs, ours in (
@@ -97,6 +106,8 @@ def test_every_input_of_theirs_is_one_of_ours(server):
         {"guide_size": 64, "sampler_name": "euler_ancestral", "cfg": 1.0},
         {"guide_size": 64, "sampler_name": "ddim", "scheduler": "ddim_uniform"},
         {"guide_size": 64, "sampler_name": "uni_pc", "denoise": 0.3},
+        {"guide_size": 64, "scheduler": "AYS SD1", "denoise": 0.4},
+        {"guide_size": 64, "scheduler": "AYS SDXL", "sampler_name": "dpm_2"},
         {"guide_size": 96, "max_size": 96, "guide_size_for": False},
     ],
     ids=lambda changes: "-".join(map(str, changes.values())),
@@ -113,6 +124,15 @@ def test_the_same_inputs_give_the_same_frames(server, changes):
     theirs, ours, before = (server.kept(name)["image"] for name in ("theirs", "ours", "before"))
     assert np.abs(theirs - before).max() > 0.1
     assert np.abs(theirs - ours).max() <= TOLERANCE
+
+
+def test_a_schedule_of_a_node_that_theirs_may_not_find(server):
+    """Where ComfyUI's node has no `get_sigmas`, Impact Pack's own nodes end with an error."""
+    ours = detail(OURS, guide_size=64, guide_size_for=False, scheduler="GITS[coeff=1.2]")
+    prompt = still(ours=ours, keep_ours=keep("ours", image=["ours", 0]), keep_before=keep("before", image=["clip", 0]))
+    assert end_of(server.run(prompt)) == "execution_success"
+    ours, before = (server.kept(name)["image"] for name in ("ours", "before"))
+    assert np.abs(ours - before).max() > 0.1
 
 
 def test_their_segs_in_our_nodes_and_ours_in_theirs(server):

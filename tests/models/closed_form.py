@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
+import numpy as np
 import torch
 
 from places import TESTS
@@ -31,5 +33,28 @@ class ClosedFormDenoiser:
         return negative + self.cfg * (positive - negative), negative
 
 
-def reference_cases():
-    return json.loads((GOLDEN / "comfyui_reference.json").read_text(encoding="utf-8"))["cases"]
+def reference_cases(comfyui: Literal["0.8", "0.3"] = "0.8"):
+    """What was run with a version of ComfyUI; the key of each case names its array."""
+    cases, changed = (_cases(name) for name in ("comfyui_reference", "comfyui_reference_0.8"))
+    if comfyui == "0.3":
+        return cases
+    other = [_settings(case) for case in changed]
+    return [case for case in cases if _settings(case) not in other] + changed
+
+
+def reference_arrays():
+    """The numbers of both versions, by their keys."""
+    return _arrays("comfyui_reference") | _arrays("comfyui_reference_0.8")
+
+
+def _cases(name):
+    return json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))["cases"]
+
+
+def _arrays(name):
+    with np.load(GOLDEN / f"{name}.npz") as arrays:
+        return dict(arrays)
+
+
+def _settings(case):
+    return {name: value for name, value in case.items() if name not in ("key", "calls")}

@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from closed_form import GOLDEN, SD_SCALE
+from closed_form import SD_SCALE, reference_arrays
 
 from segs_detailer.models.sigma_table import SigmaTable
 
 
 @pytest.fixture(scope="session")
 def reference():
-    with np.load(GOLDEN / "comfyui_reference.npz") as arrays:
-        return dict(arrays)
+    return reference_arrays()
 
 
 @pytest.fixture(scope="session")

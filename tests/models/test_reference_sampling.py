@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from closed_form import SD_SCALE, ClosedFormDenoiser, reference_cases
@@ -9,9 +11,18 @@ from closed_form import SD_SCALE, ClosedFormDenoiser, reference_cases
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.models.denoise_mask import latent_mask
 from segs_detailer.models.samplers import SAMPLERS, sampler_named
-from segs_detailer.models.stages import Run, SamplingOptions, Stage, run_stages, total_sigmas, total_steps
+from segs_detailer.models.stages import (
+    COMFYUI_VERSIONS,
+    Run,
+    SamplingOptions,
+    Stage,
+    run_stages,
+    total_sigmas,
+    total_steps,
+)
 
-CASES = reference_cases()
+CASES = {version: reference_cases(version) for version in COMFYUI_VERSIONS}
+CHANGED = [("0.3", case) for case in CASES["0.3"] if case not in CASES["0.8"]]
 AS_COMFYUI = SamplingOptions(strict_mask=False, refiner="recomposite")
 TOLERANCE, MEAN_TOLERANCE = 1e-3, 2e-5
 """Of the latents' standard deviation, in the largest element and in the root of the mean square. `dpmpp_3m_sde` comes
@@ -22,7 +33,7 @@ ADAPTIVE_TOLERANCE, ADAPTIVE_MEAN_TOLERANCE = 5e-2, 2e-3
 threshold of a few elements, these are let go a step sooner or later."""
 
 
-def run_case(case, reference, source, table, **changes):
+def run_case(case, reference, source, table, options=AS_COMFYUI, **changes):
     denoiser = ClosedFormDenoiser(case["cfg"])
     total = total_steps(case["steps"], case["denoise"])
     stage = Stage(lambda _: denoiser, table, total_sigmas(case["sampler"], case["scheduler"], table, total))
@@ -35,19 +46,23 @@ def run_case(case, reference, source, table, **changes):
         "sampler_name": case["sampler"],
         "steps": case["steps"],
         "denoise": case["denoise"],
-        "seed": 42,
+        "seed": case.get("seed", 42),
         "mask": mask,
         "differential": case["mask"] == "differential",
         "refiner_ratio": ratio or 0.0,
-        "options": AS_COMFYUI,
+        "options": options,
     }
     result = run_stages(source, stage, None if ratio is None else stage, Run(**{**settings, **changes}))
     return result / SD_SCALE, denoiser.calls
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['key']}-{case['sampler']}-{case['mask']}")
-def test_final_latents_agree_with_comfyui(case, reference, source, table):
-    result, calls = run_case(case, reference, source, table)
+@pytest.mark.parametrize(
+    ("version", "case"),
+    [("0.8", case) for case in CASES["0.8"]] + CHANGED,
+    ids=lambda value: value if isinstance(value, str) else f"{value['key']}-{value['sampler']}-{value['mask']}",
+)
+def test_final_latents_agree_with_comfyui(version, case, reference, source, table):
+    result, calls = run_case(case, reference, source, table, replace(AS_COMFYUI, comfyui=version))
     expected = torch.from_numpy(reference[case["key"]])
     deviation = (result - expected) / expected.std()
     is_adaptive = case["sampler"] == "dpm_adaptive" and case["mask"] == "differential"
@@ -57,7 +72,13 @@ def test_final_latents_agree_with_comfyui(case, reference, source, table):
 
 
 def test_every_sampler_has_reference_cases():
-    assert {case["sampler"] for case in CASES} == set(SAMPLERS)
+    # The one that is left out came after the versions that the numbers are from.
+    assert {case["sampler"] for case in CASES["0.8"]} == set(SAMPLERS) - {"cfgpp_ud10_ab"}
+    assert (len(CASES["0.8"]), len(CASES["0.3"]), len(CHANGED)) == (317, 279, 84)
+
+
+def test_numbers_of_0_8_are_the_default():
+    assert SamplingOptions().comfyui == "0.8"
 
 
 def test_unknown_sampler_lists_the_known_ones():

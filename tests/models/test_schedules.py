@@ -53,10 +53,16 @@ def test_every_schedule_falls_to_zero(name, steps, table):
         assert len(sigmas) == steps + 1
 
 
-def test_align_your_steps_gives_the_published_ten_steps(table):
-    sigmas = sigmas_for("AYS SD1", table, 10)
-    published = [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0]
-    np.testing.assert_allclose(sigmas.numpy(), published, rtol=1e-6)
+@pytest.mark.parametrize(
+    ("name", "timesteps"),
+    [
+        ("AYS SD1", [999, 850, 736, 645, 545, 455, 343, 233, 124, 24]),
+        ("AYS SDXL", [999, 845, 730, 587, 443, 310, 193, 116, 53, 13]),
+    ],
+)
+def test_align_your_steps_gives_the_levels_of_the_published_timesteps(name, timesteps, table):
+    sigmas = sigmas_for(name, table, 10)
+    np.testing.assert_allclose(sigmas[:-1].numpy(), table.sigmas[timesteps].numpy(), rtol=1e-6)
 
 
 def test_unknown_schedule_lists_the_known_ones(table):

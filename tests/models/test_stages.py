@@ -8,6 +8,7 @@ from closed_form import ClosedFormDenoiser
 
 from segs_detailer.errors import CancelledError, InvalidArgumentError
 from segs_detailer.models.denoise_mask import DifferentialThreshold, latent_mask
+from segs_detailer.models.frame_noise import FrameNoise
 from segs_detailer.models.noise import brownian_noise, seeded_noise
 from segs_detailer.models.samplers import SAMPLERS
 from segs_detailer.models.schedules import sigmas_for
@@ -67,6 +68,91 @@ def test_own_noise_replaces_the_seeds(source, table):
     assert torch.equal(seeded, given)
     with pytest.raises(InvalidArgumentError, match="noise: expected shape"):
         run_stages(source, stage, None, run_of(noise=torch.zeros(1)))
+
+
+class FirstNoise:
+    """A model that predicts 0, so that after an `lcm` step there is nothing but that step's noise."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, x, sigma):
+        self.seen.append(x / sigma)
+        return torch.zeros_like(x)
+
+
+@pytest.mark.parametrize(("version", "seed"), [("0.8", 8), ("0.3", 7)])
+def test_noise_between_steps_repeats_the_start_noise_before_0_8_alone(version, seed, source, table):
+    model = FirstNoise()
+    stage = Stage(lambda _: model, table, total_sigmas("lcm", "normal", table, 16))
+    run_stages(source, stage, None, run_of(sampler_name="lcm", options=SamplingOptions(comfyui=version)))
+    torch.testing.assert_close(model.seen[1], seeded_noise(source, seed))
+
+
+@pytest.mark.parametrize("rule", [FrameNoise("fixed"), FrameNoise("shared"), FrameNoise(start=2)])
+def test_noise_of_frames_under_a_rule_is_of_no_version(rule, source, table):
+    stage, _ = stage_for(table, "euler_ancestral")
+    one, other = (
+        run_stages(source, stage, None, run_of(sampler_name="euler_ancestral", frame_noise=rule, options=options))
+        for options in (SamplingOptions(), SamplingOptions(comfyui="0.3"))
+    )
+    assert torch.equal(one, other)
+
+
+def test_unknown_version_lists_the_known_ones():
+    with pytest.raises(InvalidArgumentError, match=r"comfyui: expected one of 0\.8, 0\.3, got '0\.9'"):
+        SamplingOptions(comfyui="0.9")
+
+
+def test_a_sampler_that_predicts_nothing_gives_what_it_was_given(source, table):
+    # From its first level to its last positive one there is no way to go.
+    stage, model = stage_for(table, "dpm_adaptive", total=2)
+    result = run_stages(source, stage, None, run_of(sampler_name="dpm_adaptive", steps=1, denoise=0.5))
+    assert model.calls == 0
+    torch.testing.assert_close(result, source + stage.sigmas[1] * seeded_noise(source, 7))
+
+
+class LinearInLevel:
+    """Predictions on straight lines over the noise level: they meet `end` at 0."""
+
+    def __init__(self, end, slope):
+        self.end, self.slope = end, slope
+
+    def __call__(self, x, sigma):
+        return self.with_unconditional(x, sigma)[0]
+
+    def with_unconditional(self, x, sigma):
+        return self.end + self.slope * sigma, torch.zeros_like(x)
+
+
+@pytest.mark.parametrize("steps", [2, 5])
+@pytest.mark.parametrize("options", [SamplingOptions(), SamplingOptions(refiner="recomposite")])
+def test_cfgpp_ud10_ab_ends_at_the_extrapolated_prediction(steps, options, source, table):
+    model = LinearInLevel(source.flip(0), source.cos())
+    stage = Stage(lambda _: model, table, total_sigmas("cfgpp_ud10_ab", "normal", table, 2 * steps))
+    run = run_of(sampler_name="cfgpp_ud10_ab", steps=steps, options=options, refiner_ratio=0.9)
+    refiner = stage if options.refiner == "recomposite" else None
+    torch.testing.assert_close(run_stages(source, stage, refiner, run), model.end, rtol=0, atol=1e-5)
+
+
+def test_cfgpp_ud10_ab_by_hand():
+    class Formula:
+        def with_unconditional(self, x, sigma):
+            return 0.5 * x + sigma, 0.25 * x
+
+    seen = []
+    levels = torch.tensor([4.0, 2.0, 1.0], dtype=torch.float64)
+    start = torch.ones((1, 1, 1, 1), dtype=torch.float64)
+    end = SAMPLERS["cfgpp_ud10_ab"].run(
+        Formula(), start, levels, noise=None, callback=lambda *step: seen.append(float(step[2]))
+    )
+    # Level 4: predictions 4.5 and 0.25, negative slope 0.75 / 4; the state becomes 4.5 + 2 * 0.1875.
+    assert seen == [1.0, 4.875]
+    # Level 2: 4.4375 and 1.21875, negative slope 1.828125, whose change by 1.640625 counts a tenth and half of that for
+    # the shorter step. Euler's step is 1.47265625; that of Adams and Bashforth has the slopes -1.47265625 and -1.9375.
+    slope = 1.828125 + 0.1 * 0.5 * 1.640625
+    euler = 4.4375 + slope - 4.875
+    assert float(end) == pytest.approx(4.875 + 0.75 * euler + 0.25 * (1.25 * euler - 0.25 * 1.9375))
 
 
 @pytest.mark.parametrize("scheduler", ["normal", "karras", "simple", "sgm_uniform"])

@@ -105,6 +105,7 @@ RULES = (
             "ip_adapter",
             "reference",
             "as_comfyui",
+            "comfyui_version",
             "prompt",
             "negative_prompt",
             "follow_sound",

@@ -285,7 +285,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     add_settings(group, ModelSettings, ("refiner_model", "refiner_motion_adapter"), metavars=metavars)
     add_settings(group, PromptSettings, ("refiner_prompt", "refiner_negative_prompt"), metavars=texts)
     add_settings(group, CLIP_DETAIL, names_in(CLIP_DETAIL, "models"))
-    add_settings(group, ModelSettings, ("as_comfyui", "device", "dtype"))
+    add_settings(group, ModelSettings, ("as_comfyui", "comfyui_version", "device", "dtype"))
 
 
 def _add_windows(parser: argparse.ArgumentParser) -> None:

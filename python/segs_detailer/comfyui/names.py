@@ -17,6 +17,13 @@ def sampler_names() -> list[str]:
 
 
 def scheduler_names() -> list[str]:
-    """Names that `scheduler` takes."""
+    """Names that `scheduler` takes: in ComfyUI those of KSampler, and those of Impact Pack where it is installed."""
     comfy_samplers = sys.modules.get("comfy.samplers")
-    return list(SCHEDULES if comfy_samplers is None else comfy_samplers.KSampler.SCHEDULERS)
+    if comfy_samplers is None:
+        return list(SCHEDULES)
+    return list(dict.fromkeys([*comfy_samplers.KSampler.SCHEDULERS, *_impact_schedulers()]))
+
+
+def _impact_schedulers() -> list[str]:
+    # Looked up at each call: packs are loaded in any order.
+    return list(getattr(sys.modules.get("impact.core"), "SCHEDULERS", ()))

@@ -195,7 +195,7 @@ def _load(settings: ModelSettings, model: str, motion_adapter: str | None, promp
         "dtype": None if settings.dtype == "auto" else settings.dtype,
         "device": None if settings.device == "auto" else settings.device,
         "windows": _windows(settings),
-        "options": SamplingOptions(refiner="recomposite", strict_mask=False) if settings.as_comfyui else None,
+        "options": _sampling_options(settings),
         "vae_chunk": settings.vae_chunk,
         "compute": ComputeOptions(
             guidance_batch=not settings.no_guidance_batch,
@@ -210,6 +210,16 @@ def _load(settings: ModelSettings, model: str, motion_adapter: str | None, promp
     if model.endswith(".safetensors"):
         return BasicPipe.from_single_file(model, config=settings.model_config, **options)
     return BasicPipe.from_pretrained(model, **options)
+
+
+def _sampling_options(settings: ModelSettings) -> SamplingOptions | None:
+    """Return how far to follow which ComfyUI; None, the default, where nothing says so."""
+    options = SamplingOptions(
+        refiner="recomposite" if settings.as_comfyui else "continue",
+        strict_mask=not settings.as_comfyui,
+        comfyui=settings.comfyui_version,
+    )
+    return None if options == SamplingOptions() else options
 
 
 def _windows(settings: ModelSettings) -> ContextWindows | None:

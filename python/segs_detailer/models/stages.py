@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.errors import InvalidArgumentError, unknown_name
 from segs_detailer.models.denoise_mask import CleanMaskedDenoiser, DifferentialThreshold, MaskedDenoiser
 from segs_detailer.models.denoiser import Denoiser
 from segs_detailer.models.frame_noise import FrameNoise, clip_noise, step_noise
@@ -22,9 +22,21 @@ if TYPE_CHECKING:
     from segs_detailer.models.interface import StepCallback
     from segs_detailer.models.sigma_table import SigmaTable
 
-__all__ = ["DenoiserFactory", "Run", "SamplingOptions", "Stage", "run_stages", "total_sigmas", "total_steps"]
+__all__ = [
+    "COMFYUI_VERSIONS",
+    "DenoiserFactory",
+    "Run",
+    "SamplingOptions",
+    "Stage",
+    "run_stages",
+    "total_sigmas",
+    "total_steps",
+]
 
 DenoiserFactory: TypeAlias = Callable[[Tensor], Denoiser]
+
+COMFYUI_VERSIONS = ("0.8", "0.3")
+"""What `SamplingOptions.comfyui` can be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +51,21 @@ class SamplingOptions:
         "continue": the refiner goes on from the base model's state, noise and mask, so that a refiner equal to the base
         changes nothing. "recomposite": as Impact Pack, whose refiner starts from the noisy latents composited over the
         clean ones and runs without differential diffusion.
+    comfyui : {"0.8", "0.3"}
+        Whose numbers samplers give. "0.8": those of ComfyUI 0.8 and later. "0.3": those of ComfyUI up to 0.6, which on
+        the CPU drew the noise between steps from the seed of the start noise, so that it repeated that, and where
+        `sa_solver` handed latents with noise to a refiner a step early.
     """
 
     strict_mask: bool = True
     refiner: Literal["continue", "recomposite"] = "continue"
+    comfyui: Literal["0.8", "0.3"] = "0.8"
 
     def __post_init__(self) -> None:
         if self.refiner not in ("continue", "recomposite"):
             raise InvalidArgumentError("refiner", "'continue' or 'recomposite'", repr(self.refiner))
+        if self.comfyui not in COMFYUI_VERSIONS:
+            raise unknown_name("comfyui", self.comfyui, COMFYUI_VERSIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +154,8 @@ def run_stages(source: Tensor, base: Stage, refiner: Stage | None, run: Run) -> 
     Returns
     -------
     Tensor
-        The last prediction of x0; `source` itself where the schedule leaves no steps to run.
+        The last prediction of x0, or what the sampler makes of the last ones; `source` itself where the schedule leaves
+        no steps to run.
 
     Notes
     -----
@@ -154,7 +174,7 @@ def run_stages(source: Tensor, base: Stage, refiner: Stage | None, run: Run) -> 
     report = _Report(run.callback, len(sigmas) - 1)
     noise = _start_noise(source, run)
     x = base.table.start(source, noise, sigmas[0])
-    between = _noise_between_steps(spec, source, run, base.sigmas, sigmas)
+    between = _noise_between_steps(spec, source, run, _ended(base.sigmas, total), sigmas)
     # Both models work under one threshold: the mask's progress is the run's, not the stage's.
     threshold = _threshold(base.table, sigmas, run)
     pinned = _pinned_noise(source, run, spec, noise)
@@ -165,7 +185,7 @@ def run_stages(source: Tensor, base: Stage, refiner: Stage | None, run: Run) -> 
         denoiser = _masked(stage, sigmas, source, pinned, run.mask, threshold)
         x = spec.bound(base.table)(denoiser, x, part, noise=between, callback=report.step)
         report.next_stage(len(part) - 1)
-    return report.x0
+    return report.result(x, spec)
 
 
 def _recomposite(
@@ -173,7 +193,8 @@ def _recomposite(
 ) -> Tensor:
     """Hand over to the refiner as Impact Pack does."""
     start, base_end, total = steps
-    first, second = _segment(base.sigmas, start, base_end, leftover=True), _segment(refiner.sigmas, base_end, total)
+    # Impact Pack lets the refiner run a step more where the schedule has more of them than were asked for.
+    first, second = _segment(base.sigmas, start, base_end, leftover=True), _segment(refiner.sigmas, base_end, total + 1)
     report = _Report(run.callback, max(len(first) - 1, 0) + max(len(second) - 1, 0))
     state = source
     if len(first) > 1:
@@ -182,7 +203,8 @@ def _recomposite(
         denoiser = _masked(base, first, source, pinned, run.mask, _threshold(base.table, first, run))
         between = _noise_between_steps(spec, source, run, base.sigmas, first)
         x = base.table.start(source, noise, first[0])
-        state = spec.bound(base.table, as_comfyui=True)(denoiser, x, first, noise=between, callback=report.step)
+        sampler = spec.bound(base.table, leave_noise_as=run.options.comfyui)
+        state = sampler(denoiser, x, first, noise=between, callback=report.step)
         report.next_stage(len(first) - 1)
         if run.mask is not None:
             state = state * run.mask + source * (1 - run.mask)
@@ -191,9 +213,10 @@ def _recomposite(
     none = torch.zeros_like(state)
     pinned = _pinned_noise(source, run, spec, none)
     denoiser = _masked(refiner, second, state, pinned, run.mask, None)
-    between = _noise_between_steps(spec, source, run, refiner.sigmas, second)
-    spec.bound(refiner.table)(denoiser, state, second, noise=between, callback=report.step)
-    return report.x0
+    between = _noise_between_steps(spec, source, run, _ended(refiner.sigmas, total + 1), second)
+    report.x0 = None
+    x = spec.bound(refiner.table)(denoiser, state, second, noise=between, callback=report.step)
+    return report.result(x, spec)
 
 
 class _Report:
@@ -203,7 +226,7 @@ class _Report:
         self._callback = callback
         self._total = total
         self._first = 0
-        self.x0 = torch.empty(0)
+        self.x0: Tensor | None = None
 
     def step(self, step: int, x0: Tensor, x: Tensor, sigma: Tensor) -> None:
         self.x0 = x0
@@ -213,6 +236,17 @@ class _Report:
 
     def next_stage(self, steps: int) -> None:
         self._first += steps
+
+    def result(self, x: Tensor, spec: SamplerSpec) -> Tensor:
+        """Give the result of a run: `x`, which the sampler gave, where it predicted nothing or goes on from that."""
+        return x if self.x0 is None or spec.ends_past_prediction else self.x0
+
+
+def _ended(sigmas: Tensor, end: int) -> Tensor:
+    """Schedule whose level at the end of a run is 0, as the run has it; some schedules have levels beyond."""
+    levels = sigmas.clone()
+    levels[end : end + 1] = 0
+    return levels
 
 
 def _segment(sigmas: Tensor, start: int, end: int, *, leftover: bool = False) -> Tensor:
@@ -269,8 +303,20 @@ def _noise_between_steps(spec: SamplerSpec, source: Tensor, run: Run, total: Ten
         span = segment if "segment" in spec.noise else total
         return brownian_noise(like, seed, span[span > 0].min(), span.max(), on_cpu="device" not in spec.noise)
 
-    one = step_noise(made, _first_clip(source, run), run.seed, run.frame_noise, axis=run.frame_axis)
+    seed = run.seed
+    if spec.noise == "gaussian" and _draws_anew(source, run):
+        seed += 1
+    one = step_noise(made, _first_clip(source, run), seed, run.frame_noise, axis=run.frame_axis)
     return lambda sigma, sigma_next: _for_all(one(sigma, sigma_next), run)
+
+
+def _draws_anew(source: Tensor, run: Run) -> bool:
+    """Whether the seed itself would give the start noise once more between steps, and another is to be taken.
+
+    Start noise is always drawn on the CPU; other devices draw other numbers, and frames under a rule have seeds of
+    their own.
+    """
+    return run.options.comfyui != "0.3" and source.device.type == "cpu" and run.frame_noise.is_plain
 
 
 def _first_clip(source: Tensor, run: Run) -> Tensor:

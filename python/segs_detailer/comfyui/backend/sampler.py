@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import comfy.sample
 import comfy.samplers
-import torch
 
 from segs_detailer.comfyui.backend.differential import threshold_for, with_threshold
+from segs_detailer.comfyui.backend.schedules import levels_of
 from segs_detailer.comfyui.backend.stages import StagedRun
 from segs_detailer.comfyui.backend.vae import GraphVAE
+from segs_detailer.comfyui.names import scheduler_names
 from segs_detailer.errors import InvalidArgumentError, ModelError
 from segs_detailer.models.denoise_mask import clip_mask
 from segs_detailer.models.frame_noise import clip_noise
@@ -61,7 +62,7 @@ class ComfySampler(Sampler):
             family="ComfyUI",
             geometry=self._vae.geometry,
             sampler_names=tuple(comfy.samplers.KSampler.SAMPLERS),
-            scheduler_names=tuple(comfy.samplers.KSampler.SCHEDULERS),
+            scheduler_names=tuple(scheduler_names()),
         )
 
     @property
@@ -102,12 +103,15 @@ class ComfySampler(Sampler):
         ModelError
             The refiner is not a ComfyUI model, or works on other latents.
         InvalidArgumentError
-            `inpaint_model` with a model of clips, or noise of another shape.
+            `inpaint_model` with a model of clips, noise of another shape, or a schedule that neither ComfyUI nor Impact
+            Pack has.
         """
         total = total_steps(job.steps, job.denoise)
         start = total - job.steps
-        schedule = _schedule(self.model, job, total)
-        sigmas = _last_steps(schedule, start, total)
+        schedule = levels_of(self.model, job, total)
+        # Some schedules have levels beyond the run's last one.
+        schedule[total : total + 1] = 0
+        sigmas = schedule[start : total + 1]
         if len(sigmas) < 2:
             return latents
         source: Tensor = comfy.sample.fix_empty_latent_channels(self.model, latents)
@@ -169,30 +173,6 @@ class ComfySampler(Sampler):
         # One mask for all frames still means a masked picture of each.
         shown = {"concat_latent_image": self.encode(masked.expand(count, -1, -1, -1)), "concat_mask": mask[:, None]}
         return _with_values(job.positive, shown), _with_values(job.negative, shown)
-
-
-def _schedule(model: Any, job: SampleJob, total: int) -> Tensor:
-    """Return all noise levels: the named schedule's, by ComfyUI's own rule for each sampler, or the caller's."""
-    if job.scheduler_func is not None:
-        return torch.as_tensor(job.scheduler_func(model, job.sampler_name, total)).float().cpu()
-    sampler = comfy.samplers.KSampler(
-        model,
-        steps=total,
-        device=torch.device("cpu"),
-        sampler=job.sampler_name,
-        scheduler=job.scheduler,
-        denoise=1.0,
-        model_options=model.model_options,
-    )
-    levels: Tensor = sampler.sigmas.float().cpu()
-    return levels
-
-
-def _last_steps(schedule: Tensor, start: int, end: int) -> Tensor:
-    sigmas = schedule[start : end + 1].clone()
-    if len(sigmas) and end < len(schedule) - 1:
-        sigmas[-1] = 0
-    return sigmas
 
 
 def _frame_axis(source: Tensor) -> int:

@@ -15,6 +15,7 @@ import torch
 from segs_detailer.errors import ModelError
 from segs_detailer.models.frame_noise import FrameNoise, step_noise
 from segs_detailer.models.noise import gaussian_noise
+from segs_detailer.models.samplers.registry import SAMPLERS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -105,7 +106,8 @@ class StagedRun:
             guider = comfy.samplers.CFGGuider(model)
             guider.inner_set_conds({"positive": _with_guidance(positive, self.job.cfg)})
             samples = guider.sample(self.noise, self.source, sampler, sigmas, **arguments)
-        if self._x0 is None:
+        spec = SAMPLERS.get(self.job.sampler_name)
+        if self._x0 is None or (spec is not None and spec.ends_past_prediction):
             return torch.as_tensor(samples)
         result: Tensor = model.model.process_latent_out(self._x0.to(torch.float32))
         return result

@@ -117,7 +117,8 @@ def sample_dpmpp_sde(
         if sigma_next == 0:
             x = x0
             continue
-        middle = (sigma * sigma_next).sqrt()
+        # A Brownian path changes with the last bit of a time: this is the geometric mean as ComfyUI rounds it.
+        middle = (sigma.log() + (sigma_next.log() - sigma.log()) / 2).exp()
         down, up = ancestral_split(sigma, middle)
         trial = (down / sigma) * x - torch.expm1((down / sigma).log()) * x0 + noise(sigma, middle) * up
         middle_x0 = denoiser(trial, middle)

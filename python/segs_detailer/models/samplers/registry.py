@@ -42,6 +42,11 @@ class SamplerSpec:
         `stochastic`.
     adaptive : bool
         It chooses its steps by the error over all latents: clips that are sampled together would change each other.
+    ends_past_prediction : bool
+        What it gives is its result; that of all others is their last prediction.
+    stops_early : tuple of str
+        Versions of ComfyUI whose own leaves a last step out when noise is to be left over; it takes that as
+        `stop_early`.
     """
 
     run: SamplerFunction
@@ -52,17 +57,21 @@ class SamplerSpec:
     pinned_seed_offset: int = 0
     stochastic_percents: tuple[float, float] | None = None
     adaptive: bool = False
+    ends_past_prediction: bool = False
+    stops_early: tuple[str, ...] = ()
 
-    def bound(self, table: SigmaTable, *, as_comfyui: bool = False) -> SamplerFunction:
+    def bound(self, table: SigmaTable, *, leave_noise_as: str | None = None) -> SamplerFunction:
         """Give the sampler, with what it needs to know of the model's noise levels.
 
-        `as_comfyui`: where ComfyUI's own leaves the state one step early when noise is to be left over, do so too.
+        `leave_noise_as`: the version of ComfyUI whose state it leaves to another model.
         """
+        run = self.run
+        if leave_noise_as in self.stops_early:
+            run = partial(run, stop_early=True)
         if self.stochastic_percents is None:
-            return self.run
+            return run
         start, end = self.stochastic_percents
-        levels = table.percent_to_sigma(start), table.percent_to_sigma(end)
-        return partial(self.run, stochastic=levels, stop_early=as_comfyui)
+        return partial(run, stochastic=(table.percent_to_sigma(start), table.percent_to_sigma(end)))
 
 
 SAMPLERS: dict[str, SamplerSpec] = {
@@ -72,6 +81,8 @@ SAMPLERS: dict[str, SamplerSpec] = {
     "euler_ancestral_cfg_pp": SamplerSpec(euler.sample_euler_ancestral_cfg_pp),
     "heun": SamplerSpec(euler.sample_heun),
     "heunpp2": SamplerSpec(euler.sample_heunpp2),
+    "exp_heun_2_x0": SamplerSpec(sde.sample_exp_heun_2_x0),
+    "exp_heun_2_x0_sde": SamplerSpec(sde.sample_exp_heun_2_x0_sde),
     "dpm_2": SamplerSpec(euler.sample_dpm_2, drops_penultimate=True),
     "dpm_2_ancestral": SamplerSpec(euler.sample_dpm_2_ancestral, drops_penultimate=True),
     "lms": SamplerSpec(multistep.sample_lms),
@@ -94,6 +105,7 @@ SAMPLERS: dict[str, SamplerSpec] = {
     "ipndm": SamplerSpec(multistep.sample_ipndm),
     "ipndm_v": SamplerSpec(multistep.sample_ipndm_v),
     "deis": SamplerSpec(multistep.sample_deis),
+    "cfgpp_ud10_ab": SamplerSpec(multistep.sample_cfgpp_ud10_ab, ends_past_prediction=True),
     "res_multistep": SamplerSpec(multistep.sample_res_multistep),
     "res_multistep_cfg_pp": SamplerSpec(multistep.sample_res_multistep_cfg_pp),
     "res_multistep_ancestral": SamplerSpec(multistep.sample_res_multistep_ancestral),
@@ -103,11 +115,15 @@ SAMPLERS: dict[str, SamplerSpec] = {
     "er_sde": SamplerSpec(sde.sample_er_sde),
     "seeds_2": SamplerSpec(sde.sample_seeds_2),
     "seeds_3": SamplerSpec(sde.sample_seeds_3),
-    "sa_solver": SamplerSpec(sa_solver.sample_sa_solver, stochastic_percents=sa_solver.STOCHASTIC_PERCENTS),
-    "sa_solver_pece": SamplerSpec(sa_solver.sample_sa_solver_pece, stochastic_percents=sa_solver.STOCHASTIC_PERCENTS),
+    "sa_solver": SamplerSpec(
+        sa_solver.sample_sa_solver, stochastic_percents=sa_solver.STOCHASTIC_PERCENTS, stops_early=("0.3",)
+    ),
+    "sa_solver_pece": SamplerSpec(
+        sa_solver.sample_sa_solver_pece, stochastic_percents=sa_solver.STOCHASTIC_PERCENTS, stops_early=("0.3",)
+    ),
     "ddim": SamplerSpec(euler.sample_euler, pinned_seed_offset=1),
-    "uni_pc": SamplerSpec(uni_pc.sample_uni_pc, drops_penultimate=True),
-    "uni_pc_bh2": SamplerSpec(uni_pc.sample_uni_pc_bh2, drops_penultimate=True),
+    "uni_pc": SamplerSpec(uni_pc.sample_uni_pc, drops_penultimate=True, stops_early=("0.3", "0.8")),
+    "uni_pc_bh2": SamplerSpec(uni_pc.sample_uni_pc_bh2, drops_penultimate=True, stops_early=("0.3", "0.8")),
 }
 """Every sampler by its name. `ddim` is Euler's method: in sigma space DDIM's step (Song et al. 2020, eta 0) is that."""
 

@@ -38,7 +38,7 @@ def sample_sa_solver(
     """SA-Solver with a predictor of order 3 and a corrector of order 4: Xue et al. 2023.
 
     `stochastic`: noise levels from which and to which noise is injected (tau is 1 there and 0 elsewhere).
-    `stop_early`: leave out the last step where it does not lead to 0, as ComfyUI does when noise is left over.
+    `stop_early`: leave out the last step where it does not lead to 0, as ComfyUI before 0.8 did.
     """
     return _sa_solver(denoiser, x, sigmas, noise, callback, stochastic, pece=False, stop_early=stop_early)
 

@@ -24,21 +24,42 @@ _ORDER = 3
 
 
 def sample_uni_pc(
-    denoiser: Denoiser, x: Tensor, sigmas: Tensor, *, noise: NoiseSampler, callback: StepHook = None
+    denoiser: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: NoiseSampler,
+    callback: StepHook = None,
+    stop_early: bool = False,
 ) -> Tensor:
-    """UniPC of order 3 on x0, multistep, with B1(h) = h: Zhao et al. 2023."""
-    return _uni_pc(denoiser, x, sigmas, callback, "bh1")
+    """UniPC of order 3 on x0, multistep, with B1(h) = h: Zhao et al. 2023.
+
+    `stop_early`: where there is but one step, give the state before it at the next level's variance, as ComfyUI does.
+    """
+    return _uni_pc(denoiser, x, sigmas, callback, "bh1", stop_early=stop_early)
 
 
 def sample_uni_pc_bh2(
-    denoiser: Denoiser, x: Tensor, sigmas: Tensor, *, noise: NoiseSampler, callback: StepHook = None
+    denoiser: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: NoiseSampler,
+    callback: StepHook = None,
+    stop_early: bool = False,
 ) -> Tensor:
-    """UniPC of order 3 on x0, multistep, with B2(h) = exp(h) - 1: Zhao et al. 2023."""
-    return _uni_pc(denoiser, x, sigmas, callback, "bh2")
+    """`sample_uni_pc` with B2(h) = exp(h) - 1: Zhao et al. 2023."""
+    return _uni_pc(denoiser, x, sigmas, callback, "bh2", stop_early=stop_early)
 
 
 def _uni_pc(
-    denoiser: Denoiser, x: Tensor, sigmas: Tensor, callback: StepHook, variant: Literal["bh1", "bh2"]
+    denoiser: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    callback: StepHook,
+    variant: Literal["bh1", "bh2"],
+    *,
+    stop_early: bool,
 ) -> Tensor:
     levels = sigmas.clone()
     if levels[-1] == 0:
@@ -47,6 +68,9 @@ def _uni_pc(
     highest = min(_ORDER, len(levels) - 2)
     past: list[tuple[Tensor, Tensor]] = []  # the newest first: a level and the prediction at it
     x0 = denoiser(x, levels[0])
+    if stop_early and count == 1:
+        tell(callback, 0, x0, x, levels[0])
+        return x * ((1 + levels[1] ** 2) / (1 + levels[0] ** 2)).sqrt()
     for i in range(count):
         tell(callback, i, x0, x, levels[i])
         past = [(levels[i], x0), *past[: _ORDER - 1]]
