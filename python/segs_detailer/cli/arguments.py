@@ -61,6 +61,7 @@ _PATHS = (
     "save",
     "save_job",
     "segs",
+    "sheet",
     "subjects",
 )
 """Arguments that name files and folders."""

@@ -16,6 +16,7 @@ from segs_detailer.cli.stages import ShownStages
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.subjects.selection import listed, size_of
 from segs_detailer.video.partial import check_file
+from segs_detailer.video.sequences import label_of
 
 if TYPE_CHECKING:
     import argparse
@@ -32,6 +33,8 @@ _EPILOG = """examples:
       tracks, crops, pieces, memory, and what to think of before a run
   segs-detailer plan clip.mp4 -o overlay.mp4 --crop fixed
       the same for fixed crops, and a video with boxes, crops and masks drawn in
+  segs-detailer plan clip.mp4 --sheet tracks.html
+      a page with pictures of each track, to choose from
   segs-detailer plan clip.mp4 --labels face --largest 2 --save tracks.npz
       the two largest faces, and a file with them for run --segs tracks.npz
   segs-detailer plan clip.mp4 --model ./sd15 --motion-adapter ./animatediff --max-ram 8G --json plan.json
@@ -66,6 +69,16 @@ def add_plan(commands: Any) -> None:
         metavar="FILE",
         help="also write the tracks (.npz, .safetensors): `run --segs FILE` does what is planned here",
     )
+    parser.add_argument(
+        "--sheet",
+        nargs="?",
+        const="",
+        type=str,
+        action="append",
+        metavar="FILE",
+        help="also write a sheet with pictures of each track: a picture (.png), or a page (.html); may be given "
+        "several times (default: the clip's name with _tracks.png)",
+    )
     add_run_options(parser)
 
 
@@ -85,6 +98,7 @@ def plan(args: argparse.Namespace) -> None:
     from segs_detailer.cli.job_options import job_of
     from segs_detailer.cli.overlay import write_overlay
     from segs_detailer.jobs.clips import encoder_settings, open_job_clip, plan_clip
+    from segs_detailer.jobs.sheet import draw_strips, new_sheet, save_sheet
     from segs_detailer.subjects.formats.files import write_tracks
     from segs_detailer.video.writing import open_output
 
@@ -94,6 +108,7 @@ def plan(args: argparse.Namespace) -> None:
     job = replace(job_of(args), output=None)
     source = open_job_clip(job)
     _check_save(args)
+    sheets = _sheets(args)
     with ExitStack() as outputs:
         report = outputs.enter_context(report_file("json", args.json, (args.clip, args.output)))
         sink = None
@@ -108,6 +123,7 @@ def plan(args: argparse.Namespace) -> None:
                     warn=False,
                 )
             )
+        places = {path: outputs.enter_context(new_sheet(path)) for path in sheets}
         found = plan_clip(job, progress=stages)
         warnings = [in_options(text, vars(args)) for text in found.warnings]
         if sink is not None:
@@ -118,9 +134,16 @@ def plan(args: argparse.Namespace) -> None:
         found = replace(found, warnings=tuple(warnings), nothing_found=in_options(found.nothing_found, vars(args)))
         if args.save:
             write_tracks(args.save, found.selected)
+        if places:
+            with stages.stage("sheet") as advance:
+                strips = draw_strips(source, found, advance)
+            for path, place in places.items():
+                save_sheet(place, path.suffix, strips, found)
         report(plan_to_json(found))
     if args.output:
         stages.say(f"wrote {args.output}: boxes, crops and masks")
+    for path in sheets:
+        stages.say(f"wrote {path}: pictures of {len(found.found)} tracks")
     if args.save:
         stages.say(f"wrote {args.save}: {found.selected.describe()}")
     for line in describe_plan(found, job.limits.max_ram):
@@ -139,6 +162,20 @@ def _check_save(args: argparse.Namespace) -> None:
     if any(other and Path(other).resolve() == path.resolve() for other in others):
         raise InvalidArgumentError("save", "a file of its own", args.save)
     check_file(path)
+
+
+def _sheets(args: argparse.Namespace) -> list[Path]:
+    """Return the sheets that are asked for, each a file of its own."""
+    given = [
+        Path(each) if each else Path(f"{label_of(Path(args.clip)) or 'clip'}_tracks.png") for each in args.sheet or ()
+    ]
+    others = [
+        Path(other).resolve() for other in (args.clip, args.output, args.json, args.segs, args.mask, args.save) if other
+    ]
+    for place, path in enumerate(given):
+        if path.resolve() in (*others, *(each.resolve() for each in given[:place])):
+            raise InvalidArgumentError("sheet", "a file of its own", str(path))
+    return given
 
 
 def describe_plan(found: ClipPlan, limit: int) -> list[str]:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.report import ClipReport, TrackReport
     from segs_detailer.jobs.run import ClipRun, RunSettings
     from segs_detailer.jobs.sampling import Detailing
+    from segs_detailer.jobs.sheet import write_sheet
     from segs_detailer.jobs.traits import ModelTraits
     from segs_detailer.jobs.writing import FrameTaker, NewFrame, SinkTaker
 
@@ -80,6 +81,7 @@ __all__ = [
     "run_local",
     "run_ray",
     "verify_clip",
+    "write_sheet",
 ]
 
 _MODULES = {
@@ -116,6 +118,7 @@ _MODULES = {
     "segs_detailer.jobs.report": ("ClipReport", "TrackReport"),
     "segs_detailer.jobs.run": ("ClipRun", "RunSettings"),
     "segs_detailer.jobs.sampling": ("Detailing",),
+    "segs_detailer.jobs.sheet": ("write_sheet",),
     "segs_detailer.jobs.traits": ("ModelTraits",),
     "segs_detailer.jobs.writing": ("FrameTaker", "NewFrame", "SinkTaker"),
 }

@@ -59,7 +59,7 @@ def grid(rows: Sequence[Sequence[Image.Image]], *, footer: Sequence[str] = ()) -
     probe = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     text_width = max((int(probe.textlength(line, font=face)) + 4 * _GAP for line in footer), default=0)
     text_height = line_height * len(footer) + (2 * _GAP if footer else 0)
-    sheet = Image.new("RGB", (max(*widths, text_width), sum(heights) + _GAP + text_height), BACKGROUND)
+    sheet = Image.new("RGB", (max([*widths, text_width]), sum(heights) + _GAP + text_height), BACKGROUND)
     y = _GAP
     for row, height in zip(rows, heights, strict=True):
         x = _GAP

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from segs_detailer.video.clip import DEFAULT_RATE, Clip, ClipInfo, ClipKind, Picture, ReadProgress, Sink, Source
     from segs_detailer.video.color import ColorTags
     from segs_detailer.video.encoders import EncoderSettings
-    from segs_detailer.video.reading import iter_frames, open_clip, read_clip
+    from segs_detailer.video.reading import frames_at, iter_frames, open_clip, read_clip
     from segs_detailer.video.writing import open_output, write_clip, write_frames
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "ReadProgress",
     "Sink",
     "Source",
+    "frames_at",
     "iter_frames",
     "open_clip",
     "open_output",
@@ -51,6 +52,7 @@ __getattr__, __dir__ = lazy_names(
         "segs_detailer.video.color": ("ColorTags",),
         "segs_detailer.video.encoders": ("EncoderSettings",),
         "segs_detailer.video.reading": (
+            "frames_at",
             "iter_frames",
             "open_clip",
             "read_clip",

@@ -151,16 +151,18 @@ class ImageSource:
 
     def pictures(self) -> Iterator[Picture]:
         """Load one file after the other."""
-        for index, file in enumerate(self._files):
-            _check_samples(file)
-            pixels, alpha = load_image(file)
-            if pixels.shape[:2] != self._info.size:
-                height, width = self._info.size
-                got = f"{pixels.shape[1]}x{pixels.shape[0]}"
-                raise MediaError(
-                    f"{file}: is {got}, but the first of the sequence is {width}x{height}: make them one size"
-                )
-            yield Picture(CopyPixels(pixels), index, alpha)
+        return map(self.picture, range(len(self._files)))
+
+    def picture(self, number: int) -> Picture:
+        """Load one of the files, by its number from 0."""
+        file = self._files[number]
+        _check_samples(file)
+        pixels, alpha = load_image(file)
+        if pixels.shape[:2] != self._info.size:
+            height, width = self._info.size
+            got = f"{pixels.shape[1]}x{pixels.shape[0]}"
+            raise MediaError(f"{file}: is {got}, but the first of the sequence is {width}x{height}: make them one size")
+        return Picture(CopyPixels(pixels), number, alpha)
 
 
 class ImageSink:

@@ -10,7 +10,7 @@ import numpy as np
 
 from segs_detailer.errors import MediaError
 from segs_detailer.video.animation import AnimationSource, is_animation
-from segs_detailer.video.clip import Clip, ClipInfo, ReadProgress, Source
+from segs_detailer.video.clip import Clip, ClipInfo, Picture, ReadProgress, Source
 from segs_detailer.video.container_reader import ContainerSource
 from segs_detailer.video.image_files import ImageSource
 from segs_detailer.video.local_path import local_path
@@ -18,12 +18,12 @@ from segs_detailer.video.sequences import IMAGE_SUFFIXES, names_several
 from segs_detailer.video.transparency import with_depth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from fractions import Fraction
 
     from numpy.typing import NDArray
 
-__all__ = ["iter_frames", "open_clip", "read_clip"]
+__all__ = ["frames_at", "iter_frames", "open_clip", "read_clip"]
 
 _ANIMATION_SUFFIXES = (".gif", ".apng", ".webp", ".png")
 _GROWTH = 16
@@ -86,6 +86,49 @@ def iter_frames(source: Source) -> Iterator[NDArray[np.float32]]:
         frame = np.empty((*source.info.size, 3), np.float32)
         picture.copy_to(frame)
         yield frame
+
+
+def frames_at(source: Source, numbers: Iterable[int]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Read some frames of a clip, in their order, and nothing after the last.
+
+    Of image files only these are read. A video is decoded up to the last of them, and only they are converted.
+
+    Parameters
+    ----------
+    source : Source
+        What `open_clip` gave.
+    numbers : iterable of int
+        Frames, from 0; those that there are not are passed over.
+
+    Yields
+    ------
+    (int, ndarray)
+        A number, and its frame `(H, W, 3)` float32 in [0, 1], a new array.
+
+    Examples
+    --------
+    >>> from segs_detailer import open_clip
+    >>> from segs_detailer.video import frames_at
+    >>> [(number, frame.shape) for number, frame in frames_at(open_clip("frames/"), (2, 0))]
+    [(0, (48, 64, 3)), (2, (48, 64, 3))]
+    """
+    wanted = sorted(set(numbers))
+    if not wanted:
+        return
+    pictures: Iterator[tuple[int, Picture]]
+    if isinstance(source, ImageSource):
+        pictures = ((number, source.picture(number)) for number in wanted if 0 <= number < source.info.frames)
+    else:
+        pictures = enumerate(source.pictures())
+    left = set(wanted)
+    for number, picture in pictures:
+        if number in left:
+            frame = np.empty((*source.info.size, 3), np.float32)
+            picture.copy_to(frame)
+            yield number, frame
+            left.remove(number)
+        if not left:
+            return
 
 
 def read_clip(source: Source | str | Path, *, progress: ReadProgress | None = None) -> Clip:
