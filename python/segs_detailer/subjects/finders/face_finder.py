@@ -68,7 +68,7 @@ def open_face_finder(
         finder = FaceDetector(labels=labels, min_size=min_size)
         warnings.warn(
             f"faces are found by OpenCV's cascades, which miss many: {error}. Where there is a network, "
-            "segs-detailer models pull yunet fetches it for good; or name the file of a YuNet in place of `face`",
+            "segs-detailer models pull yunet fetches it for good; or give its file: `detect=FILE`",
             stacklevel=2,
         )
         return finder
