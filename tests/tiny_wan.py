@@ -101,6 +101,64 @@ def make_text_encoder(*, seed: int = 2) -> UMT5EncoderModel:
     return UMT5EncoderModel(config).eval()
 
 
+_ORIGINAL = (
+    ("condition_embedder.time_embedder.linear_1", "time_embedding.0"),
+    ("condition_embedder.time_embedder.linear_2", "time_embedding.2"),
+    ("condition_embedder.text_embedder.linear_1", "text_embedding.0"),
+    ("condition_embedder.text_embedder.linear_2", "text_embedding.2"),
+    ("condition_embedder.time_proj", "time_projection.1"),
+    ("attn2", "cross_attn"),
+    ("attn1", "self_attn"),
+    (".to_out.0.", ".o."),
+    (".to_q.", ".q."),
+    (".to_k.", ".k."),
+    (".to_v.", ".v."),
+    ("ffn.net.0.proj", "ffn.0"),
+    ("ffn.net.2", "ffn.2"),
+    ("norm2", "norm_of_three"),
+    ("norm3", "norm2"),
+    ("norm_of_three", "norm3"),
+)
+"""Parts of names in diffusers' layout, and what they are called in the makers'."""
+
+
+def original_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Weights of a transformer, by the names that its makers gave them."""
+    found = {}
+    for name, value in network.state_dict().items():
+        in_branch = name.startswith("vace_blocks.")
+        for theirs, original in _ORIGINAL:
+            name = name.replace(theirs, original)
+        if in_branch:
+            name = name.replace("proj_in", "before_proj").replace("proj_out", "after_proj")
+        if name == "scale_shift_table":
+            name = "head.modulation"
+        name = name.replace("scale_shift_table", "modulation")
+        if name.startswith("proj_out."):
+            name = name.replace("proj_out", "head.head")
+        found[name] = value.contiguous()
+    return found
+
+
+def save_gguf(weights: dict[str, torch.Tensor], path: Path) -> Path:
+    """Write weights as ComfyUI's users have them: matrices in 8 bits where their rows are whole blocks."""
+    import gguf
+
+    writer = gguf.GGUFWriter(path, "wan")
+    for name, value in weights.items():
+        array = value.float().numpy()
+        if value.ndim == 2 and value.shape[1] % 32 == 0 and name.startswith("blocks"):
+            kind = gguf.GGMLQuantizationType.Q8_0
+            writer.add_tensor(name, gguf.quants.quantize(array, kind), raw_dtype=kind)
+        else:
+            writer.add_tensor(name, array)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
 def save_checkpoint(
     folder: Path,
     *,

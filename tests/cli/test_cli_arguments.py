@@ -193,6 +193,9 @@ def test_every_help_tells_the_exit_codes(command, capsys):
 _CASES = {
     "motion_adapter": ("--motion-adapter x", "--model m"),
     "model_config": ("--model-config x", "--model m.safetensors"),
+    "transformer_2": ("--transformer-2 x", "--model m.gguf"),
+    "vae": ("--vae x", "--model m.safetensors"),
+    "conditioning_scale": ("--conditioning-scale 0.5", "--model m"),
     "lora": ("--lora x", "--model m"),
     "as_comfyui": ("--as-comfyui", "--model m"),
     "comfyui_version": ("--comfyui-version 0.3", "--model m"),

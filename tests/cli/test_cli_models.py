@@ -121,7 +121,7 @@ def test_a_checkpoint_of_one_file_needs_its_configuration(tmp_path, clip, folder
     assert run(tmp_path, clip, "--model", str(path)) == 2
     assert "config: expected a folder with the configuration" in capsys.readouterr().err
     assert run(tmp_path, clip, "--model", model, "--model-config", model) == 2
-    assert "--model-config: expected a --model of one .safetensors file" in capsys.readouterr().err
+    assert "--model-config: expected a --model of one .safetensors or .gguf file" in capsys.readouterr().err
 
 
 def test_loras_with_their_weights(tmp_path, clip, model, monkeypatch):

@@ -63,6 +63,8 @@ _PATHS = (
     "segs",
     "sheet",
     "subjects",
+    "transformer_2",
+    "vae",
 )
 """Arguments that name files and folders."""
 

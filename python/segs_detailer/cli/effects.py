@@ -11,6 +11,7 @@ from segs_detailer.cli.arguments import option_of
 from segs_detailer.cli.run_options import COMPUTE_OPTIONS, WINDOW_OPTIONS
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.jobs.job import PARTS, ClipJob
+from segs_detailer.models.single_files import is_model_file
 from segs_detailer.subjects.selection import SelectSettings
 from segs_detailer.video.sequences import ANIMATION_SUFFIXES, IMAGE_SUFFIXES, is_pattern, names_several
 
@@ -101,6 +102,9 @@ RULES = (
         (
             "motion_adapter",
             "model_config",
+            "transformer_2",
+            "vae",
+            "conditioning_scale",
             "lora",
             "ip_adapter",
             "reference",
@@ -134,9 +138,9 @@ RULES = (
         lambda args: bool(args.reference or args.subjects),
     ),
     Rule(
-        ("model_config",),
-        "a --model of one .safetensors file",
-        lambda args: (args.model or "").endswith(".safetensors"),
+        ("model_config", "transformer_2", "vae"),
+        "a --model of one .safetensors or .gguf file",
+        lambda args: is_model_file(args.model or ""),
         "model",
     ),
     Rule(

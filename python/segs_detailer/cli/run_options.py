@@ -263,15 +263,16 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         "models", "Without --model the subjects are sharpened: a preview of segments, sizes and seams."
     )
     metavars = dict.fromkeys(("model", "motion_adapter", "refiner_model", "refiner_motion_adapter"), "PATH|ID")
-    metavars |= {"model_config": "FOLDER"}
-    add_settings(group, ModelSettings, ("model", "model_config", "motion_adapter"), metavars=metavars)
+    metavars |= {"model_config": "FOLDER|ID", "transformer_2": "FILE", "vae": "FILE"}
+    files = ("model", "model_config", "transformer_2", "vae", "motion_adapter")
+    add_settings(group, ModelSettings, files, metavars=metavars)
     group.add_argument(
         "--lora", type=_lora, action="append", metavar="PATH|ID[=W]", help=help_of(ModelSettings, "lora")
     )
     add_settings(
         group,
         ModelSettings,
-        ("ip_adapter", "ip_adapter_scale", "image_encoder"),
+        ("ip_adapter", "ip_adapter_scale", "image_encoder", "conditioning_scale"),
         metavars={"ip_adapter": "PATH|ID", "image_encoder": "FOLDER|ID"},
     )
     texts = dict.fromkeys(("prompt", "negative_prompt", "refiner_prompt", "refiner_negative_prompt"), "TEXT")

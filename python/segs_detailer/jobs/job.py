@@ -11,6 +11,7 @@ from segs_detailer.checks import number
 from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.detailer.subject_settings import Subjects, SubjectSettings, checked_loras, checked_subjects
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown_name
+from segs_detailer.models.single_files import is_model_file
 from segs_detailer.settings import check_settings, setting, setting_like
 from segs_detailer.subjects.mask_filter import MaskFilter
 from segs_detailer.subjects.selection import SelectSettings
@@ -227,9 +228,19 @@ class ModelSettings:
 
     model: str | None = setting(
         None,
-        help="Stable Diffusion or Wan checkpoint in diffusers' layout: a folder or a hub id; or a .safetensors file",
+        help="checkpoint in diffusers' layout, of any family: a folder or a hub id; or a .safetensors file of Stable "
+        "Diffusion, or a .safetensors or .gguf file with a transformer of Wan",
     )
-    model_config: str | None = setting(None, help="configuration of a checkpoint of one file, in diffusers' layout")
+    model_config: str | None = setting(
+        None,
+        help="configuration of a model of one file, in diffusers' layout: a folder; for Wan also a hub id",
+        default_text="none; for Wan its makers' own, told from the file",
+    )
+    transformer_2: str | None = setting(None, help="file of the second transformer of Wan 2.2's pair, for low noise")
+    vae: str | None = setting(None, help="file of Wan's VAE", default_text="that of the configuration")
+    conditioning_scale: float | None = setting(
+        None, help="how much VACE keeps to the clip and to the pictures of the subjects", minimum=0, default_text="1"
+    )
     motion_adapter: str | None = setting(None, help="AnimateDiff motion module; without one frames are independent")
     lora: tuple[tuple[str, float], ...] = setting(
         (),
@@ -308,7 +319,7 @@ class ModelSettings:
     @property
     def is_single_file(self) -> bool:
         """Whether the model is one file, not a folder or the name of one on a hub."""
-        return self.model is not None and self.model.endswith(".safetensors")
+        return self.model is not None and is_model_file(self.model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

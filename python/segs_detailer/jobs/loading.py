@@ -13,6 +13,7 @@ from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.models.compute import ComputeOptions
 from segs_detailer.models.device import named_device
 from segs_detailer.models.pipe import BasicPipe
+from segs_detailer.models.single_files import is_model_file
 from segs_detailer.models.stages import SamplingOptions
 from segs_detailer.models.windows import ContextWindows
 
@@ -25,6 +26,8 @@ __all__ = ["LoadedModels", "ModelCache", "file_state", "load_models", "models_id
 _FILES = (
     "model",
     "model_config",
+    "transformer_2",
+    "vae",
     "motion_adapter",
     "ip_adapter",
     "image_encoder",
@@ -142,7 +145,8 @@ def load_models(settings: ModelSettings, prompts: PromptSettings, stages: Stages
             base = _with_ip_adapter(base, settings, settings.ip_adapter)
         refiner = None
         if settings.refiner_model:
-            refiner = _load(settings, settings.refiner_model, settings.refiner_motion_adapter, prompts.of_refiner)
+            alone = replace(settings, transformer_2=None, vae=None, conditioning_scale=None)
+            refiner = _load(alone, settings.refiner_model, settings.refiner_motion_adapter, prompts.of_refiner)
     # Pictures are shown to them job by job.
     return LoadedModels(replace(prompts, reference=()), base, refiner)
 
@@ -197,6 +201,7 @@ def _load(settings: ModelSettings, model: str, motion_adapter: str | None, promp
         "windows": _windows(settings),
         "options": _sampling_options(settings),
         "vae_chunk": settings.vae_chunk,
+        "conditioning_scale": settings.conditioning_scale,
         "compute": ComputeOptions(
             guidance_batch=not settings.no_guidance_batch,
             frame_batch=settings.frame_batch,
@@ -207,8 +212,13 @@ def _load(settings: ModelSettings, model: str, motion_adapter: str | None, promp
             offload=settings.offload,
         ),
     }
-    if model.endswith(".safetensors"):
-        return BasicPipe.from_single_file(model, config=settings.model_config, **options)
+    if is_model_file(model):
+        parts: dict[str, Any] = {
+            "config": settings.model_config,
+            "transformer_2": settings.transformer_2,
+            "vae": settings.vae,
+        }
+        return BasicPipe.from_single_file(model, **parts, **options)
     return BasicPipe.from_pretrained(model, **options)
 
 

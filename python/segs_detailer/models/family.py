@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from segs_detailer.errors import ModelError
+from segs_detailer.errors import InvalidArgumentError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from segs_detailer.models.interface import Sampler
     from segs_detailer.models.loading import LoadOptions
+    from segs_detailer.models.single_files import Shapes
     from segs_detailer.models.stages import SamplingOptions
     from segs_detailer.models.windows import ContextWindows
 
@@ -35,6 +36,9 @@ class Family(ABC):
 
     reads_files: ClassVar[bool] = False
     """Whether it reads checkpoints of one file."""
+
+    load_options: ClassVar[frozenset[str]] = frozenset()
+    """Of `conditioning_scale`, `transformer_2` and `vae` of `LoadOptions`, those that it takes."""
 
     @abstractmethod
     def owns(self, model: object) -> bool:
@@ -65,10 +69,38 @@ class Family(ABC):
         del pipeline
         return False
 
+    def check_options(self, load: LoadOptions) -> None:
+        """Refuse options of loading that it does not take.
+
+        Raises
+        ------
+        InvalidArgumentError
+            One of them is given.
+        """
+        for name in ("conditioning_scale", "transformer_2", "vae"):
+            value = getattr(load, name)
+            if value is not None and name not in self.load_options:
+                raise InvalidArgumentError(name, f"None for {self.name}, which has no such thing", str(value))
+
     def load(self, base: str, motion_adapter: Any, load: LoadOptions) -> Parts:
         """Load a checkpoint that it reads; see `BasicPipe.from_pretrained`."""
         del motion_adapter, load
         raise ModelError(f"cannot load {base}: the family {self.name!r} has no checkpoints in diffusers' layout")
+
+    def file_config(self, path: str, shapes: Shapes, load: LoadOptions) -> str | None:
+        """Name the checkpoint on the hub whose configuration a file of one network needs; None for another's file.
+
+        Parameters
+        ----------
+        path : str
+            The file.
+        shapes : dict
+            Of its tensors, see `segs_detailer.models.single_files.tensor_shapes`.
+        load : LoadOptions
+            What was asked for.
+        """
+        del path, shapes, load
+        return None
 
     def load_file(self, path: str, config: str, motion_adapter: Any, load: LoadOptions) -> Parts:
         """Load a checkpoint of one file; see `BasicPipe.from_single_file`."""

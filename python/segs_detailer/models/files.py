@@ -10,7 +10,7 @@ from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, M
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["check_class", "check_source", "check_weights", "load_part", "packages", "read_config"]
+__all__ = ["check_class", "check_source", "check_weights", "is_local", "load_part", "packages", "read_config"]
 
 
 def check_class(loader: Any, config: Mapping[str, Any], what: str) -> None:
@@ -33,6 +33,15 @@ def check_class(loader: Any, config: Mapping[str, Any], what: str) -> None:
     kind = config.get("_class_name", loader.__name__)
     if kind != loader.__name__:
         raise ModelError(f"cannot load {what}: it is a {kind}, not a {loader.__name__}")
+
+
+def is_local(base: str | None) -> bool:
+    """Whether a checkpoint is a folder, or a path to where there is none: nothing that a hub could have."""
+    if base is None:
+        return False
+    path = Path(base)
+    # Hub ids are a name, or an owner and a name.
+    return path.exists() or path.is_absolute() or base.startswith(".") or len(path.parts) != 2
 
 
 def check_source(base: str) -> None:

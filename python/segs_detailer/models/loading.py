@@ -35,6 +35,8 @@ class LoadOptions:
     options: SamplingOptions | None = None
     vae_chunk: int | None = None
     conditioning_scale: float | None = None
+    transformer_2: str | None = None
+    vae: str | None = None
     offloaded: bool = False
 
     @classmethod

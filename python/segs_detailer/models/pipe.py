@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.errors import InvalidTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,7 +125,9 @@ class BasicPipe(NamedTuple):
             conditioning_scale=conditioning_scale,
         )
         adapter = fspath(motion_adapter) if isinstance(motion_adapter, (str, PathLike)) else motion_adapter
-        parts = checkpoint_family(fspath(base), load).load(fspath(base), adapter, load)
+        family = checkpoint_family(fspath(base), load)
+        family.check_options(load)
+        parts = family.load(fspath(base), adapter, load)
         return cls._of_parts(parts, prompt, negative_prompt, compute, load.device)
 
     @classmethod
@@ -188,20 +190,33 @@ class BasicPipe(NamedTuple):
         scheduler_config: Mapping[str, Any] | None = None,
         windows: ContextWindows | None = None,
         options: SamplingOptions | None = None,
+        transformer_2: str | PathLike[str] | None = None,
+        vae: str | PathLike[str] | None = None,
+        local_files_only: bool | None = None,
         vae_chunk: int | None = None,
+        conditioning_scale: float | None = None,
         compute: ComputeOptions | None = None,
     ) -> BasicPipe:
-        """Load a checkpoint of one safetensors file, as ComfyUI users have them. Nothing is downloaded.
+        """Load a checkpoint of one file, as ComfyUI users have them, or a transformer of one file.
 
         Parameters
         ----------
         path : str or path
-            The file, of Stable Diffusion 1.5 or SDXL.
-        config : str or path
-            Folder with the configuration of such a checkpoint in diffusers' layout; its weights are not read.
+            A .safetensors file of Stable Diffusion 1.5 or SDXL; or a .safetensors or .gguf file with a transformer of
+            Wan or VACE.
+        config : str, path or None
+            Configuration of such a checkpoint in diffusers' layout. Stable Diffusion: a folder, whose weights are not
+            read. Wan: a folder or hub id, which also has the text encoder and, without `vae`, the VAE; None: the
+            makers' own on the hub, told from the file.
         motion_adapter, prompt, negative_prompt, dtype, torch_dtype, device, scheduler_config, windows, options
             See `from_pretrained`; the motion adapter is a folder, or loaded already.
-        vae_chunk, compute
+        transformer_2 : str, path or None
+            File of the second transformer of Wan 2.2's pair, the one for low noise.
+        vae : str, path or None
+            File of Wan's VAE.
+        local_files_only : bool or None
+            Whether nothing may be fetched; None: nothing is if `config` is a folder.
+        vae_chunk, conditioning_scale, compute
             See `from_pretrained`.
 
         Raises
@@ -209,28 +224,32 @@ class BasicPipe(NamedTuple):
         InvalidArgumentError
             `config` is missing or no such folder.
         MissingDependencyError
-            diffusers or transformers is not installed.
+            diffusers or transformers is not installed; or gguf, for such a file.
         ModelError
-            The file cannot be used.
+            The file cannot be used, or is of another kind than the configuration.
         """
+        from segs_detailer.models.files import is_local
         from segs_detailer.models.loading import LoadOptions, named_dtype
         from segs_detailer.models.registry import single_file_family
 
-        if config is None:
-            expected = "a folder with the configuration of the checkpoint's family, so that nothing is downloaded"
-            raise InvalidArgumentError("config", expected, "none")
+        where = None if config is None else fspath(config)
         load = LoadOptions.of(
             named_dtype(dtype, torch_dtype),
             device,
             compute,
-            local_files_only=True,
+            local_files_only=is_local(where) if local_files_only is None else local_files_only,
             scheduler_config=scheduler_config,
             windows=windows,
             options=options,
             vae_chunk=vae_chunk,
+            conditioning_scale=conditioning_scale,
+            transformer_2=None if transformer_2 is None else fspath(transformer_2),
+            vae=None if vae is None else fspath(vae),
         )
         adapter = fspath(motion_adapter) if isinstance(motion_adapter, (str, PathLike)) else motion_adapter
-        parts = single_file_family(fspath(config), load).load_file(fspath(path), fspath(config), adapter, load)
+        family, found = single_file_family(fspath(path), where, load)
+        family.check_options(load)
+        parts = family.load_file(fspath(path), found, adapter, load)
         return cls._of_parts(parts, prompt, negative_prompt, compute, load.device)
 
     @classmethod

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segs_detailer.errors import ModelError
+from segs_detailer.errors import InvalidArgumentError, ModelError
 from segs_detailer.models.files import packages, read_config
 from segs_detailer.models.interface import Sampler
+from segs_detailer.models.single_files import tensor_shapes
 
 if TYPE_CHECKING:
     from segs_detailer.models.family import Family
@@ -99,9 +101,34 @@ def checkpoint_family(base: str, load: LoadOptions) -> Family:
     return _reader(_pipeline_class(base, load))
 
 
-def single_file_family(config: str, load: LoadOptions) -> Family:
-    """Find who reads a checkpoint of one file, by the configuration that was given for it."""
-    return _reader(_pipeline_class(config, load), of_files=True)
+def single_file_family(path: str, config: str | None, load: LoadOptions) -> tuple[Family, str]:
+    """Find who reads a checkpoint of one file, and under which configuration.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    config : str or None
+        Folder or hub id with the configuration; None: told from the file, where a family knows its kind.
+    load : LoadOptions
+        What was asked for.
+
+    Raises
+    ------
+    InvalidArgumentError
+        There is no configuration, and none is known for the file.
+    """
+    if config is not None:
+        return _reader(_pipeline_class(config, load), of_files=True), config
+    expected = "a folder with the configuration of the checkpoint's family, or its hub id"
+    if not Path(path).is_file():
+        raise InvalidArgumentError("config", expected, "none")
+    shapes = tensor_shapes(path)
+    for family in _families():
+        found = family.file_config(path, shapes, load)
+        if found is not None:
+            return family, found
+    raise InvalidArgumentError("config", f"{expected}, as {path} does not tell it", "none")
 
 
 def pipeline_family(pipeline: object) -> Family:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.errors import InvalidArgumentError, ModelError
 from segs_detailer.models.files import load_part
+from segs_detailer.models.single_files import load_network_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
 
     from segs_detailer.models.loading import LoadOptions
@@ -29,16 +32,24 @@ class PartLoader:
         What was asked for.
     half : torch.dtype
         Dtype of half precision, in which the family was trained.
+    files : mapping
+        Files of single networks, by the names of the parts that they stand for; only the configuration of these is
+        read from `base`.
     """
 
     base: str
     load: LoadOptions
     half: torch.dtype
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def network(self, loader: Any, name: str, **changes: Any) -> Any:
         """Load a network by its class's `from_pretrained`; `changes` are other arguments of it."""
         arguments = {**self.load.weights(half=self.half), **changes}
-        module = load_part(loader, self.base, arguments, f"the {name} of {self.base}", subfolder=name)
+        if name in self.files:
+            dtype = arguments["torch_dtype"]
+            module = load_network_file(loader, self.files[name], self.base, name, dtype, self.load.hub())
+        else:
+            module = load_part(loader, self.base, arguments, f"the {name} of {self.base}", subfolder=name)
         # Not module.to with a dtype: parts that must stay in float32 were left there by from_pretrained.
         return module.to(self.load.place).eval().requires_grad_(False)
 

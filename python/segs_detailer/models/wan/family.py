@@ -8,7 +8,8 @@ from segs_detailer.errors import ModelError
 from segs_detailer.models.device import check_uniform
 from segs_detailer.models.family import Family
 from segs_detailer.models.wan.info import FAMILY_NAME
-from segs_detailer.models.wan.loader import load_wan, take_wan_parts
+from segs_detailer.models.wan.kinds import config_of, file_kind
+from segs_detailer.models.wan.loader import load_wan, load_wan_file, take_wan_parts
 from segs_detailer.models.wan.network import WanModel, is_wan_transformer
 from segs_detailer.models.wan.sampler import WanSampler, shown
 from segs_detailer.models.wan.text import WanTextEncoder
@@ -17,12 +18,15 @@ from segs_detailer.models.wan.vae import WanVAE, is_wan_vae
 if TYPE_CHECKING:
     from segs_detailer.models.family import Parts
     from segs_detailer.models.loading import LoadOptions
+    from segs_detailer.models.single_files import Shapes
 
 __all__ = ["FAMILY"]
 
 
 class _Wan(Family):
     name: ClassVar[str] = FAMILY_NAME
+    reads_files: ClassVar[bool] = True
+    load_options: ClassVar[frozenset[str]] = frozenset({"conditioning_scale", "transformer_2", "vae"})
     takes: ClassVar[str] = "a WanModel, WanTransformer3DModel or WanVACETransformer3DModel"
 
     def owns(self, model: object) -> bool:
@@ -40,6 +44,13 @@ class _Wan(Family):
 
     def load(self, base: str, motion_adapter: Any, load: LoadOptions) -> Parts:
         return load_wan(base, motion_adapter, load)
+
+    def file_config(self, path: str, shapes: Shapes, load: LoadOptions) -> str | None:
+        kind = file_kind(shapes, path)
+        return None if kind is None else config_of(kind, path, is_pair=load.transformer_2 is not None)
+
+    def load_file(self, path: str, config: str, motion_adapter: Any, load: LoadOptions) -> Parts:
+        return load_wan_file(path, config, motion_adapter, load)
 
     def take(self, pipeline: Any, **options: Any) -> Parts:
         return take_wan_parts(pipeline, **options)

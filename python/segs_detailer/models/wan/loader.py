@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from segs_detailer.errors import InvalidArgumentError, ModelError
-from segs_detailer.models.files import check_weights, load_part, packages, read_config
+from segs_detailer.models.files import check_weights, packages, read_config
+from segs_detailer.models.single_files import tensor_shapes
+from segs_detailer.models.video_loading import PartLoader, check_parts, refuse_frame_options
 from segs_detailer.models.wan.experts import Unread
+from segs_detailer.models.wan.info import FAMILY_NAME
+from segs_detailer.models.wan.kinds import check_network, check_vae
 from segs_detailer.models.wan.network import WanModel, check_text_to_video, transformer_class
 from segs_detailer.models.wan.text import WanTextEncoder
 from segs_detailer.models.wan.vae import WanVAE
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     from segs_detailer.models.stages import SamplingOptions
     from segs_detailer.models.windows import ContextWindows
 
-__all__ = ["load_wan", "take_wan_parts"]
+__all__ = ["load_wan", "load_wan_file", "take_wan_parts"]
 
 _PIPELINES = ("WanPipeline", "WanVideoToVideoPipeline", "WanImageToVideoPipeline", "WanVACEPipeline")
 """Pipelines of transformers that can repaint. That of image to video may want a picture, which is then refused."""
@@ -28,58 +32,64 @@ _PIPELINES = ("WanPipeline", "WanVideoToVideoPipeline", "WanImageToVideoPipeline
 WanParts = tuple[WanModel, WanTextEncoder, WanVAE]
 
 
-def load_wan(base: str, motion_adapter: Any, load: LoadOptions) -> WanParts:
+def load_wan(base: str, motion_adapter: Any, load: LoadOptions, files: Mapping[str, str] | None = None) -> WanParts:
     """Load a Wan checkpoint's transformers, text encoder and VAE.
 
     In half precision it is bfloat16, in which Wan was trained. The VAE is small, loses much in half precision, and
-    stays in float32.
+    stays in float32. Of a pair of transformers each is read when it is needed.
 
     Parameters
     ----------
     base : str
-        Folder or hub id of Wan 2.1 or 2.2, text to video, in diffusers' layout.
+        Folder or hub id of Wan 2.1 or 2.2, text to video, or of VACE, in diffusers' layout.
     motion_adapter : None
         Wan takes none.
     load : LoadOptions
         The rest.
+    files : mapping or None
+        Files that stand for the parts "transformer", "transformer_2" and "vae" of the checkpoint.
 
     Raises
     ------
     InvalidArgumentError
         An option that means nothing to Wan.
     ModelError
-        A part is missing, is not in safetensors, or the checkpoint wants further inputs.
+        A part is missing, is not in safetensors, is of another kind, or the checkpoint wants further inputs.
     """
-    _check_options(load.windows, load.vae_chunk, motion_adapter)
+    refuse_frame_options(FAMILY_NAME, motion_adapter=motion_adapter, windows=load.windows, vae_chunk=load.vae_chunk)
     diffusers, transformers = packages()
     index = read_config(diffusers.DiffusionPipeline, base, None, load.hub())
     _check_kind(str(index["_class_name"]), base)
+    parts = PartLoader(base, load, torch.bfloat16, files or {})
     names = [name for name in ("transformer", "transformer_2") if (index.get(name) or (None,))[0] is not None]
     if "transformer" not in names:
         raise ModelError(f"{base} has no transformer")
+    if parts.files and len(names) == 2 and not all(name in parts.files for name in names):
+        # One file of a pair, alone: it takes all noise levels.
+        names = names[:1]
+    if "transformer_2" in parts.files and len(names) == 1:
+        raise InvalidArgumentError("transformer_2", f"None with the configuration {base}, which has one", "a file")
     schedule = read_config(diffusers.UniPCMultistepScheduler, base, "scheduler", load.hub())
-    weights = load.weights(half=torch.bfloat16)
-
-    def part(loader: Any, name: str, **changes: Any) -> Any:
-        module = load_part(loader, base, {**weights, **changes}, f"the {name} of {base}", subfolder=name)
-        return _placed(module, load)
 
     def network(name: str) -> Any:
         config = read_config(diffusers.WanTransformer3DModel, base, name, load.hub())
         check_text_to_video(config, f"the {name} of {base}")
         kind = getattr(diffusers, transformer_class(config, f"the {name} of {base}"))
+        if name in parts.files:
+            check_network(parts.files[name], tensor_shapes(parts.files[name]), config, base)
+        elif len(names) == 2:
+            check_weights(base, name)
         if len(names) == 1:
-            return part(kind, name)
+            return parts.network(kind, name)
         # Which of a pair is needed is known when the first step is taken.
-        check_weights(base, name)
-        return Unread(_outline(kind, config, weights["torch_dtype"]), lambda: part(kind, name), load.device)
+        return Unread(_outline(kind, config, load.dtype_or(parts.half)), lambda: parts.network(kind, name), load.device)
 
     networks = [network(name) for name in names]
-    encoder = part(transformers.UMT5EncoderModel, "text_encoder")
-    vae = part(diffusers.AutoencoderKLWan, "vae", torch_dtype=torch.float32)
-    tokenizer = load_part(
-        transformers.AutoTokenizer, base, load.hub(), f"the tokenizer of {base}", subfolder="tokenizer"
-    )
+    if "vae" in parts.files:
+        vae_config = read_config(diffusers.AutoencoderKLWan, base, "vae", load.hub())
+        check_vae(parts.files["vae"], tensor_shapes(parts.files["vae"]), vae_config, base)
+    encoder = parts.network(transformers.UMT5EncoderModel, "text_encoder")
+    vae = parts.network(diffusers.AutoencoderKLWan, "vae", torch_dtype=torch.float32)
     model = WanModel(
         networks[0],
         low_noise=networks[1] if len(networks) == 2 else None,
@@ -89,12 +99,25 @@ def load_wan(base: str, motion_adapter: Any, load: LoadOptions) -> WanParts:
         scheduler_config={**schedule, **(load.scheduler_config or {})},
         options=load.options,
     )
-    return model, WanTextEncoder(tokenizer, encoder), WanVAE(vae)
+    return model, WanTextEncoder(parts.tokenizer(transformers.AutoTokenizer, "tokenizer"), encoder), WanVAE(vae)
 
 
-def _placed(module: Any, load: LoadOptions) -> Any:
-    # Not module.to with a dtype: parts that must stay in float32 were left there by from_pretrained.
-    return module.to(load.place).eval().requires_grad_(False)
+def load_wan_file(path: str, config: str, motion_adapter: Any, load: LoadOptions) -> WanParts:
+    """Load a transformer of one file, with the other parts of a checkpoint or of files of their own; see `load_wan`.
+
+    Parameters
+    ----------
+    path : str
+        The file, .safetensors or .gguf; of a pair, that of the one for high noise.
+    config : str
+        Folder or hub id of the checkpoint that has its configuration.
+    motion_adapter : None
+        Wan takes none.
+    load : LoadOptions
+        The rest; it names the files of the second transformer and of the VAE.
+    """
+    named = {"transformer": path, "transformer_2": load.transformer_2, "vae": load.vae}
+    return load_wan(config, motion_adapter, load, {name: file for name, file in named.items() if file is not None})
 
 
 def _outline(kind: Any, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
@@ -130,14 +153,10 @@ def take_wan_parts(
     ModelError
         It lacks a part, or wants further inputs.
     """
-    _check_options(windows, vae_chunk)
+    refuse_frame_options(FAMILY_NAME, windows=windows, vae_chunk=vae_chunk)
     name = type(pipeline).__name__
     _check_kind(name, f"the {name}")
-    missing = [
-        part for part in ("transformer", "vae", "text_encoder", "tokenizer") if getattr(pipeline, part, None) is None
-    ]
-    if missing:
-        raise ModelError(f"a {name} cannot be used: it has no {', '.join(missing)}")
+    check_parts(pipeline, ("transformer", "vae", "text_encoder", "tokenizer"))
     second = getattr(pipeline, "transformer_2", None)
     model = WanModel(
         pipeline.transformer,
@@ -149,20 +168,6 @@ def take_wan_parts(
     )
     model.pipeline = pipeline
     return model, WanTextEncoder(pipeline.tokenizer, pipeline.text_encoder), WanVAE(pipeline.vae)
-
-
-def _check_options(windows: ContextWindows | None, vae_chunk: int | None, motion_adapter: Any = None) -> None:
-    for name, value, reason in (
-        ("motion_adapter", motion_adapter, "which needs no motion module"),
-        ("windows", windows, "which sees the whole clip at once"),
-        ("vae_chunk", vae_chunk, "whose VAE divides the clip itself"),
-    ):
-        if value is not None:
-            raise InvalidArgumentError(name, f"None for Wan, {reason}", _short(value))
-
-
-def _short(value: object) -> str:
-    return repr(value) if isinstance(value, (str, int)) else type(value).__name__
 
 
 def _check_kind(kind: str, what: str) -> None:
