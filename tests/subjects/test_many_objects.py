@@ -15,7 +15,7 @@ from segs_detailer.subjects import (
     Mask,
     Track,
     Tracks,
-    association,
+    linking,
     overlap,
     read_tracks,
     suppress,
@@ -94,13 +94,13 @@ def test_what_overlaps_an_earlier_detection_is_dropped(found, most):
 
 def test_each_object_is_compared_with_those_near_it_alone(monkeypatch):
     compared = Counter()
-    affinity = association._affinity
+    affinity = linking._affinity
 
-    def counted(*args):
+    def counted(*args, **options):
         compared[args[3]] += 1
-        return affinity(*args)
+        return affinity(*args, **options)
 
-    monkeypatch.setattr(association, "_affinity", counted)
+    monkeypatch.setattr(linking, "_affinity", counted)
     tracks = tracks_from_masks([squares(20, 15, frame) for frame in range(8)])
     assert len(tracks) == 300
     assert all(track.span == (0, 8) for track in tracks)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from segs_detailer._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segs_detailer.subjects.association import Associator, Chain, Detection, associate, suppress
+    from segs_detailer.subjects.association import Chain, Detection, suppress
     from segs_detailer.subjects.boxes import make_crop_region, overlap
     from segs_detailer.subjects.fitting import split_at_cuts
     from segs_detailer.subjects.formats.files import FORMATS, Format, format_to_write, read_tracks, write_tracks
     from segs_detailer.subjects.from_masks import MaskSettings, MaskStream, tracks_from_masks
     from segs_detailer.subjects.from_segs import tracks_from_segs
+    from segs_detailer.subjects.linking import Associator, associate
     from segs_detailer.subjects.mask import Mask
     from segs_detailer.subjects.mask_filter import MaskFilter, filter_masks, filtered_part
     from segs_detailer.subjects.mask_tracker import MaskTracker
@@ -83,10 +84,8 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "segs_detailer.subjects.association": (
-            "Associator",
             "Chain",
             "Detection",
-            "associate",
             "suppress",
         ),
         "segs_detailer.subjects.boxes": (
@@ -107,6 +106,10 @@ __getattr__, __dir__ = lazy_names(
             "tracks_from_masks",
         ),
         "segs_detailer.subjects.mask_tracker": ("MaskTracker",),
+        "segs_detailer.subjects.linking": (
+            "Associator",
+            "associate",
+        ),
         "segs_detailer.subjects.mask": ("Mask",),
         "segs_detailer.subjects.mask_filter": (
             "MaskFilter",

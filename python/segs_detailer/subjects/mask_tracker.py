@@ -12,8 +12,9 @@ from segs_detailer.checks import shown, whole_number
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import MaskLevels, MaskSurvey, warn_about_masks
 from segs_detailer.ops.morphology import connected_components
-from segs_detailer.subjects.association import Associator, Chain, Detection
+from segs_detailer.subjects.association import Chain, Detection
 from segs_detailer.subjects.boxes import BoxIndex
+from segs_detailer.subjects.linking import Associator
 from segs_detailer.subjects.mask import Mask, label_regions
 from segs_detailer.subjects.nearest import Place, nearest_places
 

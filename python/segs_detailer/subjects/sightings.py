@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.subjects.association import Associator, Detection
+from segs_detailer.subjects.association import Detection
+from segs_detailer.subjects.linking import Associator
 from segs_detailer.subjects.track import MAX_FRAMES, Track
 
 if TYPE_CHECKING:

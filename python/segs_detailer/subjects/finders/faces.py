@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.subjects.association import Chain, Detection, suppress
+from segs_detailer.subjects.finders.appearance import with_looks
 from segs_detailer.subjects.finders.cascade import FaceCascade
 from segs_detailer.subjects.finders.filtering import check_labels
 from segs_detailer.subjects.finders.finder import Detector, FollowSettings, check_frame, gather_tracks
@@ -120,7 +121,7 @@ class FaceDetector(Detector):
                 # What was missed for a moment is still looked for where it was.
                 recent = detections[max(shots[-1], index - _SEARCH_EVERY) :]
                 found = cascade.follow(picture, suppress([face for faces in reversed(recent) for face in faces]))
-            detections.append(found)
+            detections.append(with_looks(frame, found))
             if progress is not None:
                 progress(index + 1)
         lasts = partial(_lasts, settings=settings)

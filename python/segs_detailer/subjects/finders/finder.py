@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.subjects.association import associate
+from segs_detailer.subjects.linking import associate
+from segs_detailer.subjects.finders.appearance import with_looks
 from segs_detailer.subjects.finders.shots import ShotDetector
 from segs_detailer.subjects.track import SHAPES, Shape, Track
 
@@ -99,7 +100,7 @@ class Finder(ABC):
 
 
 class Detector(Finder):
-    """Finds subjects in single frames; through a clip, they are followed by overlap and motion.
+    """Finds subjects in single frames; through a clip, they are followed by overlap, motion and what they look like.
 
     Objects of other makers that have `names`, `batch` and `detect` serve as well where a `Finder` is asked for.
     """
@@ -139,7 +140,8 @@ class Detector(Finder):
         waiting: list[NDArray[np.float32]] = []
 
         def look() -> None:
-            detections.extend(self.detect(waiting))
+            found = self.detect(waiting)
+            detections.extend(with_looks(frame, each) for frame, each in zip(waiting, found, strict=True))
             waiting.clear()
             if progress is not None:
                 progress(len(detections))
