@@ -65,7 +65,7 @@ class Crowd:
         return np.stack([np.concatenate([way[frame] - half, way[frame] + half]) for way in self.ways])
 
     def pictures(self, seed=0):
-        """Pictures `(H, W, 3)` float32, and of each the number of the figure that is in front, 0 for none, -1 a pillar."""
+        """Pictures `(H, W, 3)` float32, and for each pixel the number of its figure, 0 for none, -1 for a pillar."""
         ground = {start: 0.6 * _noise(SIZE, 1000 + seed + start) for start in self.shots}
         looks = [_look(seed * 10 + (0 if self.alike else number)) for number in range(len(self.ways))]
         begin = 0
@@ -207,7 +207,7 @@ def _look(seed):
     color = rng.random(3)
     height, width = int(SIDES[1]), int(SIDES[0])
     u, v = np.arange(width) / width, np.arange(height)[:, None] / height
-    a, b, c = rng.uniform(3, 14, 2).tolist() + [rng.uniform(0, 6)]
+    a, b, c = *rng.uniform(3, 14, 2).tolist(), rng.uniform(0, 6)
     waves = 0.5 + 0.5 * np.sin(a * u + b * v + c)
     spots = np.kron(rng.random((height // 5 + 1, width // 5 + 1)), np.ones((5, 5)))[:height, :width]
     return (0.6 * color + 0.25 * waves[..., None] + 0.15 * spots[..., None]).astype(np.float32)

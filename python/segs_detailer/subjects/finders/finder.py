@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.subjects.linking import associate
 from segs_detailer.subjects.finders.appearance import with_looks
 from segs_detailer.subjects.finders.shots import ShotDetector
+from segs_detailer.subjects.linking import associate
 from segs_detailer.subjects.track import SHAPES, Shape, Track
 
 if TYPE_CHECKING:
