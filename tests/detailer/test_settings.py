@@ -35,7 +35,7 @@ BAD_VALUES = [
 BAD_TYPES = [
     ("guide_size", "512"),
     ("guide_size_for", True),
-    ("max_size", None),
+    ("grow", None),
     ("seed", 1.0),
     ("seed", True),
     ("steps", 20.0),

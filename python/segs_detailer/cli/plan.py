@@ -266,7 +266,7 @@ def plan_to_json(found: ClipPlan) -> dict[str, Any]:
             "windows": track.windows,
             "own": track.own.given,
             "seed": track.detail.seed,
-            "denoise": track.detail.sampling.denoise,
+            "denoise": track.denoise_range,
             "pieces": [
                 {"start": piece.start, "stop": piece.stop, "low": piece.low, "high": piece.high}
                 for piece in track.pieces

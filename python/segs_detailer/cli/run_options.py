@@ -251,7 +251,8 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("repainting", "As in ComfyUI's detailer nodes.")
-    add_settings(group, CLIP_DETAIL, names_in(CLIP_DETAIL, "repainting"))
+    metavars, types = {"denoise_by_size": "PX:S,PX:S"}, {"denoise_by_size": str}
+    add_settings(group, CLIP_DETAIL, names_in(CLIP_DETAIL, "repainting"), types=types, metavars=metavars)
     # As it was spelled before.
     group.add_argument(
         "--colour-match", dest="color_match", type=float, default=argparse.SUPPRESS, help=argparse.SUPPRESS

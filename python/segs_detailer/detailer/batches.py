@@ -8,7 +8,7 @@ import numpy as np
 
 from segs_detailer.crop_path import CropPath
 from segs_detailer.detailer.crops import is_inside
-from segs_detailer.detailer.segment import working_size
+from segs_detailer.detailer.segment import frame_denoise, working_size
 from segs_detailer.models.interface import of_one_clip
 from segs_detailer.models.samplers.registry import SAMPLERS
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from segs_detailer.detailer.denoise_by_size import FrameDenoise
     from segs_detailer.detailer.segment import Run
     from segs_detailer.segs import SEG
 
@@ -81,12 +82,14 @@ def _takes_batches(run: Run) -> bool:
     )
 
 
-def _kind(index: int, seg: SEG, frames: Tensor, run: Run) -> tuple[int, tuple[int, int], bool] | None:
+def _kind(
+    index: int, seg: SEG, frames: Tensor, run: Run
+) -> tuple[int, tuple[int, int], FrameDenoise | None, bool] | None:
     """Tell what segments of one batch have in common; None for one that stays alone."""
     if seg.control_net_wrapper is not None or not is_inside(seg, frames):
         return None
     own = run.for_segment(index, seg)
-    return id(own), working_size(seg, own), seg.cropped_mask is None
+    return id(own), working_size(seg, own), frame_denoise(seg, len(frames), own), seg.cropped_mask is None
 
 
 def _overlap(one: SEG, other: SEG) -> bool:

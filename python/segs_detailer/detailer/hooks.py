@@ -398,7 +398,10 @@ class HookCalls:
             raise _wrong("pre_ksample", "the ten values that it was called with", prepared)
         model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent, denoise = prepared
         names = {"sampler_name": sampler_name, "scheduler": scheduler}
-        changed = replace(settings, seed=seed, steps=steps, cfg=cfg, denoise=denoise, **names)
+        changed = replace(settings, seed=seed, steps=steps, cfg=cfg, **names)
+        if denoise != settings.sampling.denoise:
+            # What a hook says holds for all frames.
+            changed = changed.with_denoise(denoise)
         return model, changed, positive, negative, _latent("pre_ksample", latent)
 
     def noise(self, seed: int, latents: Tensor) -> Tensor | None:

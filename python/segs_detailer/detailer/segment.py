@@ -6,12 +6,14 @@ import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from segs_detailer.crop_path import CropPath, part_of_frames
 from segs_detailer.detailer.conditioning import crop_conditioning
 from segs_detailer.detailer.crops import change_region, crop_stack, is_inside
 from segs_detailer.detailer.decoding import CropTexture, Fault, decode_crops
+from segs_detailer.detailer.denoise_by_size import FrameDenoise, denoise_at
 from segs_detailer.detailer.pasting import grown_masks, paste_mask
 from segs_detailer.detailer.plan import WorkingSize, check_side, fit_size, limited_size, plan_size, reflect_frames
 from segs_detailer.detailer.previews import DeferredPreview
@@ -28,6 +30,7 @@ from segs_detailer.segs import SEG, mask_frames
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from segs_detailer.detailer.hooks import HookCalls, Latent
@@ -38,7 +41,15 @@ if TYPE_CHECKING:
     from segs_detailer.models.interface import Conditioning, Sampler
     from segs_detailer.models.sound import Sound
 
-__all__ = ["DetailedSegment", "Run", "SegmentWarning", "detail_segment", "detail_together", "working_size"]
+__all__ = [
+    "DetailedSegment",
+    "Run",
+    "SegmentWarning",
+    "detail_segment",
+    "detail_together",
+    "frame_denoise",
+    "working_size",
+]
 
 
 class SegmentWarning(UserWarning):
@@ -218,9 +229,9 @@ def working_size(seg: SEG, run: Run) -> tuple[int, int]:
     planned = plan_size(
         (y2 - y1, x2 - x1),
         seg.bbox,
-        guide_size=settings.guide_size,
+        guide_size=settings.sizes.guide_size,
         guide_size_for=settings.guide_size_for,
-        max_size=settings.max_size,
+        max_size=settings.sizes.max_size,
         limit_size=settings.limit_size,
     )
     size = _fitted_size(planned, run)
@@ -228,15 +239,54 @@ def working_size(seg: SEG, run: Run) -> tuple[int, int]:
     return size
 
 
+def frame_denoise(seg: SEG, count: int, run: Run) -> FrameDenoise | None:
+    """Tell how far each frame of a segment is repainted, where its size says so; None where the settings say it.
+
+    Parameters
+    ----------
+    seg : SEG
+        A checked segment in the frames' size.
+    count : int
+        Frames.
+    run : Run
+        Models and settings.
+    """
+    settings, apart = run.settings, run.models.base.sampler.takes_frame_denoise
+    if settings.frame_denoise is not None:
+        return FrameDenoise.of(settings.frame_denoise, apart=apart)
+    if settings.denoise_by_size is None:
+        return None
+    return FrameDenoise.of(denoise_at(settings.denoise_by_size, _subject_sizes(seg, count)), apart=apart)
+
+
+def _subject_sizes(seg: SEG, count: int) -> NDArray[np.float64]:
+    """Shorter side of the subject in each frame: of its mask, where each frame has one, else of its `bbox`."""
+    x1, y1, x2, y2 = seg.bbox
+    usual = np.full(count, float(min(x2 - x1, y2 - y1)))
+    masks = seg.cropped_mask
+    if masks is None or np.ndim(masks) < 3 or len(masks) != count:
+        return usual
+    left, top, right, bottom = seg.crop_region
+    shown = mask_frames(masks, (bottom - top, right - left), count, like=torch.empty(0)) > 0.5
+    sides = np.array([[_extent(shown[frame].any(dim=axis)) for axis in (0, 1)] for frame in range(count)]).min(axis=1)
+    seen = np.flatnonzero(sides)
+    return np.interp(np.arange(count), seen, sides[seen]) if len(seen) else usual
+
+
+def _extent(shown: Tensor) -> int:
+    places = shown.nonzero()
+    return int(places[-1] - places[0]) + 1 if len(places) else 0
+
+
 def _fitted_size(planned: WorkingSize, run: Run) -> tuple[int, int]:
-    settings = run.settings
+    settings, max_size = run.settings, run.settings.sizes.max_size
     multiple = run.models.base.sampler.geometry.size_multiple
     touched = run.hook.scaled_size(planned.height, planned.width)
     if touched == (planned.height, planned.width):
-        return fit_size(planned, multiple=multiple, max_size=settings.max_size, limit_size=settings.limit_size)
+        return fit_size(planned, multiple=multiple, max_size=max_size, limit_size=settings.limit_size)
     if settings.limit_size:
-        limited = limited_size(touched, settings.max_size)
-        return fit_size(limited, multiple=multiple, max_size=settings.max_size, limit_size=True)
+        limited = limited_size(touched, max_size)
+        return fit_size(limited, multiple=multiple, max_size=max_size, limit_size=True)
     # A hook's size is its own affair: only the model's multiple still counts.
     return fit_size(WorkingSize(*touched, scaled=True), multiple=multiple, max_size=max(*touched) + multiple)
 
@@ -340,14 +390,16 @@ def _sample(segment: _OpenSegment, frames: Tensor, run: Run) -> tuple[Latent, li
     latent = hook.latent("post_encode", latent)
     hook.begin_cycle()
     latent = hook.latent("cycle_latent", latent)
-    model, settings, positive, negative, latent = hook.prepare(model, run.settings, positive, negative, latent)
+    denoise = frame_denoise(seg, segment.count, run)
+    settings = run.settings if denoise is None else run.settings.with_denoise(*denoise)
+    model, settings, positive, negative, latent = hook.prepare(model, settings, positive, negative, latent)
     noise = hook.noise(settings.seed, latent["samples"])
 
     sampler = base.sampler_of(model)
     check_names(settings, sampler)
     _begin_sampling(segment, sampler, settings)
     job = replace(
-        _job(pixels, positive, negative, settings, run),
+        _job(pixels, positive, negative, settings, run, segment.order),
         noise_mask=latent.get("noise_mask"),
         noise=noise,
         refiner=_refiner(segment, frame_size, run),
@@ -366,10 +418,14 @@ def _sample_together(segments: Sequence[_OpenSegment], frames: Tensor, run: Run)
 
     for segment in segments:
         _begin_sampling(segment, base.sampler, run.settings)
+    # All of them have the same.
+    denoise = frame_denoise(segments[0].seg, segments[0].count, run)
+    settings = run.settings if denoise is None else run.settings.with_denoise(*denoise)
+    order = segments[0].order
     # None of it has masks, so that any region does.
     refiner = _refiner(segments[0], (frames.shape[1], frames.shape[2]), run)
     job = replace(
-        _job(torch.cat([segment.pixels for segment in segments]), base.positive, base.negative, run.settings, run),
+        _job(torch.cat([each.pixels for each in segments]), base.positive, base.negative, settings, run, order),
         noise_mask=_joined_masks(segments),
         refiner=refiner,
         callback=None if run.observer is None else after_step,
@@ -385,14 +441,24 @@ def _begin_sampling(segment: _OpenSegment, sampler: Sampler, settings: DetailerS
 
 
 def _job(
-    pixels: Tensor, positive: Conditioning, negative: Conditioning, settings: DetailerSettings, run: Run
+    pixels: Tensor,
+    positive: Conditioning,
+    negative: Conditioning,
+    settings: DetailerSettings,
+    run: Run,
+    order: Sequence[int],
 ) -> SampleJob:
+    sampling, frames = settings.sampling._asdict(), settings.frame_denoise
+    if settings.sigma_start is not None:
+        sampling["denoise"] = 1.0
     return SampleJob(
         pixels=pixels,
         positive=positive,
         negative=negative,
         seed=settings.seed,
-        **settings.sampling._asdict(),
+        **sampling,
+        frame_denoise=None if frames is None else tuple(frames[index] for index in order),
+        sigma_start=settings.sigma_start,
         differential=settings.noise_mask_feather > 0,
         inpaint_model=settings.inpaint_model,
         frame_noise=settings.frame_noise,

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from segs_detailer.checks import MAX_COORDINATE, integer
-from segs_detailer.errors import InvalidTypeError, unknown_name
+from segs_detailer.detailer.denoise_by_size import checked_curve
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown_name
 from segs_detailer.settings import check_settings, declared, plain, setting
 
 if TYPE_CHECKING:
@@ -15,7 +16,19 @@ if TYPE_CHECKING:
     from segs_detailer.models.frame_noise import FrameNoise
     from segs_detailer.models.interface import Sampler, SchedulerFunc
 
-__all__ = ["MAX_RESOLUTION", "MAX_SEED", "MAX_STEPS", "DetailerSettings", "Sampling", "check_names"]
+__all__ = [
+    "MAX_RESOLUTION",
+    "MAX_SEED",
+    "MAX_STEPS",
+    "STRENGTHS",
+    "DetailerSettings",
+    "Sampling",
+    "Sizes",
+    "check_names",
+]
+
+STRENGTHS = ("denoise", "denoise_by_size", "sigma_start")
+"""Settings that say how much is repainted, of which one may be given."""
 
 MAX_RESOLUTION = 16384
 """Largest guide size and working side in pixels, as ComfyUI's nodes allow."""
@@ -34,6 +47,19 @@ _SWITCH = {"label_on": "enabled", "label_off": "disabled"}
 def _recommended(fallback: Any) -> dict[str, Any]:
     """Declare that a model may recommend a value, and what holds where none does."""
     return {"fallback": fallback, "default_text": f"the model's own, else {plain(fallback)}"}
+
+
+class Sizes(NamedTuple):
+    """How large crops are while they are repainted.
+
+    Parameters
+    ----------
+    guide_size, max_size
+        See `DetailerSettings`.
+    """
+
+    guide_size: float
+    max_size: float
 
 
 class Sampling(NamedTuple):
@@ -60,11 +86,11 @@ class DetailerSettings:
 
     Parameters
     ----------
-    guide_size : float
+    guide_size : float or None
         Length in pixels that the shorter side of the bounding box (or of the crop) is brought to.
     guide_size_for : {"bbox", "crop_region"}
         What `guide_size` counts for.
-    max_size : float
+    max_size : float or None
         Limit in pixels up to which crops are scaled up: of the working size's longer side.
     limit_size : bool
         `max_size` also holds for crops that are larger themselves: they are scaled down to it, repainted and scaled
@@ -72,14 +98,21 @@ class DetailerSettings:
     seed : int
         Seed of the start noise; the same for every segment.
     steps : int or None
-        Sampling steps that are run. None, here and for the four that follow, takes what the model recommends;
-        `sampling` tells what holds where it recommends nothing.
+        Sampling steps that are run. None, here, for the four that follow and for the sizes, takes what the model
+        recommends; `sampling` and `sizes` tell what holds where it recommends nothing.
     cfg : float or None
         Classifier-free guidance scale.
     sampler_name, scheduler : str or None
         Names as in ComfyUI's KSampler; `check_names` holds them against what a model knows.
     denoise : float or None
         Share of the noise.
+    denoise_by_size : tuple of (float, float) or None
+        In place of `denoise`: pairs of a size in pixels of the frame, ascending, and the denoise of subjects of that
+        size, or a text such as "40:0.55,160:0.3". The size is the shorter side of the subject's box; between two sizes
+        it is interpolated, beyond the ends it is what they have. Frames of one subject have what suits each, where the
+        model takes that, and else the median of a piece.
+    sigma_start : float or None
+        In place of `denoise`, for models of flow matching: the noise level, above 0 to 1, that the run starts from.
     feather : int
         Blur of the paste's mask in pixels of the frame.
     refiner_ratio : float or None
@@ -109,6 +142,8 @@ class DetailerSettings:
     noise_start : int or None
         Index of the first frame in its track, where the clip is a piece of one: pieces then have the same noise in the
         same frame. None for a whole clip. Set by whoever cuts a clip, not by users.
+    frame_denoise : tuple of float or None
+        Denoise of each frame, the highest of which is `denoise`. Set by whoever knows the sizes, not by users.
     scheduler_func : callable or None
         `(model, sampler_name, steps) -> sigmas`, in place of `scheduler`.
 
@@ -125,8 +160,8 @@ class DetailerSettings:
     Sampling(steps=20, cfg=8.0, sampler_name='euler', scheduler='normal', denoise=0.4)
     """
 
-    guide_size: float = setting(
-        512.0,
+    guide_size: float | None = setting(
+        None,
         help="scale the crop up until the subject's shorter side has this size",
         above=0,
         maximum=MAX_RESOLUTION,
@@ -134,12 +169,13 @@ class DetailerSettings:
         unit="px",
         group=_SIZE,
         widget={"min": 64},
+        **_recommended(512.0),
     )
     guide_size_for: Literal["bbox", "crop_region"] = setting(
         "bbox", help="what the guide size counts for: the subject's bounding box, or its crop region", group=_SIZE
     )
-    max_size: float = setting(
-        1024.0,
+    max_size: float | None = setting(
+        None,
         help="limit of the crop's longer side while it is repainted",
         minimum=1,
         maximum=MAX_RESOLUTION,
@@ -147,6 +183,7 @@ class DetailerSettings:
         unit="px",
         group=_SIZE,
         widget={"min": 64},
+        **_recommended(1024.0),
     )
     limit_size: bool = setting(
         False,
@@ -195,6 +232,23 @@ class DetailerSettings:
         group=_REPAINT,
         widget={"min": 0.0001},
         **_recommended(0.5),
+    )
+    denoise_by_size: tuple[tuple[float, float], ...] | None = setting(
+        None,
+        help="in place of denoise: sizes of the subject (its box's shorter side in pixels of the frame) and how much "
+        "is repainted there, such as 40:0.55,160:0.3; interpolated, frame by frame",
+        group=_REPAINT,
+        default_text="off",
+        check=checked_curve,
+    )
+    sigma_start: float | None = setting(
+        None,
+        help="in place of denoise, for flow matching (Wan, HunyuanVideo): noise level that the run starts from; 1 is "
+        "pure noise",
+        above=0,
+        maximum=1,
+        group=_REPAINT,
+        default_text="off",
     )
     feather: int = setting(
         5,
@@ -268,6 +322,7 @@ class DetailerSettings:
         widget=_SWITCH,
     )
     noise_start: int | None = None
+    frame_denoise: tuple[float, ...] | None = None
     scheduler_func: SchedulerFunc | None = None
 
     def __post_init__(self) -> None:
@@ -275,15 +330,37 @@ class DetailerSettings:
         if self.noise_start is not None:
             # The dataclass is frozen: values are normalized here, and never after.
             object.__setattr__(self, "noise_start", integer("noise_start", self.noise_start, least=0))
+        given = [name for name in STRENGTHS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise InvalidArgumentError(given[1], f"none beside `{given[0]}`", "both")
         if self.scheduler_func is not None and not callable(self.scheduler_func):
             raise InvalidTypeError("scheduler_func", "a callable or None", type(self.scheduler_func).__name__)
 
     @property
     def sampling(self) -> Sampling:
         """What holds for `steps`, `cfg`, `sampler_name`, `scheduler` and `denoise`, also where they are None."""
-        fallbacks = {each.name: each.fallback for each in declared(self) if each.name in Sampling._fields}
-        given = {name: getattr(self, name) for name in fallbacks}
-        return Sampling(**{name: fallbacks[name] if value is None else value for name, value in given.items()})
+        return Sampling(**self._settled(Sampling._fields))
+
+    @property
+    def sizes(self) -> Sizes:
+        """What holds for `guide_size` and `max_size`, also where they are None."""
+        return Sizes(**self._settled(Sizes._fields))
+
+    def _settled(self, names: tuple[str, ...]) -> dict[str, Any]:
+        values = {each.name: (getattr(self, each.name), each.fallback) for each in declared(self) if each.name in names}
+        return {name: fallback if own is None else own for name, (own, fallback) in values.items()}
+
+    def with_denoise(self, denoise: float, frames: tuple[float, ...] | None = None) -> DetailerSettings:
+        """Return the same settings with a denoise, in place of what said it before.
+
+        Parameters
+        ----------
+        denoise : float
+            Of the frames that are repainted most.
+        frames : tuple of float or None
+            Of each frame; None where all have the same.
+        """
+        return replace(self, denoise=denoise, denoise_by_size=None, sigma_start=None, frame_denoise=frames)
 
     def with_recommended(self, values: Mapping[str, Any]) -> DetailerSettings:
         """Take what a model recommends for what was left open.
@@ -293,7 +370,10 @@ class DetailerSettings:
         values : mapping
             Its recommendations, by the settings' names.
         """
-        return replace(self, **{name: value for name, value in values.items() if getattr(self, name) is None})
+        # How much is repainted is said in one of several ways.
+        said = STRENGTHS if any(getattr(self, name) is not None for name in STRENGTHS) else ()
+        taken = {name: value for name, value in values.items() if getattr(self, name) is None and name not in said}
+        return replace(self, **taken)
 
     @property
     def frame_noise(self) -> FrameNoise:
@@ -305,7 +385,7 @@ class DetailerSettings:
 
 
 def check_names(settings: DetailerSettings, sampler: Sampler) -> None:
-    """Hold `sampler_name` and `scheduler` against the names that are known.
+    """Hold `sampler_name` and `scheduler` against the names that are known, and `sigma_start` against the model.
 
     They are those that the model says it takes; `scheduler` is not checked where `scheduler_func` replaces it.
 
@@ -319,8 +399,11 @@ def check_names(settings: DetailerSettings, sampler: Sampler) -> None:
     Raises
     ------
     InvalidArgumentError
-        A name is not known; the message lists those that are.
+        A name is not known; the message lists those that are. Or the model has no levels from 0 to 1 to start from.
     """
+    if settings.sigma_start is not None and not sampler.is_flow:
+        expected = "`denoise` in its place, but for models of flow matching (Wan, HunyuanVideo)"
+        raise InvalidArgumentError("sigma_start", expected, f"a model of the family {sampler.info.family!r}")
     info = sampler.info
     chosen = settings.with_recommended(info.recommended.settings()).sampling
     if chosen.sampler_name not in info.sampler_names:

@@ -8,7 +8,8 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from segs_detailer.checks import number
-from segs_detailer.detailer.settings import DetailerSettings
+from segs_detailer.detailer.denoise_by_size import curve_text
+from segs_detailer.detailer.settings import STRENGTHS, DetailerSettings
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, did_you_mean, unknown_name
 from segs_detailer.settings import check_settings, plain, setting, setting_like
 
@@ -34,7 +35,7 @@ _OF_ALL: dict[str, Any] = {
 }
 """How a setting of the detailer is declared for a single subject."""
 
-_OF_DETAILER = ("denoise", "seed", "guide_size")
+_OF_DETAILER = (*STRENGTHS, "seed", "guide_size")
 """Settings of the detailer that a subject may have otherwise."""
 
 
@@ -69,8 +70,8 @@ class SubjectSettings:
         other subjects. A refiner does not have them.
     reference : tuple of str
         Pictures of it, for models that look at some: with an IP-Adapter, or VACE.
-    denoise : float or None
-        How much of it is repainted.
+    denoise, denoise_by_size, sigma_start
+        How much of it is repainted, said in one of these ways: see `DetailerSettings`.
     seed : int or None
         Seed of its noise.
     guide_size : float or None
@@ -96,11 +97,18 @@ class SubjectSettings:
         (), help="pictures of it, for an IP-Adapter or another model that looks at some", check=_pictures
     )
     denoise: float | None = setting_like(DetailerSettings, "denoise", **_OF_ALL)
+    denoise_by_size: tuple[tuple[float, float], ...] | None = setting_like(
+        DetailerSettings, "denoise_by_size", **_OF_ALL
+    )
+    sigma_start: float | None = setting_like(DetailerSettings, "sigma_start", **_OF_ALL)
     seed: int | None = setting_like(DetailerSettings, "seed", **{**_OF_ALL, "help": "seed of its noise"})
     guide_size: float | None = setting_like(DetailerSettings, "guide_size", **_OF_ALL)
 
     def __post_init__(self) -> None:
         check_settings(self)
+        said = [name for name in STRENGTHS if getattr(self, name) is not None]
+        if len(said) > 1:
+            raise InvalidArgumentError(said[1], f"none beside `{said[0]}`", "both")
 
     @property
     def given(self) -> dict[str, Any]:
@@ -118,6 +126,8 @@ class SubjectSettings:
         parts = []
         for name, value in self.given.items():
             texts = [value] if isinstance(value, (str, int, float)) else value
+            if name == "denoise_by_size":
+                texts = [curve_text(value)]
             shown = [f"{each[0]}={plain(each[1])}" if isinstance(each, tuple) else each for each in texts]
             quoted = [repr(each) if name.endswith("prompt") else plain(each) for each in shown]
             parts.append(f"{name} {', '.join(quoted)}")
@@ -125,11 +135,17 @@ class SubjectSettings:
 
     def within(self, others: SubjectSettings) -> SubjectSettings:
         """Return these settings, with those of `others` for what they leave open."""
-        return replace(others, **self.given)
+        return replace(others, **self._without_other_strengths(), **self.given)
 
     def applied(self, settings: DetailerSettings) -> DetailerSettings:
         """Return the detailer's settings for this subject."""
-        return replace(settings, **{name: value for name, value in self.given.items() if name in _OF_DETAILER})
+        own = {name: value for name, value in self.given.items() if name in _OF_DETAILER}
+        return replace(settings, **self._without_other_strengths(), **own)
+
+    def _without_other_strengths(self) -> dict[str, Any]:
+        """Take back what says otherwise how much is repainted, where this says it."""
+        given = self.given
+        return {name: None for name in STRENGTHS if name not in given} if given.keys() & {*STRENGTHS} else {}
 
 
 Subjects: TypeAlias = Mapping["str | int", SubjectSettings]

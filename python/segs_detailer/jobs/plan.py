@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segs_detailer.detailer.denoise_by_size import FrameDenoise
 from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.detailer.subject_settings import SubjectName, SubjectSettings
 from segs_detailer.segs import SEG
@@ -80,6 +81,8 @@ class TrackPlan:
         What the subject has otherwise than the others.
     detail : DetailerSettings
         How it is repainted: all settings that there are.
+    denoise : tuple of float or None
+        How far each frame of `span` is repainted, where that is by the subject's size.
     windows : int or None
         Context windows of a motion model over all pieces; None for models without, and as long as there are no pieces.
     """
@@ -98,12 +101,21 @@ class TrackPlan:
     frame_count: int
     own: SubjectSettings = field(default_factory=SubjectSettings)
     detail: DetailerSettings = field(default_factory=DetailerSettings)
+    denoise: tuple[float, ...] | None = None
     windows: int | None = None
 
     @property
     def name(self) -> SubjectName:
         """What it is known by."""
         return SubjectName(self.number, self.track.label, self.track.identity)
+
+    @property
+    def denoise_range(self) -> tuple[float, float] | None:
+        """How much of it is repainted, at least and at most; None where `sigma_start` says it."""
+        if self.detail.sigma_start is not None:
+            return None
+        values = self.denoise or (self.detail.sampling.denoise,)
+        return min(values), max(values)
 
     @property
     def seen(self) -> int:
@@ -173,6 +185,13 @@ class TrackPlan:
             return track_masks(self.track, whole, low, high, self.frame_size, self.crop)
 
         return filtered_part(drawn, start, stop, self.frame_count, self.masks)
+
+    def detail_of(self, piece: Piece) -> DetailerSettings:
+        """How a piece is repainted: by the subject's size in its frames, where that is asked for."""
+        if self.denoise is None:
+            return self.detail
+        first = self.span[0]
+        return self.detail.with_denoise(*FrameDenoise.of(self.denoise[piece.low - first : piece.high - first]))
 
     def with_pieces(self, pieces: tuple[Piece, ...]) -> TrackPlan:
         """Return the same plan, cut into other pieces."""

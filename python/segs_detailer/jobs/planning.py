@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from segs_detailer.detailer.denoise_by_size import denoise_at
 from segs_detailer.detailer.plan import WorkingSize, check_side, fit_size, plan_size
 from segs_detailer.detailer.subject_settings import SubjectName, SubjectSettings
 from segs_detailer.errors import InvalidArgumentError
@@ -14,7 +15,7 @@ from segs_detailer.jobs.pieces import cut_run, shown_runs
 from segs_detailer.jobs.plan import ClipPlan, MemoryPlan, TrackPlan
 from segs_detailer.subjects.mask_filter import MaskFilter
 from segs_detailer.subjects.ownership import owner_order
-from segs_detailer.subjects.path import crop_path, is_in_frame
+from segs_detailer.subjects.path import crop_path, is_in_frame, subject_sizes
 from segs_detailer.subjects.segs_of_tracks import subject_box
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _uncut(
     size = fit_size(
         working,
         multiple=traits.geometry.size_multiple,
-        max_size=detail.max_size,
+        max_size=detail.sizes.max_size,
         limit_size=detail.limit_size,
     )
     check_side(size, traits.geometry.max_side, limit_size=detail.limit_size)
@@ -170,7 +171,18 @@ def _uncut(
         frame_count=info.frames,
         own=own,
         detail=detail,
+        denoise=_denoise(item, info, detail, span),
     )
+
+
+def _denoise(
+    item: ChosenTrack, info: ClipInfo, detail: DetailerSettings, span: tuple[int, int]
+) -> tuple[float, ...] | None:
+    """Denoise of each frame of a span by the subject's size, where that is asked for."""
+    if detail.denoise_by_size is None:
+        return None
+    sizes = subject_sizes(item.track, info.size, info.frames, item.crop)
+    return denoise_at(detail.denoise_by_size, sizes[slice(*span)])
 
 
 def _cut_all(
@@ -218,7 +230,7 @@ def _groups(tracks: Sequence[TrackPlan], most: int) -> tuple[tuple[Piece, ...], 
     pieces = [piece for plan in tracks for piece in plan.pieces]
     for piece in sorted(pieces, key=lambda piece: (piece.high, piece.low, piece.track)):
         plan = tracks[piece.track]
-        kind = (piece.low, piece.high, plan.span[0], len(plan.pieces) > 1, plan.size, plan.own, plan.detail)
+        kind = (piece.low, piece.high, plan.span[0], len(plan.pieces) > 1, plan.size, plan.own, plan.detail_of(piece))
         group = open_groups.get(kind)
         if group is None or len(group) >= most:
             group = open_groups[kind] = []
@@ -284,8 +296,8 @@ def _working_size(crop: tuple[int, int], bbox: Box, detail: DetailerSettings) ->
     return plan_size(
         crop,
         bbox,
-        guide_size=detail.guide_size,
+        guide_size=detail.sizes.guide_size,
         guide_size_for=detail.guide_size_for,
-        max_size=detail.max_size,
+        max_size=detail.sizes.max_size,
         limit_size=detail.limit_size,
     )

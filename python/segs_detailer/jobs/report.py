@@ -41,8 +41,8 @@ class TrackReport:
         What it had otherwise than the others.
     seed : int
         Seed of its noise.
-    denoise : float
-        How much of it was repainted.
+    denoise : tuple of float or None
+        How much of it was repainted, at least and at most; None where `sigma_start` said it.
     """
 
     number: int
@@ -57,7 +57,7 @@ class TrackReport:
     pieces: int
     own: SubjectSettings = field(default_factory=SubjectSettings)
     seed: int = 0
-    denoise: float = 1.0
+    denoise: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, plan: TrackPlan) -> TrackReport:
@@ -77,7 +77,7 @@ class TrackReport:
             pieces=len(plan.pieces),
             own=plan.own,
             seed=plan.detail.seed,
-            denoise=plan.detail.sampling.denoise,
+            denoise=plan.denoise_range,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class Detailing:
             frames,
             (frames.shape[1:3], segs),
             pipe,
-            replace(plans[0].detail, noise_start=_noise_start(plans[0], group[0])),
+            replace(plans[0].detail_of(group[0]), noise_start=_noise_start(plans[0], group[0])),
             refiner_pipe=refiner_pipe,
             frame_rate=self.frame_rate,
             sound=None if self.sound is None else self.sound.between(group[0].low, group[0].high),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
@@ -10,13 +11,23 @@ from torch import Tensor
 from segs_detailer.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from segs_detailer.models.denoiser import Denoiser
     from segs_detailer.models.info import FramePacking
     from segs_detailer.models.sigma_table import SigmaTable
 
-__all__ = ["CleanMaskedDenoiser", "DifferentialThreshold", "MaskedDenoiser", "clip_mask", "latent_mask", "token_mask"]
+__all__ = [
+    "CleanMaskedDenoiser",
+    "DifferentialThreshold",
+    "FrameStarts",
+    "MaskAt",
+    "MaskedDenoiser",
+    "clip_mask",
+    "latent_mask",
+    "token_mask",
+]
+
+MaskAt: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""`(mask, sigma) -> mask`: what of a mask is repainted at a noise level."""
 
 
 def latent_mask(mask: Tensor, latents: Tensor, argument: str = "noise_mask") -> Tensor:
@@ -114,22 +125,49 @@ class DifferentialThreshold:
     strict : bool
         Never release where the mask is 0. ComfyUI's own rule (`False`) compares `mask >= 0` at the last level and so
         repaints everything there once.
+    starts : Tensor or None
+        Noise levels from which single latents are repainted, of a shape that fits the mask's: there, its 1 stands for
+        that level. None: for the run's first.
     """
 
-    def __init__(self, table: SigmaTable, sigmas: Tensor, *, strict: bool = True) -> None:
+    def __init__(self, table: SigmaTable, sigmas: Tensor, *, strict: bool = True, starts: Tensor | None = None) -> None:
         self._table = table
         self._strict = strict
         self._start = float(table.timestep(sigmas[0]))
         self._end = float(table.timestep(torch.maximum(sigmas[-1], table.sigma_min)))
+        self._shares = None if starts is None else self._progress(starts).clamp(0, 1)
 
     def __call__(self, mask: Tensor, sigma: Tensor) -> Tensor:
         """Give the mask, as 0 and 1, that is repainted at `sigma`."""
-        span = self._start - self._end
-        threshold = (float(self._table.timestep(sigma)) - self._end) / span if span else 0.0
-        released = mask >= threshold
+        reached = mask if self._shares is None else mask * self._shares.to(mask.device, mask.dtype)
+        released = reached >= float(self._progress(sigma))
         if self._strict:
             released &= mask > 0
         return released.to(mask.dtype)
+
+    def _progress(self, sigmas: Tensor) -> Tensor:
+        """Share of the run that is left at some noise levels."""
+        span = self._start - self._end
+        left = self._table.timestep(sigmas).double() - self._end
+        return left / span if span else torch.zeros_like(left)
+
+
+class FrameStarts:
+    """Latents that are repainted from different noise levels on, under a mask that holds all the time.
+
+    Parameters
+    ----------
+    starts : Tensor
+        Noise levels, of a shape that fits the mask's.
+    """
+
+    def __init__(self, starts: Tensor) -> None:
+        self._starts = starts
+
+    def __call__(self, mask: Tensor, sigma: Tensor) -> Tensor:
+        """Give the mask that is repainted at `sigma`."""
+        # A level and itself may differ by their last bit, made in two schedules.
+        return mask * (self._starts * (1 + 1e-6) >= float(sigma)).to(mask.device, mask.dtype)
 
 
 class MaskedDenoiser:
@@ -145,8 +183,8 @@ class MaskedDenoiser:
         `(F, C, h, w)`: the clean latents that stay outside.
     noise : Tensor
         Noise of standard deviation 1 that the model sees on them.
-    threshold : DifferentialThreshold or None
-        Differential diffusion.
+    threshold : callable or None
+        `(mask, sigma) -> mask`: what is repainted at a noise level, as differential diffusion says. None: all of it.
     noised : callable or None
         `(source, noise, sigma) -> Tensor`: what the model sees outside; `None`: `source + sigma * noise`.
     """
@@ -157,7 +195,7 @@ class MaskedDenoiser:
         mask: Tensor,
         source: Tensor,
         noise: Tensor,
-        threshold: DifferentialThreshold | None = None,
+        threshold: MaskAt | None = None,
         noised: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         self._noised = noised
@@ -215,7 +253,7 @@ class CleanMaskedDenoiser:
         mask: Tensor,
         source: Tensor,
         token: tuple[int, int, int],
-        threshold: DifferentialThreshold | None = None,
+        threshold: MaskAt | None = None,
     ) -> None:
         self._denoiser = denoiser
         self._mask = mask

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
 
 from segs_detailer.errors import ModelError
 from segs_detailer.models.compute import ComputeOptions
@@ -96,6 +96,13 @@ class SampleJob:
         Names as in ComfyUI's KSampler.
     denoise : float
         In (0, 1].
+    frame_denoise : tuple of float or None
+        Denoise of each frame of a clip, of which the highest is `denoise`: a frame joins the run at the noise level
+        from which a run of its own would start. None: `denoise` for all. Only for models that take it, see
+        `Sampler.takes_frame_denoise`.
+    sigma_start : float or None
+        Noise level in (0, 1] that the run starts from, in place of `denoise`, which is 1 then. Only for flows, see
+        `Sampler.is_flow`.
     noise_mask : Tensor or None
         `(1 or B, H, W)` float32 in [0, 1] at working size: 1 is repainted, 0 is left as it was.
     differential : bool
@@ -130,6 +137,8 @@ class SampleJob:
     sampler_name: str
     scheduler: str
     denoise: float
+    frame_denoise: tuple[float, ...] | None = None
+    sigma_start: float | None = None
     noise_mask: Tensor | None = None
     differential: bool = False
     inpaint_model: bool = False
@@ -166,6 +175,9 @@ class Sampler(ABC):
     7
     """
 
+    takes_frame_denoise: ClassVar[bool] = False
+    """Whether `sample` repaints frames by different denoise, `SampleJob.frame_denoise`."""
+
     @property
     @abstractmethod
     def info(self) -> ModelInfo:
@@ -175,6 +187,16 @@ class Sampler(ABC):
     def geometry(self) -> Geometry:
         """Sizes that the model can take, of its `info`; the detailer pads to them and cuts back."""
         return self.info.geometry
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether its noise levels are those of flow matching, from 0 to 1: `SampleJob.sigma_start` is one of them."""
+        return False
+
+    def start_level(self, steps: int, denoise: float, sampler_name: str, scheduler: str) -> float | None:
+        """Noise level that a run would start from; None where that says nothing to a user."""
+        del steps, denoise, sampler_name, scheduler
+        return None
 
     @property
     def in_pipe(self) -> Any:

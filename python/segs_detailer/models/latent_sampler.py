@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LatentSampler"]
 
+_LONGEST = 1000
+"""Longest schedule that is looked at, in steps that are run: its end starts near the lowest noise levels."""
+
 
 class LatentSampler(Sampler):
     """A model whose latents this package repaints itself, with its own samplers, schedules and masks.
@@ -32,6 +36,8 @@ class LatentSampler(Sampler):
     and a `denoiser`; what is common to all families is here. Latents are float32 as the VAE gives them, callbacks see
     them as the model takes them.
     """
+
+    takes_frame_denoise: ClassVar[bool] = True
 
     frame_axis: ClassVar[int] = 0
     """The latents' axis of frames: 0 for `(F, C, h, w)`, 2 for `(1, C, T, h, w)`."""
@@ -148,6 +154,8 @@ class LatentSampler(Sampler):
         self.check(latents, job)
         source = self.to_model(latents.to(self.device, torch.float32))
         mask = None if job.noise_mask is None else self._latent_mask(job.noise_mask, source)
+        if mask is None and job.frame_denoise is not None:
+            mask = source.new_ones([1] * source.ndim)
         clip, repainted, noise, callback = source, mask, self.start_noise(source, job), job.callback
         lead = self.lead(source, job)
         if lead is not None:
@@ -157,9 +165,10 @@ class LatentSampler(Sampler):
         run = Run(
             sampler_name=job.sampler_name,
             steps=job.steps,
-            denoise=job.denoise,
+            denoise=job.denoise if job.sigma_start is None else 1.0,
             seed=job.seed,
             mask=mask,
+            starts=self._starts(clip, source, job),
             differential=job.differential,
             noise=noise,
             frame_noise=job.frame_noise.for_latents(self._packing),
@@ -229,12 +238,77 @@ class LatentSampler(Sampler):
         sampler.check(latents, job)
         return sampler._stage(source, job, job.refiner.positive, job.refiner.negative), ratio
 
-    def _stage(self, source: Tensor, job: SampleJob, positive: Conditioning, negative: Conditioning) -> Stage:
-        total = total_steps(job.steps, job.denoise)
-        if job.scheduler_func is None:
-            sigmas = self.noise_levels(source, job, total)
+    @property
+    def is_flow(self) -> bool:
+        """Whether there is a highest noise level, 1."""
+        return self.table.highest is not None
+
+    def start_level(self, steps: int, denoise: float, sampler_name: str, scheduler: str) -> float | None:
+        """Noise level that a run starts from, of a flow."""
+        if not self.is_flow:
+            return None
+        total = total_steps(steps, denoise)
+        return float(total_sigmas(sampler_name, scheduler, self.table, total)[total - steps])
+
+    def _starts(self, clip: Tensor, source: Tensor, job: SampleJob) -> Tensor | None:
+        """Noise level from which each latent is repainted, along the axis of frames; None: all from the run's first.
+
+        `source` may begin with latents that are not the clip's: they are repainted from the first step on.
+        """
+        if job.frame_denoise is None:
+            return None
+        frames = len(job.frame_denoise) * job.clips
+        if frames != len(job.pixels):
+            expected = f"one for each of {len(job.pixels) // job.clips} frames"
+            raise InvalidArgumentError("frame_denoise", expected, str(len(job.frame_denoise)))
+        if self.frame_axis == 0:
+            values = job.frame_denoise * job.clips
         else:
-            sigmas = _checked_sigmas(job.scheduler_func(self.model, job.sampler_name, total), self.table.highest)
+            # What a latent holds is repainted as far as any of its frames.
+            left = iter(job.frame_denoise)
+            values = tuple(max(islice(left, count)) for count in self._packing.counts(clip.shape[2]))
+        values = (job.denoise,) * (source.shape[self.frame_axis] - len(values)) + values
+        levels = {denoise: self._start_of(source, job, denoise) for denoise in {*values}}
+        shape = [1] * source.ndim
+        shape[self.frame_axis] = len(values)
+        return torch.tensor([levels[denoise] for denoise in values]).view(shape)
+
+    def _start_of(self, source: Tensor, job: SampleJob, denoise: float) -> float:
+        total = total_steps(job.steps, denoise)
+        sigmas = self._schedule(source, job, total)
+        # A schedule may have fewer levels than were asked for.
+        return float(sigmas[min(total - job.steps, len(sigmas) - 1)])
+
+    def _schedule(self, source: Tensor, job: SampleJob, total: int) -> Tensor:
+        """Make the whole schedule, of which a run takes the last steps."""
+        if job.scheduler_func is None:
+            return self.noise_levels(source, job, total)
+        return _checked_sigmas(job.scheduler_func(self.model, job.sampler_name, total), self.table.highest)
+
+    def _from_level(self, source: Tensor, job: SampleJob, level: float) -> Tensor:
+        """Make a schedule that starts at a noise level: the end of the longest whole one that starts no lower."""
+        if not self.is_flow or not 0 < level <= 1:
+            expected = "a noise level above 0 and at most 1, of a model of flow matching"
+            raise InvalidArgumentError("sigma_start", expected, f"{level:g} for {self.info.family}")
+
+        def end(total: int) -> Tensor:
+            return self._schedule(source, job, total)[total - job.steps :]
+
+        low, high = job.steps, job.steps * _LONGEST
+        while high - low > 1:
+            middle = (low + high) // 2
+            part = end(middle)
+            low, high = (middle, high) if len(part) > 1 and float(part[0]) >= level else (low, middle)
+        part = end(low)
+        part = part * (level / part[0])
+        part[0] = level
+        return part
+
+    def _stage(self, source: Tensor, job: SampleJob, positive: Conditioning, negative: Conditioning) -> Stage:
+        if job.sigma_start is None:
+            sigmas = self._schedule(source, job, total_steps(job.steps, job.denoise))
+        else:
+            sigmas = self._from_level(source, job, job.sigma_start)
         return Stage(self.denoiser(source, job, positive, negative), self.table, sigmas, self.clean_token)
 
 

@@ -110,8 +110,9 @@ class SharpenSampler(Sampler):
     "Latents" are the frames themselves: `encode` and `decode` hand them through.
 
     Of a `SampleJob` it uses `steps` (iterations, at most 4), `denoise` (strength: 0.5 adds the whole change, 1 twice
-    as much), `noise_mask`, `refiner` and `callback`. There is no noise and no guidance here, so `seed`, `noise`, `cfg`,
-    `sampler_name`, `scheduler`, `scheduler_func`, `differential`, `inpaint_model` and the conditioning have no meaning.
+    as much), `frame_denoise` (the same, frame by frame), `noise_mask`, `refiner` and `callback`. There is no noise and
+    no guidance here, so `seed`, `noise`, `cfg`, `sampler_name`, `scheduler`, `scheduler_func`, `differential`,
+    `inpaint_model` and the conditioning have no meaning.
 
     Parameters
     ----------
@@ -128,6 +129,8 @@ class SharpenSampler(Sampler):
     P. H. van Cittert, "Zum Einfluss der Spaltbreite auf die Intensitaetsverteilung in Spektrallinien II",
     Zeitschrift fuer Physik 69, 1931.
     """
+
+    takes_frame_denoise = True
 
     info = ModelInfo(
         family="sharpen",
@@ -222,7 +225,6 @@ def _sharpen(frames: Tensor, job: SampleJob, steps: int, strength: float) -> Ten
             now += before - _blurred(now, plan.blur.passes)
         if job.callback is not None:
             job.callback(step, iterations, frames, frames, 1 - (step + 1) / iterations)
-    factor = 2 * job.denoise * strength
     result = torch.empty_like(frames)
     changes: dict[int, _Change] = {}
     for index, frame in enumerate(frames):
@@ -231,7 +233,8 @@ def _sharpen(frames: Tensor, job: SampleJob, steps: int, strength: float) -> Ten
                 changes[near] = _change(soft[near], sharp[near], plan)
         changes.pop(index - 2, None)
         image = frame.permute(2, 0, 1).contiguous()
-        change = _in_step(index, changes)[None, None] * factor
+        denoise = job.denoise if job.frame_denoise is None else job.frame_denoise[index]
+        change = _in_step(index, changes)[None, None] * (2 * denoise * strength)
         full = F.interpolate(change, size=image.shape[1:], mode="bilinear")[0]
         side = 2 * plan.window + 1
         bounded = torch.minimum(torch.maximum(image + full, erode(image, side)), dilate(image, side))

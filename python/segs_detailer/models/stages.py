@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from segs_detailer.errors import InvalidArgumentError, unknown_name
-from segs_detailer.models.denoise_mask import CleanMaskedDenoiser, DifferentialThreshold, MaskedDenoiser
+from segs_detailer.models.denoise_mask import (
+    CleanMaskedDenoiser,
+    DifferentialThreshold,
+    FrameStarts,
+    MaskAt,
+    MaskedDenoiser,
+)
 from segs_detailer.models.denoiser import Denoiser
 from segs_detailer.models.frame_noise import FrameNoise, clip_noise, step_noise
 from segs_detailer.models.noise import NoiseSampler, brownian_noise, gaussian_noise
@@ -95,8 +101,9 @@ class Stage:
 class Run:
     """The settings of one run; the names, `clips` too, mean what they mean in `SampleJob`.
 
-    `mask` is `(1 or F, 1, h, w)` at the latents' size; `refiner_ratio` counts where a refiner is given; `frame_axis` is
-    the latents' axis of frames, in which `frame_noise` counts.
+    `mask` is `(1 or F, 1, h, w)` at the latents' size; `starts` are noise levels from which the frames are repainted,
+    of a shape that fits the mask's, None where all are from the run's first; `refiner_ratio` counts where a refiner is
+    given; `frame_axis` is the latents' axis of frames, in which `frame_noise` counts.
     """
 
     sampler_name: str
@@ -105,6 +112,7 @@ class Run:
     seed: int
     mask: Tensor | None = None
     differential: bool = False
+    starts: Tensor | None = None
     noise: Tensor | None = None
     frame_noise: FrameNoise = field(default_factory=FrameNoise)
     frame_axis: int = 0
@@ -212,7 +220,8 @@ def _recomposite(
         return state
     none = torch.zeros_like(state)
     pinned = _pinned_noise(source, run, spec, none)
-    denoiser = _masked(refiner, second, state, pinned, run.mask, None)
+    begun = None if run.starts is None else FrameStarts(run.starts)
+    denoiser = _masked(refiner, second, state, pinned, run.mask, begun)
     between = _noise_between_steps(spec, source, run, _ended(refiner.sigmas, total + 1), second)
     report.x0 = None
     x = spec.bound(refiner.table)(denoiser, state, second, noise=between, callback=report.step)
@@ -265,8 +274,10 @@ def _start_noise(source: Tensor, run: Run) -> Tensor:
     return run.noise.to(source.device, source.dtype)
 
 
-def _threshold(table: SigmaTable, sigmas: Tensor, run: Run) -> DifferentialThreshold | None:
-    return DifferentialThreshold(table, sigmas, strict=run.options.strict_mask) if run.differential else None
+def _threshold(table: SigmaTable, sigmas: Tensor, run: Run) -> MaskAt | None:
+    if run.differential:
+        return DifferentialThreshold(table, sigmas, strict=run.options.strict_mask, starts=run.starts)
+    return None if run.starts is None else FrameStarts(run.starts)
 
 
 def _masked(
@@ -275,7 +286,7 @@ def _masked(
     source: Tensor,
     noise: Tensor,
     mask: Tensor | None,
-    threshold: DifferentialThreshold | None,
+    threshold: MaskAt | None,
 ) -> Denoiser:
     denoiser = stage.denoiser(sigmas)
     if mask is None:

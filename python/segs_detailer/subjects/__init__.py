@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.masks import boxes_to_segs, masks_to_segs
     from segs_detailer.subjects.objects import as_tracks
     from segs_detailer.subjects.ownership import owned_weights, owner_order
-    from segs_detailer.subjects.path import crop_path, gated, is_in_frame, path_of_clip, presence, size_gate
+    from segs_detailer.subjects.path import (
+        crop_path,
+        gated,
+        is_in_frame,
+        path_of_clip,
+        presence,
+        size_gate,
+        subject_sizes,
+    )
     from segs_detailer.subjects.segs_of_tracks import subject_box, tracks_to_segs
     from segs_detailer.subjects.selection import Likeness, SelectSettings, Similarity, Step
     from segs_detailer.subjects.settings import CropSettings
@@ -72,6 +80,7 @@ __all__ = [
     "size_gate",
     "split_at_cuts",
     "subject_box",
+    "subject_sizes",
     "suppress",
     "track_masks",
     "tracks_from_masks",
@@ -132,6 +141,7 @@ __getattr__, __dir__ = lazy_names(
             "path_of_clip",
             "presence",
             "size_gate",
+            "subject_sizes",
         ),
         "segs_detailer.subjects.selection": ("Likeness", "SelectSettings", "Similarity", "Step"),
         "segs_detailer.subjects.settings": ("CropSettings",),

@@ -17,12 +17,14 @@ from segs_detailer.subjects.shapes import shape_extents
 from segs_detailer.subjects.smoothing import noise_of, regress, taut_string, to_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from segs_detailer.subjects.motion import Motion
     from segs_detailer.subjects.track import Track
 
-__all__ = ["crop_path", "gated", "is_in_frame", "path_of_clip", "presence", "size_gate"]
+__all__ = ["crop_path", "gated", "is_in_frame", "path_of_clip", "presence", "size_gate", "subject_sizes"]
 
 # What the smoothing leaves of the detector's noise lies within this many standard deviations of that noise, times the
 # root of the window's width in frames; the way stands still or straight within it.
@@ -321,14 +323,51 @@ def size_gate(
     settings = settings or CropSettings()
     motion = motion_of(track, frame_size, frame_count, settings)
     wanted = np.zeros(frame_count, bool)
-    for first, end in motion.runs:
-        frames, boxes = motion.between(first, end, settings.smoothing, settings.smoothing)
-        sides = boxes[:, 2:].min(axis=1)
+    for frames, sides in _sides(motion, settings):
         is_small = bool(sides[0] < least * (1 - 0.5 * hysteresis))
         for frame, side in zip(frames.tolist(), sides.tolist(), strict=True):
             is_small = side < (least if is_small else least * (1 - hysteresis))
             wanted[frame] = is_small
     return wanted
+
+
+def subject_sizes(
+    track: Track, frame_size: tuple[int, int], frame_count: int, settings: CropSettings | None = None
+) -> NDArray[np.float64]:
+    """Shorter side of a subject's box in each frame, smoothed as its crop's way.
+
+    Parameters
+    ----------
+    track : Track
+        The subject.
+    frame_size : (int, int)
+        Height and width of the frames.
+    frame_count : int
+        Frames of the clip.
+    settings : CropSettings or None
+        `smoothing` and `max_gap`.
+
+    Returns
+    -------
+    ndarray
+        `(frame_count,)` in pixels; where the subject is not there, between those before and after, or as the nearest.
+        All 0 for one that is nowhere in the frame.
+    """
+    settings = settings or CropSettings()
+    found = list(_sides(motion_of(track, frame_size, frame_count, settings), settings))
+    if not found:
+        return np.zeros(frame_count)
+    frames, sides = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    # Smoothing leaves the last digits of what never changes to chance.
+    sizes: NDArray[np.float64] = np.round(np.interp(np.arange(frame_count), frames, sides), 3)
+    return sizes
+
+
+def _sides(motion: Motion, settings: CropSettings) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Give the frames of each run, and the subject's shorter side in them."""
+    for first, end in motion.runs:
+        frames, boxes = motion.between(first, end, settings.smoothing, settings.smoothing)
+        yield frames, boxes[:, 2:].min(axis=1)
 
 
 def gated(path: CropPath, wanted: NDArray[np.bool_], ramp: int) -> CropPath:

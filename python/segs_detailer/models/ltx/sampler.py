@@ -72,6 +72,11 @@ class LtxSampler(FlowSampler):
             transformer=self.model.transformer,
         )
 
+    def start_level(self, steps: int, denoise: float, sampler_name: str, scheduler: str) -> float | None:
+        """Say nothing: it depends on the size of the crops."""
+        del steps, denoise, sampler_name, scheduler
+        return None
+
     def noise_levels(self, source: Tensor, job: SampleJob, total: int) -> Tensor:
         """Shift more for larger pictures, and end where the checkpoint's own schedule does."""
         table = self.model.table_for(source[0, 0].numel())
