@@ -21,7 +21,17 @@ from segs_detailer.errors import InvalidTypeError, unknown_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Declared", "check_settings", "declared", "names_in", "plain", "setting", "setting_like", "with_changes"]
+__all__ = [
+    "Declared",
+    "check_settings",
+    "declared",
+    "names_in",
+    "plain",
+    "replaced",
+    "setting",
+    "setting_like",
+    "with_changes",
+]
 
 _Settings = TypeVar("_Settings")
 
@@ -284,7 +294,25 @@ def with_changes(settings: _Settings, changes: Mapping[str, Any]) -> _Settings:
     unknown = next((name for name in changes if name not in known), None)
     if unknown is not None:
         raise unknown_name("settings", unknown, known)
-    return dataclasses.replace(settings, **changes)  # type: ignore[type-var]
+    return replaced(settings, changes)
+
+
+def replaced(settings: _Settings, values: Mapping[str, Any]) -> _Settings:
+    """Return settings with other values.
+
+    Of the settings that the class names as `ALTERNATIVES`, of which one may be given, those that were given go where
+    another one is given now.
+
+    Parameters
+    ----------
+    settings : dataclass
+        The settings.
+    values : mapping
+        Values by name.
+    """
+    others = getattr(settings, "ALTERNATIVES", ())
+    gone = dict.fromkeys(others) if any(values.get(name) is not None for name in others) else {}
+    return dataclasses.replace(settings, **{**gone, **values})  # type: ignore[type-var]
 
 
 def check_settings(settings: Any) -> None:

@@ -38,7 +38,7 @@ FULL = ClipJob(
     "out.mp4",
     find=FindSettings(bbox=[(1, 2, 30.5, 40)], detect_labels=["a", "b"], min_face=40),
     crop=PathSettings(crop="follow", aspect=1.5, ramp=0, mask_median=2),
-    detail=DetailerSettings(denoise=0.4, seed=2**63, guide_size_for="crop_region"),
+    detail=DetailerSettings(denoise_by_size="40:0.55,160:0.3", seed=2**63, guide_size_for="crop_region"),
     model=ModelSettings(model="sd", lora=[("a", 1), ("b", 0.5)], attention_slicing="max", context_length=8),
     prompts=PromptSettings(prompt='a "woman"\n\x7f'),
     subjects={

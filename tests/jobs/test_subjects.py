@@ -63,11 +63,8 @@ def test_all_subjects_of_a_clip_in_one_run(clip, tracks, tmp_path):
         {"denoise": 0.75, "seed": 4, "guide_size": 32.0},
         {},
     ]
-    assert [(track["seed"], track["denoise"]) for track in report.to_json()["tracks"]] == [
-        (1, 0.25),
-        (4, 0.75),
-        (1, 0.5),
-    ]
+    told = [(track["seed"], *track["denoise"]) for track in report.to_json()["tracks"]]
+    assert told == [(1, 0.25, 0.25), (4, 0.75, 0.75), (1, 0.5, 0.5)]
     with pytest.raises(InvalidArgumentError, match=r"numbers 1, 2, 3; identities Ann; labels face, hand, foot.*'Anne'"):
         plan_clip(job.changed(subjects={"Anne": {"seed": 3}}))
 
@@ -92,6 +89,33 @@ def test_pieces_of_equal_settings_are_sampled_together(clip, tracks, tmp_path):
     assert groups({}) == [3]
     assert groups({2: {"denoise": 0.3}}) == [1, 2]
     assert groups({2: {"guide_size": 24}, 3: {"seed": 4}}) == [1, 1, 1]
+
+
+def test_denoise_follows_the_size_of_a_subject(clip, tmp_path):
+    class Apart(FakeSampler):
+        takes_frame_denoise = True
+
+    boxes = {"grows": [(0, 0, 8 + 8 * frame, 60) for frame in range(COUNT)], "rests": [(40, 40, 56, 58)] * COUNT}
+    found = [Track(number, label, list(range(COUNT)), each) for number, (label, each) in enumerate(boxes.items(), 1)]
+    write_tracks(str(tmp_path / "grows.npz"), Tracks((64, 64), COUNT, found))
+    job = job_of(
+        clip, str(tmp_path / "grows.npz"), tmp_path, denoise_by_size="8:0.6,32:0.3", guide_size_for="crop_region"
+    )
+    sampler = Apart()
+    report = detail_clip(job, pipe=BasicPipe(sampler, None, None, [], []))
+    grows, rests = sampler.jobs
+    assert grows.denoise == max(grows.frame_denoise)
+    np.testing.assert_allclose(grows.frame_denoise, (0.6, 0.5, 0.4, 0.3), atol=0.02)
+    # To the bit what that denoise gives everywhere.
+    assert (rests.denoise, rests.frame_denoise) == (0.5, None)
+    assert report.tracks[1].denoise == (0.5, 0.5)
+    assert report.to_json()["tracks"][0]["denoise"] == (min(grows.frame_denoise), grows.denoise)
+    keeping = job.changed(cache=str(tmp_path / "cache"))
+    assert [detail_clip(keeping.changed(denoise_by_size=curve)).sampled for curve in ("8:0.6", "8:0.6", "8:0.5")] == [
+        2,
+        0,
+        2,
+    ]
 
 
 def test_loras_and_prompts_from_a_job_s_file(clip, tracks, model, tmp_path, monkeypatch, capsys):

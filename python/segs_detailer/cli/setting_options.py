@@ -8,12 +8,11 @@ jsonargparse, cyclopts) would own the parser for that: these few functions leave
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from segs_detailer.cli.arguments import names as names_between_commas
 from segs_detailer.cli.arguments import option_of
-from segs_detailer.settings import declared, plain
+from segs_detailer.settings import declared, plain, replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -90,7 +89,7 @@ def settings_from(args: argparse.Namespace, base: _Settings) -> _Settings:
     base : object
         The settings that hold where no option was given: those of `add_settings`.
     """
-    return replace(base, **given_settings(args, base))  # type: ignore[type-var]
+    return replaced(base, given_settings(args, base))
 
 
 def _add_option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from segs_detailer.checks import MAX_COORDINATE, integer
 from segs_detailer.detailer.denoise_by_size import checked_curve
@@ -159,6 +159,8 @@ class DetailerSettings:
     >>> DetailerSettings(denoise=0.4).sampling
     Sampling(steps=20, cfg=8.0, sampler_name='euler', scheduler='normal', denoise=0.4)
     """
+
+    ALTERNATIVES: ClassVar[tuple[str, ...]] = STRENGTHS
 
     guide_size: float | None = setting(
         None,

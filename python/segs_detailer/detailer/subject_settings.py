@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 from segs_detailer.checks import number
 from segs_detailer.detailer.denoise_by_size import curve_text
 from segs_detailer.detailer.settings import STRENGTHS, DetailerSettings
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, did_you_mean, unknown_name
-from segs_detailer.settings import check_settings, plain, setting, setting_like
+from segs_detailer.settings import check_settings, plain, replaced, setting, setting_like
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,6 +88,8 @@ class SubjectSettings:
     {'prompt': 'an old man', 'denoise': 0.3}
     """
 
+    ALTERNATIVES: ClassVar[tuple[str, ...]] = STRENGTHS
+
     prompt: str | None = setting(None, help="what it shows", default_text="what holds for all")
     negative_prompt: str | None = setting(None, help="what it must not show", default_text="what holds for all")
     lora: tuple[tuple[str, float], ...] = setting(
@@ -135,17 +137,11 @@ class SubjectSettings:
 
     def within(self, others: SubjectSettings) -> SubjectSettings:
         """Return these settings, with those of `others` for what they leave open."""
-        return replace(others, **self._without_other_strengths(), **self.given)
+        return replaced(others, self.given)
 
     def applied(self, settings: DetailerSettings) -> DetailerSettings:
         """Return the detailer's settings for this subject."""
-        own = {name: value for name, value in self.given.items() if name in _OF_DETAILER}
-        return replace(settings, **self._without_other_strengths(), **own)
-
-    def _without_other_strengths(self) -> dict[str, Any]:
-        """Take back what says otherwise how much is repainted, where this says it."""
-        given = self.given
-        return {name: None for name in STRENGTHS if name not in given} if given.keys() & {*STRENGTHS} else {}
+        return replaced(settings, {name: value for name, value in self.given.items() if name in _OF_DETAILER})
 
 
 Subjects: TypeAlias = Mapping["str | int", SubjectSettings]

@@ -12,7 +12,7 @@ from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.detailer.subject_settings import Subjects, SubjectSettings, checked_loras, checked_subjects
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown_name
 from segs_detailer.models.single_files import is_model_file
-from segs_detailer.settings import check_settings, setting, setting_like
+from segs_detailer.settings import check_settings, replaced, setting, setting_like
 from segs_detailer.subjects.mask_filter import MaskFilter
 from segs_detailer.subjects.selection import SelectSettings
 from segs_detailer.subjects.settings import CropSettings
@@ -603,7 +603,7 @@ class ClipJob:
                 own[_SHORT[name]] = parts.pop(name)
             part = parts.get(name, getattr(self, name))
             if own:
-                parts[name] = replace(part, **own)
+                parts[name] = replaced(part, own)
         if values:
             known = [each.name for kind in (type(self), *PARTS.values()) for each in fields(kind)]
             raise unknown_name("job", next(iter(values)), known, expected="names of its fields: {}")

@@ -135,7 +135,7 @@ class DifferentialThreshold:
         self._strict = strict
         self._start = float(table.timestep(sigmas[0]))
         self._end = float(table.timestep(torch.maximum(sigmas[-1], table.sigma_min)))
-        self._shares = None if starts is None else self._progress(starts).clamp(0, 1)
+        self._shares = None if starts is None else self._progress(starts.flatten()).view(starts.shape).clamp(0, 1)
 
     def __call__(self, mask: Tensor, sigma: Tensor) -> Tensor:
         """Give the mask, as 0 and 1, that is repainted at `sigma`."""
