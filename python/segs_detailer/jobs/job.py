@@ -241,7 +241,10 @@ class ModelSettings:
     conditioning_scale: float | None = setting(
         None, help="how much VACE keeps to the clip and to the pictures of the subjects", minimum=0, default_text="1"
     )
-    motion_adapter: str | None = setting(None, help="AnimateDiff motion module; without one frames are independent")
+    motion_adapter: str | None = setting(
+        None,
+        help="AnimateDiff motion module: a folder, hub id or .safetensors file; without one frames are independent",
+    )
     lora: tuple[tuple[str, float], ...] = setting(
         (),
         help="LoRA or motion LoRA of the model, and its weight (default: 1); may be given more than once",

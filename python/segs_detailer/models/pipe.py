@@ -70,8 +70,9 @@ class BasicPipe(NamedTuple):
             Folder or hub id of a Stable Diffusion 1.5 or SDXL checkpoint, of an AnimateDiff pipeline, or of Wan 2.1 or
             2.2 (text to video) or VACE, which take no `motion_adapter`, `windows` or `vae_chunk`.
         motion_adapter : str, path, diffusers.MotionAdapter or None
-            AnimateDiff motion module for a plain checkpoint; `None`: the one that the checkpoint itself names, as an
-            AnimateDiff pipeline does. Without any the model works frame by frame.
+            AnimateDiff motion module for a plain checkpoint: a folder or hub id in diffusers' layout, or a file as
+            ComfyUI has them, in safetensors. `None`: the one that the checkpoint itself names, as an AnimateDiff
+            pipeline does. Without any the model works frame by frame.
         prompt, negative_prompt : str
             The prompts.
         dtype : str, torch.dtype or None

@@ -10,6 +10,7 @@ import torch
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError, first_line
 from segs_detailer.models.files import check_class, load_part, packages, read_config
+from segs_detailer.models.sd.motion_file import is_motion_file, load_motion_file
 from segs_detailer.models.sd.network import DiffusersModel
 from segs_detailer.models.sd.text import TextEncoder
 from segs_detailer.models.sd.vae import FrameVAE
@@ -214,15 +215,17 @@ def _with_motion(
     diffusers: Any, unet: Any, motion_adapter: Any, scheduler_config: Mapping[str, Any], load: LoadOptions
 ) -> tuple[Any, dict[str, Any]]:
     """Make a motion UNet from a plain one and a motion module, with the module's noise levels."""
-    adapter = motion_adapter
-    if isinstance(motion_adapter, str):
+    adapter, name = motion_adapter, motion_adapter if isinstance(motion_adapter, str) else ""
+    if isinstance(motion_adapter, str) and is_motion_file(motion_adapter):
+        adapter, name = load_motion_file(diffusers, motion_adapter, load.dtype_or(_HALF))
+    elif isinstance(motion_adapter, str):
         what = f"the motion adapter {motion_adapter}"
         check_class(
             diffusers.MotionAdapter, read_config(diffusers.MotionAdapter, motion_adapter, None, load.hub()), what
         )
         adapter = load_part(diffusers.MotionAdapter, motion_adapter, load.weights(half=_HALF), what)
     elif not isinstance(motion_adapter, diffusers.MotionAdapter):
-        expected = "a folder, a hub id or a MotionAdapter of diffusers"
+        expected = "a folder, a hub id, a .safetensors file or a MotionAdapter of diffusers"
         raise InvalidTypeError("motion_adapter", expected, type(motion_adapter).__name__)
     if adapter.config.conv_in_channels:
         raise ModelError("the motion adapter also wants a picture and its likeness to each frame (PIA)")
@@ -245,7 +248,6 @@ def _with_motion(
     # diffusers leaves these at random: SDXL's size and pooled prompt would mean nothing.
     if getattr(unet, "add_embedding", None) is not None:
         motion.add_embedding.load_state_dict(unet.add_embedding.state_dict())
-    name = motion_adapter if isinstance(motion_adapter, str) else ""
     # Not motion.to: diffusers warns there of models that keep parts in float32; this one keeps none.
     torch.nn.Module.to(motion, load.dtype_or(_HALF))
     return motion, {**scheduler_config, **_motion_betas(motion, adapter, name)}
