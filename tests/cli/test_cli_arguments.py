@@ -241,6 +241,8 @@ _CASES = {
     "max_gap": ("--bbox 1,2,3,4 --max-gap 5", "--segs x"),
     "paste_gap": ("--bbox 1,2,3,4 --paste-gap 5", "--segs x"),
     "subpixel": ("--subpixel --crop fixed", "--crop follow"),
+    "identity_model": ("--identity-model x", "--like a.png"),
+    "identity_threshold": ("--identity-threshold 0.5", "--link-shots"),
     "fps": ("--fps 10", "frames/"),
     "fill_gaps": ("--fill-gaps", "frames/"),
     "codec": ("--codec vp9 -o out/", "-o b.mkv"),
@@ -269,6 +271,7 @@ _OF_VERIFY = {
     "like": "--like a.png",
     "largest": "--largest 1",
     "exclude": "--exclude tracks=2",
+    "link_shots": "--link-shots",
 }
 _OF_BATCH = {
     "devices": ("--devices cpu --engine ray", "--engine local"),

@@ -54,6 +54,12 @@ def _names_subjects(args: Options) -> bool:
     return any((args.detect is not None, args.mask is not None, args.segs is not None, args.bbox))
 
 
+def _tells_apart(args: Options) -> bool:
+    return bool(
+        args.link_shots or args.like or any(each.partition("=")[0].strip() == "like" for each in args.exclude or ())
+    )
+
+
 def _is_images(name: str) -> bool:
     path = Path(name)
     return path.is_dir() or names_several(path) or path.suffix.lower() in IMAGE_SUFFIXES
@@ -170,9 +176,14 @@ RULES = (
         lambda args: args.mask is not None or args.segs is not None or _detects(args),
     ),
     Rule(
-        (*_OF_MASKS, "margin", *(each.name for each in fields(SelectSettings))),
+        (*_OF_MASKS, "margin", "link_shots", *(each.name for each in fields(SelectSettings))),
         "subjects that were detailed: add --detect, --mask, --bbox or --segs",
         lambda args: args.command != "verify" or _names_subjects(args),
+    ),
+    Rule(
+        ("identity_model", "identity_threshold"),
+        "tracks to tell apart: add --link-shots or --like",
+        _tells_apart,
     ),
     Rule(
         ("subpixel",),

@@ -196,7 +196,7 @@ def describe_plan(found: ClipPlan, limit: int) -> list[str]:
         rows.append(
             [
                 str(track.number),
-                track.label,
+                f"{track.label} {track.track.identity}".rstrip(),
                 f"{first}-{end - 1}",
                 f"{track.seen} of {end - first}",
                 f"{width}x{height}" + (" follows" if track.moves else " fixed"),
@@ -257,6 +257,7 @@ def plan_to_json(found: ClipPlan) -> dict[str, Any]:
         {
             "number": track.number,
             "label": track.label,
+            "identity": track.track.identity,
             "frames": list(track.span),
             "seen": track.seen,
             "box": list(track.bbox),

@@ -190,6 +190,9 @@ def add_segment_options(parser: argparse.ArgumentParser, *, left_out: Collection
     add_settings(group, FindSettings, rest, metavars=_FILES)
     add_settings(group, FindSettings, ("mask_labels", "combined", "bbox_fill", "contour_fill"))
     _add_selection(parser, left_out)
+    identity = {"identity_model": "FILE|PATH|ID", "identity_threshold": "C"}
+    names = ("link_shots", "identity_model", "identity_threshold")
+    add_settings(parser.add_argument_group("who is who"), FindSettings, names, metavars=identity)
 
 
 def _add_selection(parser: argparse.ArgumentParser, left_out: Collection[str]) -> None:

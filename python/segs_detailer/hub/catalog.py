@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from segs_detailer.errors import unknown_name
-from segs_detailer.hub.weights import PinnedFile, Weights
+from segs_detailer.hub.weights import PinnedFile, Repository, Weights
 
-__all__ = ["SFACE", "WEIGHTS", "YUNET", "named_weights"]
+__all__ = ["DINOV2", "SFACE", "WEIGHTS", "YUNET", "named_weights"]
 
 YUNET = PinnedFile(
     name="yunet",
@@ -31,7 +31,17 @@ SFACE = PinnedFile(
 )
 """Tells people apart by their faces; run by OpenCV."""
 
-WEIGHTS: tuple[Weights, ...] = (YUNET, SFACE)
+DINOV2 = Repository(
+    name="dinov2",
+    repository="facebook/dinov2-small",
+    size=88_000_000,
+    license="Apache-2.0",
+    use="tells things apart by what they look like",
+    patterns=("*.json", "*.safetensors"),
+)
+"""Tells things apart by what they look like; run by transformers."""
+
+WEIGHTS: tuple[Weights, ...] = (YUNET, SFACE, DINOV2)
 """All of them."""
 
 

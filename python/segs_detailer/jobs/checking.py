@@ -8,6 +8,7 @@ from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.jobs.cache import Cache
 from segs_detailer.jobs.clips import job_from, stages_from
 from segs_detailer.jobs.finding import TrackChooser
+from segs_detailer.jobs.identifying import identified
 from segs_detailer.jobs.selecting import select_tracks
 from segs_detailer.settings import with_changes
 from segs_detailer.verify.cells import CELL
@@ -109,5 +110,6 @@ def named_subjects(job: ClipJob, source: Source, stages: Stages) -> list[Subject
     info = source.info
     with Cache(None) as cache:
         found = TrackChooser(job, info).choose(source, "", cache, stages)
-        kept = select_tracks(found, job, info).kept
+        found, likeness = identified(found, job, source, "", cache, stages)
+        kept = select_tracks(found, job, info, likeness).kept
     return chosen_subjects(((item.track, item.crop) for item in kept), info.size, info.frames, job.crop.masks)

@@ -233,6 +233,7 @@ class OpenJob:
         from segs_detailer.detailer.models import Models
         from segs_detailer.detailer.settings import check_names
         from segs_detailer.detailer.subject_settings import SubjectName, check_subjects
+        from segs_detailer.jobs.identifying import identified
         from segs_detailer.jobs.memory import StreamSizes
         from segs_detailer.jobs.planning import check_memory
         from segs_detailer.jobs.run import ClipRun, RunSettings
@@ -261,7 +262,8 @@ class OpenJob:
         check_memory(job.limits.max_ram, info, traits, streams)
         clip = _digest(info) if cache.keeps else ""
         found = self._chooser.choose(self.source, clip, cache, stages)
-        self.selection = select_tracks(found, job, info)
+        found, likeness = identified(found, job, self.source, clip, cache, stages)
+        self.selection = select_tracks(found, job, info, likeness)
         settings = RunSettings(
             detailing=Detailing(
                 models.base,

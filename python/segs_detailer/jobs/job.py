@@ -101,6 +101,23 @@ class FindSettings:
     face_mask: Literal["ellipse", "box"] | None = setting(
         None, help="shape of masks", default_text="ellipse for faces, else box"
     )
+    link_shots: bool = setting(
+        False,
+        help="tell by what they look like which tracks are one person or thing, also after a cut: identities A, B, ...",
+    )
+    identity_model: str | None = setting(
+        None,
+        help="what tells subjects apart: a file of SFace (.onnx), for faces; or a vision model of transformers, for "
+        "all, by folder or hub id",
+        default_text="SFace for faces, facebook/dinov2-small for all else",
+    )
+    identity_threshold: float | None = setting(
+        None,
+        help="how alike what counts as the same must be: a cosine",
+        minimum=-1,
+        maximum=1,
+        default_text="0.363 for SFace, 0.6 for vision models; to link tracks 0.45 and 0.75",
+    )
     mask_labels: bool = setting(
         False,
         help="values in the mask are numbers of subjects, 0 for none: each number, index of a palette or color is one",

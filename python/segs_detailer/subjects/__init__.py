@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.formats.files import FORMATS, Format, format_to_write, read_tracks, write_tracks
     from segs_detailer.subjects.from_masks import MaskSettings, MaskStream, tracks_from_masks
     from segs_detailer.subjects.from_segs import tracks_from_segs
+    from segs_detailer.subjects.identity import (
+        Embedder,
+        Looks,
+        PictureLikeness,
+        SFaceEmbedder,
+        Sighting,
+        VisionEmbedder,
+        link_tracks,
+        look_at,
+        open_embedders,
+    )
     from segs_detailer.subjects.linking import Associator, associate
     from segs_detailer.subjects.mask import Mask
     from segs_detailer.subjects.mask_filter import MaskFilter, filter_masks, filtered_part
@@ -47,19 +58,25 @@ __all__ = [
     "Chain",
     "CropSettings",
     "Detection",
+    "Embedder",
     "Format",
     "Likeness",
+    "Looks",
     "Mask",
     "MaskFilter",
     "MaskSettings",
     "MaskStream",
     "MaskTracker",
+    "PictureLikeness",
+    "SFaceEmbedder",
     "SelectSettings",
     "Shape",
+    "Sighting",
     "Similarity",
     "Step",
     "Track",
     "Tracks",
+    "VisionEmbedder",
     "as_tracks",
     "associate",
     "boxes_to_segs",
@@ -69,8 +86,11 @@ __all__ = [
     "format_to_write",
     "gated",
     "is_in_frame",
+    "link_tracks",
+    "look_at",
     "make_crop_region",
     "masks_to_segs",
+    "open_embedders",
     "overlap",
     "owned_weights",
     "owner_order",
@@ -113,6 +133,17 @@ __getattr__, __dir__ = lazy_names(
             "MaskSettings",
             "MaskStream",
             "tracks_from_masks",
+        ),
+        "segs_detailer.subjects.identity": (
+            "Embedder",
+            "Looks",
+            "PictureLikeness",
+            "SFaceEmbedder",
+            "Sighting",
+            "VisionEmbedder",
+            "link_tracks",
+            "look_at",
+            "open_embedders",
         ),
         "segs_detailer.subjects.mask_tracker": ("MaskTracker",),
         "segs_detailer.subjects.linking": (

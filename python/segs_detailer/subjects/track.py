@@ -352,7 +352,7 @@ class Tracks:
         times : sequence of float or None
             When each frame begins, in seconds from the first: `ClipInfo.starts`. For places at a second.
         likeness : Likeness or None
-            What compares tracks with pictures, for `like`: see `segs_detailer.subjects.identity`.
+            What compares tracks with pictures, for `like`: a `PictureLikeness`.
         **criteria : object
             Single settings by their names, which count before those of `settings`.
 
