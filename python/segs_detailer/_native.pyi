@@ -31,7 +31,8 @@ _Frames: TypeAlias = NDArray[Any]
 _Masks: TypeAlias = NDArray[np.float32]
 # (1 or B, 4) as (x1, y1, x2, y2).
 _Regions: TypeAlias = NDArray[np.int64]
-# (1 or B, 2) as (x, y): parts of a pixel, in [0, 1), right of and below the regions; None where all places are whole.
+# (1 or B, 2) as (x, y): parts of a pixel, in [0, 1), right of and below the regions; (1 or B, 3) with an angle, degrees
+# clockwise about the middle of the shifted region; None where all places are whole.
 _Shifts: TypeAlias = NDArray[np.float64] | None
 
 def crop_frames(

@@ -243,6 +243,7 @@ _CASES = {
     "subpixel": ("--subpixel --crop fixed", "--crop follow"),
     "identity_model": ("--identity-model x", "--like a.png"),
     "identity_threshold": ("--identity-threshold 0.5", "--link-shots"),
+    "upright": ("--upright --bbox 1,2,3,4", "--segs x"),
     "fps": ("--fps 10", "frames/"),
     "fill_gaps": ("--fill-gaps", "frames/"),
     "codec": ("--codec vp9 -o out/", "-o b.mkv"),

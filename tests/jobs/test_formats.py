@@ -128,8 +128,8 @@ class Mirror(Sampler):
         return latents
 
 
-@pytest.mark.parametrize("subpixel", [False, True])
-def test_what_comes_back_unchanged_leaves_every_frame_as_it_was(tmp_path, subpixel):
+@pytest.mark.parametrize("options", [{}, {"subpixel": True}, {"upright": True}])
+def test_what_comes_back_unchanged_leaves_every_frame_as_it_was(tmp_path, options):
     write(tmp_path / "in.mkv", range(0, 800, 40), codec="ffv1", pix_fmt="yuv420p10le")
     boxes = [(1.3 * index, 10.0, 1.3 * index + 16, 26.0) for index in range(19)]
     seen = []
@@ -143,11 +143,11 @@ def test_what_comes_back_unchanged_leaves_every_frame_as_it_was(tmp_path, subpix
         models="mirror",
         source="in.mkv",
     )
-    crop = CropSettings(crop_factor=1.5, subpixel=subpixel)
+    crop = CropSettings(crop_factor=1.5, **options)
+    track = Track(1, "a", range(19), boxes, angles=[20.0 * index for index in range(19)])
     with Cache(tmp_path / "cache") as cache:
-        run_ = ClipRun(
-            open_clip(tmp_path / "in.mkv"), [ChosenTrack(Track(1, "a", range(19), boxes), crop)], settings, cache
-        )
+        run_ = ClipRun(open_clip(tmp_path / "in.mkv"), [ChosenTrack(track, crop)], settings, cache)
+        assert run_.plan.tracks[0].turns == crop.upright
         assert (run_.plan.tracks[0].path.regions[0] != run_.plan.tracks[0].path.regions[-1]).any()
         run_.run([Taker()])
     assert max(seen) == 0

@@ -51,7 +51,9 @@ def test_crops(data, dtype, fill):
 
 def parts(draw, count):
     part = st.one_of(st.just(0.0), st.floats(0.0, 0.999))
-    return np.array([[draw(part), draw(part)] for _ in range(count)])
+    angle = st.one_of(st.just(0.0), st.floats(-400, 400))
+    columns = draw(st.sampled_from([(part, part), (part, part, angle)]))
+    return np.array([[draw(column) for column in columns] for _ in range(count)])
 
 
 @given(data=st.data(), dtype=st.sampled_from(DTYPES), fill=st.sampled_from([None, 0.0, 0.4, 1.0]))

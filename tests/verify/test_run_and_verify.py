@@ -28,7 +28,8 @@ def clip(tmp_path_factory):
         frame[y : y + FACE, x : x + FACE] = face
         Image.fromarray(frame).save(folder / "in" / f"{index:03d}.png")
     boxes = [(*_place(index), _place(index)[0] + FACE, _place(index)[1] + FACE) for index in range(ENTRY, EXIT)]
-    track = Track(1, "face", range(ENTRY, EXIT), boxes)
+    angles = [10 * index - 90 for index in range(ENTRY, EXIT)]
+    track = Track(1, "face", range(ENTRY, EXIT), boxes, angles=angles)
     write_tracks(folder / "tracks.npz", Tracks(SIZE, COUNT, (track,)))
     return folder
 
@@ -51,7 +52,8 @@ def detail_and_verify(clip, output, *options):
 
 
 @pytest.mark.parametrize(
-    "options", [("--ramp", "4"), ("--ramp", "4", "--subpixel"), ("--ramp", "4", "--crop", "fixed")]
+    "options",
+    [("--ramp", "4"), ("--ramp", "4", "--subpixel"), ("--ramp", "4", "--upright"), ("--ramp", "4", "--crop", "fixed")],
 )
 def test_a_run_with_ramps_passes(clip, tmp_path, capsys, options):
     assert detail_and_verify(clip, tmp_path / "out", *options) == 0, capsys.readouterr().out
@@ -86,6 +88,7 @@ def outside(capsys):
         ("--mask-dilate", "6", "--crop", "fixed"),
         ("--mask-dilate", "4", "--mask-median", "1", "--aspect", "2:1", "--smoothing", "2"),
         ("--subpixel", "--mask-dilate", "4", "--crop-factor", "2"),
+        ("--upright", "--mask-dilate", "4", "--crop-factor", "2"),
         (
             "--size-gate",
             "500",
@@ -108,14 +111,20 @@ def _pasted(args):
     """Where the run's masks are at least half."""
     from segs_detailer.cli.job_options import job_of
     from segs_detailer.jobs import plan_clip
+    from segs_detailer.ops import paste
 
     places = np.zeros((COUNT, *SIZE), bool)
     plan = plan_clip(job_of(args).changed(no_cache=True))
+    assert all(track.turns == bool(args.upright) for track in plan.tracks)
     for track in plan.tracks:
         for frame in range(*track.span):
             if track.alpha(frame) == 0:
                 continue
             mask = track.masks_of(frame, frame + 1)[0] >= 128
+            if track.turns:
+                black, white = np.zeros((1, *SIZE, 1), np.float32), np.ones((1, *mask.shape, 1), np.float32)
+                places[frame] = paste(black, white, mask.astype(np.float32), track.place(frame))[0, ..., 0] > 0
+                continue
             x, y = track.region(frame)[:2]
             # Between pixels it is pasted to those on both sides.
             for left in {int(np.floor(x)), int(np.ceil(x))}:

@@ -93,6 +93,7 @@ _OF_MASKS = (
     "aspect",
     "smoothing",
     "subpixel",
+    "upright",
     "ramp",
     "max_gap",
     "paste_gap",
@@ -184,6 +185,11 @@ RULES = (
         ("identity_model", "identity_threshold"),
         "tracks to tell apart: add --link-shots or --like",
         _tells_apart,
+    ),
+    Rule(
+        ("upright",),
+        "what may say how a subject is turned: add --mask, --segs or --detect",
+        lambda args: args.mask is not None or args.segs is not None or _detects(args),
     ),
     Rule(
         ("subpixel",),

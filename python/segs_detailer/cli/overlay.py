@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segs_detailer.crop_path import mask_on_frame
 from segs_detailer.subjects.finders.opencv import import_cv2
 from segs_detailer.subjects.track import TRACK_COLORS
 
@@ -99,15 +100,11 @@ def _tint(pixels: NDArray[np.float32], track: TrackPlan, masks: _Masks, frame: i
     alpha = track.alpha(frame)
     if alpha == 0:
         return
-    x1, y1, _, _ = _whole(track.region(frame))
-    mask = masks.at(frame)
+    mask = masks.at(frame).astype(np.float32) / np.float32(255)
     height, width = pixels.shape[:2]
-    left, top = max(x1, 0), max(y1, 0)
-    right, bottom = min(x1 + mask.shape[1], width), min(y1 + mask.shape[0], height)
-    if left >= right or top >= bottom:
-        return
-    part = pixels[top:bottom, left:right]
-    weight = mask[top - y1 : bottom - y1, left - x1 : right - x1, None] * np.float32(_MASK_OPACITY * alpha / 255)
+    left, top, shown = mask_on_frame(mask, track.place(frame)[0].tolist(), (height, width))
+    part = pixels[top : top + shown.shape[0], left : left + shown.shape[1]]
+    weight = shown[..., None] * np.float32(_MASK_OPACITY * alpha)
     part += weight * (np.array(_color(track), np.float32) - part)
 
 
@@ -115,8 +112,11 @@ def _outline(pixels: NDArray[np.float32], track: TrackPlan, frame: int) -> None:
     cv2 = import_cv2()
     thin = max(1, round(pixels.shape[0] * _LINE))
     color = _color(track)
-    x1, y1, x2, y2 = _whole(track.region(frame))
-    cv2.rectangle(pixels, (x1, y1), (x2 - 1, y2 - 1), color, thin)
+    x1, _, _, y2 = _whole(track.region(frame))
+    # Lines run along the pixels at the edge of the crop.
+    middle = np.mean(track.quad(frame), axis=0)
+    inner = np.floor(track.quad(frame) - np.sign(track.quad(frame) - middle) * 0.5).astype(np.int32)
+    cv2.polylines(pixels, [inner], True, color, thin)
     seen = track.track.frames
     place = (x1, y2)
     if len(seen) and seen[0] <= frame <= seen[-1]:
@@ -129,6 +129,8 @@ def _outline(pixels: NDArray[np.float32], track: TrackPlan, frame: int) -> None:
 def _label(track: TrackPlan, frame: int) -> str:
     text = f"{track.number} {track.label} x{track.scale:.2g}"
     alpha = track.alpha(frame)
+    if track.path.is_turned:
+        text += f" {track.angle(frame):+.0f} deg"
     if alpha < 1:
         text += f" {alpha:.0%}"
     if len(track.pieces) > 1:

@@ -199,7 +199,7 @@ def describe_plan(found: ClipPlan, limit: int) -> list[str]:
                 f"{track.label} {track.track.identity}".rstrip(),
                 f"{first}-{end - 1}",
                 f"{track.seen} of {end - first}",
-                f"{width}x{height}" + (" follows" if track.moves else " fixed"),
+                f"{width}x{height}" + (" follows" if track.moves else " fixed") + (" turned" if track.turns else ""),
                 f"{track.size[1]}x{track.size[0]}",
                 f"x{track.scale:.2f}",
                 f"{len(track.pieces)} of up to {longest} frames",

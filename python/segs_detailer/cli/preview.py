@@ -12,6 +12,7 @@ from segs_detailer.cli.arguments import in_options
 from segs_detailer.cli.job_options import job_of
 from segs_detailer.cli.report import describe_plan_tracks, describe_times
 from segs_detailer.cli.stages import ShownStages
+from segs_detailer.crop_path import mask_on_frame
 from segs_detailer.errors import MediaError
 from segs_detailer.jobs.clips import open_job_clip, plan_clip
 from segs_detailer.jobs.drawing import grid, label, new_picture, to_image
@@ -117,17 +118,19 @@ def _tile(pixels: NDArray[np.float32], plan: ClipPlan, index: int) -> Image.Imag
     height, width = plan.info.size
     visible = [track for track in plan.tracks if track.span[0] <= index < track.span[1]]
     for track in visible:
-        x1, y1, x2, y2 = _whole(track.region(index))
         mask = track.masks_of(index, index + 1)[0].astype(np.float32) / np.float32(255)
-        part = pixels[max(y1, 0) : y2, max(x1, 0) : x2]
-        weight = _MASK_OPACITY * mask[max(-y1, 0) :, max(-x1, 0) :][: part.shape[0], : part.shape[1], None]
-        part += weight * (_MASK_TINT - part)
+        left, top, shown = mask_on_frame(mask, track.place(index)[0].tolist(), plan.info.size)
+        part = pixels[top : top + shown.shape[0], left : left + shown.shape[1]]
+        part += _MASK_OPACITY * shown[..., None] * (_MASK_TINT - part)
     scale = _TILE_WIDTH / width
     image = to_image(pixels, (_TILE_WIDTH, max(1, round(height * scale))))
     draw = ImageDraw.Draw(image)
     for track in visible:
         color = TRACK_COLORS[(track.number - 1) % len(TRACK_COLORS)]
-        draw.rectangle(_scaled(_whole(track.region(index)), scale), outline=color, width=1)
+        if track.path.is_turned:
+            draw.polygon([(x * scale, y * scale) for x, y in track.quad(index)], outline=color, width=1)
+        else:
+            draw.rectangle(_scaled(_whole(track.region(index)), scale), outline=color, width=1)
         box = _scaled(_box(track, index), scale)
         draw.rectangle(box, outline=color, width=3)
         label(image, f"{track.number} {track.label}", (box[0], box[3] + 2), color=color)

@@ -58,7 +58,7 @@ def _describe_tracks(tracks: Sequence[TrackReport]) -> list[str]:
                 track.label,
                 f"{x1},{y1},{x2},{y2} ({x2 - x1}x{y2 - y1})",
                 f"{track.first}-{track.last}",
-                crop + (" follows" if track.moves else ""),
+                crop + (" follows" if track.moves else "") + (" turned" if track.turns else ""),
                 working + ("" if track.scaled else " (not scaled)"),
             ]
         )

@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from segs_detailer.crop_path import CropPath, region_at
+from segs_detailer.crop_path import CropPath, mask_on_frame, place_of, quad_at, region_at
 from segs_detailer.detailer.crops import check_frames, check_paths
 from segs_detailer.nodes.declaration import Shown
-from segs_detailer.ops.frames import crop_frames
 from segs_detailer.segs import mask_frames, scale_match, warn_about_counts
 from segs_detailer.subjects.track import TRACK_COLORS
 
@@ -68,8 +67,8 @@ def preview_segments(image_frames: Tensor, segs: SEGS, max_images: int = 4) -> S
 def draw_segments(frame: NDArray[np.float32], segs: list[SEG], index: int, count: int) -> Image.Image:
     """Draw masks as a red tint, bounding boxes thick, crop regions thin, each segment in its own color.
 
-    Crop regions that move are drawn where they are in the frame, with their box; nothing is drawn of a segment that is
-    not shown there.
+    Crop regions that move and turn are drawn where they are in the frame, with their box; nothing is drawn of a segment
+    that is not shown there.
 
     Parameters
     ----------
@@ -87,15 +86,19 @@ def draw_segments(frame: NDArray[np.float32], segs: list[SEG], index: int, count
     """
     pixels = frame[..., :3].copy()
     shown = [(number, _in_frame(seg, index)) for number, seg in enumerate(segs) if _is_shown(seg, index)]
-    for _, seg in shown:
-        _tint(pixels, seg, index, count)
+    for number, _ in shown:
+        _tint(pixels, segs[number], index, count)
     image = Image.fromarray((pixels.clip(0, 1) * 255 + 0.5).astype(np.uint8))
     draw = ImageDraw.Draw(image)
     line = max(1, round(min(image.size) * _LINE))
     letters = _font(max(_LEAST_LETTERS, round(min(image.size) * _LETTERS)))
     for number, seg in shown:
         color = TRACK_COLORS[number % len(TRACK_COLORS)]
-        _outline(draw, seg.crop_region, color, line)
+        region = segs[number].crop_region
+        if isinstance(region, CropPath) and region.is_turned:
+            draw.polygon(quad_at(region, index), outline=color, width=line)
+        else:
+            _outline(draw, seg.crop_region, color, line)
         _outline(draw, seg.bbox, color, 3 * line)
         place = (max(seg.bbox[0], 0) + 4 * line, max(seg.bbox[1], 0) + 4 * line)
         draw.text(place, f"{number + 1} {seg.label}", fill=color, font=letters, stroke_width=line, stroke_fill=0)
@@ -119,10 +122,12 @@ def _tint(pixels: NDArray[np.float32], seg: SEG, index: int, count: int) -> None
     x1, y1, x2, y2 = seg.crop_region
     masks = mask_frames(seg.cropped_mask, (y2 - y1, x2 - x1), count, like=np.empty(0, np.float32))
     mask = masks[index if len(masks) == count else 0]
-    height, width = pixels.shape[:2]
-    # What passes the frame is not drawn: the mask is cut to the frame as frames are cut to a region.
-    whole = crop_frames(mask[None, :, :, None], (-x1, -y1, width - x1, height - y1), fill=0.0)[0]
-    pixels += _MASK_OPACITY * whole * (_MASK_TINT - pixels)
+    region = seg.crop_region
+    place = place_of(region.part(index, index + 1))[0] if isinstance(region, CropPath) else region
+    # What passes the frame is not drawn.
+    left, top, shown = mask_on_frame(mask, place, (pixels.shape[0], pixels.shape[1]))
+    part = pixels[top : top + shown.shape[0], left : left + shown.shape[1]]
+    part += _MASK_OPACITY * shown[..., None] * (_MASK_TINT - part)
 
 
 def _outline(draw: ImageDraw.ImageDraw, box: Box, color: tuple[int, int, int], width: int) -> None:

@@ -102,4 +102,4 @@ def _regions(seg: SEG) -> NDArray[np.float64]:
     region = seg.crop_region
     if not isinstance(region, CropPath):
         return np.array([region], np.float64)
-    return np.concatenate([np.floor(region.regions[:, :2]), np.ceil(region.regions[:, 2:])], axis=1)
+    return np.concatenate([np.floor(region.boxes[:, :2]), np.ceil(region.boxes[:, 2:])], axis=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from segs_detailer._interop import FRAME_DTYPES, check_dtype, convert, kind_of
@@ -231,8 +230,7 @@ def change_region(seg: SEG, hook: HookCalls, frames: Tensor) -> SEG:
 def _moved(region: Box, inner: Box) -> Box:
     """Return the region, or path, that a region within it makes."""
     if isinstance(region, CropPath):
-        corners = np.concatenate([region.regions[:, :2], region.regions[:, :2]], axis=1)
-        return CropPath(corners + np.array(inner, np.float64), region.alpha)
+        return region.within(inner)
     x1, y1 = region[:2]
     return (x1 + inner[0], y1 + inner[1], x1 + inner[2], y1 + inner[3])
 

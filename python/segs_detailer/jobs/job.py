@@ -159,6 +159,7 @@ class PathSettings:
     aspect: float | None = setting_like(CropSettings, "aspect")
     smoothing: float = setting_like(CropSettings, "smoothing")
     subpixel: bool = setting_like(CropSettings, "subpixel")
+    upright: bool = setting_like(CropSettings, "upright")
     ramp: int | None = setting_like(
         CropSettings,
         "ramp",
@@ -213,6 +214,7 @@ class PathSettings:
             aspect=self.aspect,
             smoothing=self.smoothing,
             subpixel=self.subpixel,
+            upright=self.upright,
             ramp=ramp if self.ramp is None else self.ramp,
             max_gap=max_gap if self.max_gap is None else self.max_gap,
             paste_gap=self.paste_gap,

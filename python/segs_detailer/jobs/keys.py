@@ -23,12 +23,23 @@ _OF_THE_PASTE = ("feather", "grow")
 
 
 def content_key(piece: Piece, plan: TrackPlan, track: str, source: str, dtype: np.dtype[Any]) -> str:
-    """Return a digest of what a piece shows: the clip, the track as `track_digest` gives it, the regions, the sizes."""
+    """Return a digest of what a piece shows: the clip, the track as `track_digest` gives it, the places, the sizes."""
     first = plan.span[0]
-    regions = plan.path.regions[piece.low - first : piece.high - first]
+    path = plan.path.part(piece.low - first, piece.high - first)
     masks = (track, asdict(plan.crop), asdict(plan.masks), plan.path.size, plan.bbox)
     place = (piece.low, piece.high, piece.low - first, len(plan.pieces) > 1)
-    return digest(FORMAT, source, plan.frame_size, plan.frame_count, dtype.str, regions, *masks, plan.size, place)
+    return digest(
+        FORMAT,
+        source,
+        plan.frame_size,
+        plan.frame_count,
+        dtype.str,
+        path.regions,
+        path.angles,
+        *masks,
+        plan.size,
+        place,
+    )
 
 
 def settings_key(piece: Piece, plan: TrackPlan, models: Any) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from segs_detailer.crop_path import place_of, quad_at
 from segs_detailer.detailer.denoise_by_size import FrameDenoise
 from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.detailer.subject_settings import SubjectName, SubjectSettings
@@ -17,6 +16,7 @@ from segs_detailer.subjects.shapes import track_masks
 from segs_detailer.subjects.track import Tracks
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from segs_detailer.crop_path import CropPath
@@ -126,8 +126,14 @@ class TrackPlan:
 
     @property
     def moves(self) -> bool:
-        """Whether its crop moves."""
-        return bool((self.path.regions != self.path.regions[0]).any())
+        """Whether its crop moves or turns."""
+        path = self.path
+        return bool((path.regions != path.regions[0]).any() or (path.angles != path.angles[0]).any())
+
+    @property
+    def turns(self) -> bool:
+        """Whether its crop is turned, so that the subject stands upright in it."""
+        return self.path.is_turned
 
     @property
     def number(self) -> int:
@@ -152,14 +158,22 @@ class TrackPlan:
         return self.size[1] / self.path.size[1]
 
     def region(self, frame: int) -> tuple[float, float, float, float]:
-        """`(x1, y1, x2, y2)` of the crop in a frame of the clip, within `span`."""
+        """`(x1, y1, x2, y2)` of the crop, as if it were not turned, in a frame of the clip, within `span`."""
         x1, y1, x2, y2 = self.path.regions[frame - self.span[0]].tolist()
         return x1, y1, x2, y2
 
+    def angle(self, frame: int) -> float:
+        """Degrees by which the crop is turned clockwise about its middle in a frame of the clip, within `span`."""
+        return float(self.path.angles[frame - self.span[0]])
+
     def place(self, frame: int) -> NDArray[Any]:
-        """Return the same as `crop_frames` and `paste_` take it for one frame: `(1, 4)`, whole numbers where it is."""
-        region = np.array([self.region(frame)])
-        return region.astype(np.int64) if bool((region == np.floor(region)).all()) else region
+        """Return where the crop lies in one frame, as `crop_frames` and `paste_` take it."""
+        place: NDArray[Any] = place_of(self.path.part(frame - self.span[0], frame - self.span[0] + 1))
+        return place
+
+    def quad(self, frame: int) -> list[tuple[float, float]]:
+        """Corners of the crop as it is turned, from its own top left clockwise, in a frame within `span`."""
+        return quad_at(self.path, frame - self.span[0])
 
     def alpha(self, frame: int) -> float:
         """How much is pasted in a frame of the clip; 0 outside `span`."""

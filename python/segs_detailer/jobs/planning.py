@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from segs_detailer.crop_path import CropPath
 from segs_detailer.detailer.denoise_by_size import denoise_at
 from segs_detailer.detailer.plan import WorkingSize, check_side, fit_size, plan_size
 from segs_detailer.detailer.subject_settings import SubjectName, SubjectSettings
@@ -13,6 +14,7 @@ from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.jobs.memory import LEAST_FRAMES, StreamSizes, check_cap, most_frames, program_bytes, sampling_bytes
 from segs_detailer.jobs.pieces import cut_run, shown_runs
 from segs_detailer.jobs.plan import ClipPlan, MemoryPlan, TrackPlan
+from segs_detailer.subjects.angles import smooth_angles
 from segs_detailer.subjects.mask_filter import MaskFilter
 from segs_detailer.subjects.ownership import owner_order
 from segs_detailer.subjects.path import crop_path, is_in_frame, subject_sizes
@@ -258,6 +260,8 @@ def _warnings(info: ClipInfo, tracks: Sequence[TrackPlan], traits: ModelTraits) 
     wanted = min(max(traits.geometry.min_frames, traits.window or 1), info.frames)
     for plan in tracks:
         name = f"track {plan.number} ({plan.label})"
+        if plan.crop.upright and not plan.turns:
+            found += [f"{name}: {reason}" for reason in _not_turned(plan)]
         lost = _lost_scale(plan)
         if lost >= _LOST_SCALE:
             found.append(
@@ -278,6 +282,17 @@ def _warnings(info: ClipInfo, tracks: Sequence[TrackPlan], traits: ModelTraits) 
         if shortest < wanted:
             found.append(f"{name}: is there for {shortest} frames, where the model wants {wanted}")
     return found
+
+
+def _not_turned(plan: TrackPlan) -> list[str]:
+    """Say why a crop that should turn does not; nothing where its subject stands upright."""
+    region = plan.track.crop_region
+    if isinstance(region, CropPath) or (region is not None and plan.crop.crop == "fixed"):
+        return ["its crop is as its SEG has it, and is not turned"]
+    frames, _ = smooth_angles(plan.track, plan.frame_size, plan.frame_count, plan.crop)
+    if len(frames):
+        return []
+    return ["nothing says how it is turned, as eyes (YuNet), masks clearly longer than wide or angles in a file do"]
 
 
 def _lost_scale(plan: TrackPlan) -> float:

@@ -37,6 +37,8 @@ class TrackReport:
         Whether its crop moved.
     pieces : int
         Pieces that it was sampled in.
+    turns : bool
+        Whether its crop was turned.
     own : SubjectSettings
         What it had otherwise than the others.
     seed : int
@@ -55,6 +57,7 @@ class TrackReport:
     scaled: bool
     moves: bool
     pieces: int
+    turns: bool = False
     own: SubjectSettings = field(default_factory=SubjectSettings)
     seed: int = 0
     denoise: tuple[float, float] | None = None
@@ -74,6 +77,7 @@ class TrackReport:
             working_size=size,
             scaled=plan.scaled,
             moves=plan.moves,
+            turns=plan.turns,
             pieces=len(plan.pieces),
             own=plan.own,
             seed=plan.detail.seed,

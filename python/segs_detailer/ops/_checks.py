@@ -10,6 +10,7 @@ import numpy as np
 from segs_detailer._interop import Array, check_apart, check_dtype, check_writable, dtype_name, is_tensor, kind_of
 from segs_detailer.checks import MAX_COORDINATE, shown, whole_number
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.ops.turns import turned_halves
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,10 +29,11 @@ __all__ = [
 ]
 
 Region: TypeAlias = "Sequence[int] | Sequence[float]"
-"""`(x1, y1, x2, y2)` in pixels of the full frame, `x2` and `y2` exclusive; places may lie between pixels."""
+"""`(x1, y1, x2, y2)` in pixels of the full frame, `x2` and `y2` exclusive; places may lie between pixels. A fifth
+number turns it about its middle, in degrees clockwise."""
 
 Regions: TypeAlias = "Region | Sequence[Region] | Array"
-"""One region for all frames, or `(B, 4)`: one for each."""
+"""One region for all frames, or `(B, 4)` or `(B, 5)`: one for each."""
 
 _MAX_CHANNELS = 4
 _WHOLE = 1e-6  # of a pixel: a place or size that is no farther from a whole number is that number
@@ -75,7 +77,8 @@ class Places(NamedTuple):
     regions : ndarray
         `(1 or B, 4)` int64: each region in whole pixels, its corner at or before the place that was asked for.
     shifts : ndarray or None
-        `(1 or B, 2)` float64, in [0, 1): how far right of and below it that place is. None where all are whole.
+        `(1 or B, 2)` float64, in [0, 1): how far right of and below it that place is; with a third column where any is
+        turned, its degrees clockwise about its middle. None where all are whole.
     """
 
     regions: NDArray[np.int64]
@@ -88,10 +91,16 @@ class Places(NamedTuple):
         return y2 - y1, x2 - x1
 
     def reach(self, before: int, after: int) -> NDArray[np.int64]:
-        """Return the box around all regions; between pixels, they reach so many further."""
+        """Return the box around all regions; between pixels, they reach so many further, and turned ones one more."""
+        low, high = self.regions[:, :2], self.regions[:, 2:]
         if self.shifts is None:
             before = after = 0
-        return np.concatenate([self.regions[:, :2].min(0) - before, self.regions[:, 2:].max(0) + after])
+        elif self.shifts.shape[1] == 3:
+            before, after = before + 1, after + 1
+            middles = 0.5 * (low + high) + self.shifts[:, :2]
+            reach = turned_halves((high - low).astype(np.float64) / 2, self.shifts[:, 2])
+            low, high = np.floor(middles - reach).astype(np.int64), np.ceil(middles + reach).astype(np.int64)
+        return np.concatenate([low.min(0) - before, high.max(0) + after])
 
     def moved(self, x: int, y: int) -> Places:
         """Return the same places seen from another origin."""
@@ -101,9 +110,10 @@ class Places(NamedTuple):
 def region_places(argument: str, region: Regions, frames: int) -> Places:
     """Return where regions lie: ordered, small enough to calculate with, and all of one size in whole pixels."""
     table = _numbers(argument, region)
-    if table.ndim not in (1, 2) or table.shape[-1] != 4:
+    if table.ndim not in (1, 2) or table.shape[-1] not in (4, 5):
         raise InvalidArgumentError(argument, "(x1, y1, x2, y2), or one per frame", f"shape {table.shape}")
-    table = table.reshape(-1, 4)
+    table = table.reshape(-1, table.shape[-1])
+    table, angles = table[:, :4], table[:, 4:].astype(np.float64) % 360
     if len(table) not in (1, frames):
         raise InvalidArgumentError(argument, f"1 or {frames} regions", f"{len(table)}")
     wrong = (table[:, 2:] < table[:, :2]).any(1)
@@ -112,14 +122,16 @@ def region_places(argument: str, region: Regions, frames: int) -> Places:
             argument, "(x1, y1, x2, y2) with x1 <= x2 and y1 <= y2", f"{tuple(table[wrong.argmax()].tolist())}"
         )
     sizes = _sizes(argument, table)
-    if table.dtype == np.int64:
-        return Places(table, None)
+    if table.dtype == np.int64 and not angles.any():
+        return Places(np.ascontiguousarray(table), None)
     corners = table[:, :2]
     whole = np.round(corners)
     corners = np.where(np.abs(corners - whole) <= _WHOLE, whole, corners)
     starts = np.floor(corners)
     regions = np.concatenate([starts.astype(np.int64), starts.astype(np.int64) + sizes], axis=1)
     shifts = corners - starts
+    if angles.any():
+        return Places(regions, np.concatenate([shifts, angles], axis=1))
     return Places(regions, shifts if shifts.any() else None)
 
 

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from segs_detailer.ops.turns import turned, turned_halves
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -98,11 +100,15 @@ def crop_frames(
     fill: float | None = None,
     shifts: NDArray[np.float64] | None = None,
 ) -> None:
-    """Copy the regions, moved by their shifts, to `out`; what lies outside is `fill`, or the nearest pixel."""
+    """Copy the regions, moved and turned by their shifts, to `out`; outside lies `fill`, or the nearest pixel."""
     if out.numel() == 0:
         return
-    for frame, region, shift in _runs(regions, shifts):
-        if shift == _WHOLE:
+    for frame, region, shift, angle in _runs(regions, shifts):
+        if angle:
+            places = _Places.of_crop(region, shift, angle)
+            values = _sampled(frames[frame], places, _lanczos_weights_at, fill)
+            out[frame] = _to_samples(values.clamp_(0.0, _full(frames.dtype)), frames.dtype)
+        elif shift == _WHOLE:
             _cut(frames[frame], region, out[frame], fill)
         else:
             values = _shifted(frames[frame], region, shift, _lanczos_taps, fill)
@@ -128,16 +134,18 @@ def _cut(frames: Tensor, region: list[int], out: Tensor, fill: float | None) -> 
 
 def _runs(
     regions: NDArray[np.int64], shifts: NDArray[np.float64] | None
-) -> Iterator[tuple[slice, list[int], tuple[float, float]]]:
-    """Yield frames that have the same place, neighbors together, with their region and shift."""
+) -> Iterator[tuple[slice, list[int], tuple[float, float], float]]:
+    """Yield frames that have the same place, neighbors together, with their region, shift and angle."""
     count = len(regions) if shifts is None else max(len(regions), len(shifts))
+    parts = np.zeros((1, 3))
+    if shifts is not None:
+        parts = np.pad(shifts, [(0, 0), (0, 3 - shifts.shape[1])])
     # As floats, whole coordinates stay exact.
-    parts = np.zeros((1, 2)) if shifts is None else shifts
-    table = np.concatenate([np.broadcast_to(regions, (count, 4)), np.broadcast_to(parts, (count, 2))], axis=1)
+    table = np.concatenate([np.broadcast_to(regions, (count, 4)), np.broadcast_to(parts, (count, 3))], axis=1)
     edges = [0, *(np.flatnonzero((table[1:] != table[:-1]).any(1)) + 1).tolist(), count]
     for start, end in pairwise(edges):
-        *region, x, y = table[start].tolist()
-        yield slice(None) if count == 1 else slice(start, end), [int(v) for v in region], (x, y)
+        *region, x, y, angle = table[start].tolist()
+        yield slice(None) if count == 1 else slice(start, end), [int(v) for v in region], (x, y), angle
 
 
 # Places between pixels
@@ -180,6 +188,75 @@ def _lanczos_taps(part: float) -> list[float]:
 def _linear_taps(part: float) -> list[float]:
     # As float32, in which two such weights sum to 1 exactly.
     return [float(np.float32(1.0 - part)), float(np.float32(part))]
+
+
+# Turned places
+
+
+class _Places:
+    """Where the pixels of one image lie on those of another: `x` and `y` `(h, w)` in indices of samples."""
+
+    def __init__(self, size: tuple[int, int], to: NDArray[Any], origin: NDArray[Any], angle: float) -> None:
+        points = np.stack(np.meshgrid(np.arange(size[1]), np.arange(size[0])), axis=-1) + 0.5
+        places = to + turned(points - origin, angle) - 0.5
+        self.x, self.y = places[..., 0], places[..., 1]
+
+    @classmethod
+    def of_crop(cls, region: list[int], shift: tuple[float, float], angle: float) -> _Places:
+        """Return where the pixels of a crop lie in the frame."""
+        corners = np.array(region, np.float64).reshape(2, 2)
+        width, height = (corners[1] - corners[0]).astype(int).tolist()
+        return cls((height, width), corners.mean(0) + shift, np.array([width, height]) / 2, angle)
+
+    @classmethod
+    def of_frame(cls, region: list[int], shift: tuple[float, float], angle: float, box: list[int]) -> _Places:
+        """Return where the pixels of a part of the frame lie in a crop."""
+        corners = np.array(region, np.float64).reshape(2, 2)
+        size = (box[3] - box[1], box[2] - box[0])
+        return cls(size, (corners[1] - corners[0]) / 2, corners.mean(0) + shift - box[:2], -angle)
+
+
+def _sampled(images: Tensor, places: _Places, weights_at: _WeightsAt, fill: float | None) -> Tensor:
+    """Interpolate images `(n, h, w, C)` at places, in float32; beyond lies `fill`, or their nearest pixel."""
+    device, (height, width) = images.device, images.shape[1:3]
+    full = _full(images.dtype)
+    outside = None if fill is None else fill if full == 1.0 else math.floor(fill * full + 0.5)
+    axes = []
+    for at, size in ((places.y, height), (places.x, width)):
+        starts = np.floor(at)
+        weights = weights_at(torch.from_numpy((at - starts).astype(np.float32)).to(device))
+        # Far from all pixels lies what lies beside them; the difference would only pass the device's integers.
+        first = np.clip(starts, -8, size + 8).astype(np.int64) - (len(weights) // 2 - 1)
+        axes.append((torch.from_numpy(first).to(device), weights, size))
+    (top, down, _), (left, across, _) = axes
+    total = torch.zeros((len(images), *places.x.shape, images.shape[3]), dtype=torch.float32, device=device)
+    for row, weight in enumerate(down):
+        y = top + row
+        line = torch.zeros_like(total)
+        for column, share in enumerate(across):
+            x = left + column
+            values = images[:, y.clamp(0, height - 1), x.clamp(0, width - 1)].to(torch.float32)
+            if outside is not None:
+                inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+                values = torch.where(inside[..., None], values, outside)
+            line.addcmul_(values, share[..., None])
+        total.addcmul_(line, weight[..., None])
+    return total
+
+
+def _lanczos_weights_at(parts: Tensor) -> list[Tensor]:
+    """Return the weights of the six samples around places that lie such parts of a pixel after the third."""
+    distances = [tap - parts for tap in range(-2, 4)]
+    weights = [torch.sinc(distance) * torch.sinc(distance / _LOBES) for distance in distances]
+    total = torch.stack(weights).sum(0)
+    return [weight / total for weight in weights]
+
+
+def _linear_weights_at(parts: Tensor) -> list[Tensor]:
+    return [1.0 - parts, parts]
+
+
+_WeightsAt = Callable[[Tensor], "list[Tensor]"]
 
 
 class _Clip:
@@ -331,10 +408,12 @@ def paste(
     """Blend the crops into `frames` in place."""
     if frames.numel() == 0:
         return
-    for frame, region, shift in _runs(regions, shifts):
+    for frame, region, shift, angle in _runs(regions, shifts):
         crop = crops[frame if len(crops) > 1 else slice(None)]
         mask = masks[frame if len(masks) > 1 else slice(None), ..., None]
-        if shift != _WHOLE and crop.numel() > 0:
+        if angle and crop.numel() > 0:
+            crop, mask, region = _unturned(crop, mask, region, shift, angle, frames.shape)
+        elif shift != _WHOLE and crop.numel() > 0:
             crop, mask, region = _on_pixels(crop, mask, region, shift)
         if clip := _Clip.of(region, frames.shape[1], frames.shape[2]):
             target = frames[frame, clip.rows, clip.columns]
@@ -353,6 +432,23 @@ def _on_pixels(
     values = _shifted(crops, around, rest, _lanczos_taps, None).clamp_(0.0, _full(crops.dtype))
     weights = _shifted(_unit(masks), around, rest, _linear_taps, 0.0)
     return _to_samples(values, crops.dtype), weights, [x1, y1, x2 + back_x, y2 + back_y]
+
+
+def _unturned(
+    crops: Tensor, masks: Tensor, region: list[int], shift: tuple[float, float], angle: float, frames: torch.Size
+) -> tuple[Tensor, Tensor, list[int]]:
+    """Undo a turn: return crops, masks and the region of the frame that they then cover."""
+    corners = np.array(region, np.float64).reshape(2, 2)
+    halves = turned_halves((corners[1] - corners[0]) / 2 + 1, angle)
+    middle = corners.mean(0) + shift
+    size = (frames[2], frames[1])
+    low = np.clip(np.floor(middle - halves), 0, size).astype(int)
+    high = np.clip(np.ceil(middle + halves), low, size).astype(int)
+    box = [*low.tolist(), *high.tolist()]
+    places = _Places.of_frame(region, shift, angle, box)
+    values = _sampled(crops, places, _lanczos_weights_at, None).clamp_(0.0, _full(crops.dtype))
+    weights = _sampled(_unit(masks), places, _linear_weights_at, 0.0)
+    return _to_samples(values, crops.dtype), weights, box
 
 
 def _unit(values: Tensor) -> Tensor:

@@ -41,7 +41,8 @@ def paste(
     this is one pass over the frames.
 
     A crop whose place lies between pixels is first brought onto them: the crop by a Lanczos filter of three lobes, its
-    edge repeated, and the mask linearly, with 0 around it. It then covers up to a column and a row more.
+    edge repeated, and the mask linearly, with 0 around it. It then covers up to a column and a row more. A crop that is
+    turned comes back onto the pixels in the same way, along its own axes.
 
     Parameters
     ----------
@@ -53,9 +54,10 @@ def paste(
         alpha of RGBA frames as it is.
     mask : ndarray or Tensor or None
         `(h, w)`, `(1, h, w)` or `(B, h, w)`, float32, clamped to [0, 1]; NaN counts as 0. None shows the whole crop.
-    region : sequence of numbers, or (B, 4) numbers
+    region : sequence of numbers, or (B, 4) or (B, 5) numbers
         Where the crops lie, `(x1, y1, x2, y2)` in pixels of the frame, of the crops' size; or one region per frame. A
-        place less than a millionth of a pixel away from a whole one is whole.
+        place less than a millionth of a pixel away from a whole one is whole. A fifth number says by how many degrees
+        the crop is turned clockwise about its middle, as for `crop_frames`.
     alpha : float
         Multiplies the mask, in [0, 1].
     out : ndarray or Tensor, optional

@@ -25,16 +25,18 @@ def crop_frames(frames: ArrayT, region: Regions, *, fill: float | None = None, o
 
     Where a place lies between pixels the crop is interpolated along that axis, by a Lanczos filter of three lobes whose
     weights sum to 1, and limited to the range of a sample. A NaN spreads as far as the filter reaches from it. Whole
-    places give the samples themselves, whichever type they are given in.
+    places give the samples themselves, whichever type they are given in. A region that is turned is interpolated along
+    both axes of the frame: what is turned as it is stands upright in its crop.
 
     Parameters
     ----------
     frames : ndarray or Tensor
         `(B, H, W, C)`, C from 1 to 4; float32 or float16 in [0, 1], or uint8. Where the rows have gaps, as in permuted
         tensors, the box around the regions is copied once more.
-    region : sequence of numbers, or (B, 4) numbers
+    region : sequence of numbers, or (B, 4) or (B, 5) numbers
         `(x1, y1, x2, y2)` in pixels, `x2` and `y2` exclusive; or one per frame, all of one size in whole pixels. It may
-        pass the edges. A place less than a millionth of a pixel away from a whole one is whole.
+        pass the edges. A place less than a millionth of a pixel away from a whole one is whole. A fifth number turns
+        the region about its middle, in degrees clockwise; 0 is as if it were not there.
     fill : float, optional
         Value in [0, 1] of what lies outside the frame (for uint8 it means 0 to 255). None repeats the nearest pixel.
         Between pixels, what is interpolated is the frame continued so.

@@ -11,12 +11,11 @@ import numpy as np
 from segs_detailer import _native
 from segs_detailer.crop_path import CropPath
 from segs_detailer.ops.masks import resize_masks
+from segs_detailer.ops.turns import stretched_angles
 from segs_detailer.subjects.mask import Mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from numpy.typing import NDArray
 
     from segs_detailer.segs import Box
     from segs_detailer.subjects.track import Track
@@ -48,18 +47,11 @@ def rescaled_track(track: Track, size: tuple[int, int], new_size: tuple[int, int
         track,
         boxes=track.boxes * factors,
         landmarks=None if track.landmarks is None else track.landmarks * factors[:2],
-        angles=None if track.angles is None else _rescaled_angles(track.angles, factors[0], factors[1]),
+        angles=None if track.angles is None else stretched_angles(track.angles, factors[0], factors[1]),
         masks=tuple(masks),
         crop_region=_rescaled_region(track.crop_region, size, new_size),
         bbox=None if track.bbox is None else rescaled_box(track.bbox, size, new_size),
     )
-
-
-def _rescaled_angles(angles: NDArray[np.float64], across: float, down: float) -> NDArray[np.float64]:
-    """Turn with a frame that is stretched, each within its half turn: what is upright or on its side stays so."""
-    turns = np.radians(angles)
-    stretched = np.degrees(np.arctan2(across * np.sin(turns), down * np.cos(turns)))
-    return stretched + 360 * np.round((angles - stretched) / 360)
 
 
 def _rescaled_region(region: Box | None, size: tuple[int, int], new_size: tuple[int, int]) -> Box | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segs_detailer.checks import shown, whole_number
-from segs_detailer.crop_path import CropPath
+from segs_detailer.crop_path import CropPath, mask_on_frame
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import unit_masks
 from segs_detailer.segs import SEG, SEGS, Box, check_segs, combined_masks, warn_about_counts
@@ -69,7 +69,8 @@ def _track(seg: SEG, index: int, size: tuple[int, int], count: int) -> Track:
             raise InvalidArgumentError(f"{name}.crop_region", f"a path of {count} frames", f"one of {region.frames}")
         stack = np.broadcast_to(stack, (count, *stack.shape[1:]))
         masks = [
-            _placed_between(*place, size, f"{name}.cropped_mask") for place in zip(stack, region.regions, strict=True)
+            _placed_between(*place, size, f"{name}.cropped_mask")
+            for place in zip(stack, region.regions, region.angles.tolist(), strict=True)
         ]
     else:
         masks = [_placed(pixels, region, size, f"{name}.cropped_mask") for pixels in stack]
@@ -109,8 +110,14 @@ def _placed(pixels: NDArray[Any], region: Box, size: tuple[int, int], name: str)
     return Mask.from_pixels(inside, (left, top), argument=name)
 
 
-def _placed_between(pixels: NDArray[Any], place: NDArray[np.float64], size: tuple[int, int], name: str) -> Mask:
-    """Make a mask of what lies in the frame at a place that may be between pixels: interpolated linearly there."""
+def _placed_between(
+    pixels: NDArray[Any], place: NDArray[np.float64], angle: float, size: tuple[int, int], name: str
+) -> Mask:
+    """Make a mask of what lies in the frame at a place that may be between pixels, or turned: interpolated linearly."""
+    if angle:
+        full = np.float32(255 if pixels.dtype == np.uint8 else 1)
+        left, top, levels = mask_on_frame(pixels.astype(np.float32) / full, (*place.tolist(), angle), size)
+        return Mask.from_pixels(levels, (left, top), argument=name)
     corner = np.floor(place[:2])
     x, y = (place[:2] - corner).astype(np.float32)
     left, top = corner.astype(int).tolist()

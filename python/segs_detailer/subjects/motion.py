@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.settings import CropSettings
     from segs_detailer.subjects.track import Track
 
-__all__ = ["Motion", "motion_of", "seen_frames"]
+__all__ = ["BRIDGED_WEIGHT", "Motion", "motion_of", "seen_frames"]
 
-_BRIDGED_WEIGHT = 0.05
+BRIDGED_WEIGHT = 0.05
 """How much a box that was put into a gap counts against one that was detected."""
 
 _SPEED_FRAMES = 8
@@ -104,7 +104,7 @@ class Motion:
         frames, known = self.frames[first:last], self.boxes[first:last]
         numbers = np.arange(start, stop)
         dense = np.stack([np.interp(numbers, frames, column) for column in known.T], axis=1)
-        weights = np.full(len(numbers), _BRIDGED_WEIGHT)
+        weights = np.full(len(numbers), BRIDGED_WEIGHT)
         weights[np.isin(numbers, frames[self.detected[first:last]])] = 1.0
         parts = [regress(dense[:, :2], weights, widths[0]), regress(dense[:, 2:], weights, widths[1])]
         own = slice(low - start, high - start)

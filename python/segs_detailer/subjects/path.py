@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,11 +9,13 @@ import numpy as np
 from segs_detailer.checks import shown, whole_number
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.ops.turns import turned, turned_halves
+from segs_detailer.subjects.angles import smooth_angles
 from segs_detailer.subjects.boxes import make_crop_region
 from segs_detailer.subjects.motion import motion_of, seen_frames
 from segs_detailer.subjects.settings import CropSettings
-from segs_detailer.subjects.shapes import shape_extents
-from segs_detailer.subjects.smoothing import noise_of, regress, taut_string, to_whole
+from segs_detailer.subjects.shapes import own_boxes, own_extents, shape_extents
+from segs_detailer.subjects.smoothing import noise_left, regress, taut_string, to_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["crop_path", "gated", "is_in_frame", "path_of_clip", "presence", "size_gate", "subject_sizes"]
 
-# What the smoothing leaves of the detector's noise lies within this many standard deviations of that noise, times the
-# root of the window's width in frames; the way stands still or straight within it.
-_REST = 1.1
 _MOST_SLACK = 0.015
 """Share of the crop by which its middle may be away from the smoothed way, at most."""
 
@@ -112,6 +110,10 @@ def crop_path(
     that is larger than the frame is the frame. Where the subject is not there, the crop waits or goes to where it comes
     back, and nothing is pasted.
 
+    With `upright` the crop turns with its subject. It holds the subject as that is turned; its corners may pass the
+    frame's edges. A fixed crop is turned once, by the subject's middle angle. A track whose angle is not known, or
+    which was made from a SEG, has the path that it has without.
+
     Parameters
     ----------
     track : Track
@@ -127,7 +129,7 @@ def crop_path(
     Returns
     -------
     CropPath
-        Regions within the frame, in whole pixels unless `subpixel`.
+        Regions within the frame, in whole pixels unless `subpixel`, or turned ones.
 
     Raises
     ------
@@ -143,11 +145,15 @@ def crop_path(
         expected = f"a box or mask in the frame of {frame_size[1]}x{frame_size[0]} pixels"
         raise InvalidArgumentError(f"track {track.id}", expected, "none")
     alpha = _alpha(motion, track, frame_count, settings)
-    if settings.crop == "fixed":
+    angles = _angles(track, frame_size, frame_count, settings)
+    if angles is not None:
+        lay = _fixed_upright if settings.crop == "fixed" else _upright
+        regions = lay(track, motion, frame_size, angles, settings)
+    elif settings.crop == "fixed":
         regions = np.tile(np.array(_fixed_region(track, motion, frame_size, settings), np.float64), (frame_count, 1))
     else:
         regions = _followed(track, motion, frame_size, frame_count, settings)
-    return _gated(CropPath(regions, alpha), track, frame_size, settings)
+    return _gated(CropPath(regions, alpha, angles), track, frame_size, settings)
 
 
 def path_of_clip(path: CropPath, first: int, frame_count: int) -> CropPath:
@@ -165,7 +171,8 @@ def path_of_clip(path: CropPath, first: int, frame_count: int) -> CropPath:
         Frames of the clip.
     """
     beside = (first, frame_count - first - path.frames)
-    return CropPath(np.pad(path.regions, (beside, (0, 0)), mode="edge"), np.pad(path.alpha, beside))
+    regions = np.pad(path.regions, (beside, (0, 0)), mode="edge")
+    return CropPath(regions, np.pad(path.alpha, beside), np.pad(path.angles, beside, mode="edge"))
 
 
 def _gated(path: CropPath, track: Track, frame_size: tuple[int, int], settings: CropSettings) -> CropPath:
@@ -231,6 +238,86 @@ def _followed(
     return np.concatenate([path, path + size], axis=1)
 
 
+def _angles(
+    track: Track, frame_size: tuple[int, int], frame_count: int, settings: CropSettings
+) -> NDArray[np.float64] | None:
+    """Degrees by which the crop is turned in each frame of the clip; None for a crop that is not."""
+    is_fixed = settings.crop == "fixed"
+    if not settings.upright or (is_fixed and track.crop_region is not None):
+        return None
+    frames, angles = smooth_angles(track, frame_size, frame_count, settings)
+    if not angles.any():
+        return None
+    return np.full(frame_count, np.median(angles)) if is_fixed else np.interp(np.arange(frame_count), frames, angles)
+
+
+def _upright(
+    track: Track,
+    motion: Motion,
+    frame_size: tuple[int, int],
+    angles: NDArray[np.float64],
+    settings: CropSettings,
+) -> NDArray[np.float64]:
+    """Lay a crop that follows and turns; what it must hold is seen along its own axes."""
+    frames, boxes = _all(motion, settings.smoothing, settings)
+    turns = angles[frames]
+    shown_frames, shown = _all(motion, settings.shape_smoothing, settings)
+    held = own_extents(track, shown_frames, shown, turns, frame_size)
+    extents = (held[:, 2:] - held[:, :2]).max(axis=0)
+    wanted = settings.crop_factor * own_boxes(track, frames, boxes, turns)[:, 2:].max(axis=0)
+    middles = _rested(motion, frames, boxes[:, :2], wanted, settings)
+    own = turned(middles, -turns)
+    needed = 2 * np.maximum(own - held[:, :2], held[:, 2:] - own).max(axis=0)
+    wanted = np.maximum(np.maximum(wanted, np.minimum(needed, _MOST_GROWTH * wanted)), extents)
+    size = _upright_size(wanted, extents, frame_size, turns, settings.aspect)
+    corners = turned(_in_frame(middles, size, turns, frame_size), -turns) - 0.5 * size
+    for axis in (0, 1):
+        corners[:, axis] = _holding(corners[:, axis], held[:, 2 + axis] - size[axis], held[:, axis], settings)
+    middles = turned(corners + 0.5 * size, turns)
+    path = np.stack([np.interp(np.arange(len(angles)), frames, column) for column in middles.T], axis=1)
+    return np.concatenate([path - 0.5 * size, path + 0.5 * size], axis=1)
+
+
+def _fixed_upright(
+    track: Track,
+    motion: Motion,
+    frame_size: tuple[int, int],
+    angles: NDArray[np.float64],
+    settings: CropSettings,
+) -> NDArray[np.float64]:
+    """Lay a crop that stands still and is turned by one angle around all of the subject's way."""
+    frames, boxes = _all(motion, settings.shape_smoothing, settings)
+    turns = angles[frames]
+    held = own_extents(track, frames, boxes, turns, frame_size)
+    low, high = held[:, :2].min(axis=0), held[:, 2:].max(axis=0)
+    size = _upright_size(settings.crop_factor * (high - low), high - low, frame_size, turns, settings.aspect)
+    middle = turned(_in_frame(turned(0.5 * (low + high), turns[:1]), size, turns[:1], frame_size), -turns[:1])
+    middle = turned(np.clip(middle, high - 0.5 * size, low + 0.5 * size), turns[:1])
+    return np.tile(np.concatenate([middle - 0.5 * size, middle + 0.5 * size], axis=1), (len(angles), 1))
+
+
+def _upright_size(
+    wanted: NDArray[np.float64],
+    needed: NDArray[np.float64],
+    frame_size: tuple[int, int],
+    turns: NDArray[np.float64],
+    aspect: float | None,
+) -> NDArray[np.float64]:
+    """Size of a crop that turns: as large as the frame is along its axes, but for what it must hold."""
+    room = 2 * turned_halves(0.5 * np.array(frame_size[::-1], np.float64)[None], turns).min(axis=0)
+    room = np.maximum(np.floor(room), np.ceil(needed))
+    return _crop_size(wanted, needed, (room[1], room[0]), aspect)
+
+
+def _in_frame(
+    middles: NDArray[np.float64], size: NDArray[np.float64], turns: NDArray[np.float64], frame_size: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Move turned crops into the frame; where one is larger along an axis, so that it shows all of that."""
+    frame = np.array(frame_size[::-1], np.float64)
+    reach = turned_halves(0.5 * size[None], turns)
+    return np.clip(middles, np.minimum(reach, frame - reach), np.maximum(reach, frame - reach))
+
+
 def _rested(
     motion: Motion,
     frames: NDArray[np.int64],
@@ -241,8 +328,8 @@ def _rested(
     """Take out of each run what is left of the detector's noise: rest where the subject rests."""
     rested = middles.copy()
     for axis in (0, 1):
-        left = _REST * noise_of(motion.frames, motion.boxes[:, axis]) / math.sqrt(max(settings.smoothing, 1.0))
-        slack = min(left, _MOST_SLACK * float(size[axis])) if settings.smoothing > 0 else 0.0
+        left = noise_left(motion.frames, motion.boxes[:, axis], settings.smoothing)
+        slack = min(left, _MOST_SLACK * float(size[axis]))
         for first, end in motion.runs:
             own = slice(*np.searchsorted(frames, (first, end)).tolist())
             rested[own, axis] = taut_string(middles[own, axis], slack)
@@ -265,7 +352,7 @@ def _holding(
 
 
 def _crop_size(
-    wanted: NDArray[np.float64], needed: NDArray[np.float64], frame_size: tuple[int, int], aspect: float | None
+    wanted: NDArray[np.float64], needed: NDArray[np.float64], frame_size: tuple[float, float], aspect: float | None
 ) -> NDArray[np.float64]:
     """Width and height of a crop in whole pixels: of the aspect as far as the frame has room for it."""
     frame = np.array(frame_size[::-1], np.float64)
@@ -386,4 +473,4 @@ def gated(path: CropPath, wanted: NDArray[np.bool_], ramp: int) -> CropPath:
     if wanted.all():
         return path
     share = _shares(wanted, ramp)
-    return CropPath(path.regions, np.minimum(path.alpha, share).astype(np.float32))
+    return CropPath(path.regions, np.minimum(path.alpha, share).astype(np.float32), path.angles)

@@ -10,12 +10,13 @@ import numpy as np
 from segs_detailer.checks import shown
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.ops.turns import turned
 from segs_detailer.segs import SEG
 from segs_detailer.subjects.boxes import make_crop_region, pixel_box, union_box
 from segs_detailer.subjects.motion import motion_of
 from segs_detailer.subjects.path import crop_path, is_in_frame
 from segs_detailer.subjects.settings import CropSettings
-from segs_detailer.subjects.shapes import track_masks
+from segs_detailer.subjects.shapes import own_boxes, track_masks
 from segs_detailer.subjects.track import Tracks
 
 if TYPE_CHECKING:
@@ -116,7 +117,10 @@ def _along_path(track: Track, frame_size: tuple[int, int], frame_count: int, set
         return None
     masks = track_masks(track, path, 0, frame_count, frame_size, settings)
     is_plain = (
-        settings.crop == "fixed" and bool((path.alpha == 1).all()) and len(np.unique(path.regions[:, :2], axis=0)) == 1
+        settings.crop == "fixed"
+        and not path.is_turned
+        and bool((path.alpha == 1).all())
+        and len(np.unique(path.regions[:, :2], axis=0)) == 1
     )
     region: Any = tuple(path) if is_plain else path
     return region, subject_box(track, path, frame_size, settings), masks
@@ -169,7 +173,7 @@ def subject_box(track: Track, path: CropPath, frame_size: tuple[int, int], setti
     -------
     (int, int, int, int)
         For a crop that follows: a box of the subject's mean size, within the path's own region, where the subject is in
-        that frame. For a fixed one: the box around all of its way.
+        that frame. For a fixed one: the box around all of its way. In crops that are turned, as these show it.
     """
     settings = settings or CropSettings()
     if track.bbox is not None and track.crop_region is not None and tuple(path) == tuple(track.crop_region):
@@ -177,6 +181,8 @@ def subject_box(track: Track, path: CropPath, frame_size: tuple[int, int], setti
     motion = motion_of(track, frame_size, path.frames, settings)
     frames, boxes = motion.between(0, path.frames, settings.shape_smoothing, settings.smoothing)
     height, width = frame_size
+    if path.is_turned:
+        return _upright_box(track, path, frames, boxes)
     if settings.crop == "fixed" and not isinstance(track.crop_region, CropPath):
         low = np.floor((boxes[:, :2] - 0.5 * boxes[:, 2:]).min(axis=0))
         high = np.ceil((boxes[:, :2] + 0.5 * boxes[:, 2:]).max(axis=0))
@@ -187,5 +193,18 @@ def subject_box(track: Track, path: CropPath, frame_size: tuple[int, int], setti
     row = min(int(np.searchsorted(frames, pasted[0] if len(pasted) else 0)), len(frames) - 1)
     sides = np.minimum(np.maximum(np.floor(boxes[:, 2:].mean(axis=0) + 0.5), 1), (path[2] - path[0], path[3] - path[1]))
     corner = np.floor(boxes[row, :2] - 0.5 * sides + 0.5)
+    x1, y1 = np.clip(corner, path[:2], np.array(path[2:]) - sides).astype(int).tolist()
+    return x1, y1, x1 + int(sides[0]), y1 + int(sides[1])
+
+
+def _upright_box(track: Track, path: CropPath, frames: NDArray[np.int64], boxes: NDArray[np.float64]) -> Box:
+    """Return a box of the subject's mean size as turned crops show it, in the frame of the path's region."""
+    turns = path.angles[frames]
+    own = own_boxes(track, frames, boxes, turns)
+    pasted = np.flatnonzero(path.alpha)
+    row = min(int(np.searchsorted(frames, pasted[0] if len(pasted) else 0)), len(frames) - 1)
+    sides = np.minimum(np.maximum(np.floor(own[:, 2:].mean(axis=0) + 0.5), 1), (path[2] - path[0], path[3] - path[1]))
+    away = own[row, :2] - turned(path.middles[frames[row]], -turns[row])
+    corner = np.floor(0.5 * np.add(path[:2], path[2:]) + away - 0.5 * sides + 0.5)
     x1, y1 = np.clip(corner, path[:2], np.array(path[2:]) - sides).astype(int).tolist()
     return x1, y1, x1 + int(sides[0]), y1 + int(sides[1])

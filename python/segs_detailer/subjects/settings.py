@@ -31,6 +31,9 @@ class CropSettings:
         they are. Shapes of frames that have no mask are smoothed with a third of it.
     subpixel : bool
         Places between pixels: no steps of whole pixels, for the price of interpolating the crops.
+    upright : bool
+        The crop turns with its subject, so that this stands upright in it, where the subject's angle is known: from its
+        detections, a file, or the axis of its masks; see `smooth_angles`. Turned crops are interpolated.
     ramp : int
         Frames over which the paste comes and goes where the subject enters, leaves, or is lost for long.
     max_gap : int
@@ -68,6 +71,11 @@ class CropSettings:
         6.0, help="smooth a crop's way over about N frames before and after", minimum=0, maximum=1000, unit="frames"
     )
     subpixel: bool = setting(False, help="crops move by parts of pixels, interpolated, not by whole ones")
+    upright: bool = setting(
+        False,
+        help="crops turn with their subjects, so that these stand upright for the model: by the eyes of faces (YuNet), "
+        "the axis of long masks, or a file's angles",
+    )
     ramp: int = setting(
         4, help="frames in which a subject comes and goes", minimum=0, maximum=_MAX_FRAMES, unit="frames"
     )

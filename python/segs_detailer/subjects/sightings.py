@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -41,6 +42,8 @@ class Sighting(NamedTuple):
         Its shape.
     place : str
         Where that stands in the file, for messages.
+    angle : float or None
+        By how many degrees it is turned clockwise, 0 is upright.
     """
 
     frame: int
@@ -50,6 +53,7 @@ class Sighting(NamedTuple):
     confidence: float = 1.0
     mask: Mask | None = None
     place: str = ""
+    angle: float | None = None
 
 
 def gather(sightings: Iterable[Sighting]) -> tuple[Track, ...]:
@@ -112,7 +116,13 @@ def _track(number: int, sightings: list[Sighting]) -> Track:
         [_box(sighting) for sighting in ordered],
         [sighting.confidence for sighting in ordered],
         [sighting.mask for sighting in ordered],
+        angles=_angles(ordered),
     )
+
+
+def _angles(sightings: list[Sighting]) -> list[float] | None:
+    angles = [math.nan if sighting.angle is None else sighting.angle for sighting in sightings]
+    return None if all(map(math.isnan, angles)) else angles
 
 
 def _linked(sightings: list[Sighting]) -> list[list[Sighting]]:

@@ -10,10 +10,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["noise_of", "regress", "stand_in_for_outliers", "taut_string", "to_whole"]
+__all__ = ["noise_left", "noise_of", "regress", "stand_in_for_outliers", "taut_string", "to_whole"]
 
 _REACH = 3.0
 """Radius of the window in its standard deviations."""
+
+# What the smoothing leaves of the detector's noise lies within this many standard deviations of that noise, times the
+# root of the window's width in frames; the way stands still or straight within it.
+_REST = 1.1
 
 _OUTLIER_RADIUS = 3
 _OUTLIER_LIMIT = 3.5
@@ -119,6 +123,11 @@ def noise_of(frames: NDArray[np.int64], values: NDArray[np.float64]) -> float:
     in_a_row = (np.diff(frames)[1:] == 1) & (np.diff(frames)[:-1] == 1)
     changes = np.abs(np.diff(values, 2)[in_a_row])
     return _NORMAL_MAD * float(np.median(changes)) / math.sqrt(6) if len(changes) else 0.0
+
+
+def noise_left(frames: NDArray[np.int64], values: NDArray[np.float64], width: float) -> float:
+    """Say within what the noise of single measurements lies once they are smoothed over `width` frames."""
+    return _REST * noise_of(frames, values) / math.sqrt(max(width, 1.0)) if width > 0 else 0.0
 
 
 def taut_string(path: NDArray[np.float64], slack: float) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segs_detailer.crop_path import mask_on_frame, place_of
 from segs_detailer.subjects.fitting import rescaled_track, still_track
 from segs_detailer.subjects.mask_filter import MaskFilter, filtered_part
 from segs_detailer.subjects.path import crop_path, is_in_frame, path_of_clip
@@ -105,24 +106,13 @@ class Subject:
             stop = min(frame + _WINDOW, self._count)
             self._masks = filtered_part(self._drawn, frame, stop, self._count, self._filter)
             self._start = frame
-        inside = self._masks[frame - self._start] >= _HALF
-        corner = self._path.regions[frame, :2]
-        x1, y1 = (int(value) for value in np.floor(corner))
+        inside = (self._masks[frame - self._start] >= _HALF).astype(np.float32)
+        place = place_of(self._path.part(frame, frame + 1))[0].tolist()
         # Between pixels a mask is spread over those on both sides.
-        spread = [int(part > 0) for part in (corner[1] - y1, corner[0] - x1)]
-        if any(spread):
-            wide = np.pad(inside, [(0, spread[0]), (0, spread[1])])
-            for down, right in ((spread[0], 0), (0, spread[1]), spread):
-                height, width = inside.shape
-                wide[down : down + height, right : right + width] |= inside
-            inside = wide
-        y2, x2 = y1 + inside.shape[0], x1 + inside.shape[1]
-        left, top = max(x1, 0), max(y1, 0)
-        right, bottom = min(x2, self._size[1]), min(y2, self._size[0])
-        if left >= right or top >= bottom:
-            return None
-        inside = inside[top - y1 : bottom - y1, left - x1 : right - x1]
-        return Area((left, top, right, bottom), inside) if inside.any() else None
+        left, top, weights = mask_on_frame(inside, place, self._size)
+        shown = weights > 0
+        height, width = shown.shape
+        return Area((left, top, left + width, top + height), shown) if shown.any() else None
 
     def _drawn(self, start: int, stop: int) -> NDArray[np.uint8]:
         return track_masks(self._track, self._path, start, stop, self._size, self._crop)

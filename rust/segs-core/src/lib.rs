@@ -16,6 +16,7 @@ pub mod pixel;
 pub mod region;
 pub mod resize;
 pub mod shift;
+pub mod turn;
 pub mod view;
 
 pub use error::{Error, Result};

@@ -91,6 +91,16 @@ impl Region {
         Self { x2: self.x2 + i64::from(right), y2: self.y2 + i64::from(down), ..self }
     }
 
+    /// The least region that holds what lies no farther from a point than so much across and down; far beyond any frame it
+    /// is cut.
+    pub(crate) fn around(middle: (f64, f64), reach: (f64, f64)) -> Self {
+        let limit = MAX_COORDINATE as f64;
+        let bound = |value: f64| value.clamp(-limit, limit) as i64;
+        let (x1, y1) = (bound((middle.0 - reach.0).floor()), bound((middle.1 - reach.1).floor()));
+        let (x2, y2) = (bound((middle.0 + reach.0).ceil()), bound((middle.1 + reach.1).ceil()));
+        Self { x1, y1, x2, y2 }
+    }
+
     /// The part inside a frame of `width` x `height`, or `None` when there is none.
     pub fn clip(&self, width: usize, height: usize) -> Option<Clip> {
         let x1 = self.x1.clamp(0, width as i64);

@@ -256,20 +256,25 @@ impl RegionList {
     }
 }
 
-/// Shifts `(1, 2)` for all frames, or `(B, 2)`, float64; none are whole places.
+/// Shifts `(1, 2)` for all frames, or `(B, 2)`, float64, or with angles in degrees as a third column; none are whole
+/// places.
 pub(crate) struct ShiftList(Vec<Shift>);
 
 impl ShiftList {
     pub(crate) fn new(argument: &'static str, array: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
         let Some(array) = array else { return Ok(Self(vec![Shift::WHOLE])) };
         let typed = typed::<f64>(argument, array)?;
-        let &[count, 2] = typed.shape() else {
-            return Err(invalid(argument, "shape (1, 2) or (B, 2)", format!("{:?}", typed.shape())));
+        let &[count, columns @ (2 | 3)] = typed.shape() else {
+            let expected = "shape (1, 2) or (B, 2), or with three columns";
+            return Err(invalid(argument, expected, format!("{:?}", typed.shape())));
         };
         let array = typed.try_readonly().map_err(|_| invalid(argument, "a readable array", "one being written"))?;
         let array = array.as_array();
         let shifts = (0..count)
-            .map(|i| Shift::new(array[[i, 0]], array[[i, 1]]))
+            .map(|i| {
+                let shift = Shift::new(array[[i, 0]], array[[i, 1]])?;
+                if columns == 3 { shift.turned(array[[i, 2]]) } else { Ok(shift) }
+            })
             .collect::<segs_core::Result<Vec<_>>>()
             .map_err(to_python)?;
         Ok(Self(shifts))

@@ -5,8 +5,8 @@ use crate::arrays::{Input, Output, Rank, RegionList, ShiftList, sample, with_pix
 use crate::door::detached;
 use crate::geometry::number;
 
-/// Copies the region of every frame, moved by its shift, to `out`; parts outside are `fill`, or the nearest pixel where it
-/// is None.
+/// Copies the region of every frame, moved and turned by its shift, to `out`; parts outside are `fill`, or the nearest
+/// pixel where it is None.
 #[pyfunction]
 #[pyo3(signature = (frames, regions, out, fill=None, shifts=None))]
 pub(crate) fn crop_frames(

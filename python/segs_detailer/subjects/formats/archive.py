@@ -47,6 +47,8 @@ _ARRAYS: dict[str, tuple[str, int | None]] = {
 }
 # Crops that move, frame after frame and track after track; files of earlier versions have none.
 _PATHS: dict[str, tuple[str, int | None]] = {"path_regions": ("float64", 4), "path_alpha": ("float32", None)}
+# How far they are turned; only where any is.
+_TURNS: dict[str, tuple[str, int | None]] = {"path_angles": ("float64", None)}
 # Optional arrays with a row for each sighting; NaN is not known. Files of earlier versions have none.
 _KNOWN: dict[str, tuple[str, int | None]] = {"landmarks": ("float64", 10), "angles": ("float64", None)}
 _OF_MASKS = ("mask_places", "mask_soft", "mask_data")
@@ -209,6 +211,8 @@ def _packed(tracks: Tracks) -> tuple[str, dict[str, NDArray[Any]]]:
         "path_regions": np.concatenate([np.empty((0, 4)), *(path.regions for path in paths)]),
         "path_alpha": np.concatenate([np.empty(0, np.float32), *(path.alpha for path in paths)]),
     }
+    if any(path.is_turned for path in paths):
+        arrays["path_angles"] = np.concatenate([path.angles for path in paths])
     for name, (_, columns) in _KNOWN.items():
         if any(getattr(track, name) is not None for track in tracks):
             arrays[name] = np.concatenate([_known(track, name, columns) for track in tracks])
@@ -234,9 +238,11 @@ def _unpacked(header: bytes, claims: Mapping[str, Claim], read: Callable[[str], 
     ]
     rows = sum(counts)
     known = {name: kind for name, kind in _KNOWN.items() if name in claims}
-    wanted = dict(_ARRAYS) | (_PATHS if any(path_counts) else {}) | known
+    turns = {name: kind for name, kind in _TURNS.items() if name in claims}
+    of_paths = _PATHS | turns if any(path_counts) else {}
+    wanted = dict(_ARRAYS) | of_paths | known
     for name, (dtype, columns) in wanted.items():
-        expected = sum(path_counts) if name in _PATHS else None if name.startswith("mask_") else rows
+        expected = sum(path_counts) if name in of_paths else None if name.startswith("mask_") else rows
         _check_claim(claims, name, dtype, columns, expected)
     _check_masks(claims, rows)
     _check_total(claims[name].bytes for name in wanted)
@@ -286,7 +292,8 @@ def _crop_paths(counts: list[int], arrays: dict[str, NDArray[Any]]) -> list[Crop
     for count in counts:
         own = slice(start, start + count)
         start += count
-        paths.append(CropPath(arrays["path_regions"][own], arrays["path_alpha"][own]) if count else None)
+        angles = arrays["path_angles"][own] if "path_angles" in arrays else None
+        paths.append(CropPath(arrays["path_regions"][own], arrays["path_alpha"][own], angles) if count else None)
     return paths
 
 

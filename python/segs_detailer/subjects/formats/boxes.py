@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +25,15 @@ from segs_detailer.subjects.sightings import Sighting, frames_needed, gather
 from segs_detailer.subjects.track import Tracks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from segs_detailer.subjects.track import Shape
+    from segs_detailer.subjects.track import Shape, Track
 
 __all__ = ["is_boxes", "parse_boxes", "parse_table", "write_boxes", "write_table"]
 
 _COLUMNS = ("frame", "id", "label", "x1", "y1", "x2", "y2", "confidence")
+_ANGLE = "angle"
 # Other names of the same columns. Of several the one before comes first: names before numbers of classes.
 _ALIASES = {
     "frame_index": "frame",
@@ -42,6 +45,7 @@ _ALIASES = {
     "name": "label",
     "class_name": "label",
     "class": "label",
+    "rotation": "angle",
     "score": "confidence",
     "conf": "confidence",
     "xmin": "x1",
@@ -77,7 +81,8 @@ def parse_table(text: str, *, size: tuple[int, int] | None, frame_count: int | N
     """Make tracks of a table with a line for each box.
 
     The first line names the columns, in any order: `frame` (from 0), `x1,y1,x2,y2` or `x,y,width,height`, and if they
-    are known `id`, `label` and `confidence`. Columns of other names are passed over.
+    are known `id`, `label`, `confidence` and `angle`: by how many degrees the subject in the box is turned clockwise.
+    Columns of other names are passed over.
 
     Parameters
     ----------
@@ -112,10 +117,11 @@ def _check_header(header: list[str]) -> None:
     has_box = set(_CORNERS) <= names or set(_EXTENTS) <= names
     if "frame" not in names or not has_box:
         expected = (
-            "names of columns: frame, x1, y1, x2, y2 (or x, y, width, height), and id, label, confidence if known"
+            "names of columns: frame, x1, y1, x2, y2 (or x, y, width, height), and id, label, confidence, angle "
+            "if known"
         )
         raise InvalidArgumentError("line 1", expected, ", ".join(header))
-    known = [name for name in header if _ALIASES.get(name, name) in (*_COLUMNS, *_EXTENTS)]
+    known = [name for name in header if _ALIASES.get(name, name) in (*_COLUMNS, _ANGLE, *_EXTENTS)]
     twice = [name for name in dict.fromkeys(known) if known.count(name) > 1]
     if twice:
         raise InvalidArgumentError("line 1", "each column once", f"{twice[0]} {known.count(twice[0])} times")
@@ -125,7 +131,7 @@ def _row(header: list[str], row: list[str], place: str) -> Sighting:
     if len(row) != len(header):
         raise InvalidArgumentError(place, f"{len(header)} columns", f"{len(row)}")
     fields = _renamed({name: value.strip() for name, value in zip(header, row, strict=True)})
-    for name in ("frame", "id", "confidence", *_CORNERS, *_EXTENTS):
+    for name in ("frame", "id", "confidence", _ANGLE, *_CORNERS, *_EXTENTS):
         if fields.get(name, "") == "":
             fields.pop(name, None)
         else:
@@ -207,6 +213,7 @@ def _sighting(fields: dict[str, Any], prefix: str) -> Sighting:
         values = [fields.get(name) for name in _EXTENTS]
         corners = box_of(values, f"{prefix}x, y, width, height", with_size=True)
     number, label, confidence = fields.get("id"), fields.get("label"), fields.get("confidence")
+    angle = fields.get(_ANGLE)
     return Sighting(
         whole_of(fields.get("frame"), f"{prefix}frame"),
         corners,
@@ -215,6 +222,7 @@ def _sighting(fields: dict[str, Any], prefix: str) -> Sighting:
         1.0 if confidence is None else number_of(confidence, f"{prefix}confidence"),
         None,
         prefix.rstrip(".: "),
+        None if angle is None else number_of(angle, f"{prefix}{_ANGLE}"),
     )
 
 
@@ -227,18 +235,17 @@ def _gathered(sightings: list[Sighting], size: tuple[int, int] | None, frame_cou
 
 
 def write_table(path: Path, tracks: Tracks) -> None:
-    """Write a table with a line for each box, frame by frame."""
+    """Write a table with a line for each box, frame by frame; with a column of angles where any is known."""
+    has_angles = any(track.angles is not None for track in tracks)
     rows = [
-        (frame, track.id, track.label, *box, confidence)
+        (frame, track.id, track.label, *box, confidence, *([angle] if has_angles else []))
         for track in tracks
-        for frame, box, confidence in zip(
-            track.frames.tolist(), track.boxes.tolist(), track.confidence.tolist(), strict=True
-        )
+        for frame, box, confidence, angle in _sightings(track)
     ]
     rows.sort(key=lambda row: row[:2])
     with new_file(path) as place, place.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
+        writer.writerow((*_COLUMNS, _ANGLE) if has_angles else _COLUMNS)
         writer.writerows(tuple(_short(value) for value in row) for row in rows)
 
 
@@ -252,15 +259,26 @@ def write_boxes(path: Path, tracks: Tracks) -> None:
             **({} if track.shot is None else {"shot": track.shot}),
             **({} if track.shape == "box" else {"shape": track.shape}),
             "boxes": [
-                {"frame": frame, "box": [_short(value) for value in box], "confidence": confidence}
-                for frame, box, confidence in zip(
-                    track.frames.tolist(), track.boxes.tolist(), track.confidence.tolist(), strict=True
-                )
+                {
+                    "frame": frame,
+                    "box": [_short(value) for value in box],
+                    "confidence": confidence,
+                    **({} if angle is None else {_ANGLE: _short(angle)}),
+                }
+                for frame, box, confidence, angle in _sightings(track)
             ],
         }
         for track in tracks
     ]
     write_json(path, {"width": width, "height": height, "frames": tracks.frame_count, "tracks": entries})
+
+
+def _sightings(track: Track) -> Iterator[tuple[int, list[float], float, float | None]]:
+    """Yield frame, box, confidence and angle of each sighting; None for an angle that is not known."""
+    angles = [math.nan] * len(track.frames) if track.angles is None else track.angles.tolist()
+    columns = (track.frames.tolist(), track.boxes.tolist(), track.confidence.tolist(), angles)
+    for frame, box, confidence, angle in zip(*columns, strict=True):
+        yield frame, box, confidence, None if math.isnan(angle) else angle
 
 
 def _short(value: Any) -> Any:

@@ -70,10 +70,10 @@ def _read_table(path: Path, size: Size, frame_count: int | None, _: bool) -> Tra
 
 
 _FACES = "landmarks, angles and identities"
-_BOXES_LOSE = f"masks, crop regions, {_FACES}, tracks that are in no frame"
+_BOXES_LOSE = "masks, crop regions, landmarks and identities, tracks that are in no frame"
 _TABLE_LOSES = (
-    f"masks, crop regions, shots and shapes, {_FACES}, tracks that are in no frame, the size of the frames and their "
-    "number"
+    "masks, crop regions, shots and shapes, landmarks and identities, tracks that are in no frame, the size of the "
+    "frames and their number"
 )
 _COCO_LOSES = (
     f"soft edges of masks (levels from 128 on count), crop regions, shots and shapes, {_FACES}, tracks that are in no "

@@ -2,10 +2,11 @@
 
 use crate::copy::{copy_row, finish_stream, streams};
 use crate::error::{Error, Result};
-use crate::parallel::{Interrupted, for_each_band, for_each_long};
+use crate::parallel::{Brake, Interrupted, for_each_band, for_each_long};
 use crate::pixel::Pixel;
 use crate::region::Regions;
 use crate::shift::{LANCZOS_TAPS, Rows, Shifts, Source};
+use crate::turn::{Grid, SincTile, TILE};
 use crate::view::{Frames, FramesMut};
 
 /// What a crop shows where it passes the frame's edge.
@@ -23,7 +24,7 @@ const BAND_ROWS: usize = 64;
 /// The same where places lie between pixels: each job filters the five rows around its first one anew.
 const SHIFTED_BAND_ROWS: usize = 128;
 
-/// Copies the region of every frame, moved by its shift, to `out`. Parts outside the frame are filled.
+/// Copies the region of every frame, moved and turned by its shift, to `out`. Parts outside the frame are filled.
 ///
 /// Where the place is whole, samples are copied. Elsewhere they are interpolated, out of what is filled too, and limited
 /// to the range of a sample.
@@ -79,6 +80,10 @@ fn crop_shifted<T: Pixel>(
     for_each_long(out.all_bands(SHIFTED_BAND_ROWS), bytes, interrupted, |band, brake| {
         let (region, shift) = (regions.get(band.frame), shifts.get(band.frame));
         let source = Source { frames, frame: band.frame, fill, prepare: None };
+        if shift.is_turned() {
+            let tile = SincTile::new(source, Grid::of_crop(region, shift));
+            return crop_turned(tile, band.y, band.data, to.row_len(), brake);
+        }
         let mut rows = Rows::<T, LANCZOS_TAPS>::new(source, region.x1(), to.width, (shift.x(), shift.y()));
         for (i, row) in band.data.chunks_exact_mut(to.row_len()).enumerate() {
             if brake.stops() {
@@ -92,6 +97,24 @@ fn crop_shifted<T: Pixel>(
             }
         }
     })
+}
+
+/// Writes the rows of a crop from row `y` on, `row_len` samples each, tile after tile.
+fn crop_turned<T: Pixel>(mut tile: SincTile<'_, T>, y: usize, rows: &mut [T], row_len: usize, brake: &mut Brake<'_>) {
+    let width = row_len / tile.channels();
+    for (part, rows) in rows.chunks_mut(TILE * row_len).enumerate() {
+        let y = y + part * TILE;
+        for x in (0..width).step_by(TILE) {
+            if brake.stops() {
+                return;
+            }
+            let end = (x + TILE).min(width);
+            tile.read((x, end), (y, y + rows.len() / row_len));
+            for (i, row) in rows.chunks_exact_mut(row_len).enumerate() {
+                tile.write(x, y + i, &mut row[x * tile.channels()..end * tile.channels()]);
+            }
+        }
+    }
 }
 
 /// Copies a row of a frame from column `x` on, as far as the frame has one; what lies outside is filled.

@@ -6,7 +6,8 @@
 //! `[0, 1]`, and NaN counts as 0.
 //!
 //! A crop whose place lies between pixels is first brought onto them: itself by the filter for frames, continued by its
-//! edge, its mask linearly, continued by 0. So it covers up to a column and a row more.
+//! edge, its mask linearly, continued by 0. So it covers up to a column and a row more. A crop that is turned is brought
+//! onto them in the same way, by filters along its own axes.
 
 mod blend;
 mod stamp;
@@ -16,6 +17,7 @@ use crate::parallel::{Interrupted, for_each, for_each_band};
 use crate::pixel::Pixel;
 use crate::region::{Clip, Regions};
 use crate::shift::Shifts;
+use crate::turn::reach;
 use crate::view::{Frames, FramesMut, Shape};
 
 use blend::Layout;
@@ -37,7 +39,7 @@ pub struct Patch<'a, T> {
     pub masks: Frames<'a, f32>,
     /// Where the crops lie in the frames; they have the crops' size and may pass the frame's edges.
     pub regions: Regions<'a>,
-    /// How far right of and below their regions the crops lie, in parts of a pixel.
+    /// How far right of and below their regions the crops lie, in parts of a pixel, and how far they are turned.
     pub shifts: Shifts<'a>,
     /// Multiplies the masks, in `[0, 1]`.
     pub alpha: f32,
@@ -73,9 +75,13 @@ impl<T: Pixel> Patch<'_, T> {
 
     /// The part of frame `frame`, of `frames`, that the crop may change.
     fn clip(&self, frames: Shape, frame: usize) -> Option<Clip> {
-        let shift = self.shifts.get(frame);
-        let region = self.regions.get(frame).grown(shift.x() > 0.0, shift.y() > 0.0);
-        region.clip(frames.width, frames.height)
+        let (region, shift) = (self.regions.get(frame), self.shifts.get(frame));
+        if region.width() == 0 || region.height() == 0 {
+            return None;
+        }
+        let changed =
+            if shift.is_turned() { reach(region, shift) } else { region.grown(shift.x() > 0.0, shift.y() > 0.0) };
+        changed.clip(frames.width, frames.height)
     }
 }
 
@@ -86,9 +92,8 @@ pub fn paste<T: Pixel>(frames: FramesMut<'_, T>, patch: Patch<'_, T>, interrupte
     let clip = |frame: usize| patch.clip(shape, frame);
     let bands = frames.bands(BAND_ROWS, |frame| clip(frame).map_or(0..0, |clip| clip.y..clip.y + clip.height));
     for_each(bands, patch.bytes(shape), interrupted, |band| {
-        let Some(mut stamp) = Stamp::new(patch, layout, shape, band.frame) else { return };
-        for (i, row) in band.data.chunks_exact_mut(shape.row_len()).enumerate() {
-            stamp.paste(band.y + i, row);
+        if let Some(mut stamp) = Stamp::new(patch, layout, shape, band.frame) {
+            stamp.paste_band(band.y, band.data);
         }
     })
 }
@@ -108,10 +113,15 @@ pub fn copy_paste<T: Pixel>(
     let bytes = patch.bytes(shape).saturating_add(2 * shape.len() * size_of::<T>());
     for_each_band(out, BAND_ROWS, bytes, interrupted, |band| {
         let mut stamp = Stamp::new(patch, layout, shape, band.frame);
-        for (i, row) in band.data.chunks_exact_mut(shape.row_len()).enumerate() {
-            row.copy_from_slice(frames.row(band.frame, band.y + i));
+        // Rows that were just copied are still near, unless more than one is needed at a time.
+        let rows = stamp.as_ref().map_or(1, Stamp::rows_at_once);
+        for (part, pixels) in band.data.chunks_mut(rows * shape.row_len()).enumerate() {
+            let y = band.y + part * rows;
+            for (i, row) in pixels.chunks_exact_mut(shape.row_len()).enumerate() {
+                row.copy_from_slice(frames.row(band.frame, y + i));
+            }
             if let Some(stamp) = &mut stamp {
-                stamp.paste(band.y + i, row);
+                stamp.paste_band(y, pixels);
             }
         }
     })

@@ -1,8 +1,8 @@
-//! Places between pixels: images shifted by part of a pixel along each axis.
+//! Places between pixels: images shifted by part of a pixel along each axis, and turned.
 //!
 //! Frames are interpolated by a Lanczos filter of three lobes, masks linearly. The weights are the same for all pixels
 //! of a frame, calculated in `f64` and normalized to sum to 1. An axis along which a place is whole is not filtered: what
-//! is whole on both axes is copied, bit for bit.
+//! is whole on both axes is copied, bit for bit. Turned places have weights for each pixel: see [`crate::turn`].
 
 mod rows;
 mod weigh;
@@ -10,25 +10,34 @@ mod weigh;
 use crate::error::{Error, Result};
 use crate::resize::lanczos;
 
-pub(crate) use rows::{Rows, Source};
+pub(crate) use rows::{Rows, Source, read_row};
 
-/// How far a place lies right of and below the whole pixel before it, in parts of a pixel.
+/// How far a place lies right of and below the whole pixel before it, in parts of a pixel, and how far it is turned.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shift {
     x: f64,
     y: f64,
+    angle: f64,
 }
 
 impl Shift {
     /// On the pixel.
-    pub const WHOLE: Self = Self { x: 0.0, y: 0.0 };
+    pub const WHOLE: Self = Self { x: 0.0, y: 0.0, angle: 0.0 };
 
     /// Checks that both parts are in `[0, 1)`.
     pub fn new(x: f64, y: f64) -> Result<Self> {
         if (0.0..1.0).contains(&x) && (0.0..1.0).contains(&y) {
-            return Ok(Self { x, y });
+            return Ok(Self { x, y, angle: 0.0 });
         }
         Err(Error::value("shifts", "parts of a pixel, in [0, 1)", format!("({x}, {y})")))
+    }
+
+    /// The same place turned clockwise about its middle, in degrees; full turns do nothing.
+    pub fn turned(self, angle: f64) -> Result<Self> {
+        if !angle.is_finite() {
+            return Err(Error::value("shifts", "a finite angle", angle.to_string()));
+        }
+        Ok(Self { angle: angle.rem_euclid(360.0) % 360.0, ..self })
     }
 
     /// Part of a pixel to the right.
@@ -41,7 +50,17 @@ impl Shift {
         self.y
     }
 
-    /// Whether nothing is shifted.
+    /// How far it is turned clockwise, in degrees from 0 to below 360.
+    pub fn angle(&self) -> f64 {
+        self.angle
+    }
+
+    /// Whether it is turned at all.
+    pub fn is_turned(&self) -> bool {
+        self.angle != 0.0
+    }
+
+    /// Whether nothing is shifted or turned.
     pub fn is_whole(&self) -> bool {
         *self == Self::WHOLE
     }
@@ -68,7 +87,7 @@ impl Shifts<'_> {
         }
     }
 
-    /// Whether nothing is shifted in any frame.
+    /// Whether nothing is shifted or turned in any frame.
     pub(crate) fn are_whole(&self) -> bool {
         match self {
             Self::Shared(shift) => shift.is_whole(),
@@ -111,4 +130,4 @@ fn linear(x: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -105,7 +105,7 @@ fn filter_across<T: Pixel, U: Pixel, const N: usize>(
 }
 
 /// Row `y` of the source from column `x` on as floats, as many as `wide` holds.
-fn read_row<'b, T: Pixel>(source: &Source<'b, T>, x: i64, y: i64, wide: &'b mut [f32]) -> &'b [f32] {
+pub(crate) fn read_row<'b, T: Pixel>(source: &Source<'b, T>, x: i64, y: i64, wide: &'b mut [f32]) -> &'b [f32] {
     let shape = source.frames.shape();
     let channels = shape.channels;
     let inner_y = y.clamp(0, (shape.height as i64 - 1).max(0));

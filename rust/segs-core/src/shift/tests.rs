@@ -17,7 +17,7 @@ use crate::region::{Region, Regions};
 use crate::view::{Frames, FramesMut, Shape};
 
 /// Numbers in `[0, 1)` that look random, the same for the same seed.
-fn noise(len: usize, seed: u64) -> Vec<f64> {
+pub(crate) fn noise(len: usize, seed: u64) -> Vec<f64> {
     let mut state = seed | 1;
     let next = |_| {
         state ^= state << 13;
@@ -28,16 +28,16 @@ fn noise(len: usize, seed: u64) -> Vec<f64> {
     (0..len).map(next).collect()
 }
 
-fn samples<T: Pixel>(shape: Shape, seed: u64) -> Vec<T> {
+pub(crate) fn samples<T: Pixel>(shape: Shape, seed: u64) -> Vec<T> {
     noise(shape.len(), seed).into_iter().map(|v| T::from_f32((v * 1.2 - 0.1).clamp(0.0, 1.0) as f32 * T::MAX)).collect()
 }
 
-fn to_f64<T: Pixel>(samples: &[T]) -> Vec<f64> {
+pub(crate) fn to_f64<T: Pixel>(samples: &[T]) -> Vec<f64> {
     samples.iter().map(|sample| f64::from(sample.to_f32())).collect()
 }
 
 /// The weights of the pixels `floor(place) - 2` to `floor(place) + 3`.
-fn lanczos_weights(part: f64) -> Vec<(i64, f64)> {
+pub(crate) fn lanczos_weights(part: f64) -> Vec<(i64, f64)> {
     let sinc = |x: f64| if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) };
     let weights: Vec<(i64, f64)> =
         (-2..4).map(|tap| (tap, tap as f64 - part)).map(|(tap, x)| (tap, sinc(x) * sinc(x / 3.0))).collect();
@@ -45,12 +45,12 @@ fn lanczos_weights(part: f64) -> Vec<(i64, f64)> {
     weights.into_iter().map(|(tap, weight)| (tap, weight / sum)).collect()
 }
 
-fn linear_weights(part: f64) -> Vec<(i64, f64)> {
+pub(crate) fn linear_weights(part: f64) -> Vec<(i64, f64)> {
     vec![(0, 1.0 - part), (1, part)]
 }
 
 /// The sample of a plane at a place, by weights along each axis; `outside` continues it, or its edge where that is None.
-fn interpolated(
+pub(crate) fn interpolated(
     plane: &dyn Fn(usize, usize) -> f64,
     size: (usize, usize),
     place: (f64, f64),
@@ -196,7 +196,7 @@ fn check_pastes<T: Pixel + std::fmt::Debug>(case: &Case, tolerance: f64) -> Resu
 }
 
 /// Runs `check` at a level of the CPU, which no other test changes meanwhile.
-fn at_level(fast: bool, check: impl FnOnce() -> Result<(), TestCaseError>) -> Result<(), TestCaseError> {
+pub(crate) fn at_level(fast: bool, check: impl FnOnce() -> Result<(), TestCaseError>) -> Result<(), TestCaseError> {
     let _guard = LEVEL_LOCK.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     let before = level();
     set_level(if fast { Level::Avx2 } else { Level::Baseline });
@@ -284,6 +284,13 @@ fn parts_that_are_none_are_refused() {
     for part in [-0.1, 1.0, f64::NAN, f64::INFINITY] {
         assert!(Shift::new(part, 0.0).is_err());
         assert!(Shift::new(0.0, part).is_err());
+    }
+    for angle in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        assert!(Shift::WHOLE.turned(angle).is_err());
+    }
+    // Full turns are none.
+    for angle in [0.0, -0.0, 360.0, -720.0, -1e-300] {
+        assert!(Shift::WHOLE.turned(angle).unwrap().is_whole(), "{angle}");
     }
     let shape = Shape { frames: 3, height: 2, width: 2, channels: 1 };
     let (frames, mut out) = ([0u8; 12], [0u8; 12]);
