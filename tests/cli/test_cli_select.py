@@ -31,7 +31,7 @@ def clip(tmp_path, monkeypatch):
     seen = [*range(2, 6), *range(9, 14)]
     found = [
         Track(1, "face", seen, [(8 + n, 8, 20 + n, 20) for n in seen], 0.9, shot=(0, COUNT), shape="ellipse"),
-        Track(2, "face", range(COUNT), [(60, 10, 80, 34)] * COUNT, 0.8, shot=(0, COUNT)),
+        Track(2, "face", range(2, 9), [(60, 10, 80, 34)] * 7, 0.8),
         Track(3, "hand", range(4), [(30, 44, 44, 58)] * 4, 0.7, shot=(0, 8)),
     ]
     monkeypatch.setattr(finding, "find_tracks", lambda *_, **__: found)

@@ -161,6 +161,16 @@ def test_other_things_by_a_model_of_transformers(folder, tmp_path):
     assert len(planned(folder, tmp_path, *options)["tracks"]) == 5
 
 
+def test_what_is_missing_is_said(folder, tmp_path, capsys):
+    command = ["plan", str(folder / "in"), *QUICK, "--no-cache", "--link-shots"]
+    assert main([*command, "--segs", str(folder / "t.npz")]) == 2
+    error = capsys.readouterr().err
+    assert "face_recognition_sface_2021dec.onnx cannot be fetched" in error
+    assert "name another with --identity-model" in error
+    assert main([*command, "--bbox", "1,2,30,40", "--identity-model", str(folder / "sface.onnx")]) == 2
+    assert "--identity-model: expected a vision model, for tracks of box, got" in capsys.readouterr().err
+
+
 def test_options_that_need_another(folder, capsys):
     assert "--identity-model: expected tracks to tell apart: add --link-shots or --like" in failed(folder, capsys)
 

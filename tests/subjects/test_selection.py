@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 
+from segs_detailer.checks import number_ranges
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.subjects import Mask, SelectSettings, Similarity, Track, Tracks
 from segs_detailer.subjects.selection import EXCLUDABLE, listed, read_criterion, selected, size_of
@@ -219,6 +220,10 @@ def test_a_mask_says_where_a_subject_is():
 
 
 def test_sizes_and_lists():
+    assert [number_ranges(numbers) for numbers in ((), (3,), (2, 1), (7, 1, 3, 2, 9, 8, 11))] == [
+        *("none", "3", "1 to 2"),
+        "1 to 3, 7 to 9, 11",
+    ]
     boxes = [(0, 0, 10, 4), (0, 0, 30, 4), (0, 0, 4, 20)]
     assert size_of(Track(1, "a", range(3), boxes)) == 20
     assert size_of(Track(1, "a", [], [])) == 0

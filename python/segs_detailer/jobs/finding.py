@@ -196,7 +196,10 @@ class TrackChooser:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_tracks(path, Tracks(self._info.size, max(last, count), tuple(tracks)))
         cache.touch(path)
-        return read_tracks(path).tracks
+        found = read_tracks(path)
+        # The shot tells what was detected, also where it is saved: without cuts it is the whole clip.
+        whole = (0, found.frame_count)
+        return [track if track.shot is not None else replace(track, shot=whole) for track in found]
 
     def _detection_digest(self) -> str:
         find = self._find

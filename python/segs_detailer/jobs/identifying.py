@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segs_detailer._version import installed_version
+from segs_detailer.errors import ModelError
 from segs_detailer.jobs.cache import digest
 from segs_detailer.jobs.keys import track_digest
 from segs_detailer.subjects.identity.linking import link_tracks
@@ -62,7 +63,12 @@ def identified(
         return list(found), None
     tracks = [item.track for item in found]
     labels = dict.fromkeys(track.label for track in tracks)
-    embedders = open_embedders(labels, find.identity_model, finder=find.detect, device=job.model.device)
+    try:
+        embedders = open_embedders(labels, find.identity_model, finder=find.detect, device=job.model.device)
+    except ModelError as error:
+        if find.identity_model is not None:
+            raise
+        raise ModelError(f"{error}: name another with `identity_model`") from error
     looks = []
     for embedder in dict.fromkeys(embedders.values()):
         own = [track for track in tracks if embedders[track.label] is embedder]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.subjects.finders.yunet import is_yunet
 from segs_detailer.subjects.identity.sface import SFaceEmbedder
 from segs_detailer.subjects.identity.vision import VisionEmbedder
@@ -20,7 +21,11 @@ _FACE = "face"
 
 
 def open_embedders(
-    labels: Iterable[str], model: str | Path | None = None, *, finder: str | Path | None = None, device: str = "auto"
+    labels: Iterable[str],
+    identity_model: str | Path | None = None,
+    *,
+    finder: str | Path | None = None,
+    device: str = "auto",
 ) -> dict[str, Embedder]:
     """Open what tells tracks of some labels apart: SFace for faces, a vision model for all else.
 
@@ -28,7 +33,7 @@ def open_embedders(
     ----------
     labels : iterable of str
         Labels of the tracks.
-    model : str, Path or None
+    identity_model : str, Path or None
         A file of SFace (.onnx), for faces; or a folder or an id on the hub of a vision model of transformers, for all
         tracks. None is SFace for faces and `facebook/dinov2-small` for all else; both are fetched when they are needed.
     finder : str, Path or None
@@ -43,10 +48,15 @@ def open_embedders(
 
     Raises
     ------
+    InvalidArgumentError
+        A file of SFace, where none of the tracks is a face.
     MissingDependencyError, ModelError
         One cannot be opened or fetched.
     """
+    model, labels = identity_model, list(labels)
     is_file = model is not None and Path(model).suffix.lower() == ".onnx"
+    if is_file and not any(_FACE in label.lower() for label in labels):
+        raise InvalidArgumentError("identity_model", f"a vision model, for tracks of {', '.join(labels)}", str(model))
     opened: dict[str, Embedder] = {}
     found: dict[str, Embedder] = {}
     for label in labels:
