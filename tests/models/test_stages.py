@@ -112,6 +112,16 @@ def test_a_sampler_that_predicts_nothing_gives_what_it_was_given(source, table):
     torch.testing.assert_close(result, source + stage.sigmas[1] * seeded_noise(source, 7))
 
 
+def test_levels_that_lie_very_close_leave_sa_solver_its_digits(source, table):
+    sigmas = sigmas_for("normal", table, 1000)[600:700]
+    x = source + sigmas[0] * seeded_noise(source, 7)
+    rounded, exact = (
+        SAMPLERS["sa_solver"].run(ClosedFormDenoiser(5.0), x, levels, noise=None, stochastic=(0.0, 0.0))
+        for levels in (sigmas, sigmas.double())
+    )
+    assert float((rounded - exact).abs().max()) < 0.05 * float(exact.std())
+
+
 class LinearInLevel:
     """Predictions on straight lines over the noise level: they meet `end` at 0."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from segs_detailer.models.samplers.step import StepHook, tell
@@ -23,6 +23,9 @@ STOCHASTIC_PERCENTS = (0.2, 0.8)
 """Shares of the sampling process between which noise is injected; before and after them the steps are ODE steps."""
 
 _PREDICTOR_ORDER, _CORRECTOR_ORDER = 3, 4
+
+_LOST_DIGITS = 0.5
+"""Share by which rounding may change the factors of a step before they mean nothing."""
 
 
 def sample_sa_solver(
@@ -68,7 +71,7 @@ def _sa_solver(
     pece: bool,
     stop_early: bool,
 ) -> Tensor:
-    logs = -sigmas.double().log()
+    logs = -sigmas.log()
     count = len(sigmas) - 1
     to_zero = bool(sigmas[-1] == 0)
     past: list[Tensor] = []
@@ -98,7 +101,7 @@ def _sa_solver(
         added = torch.zeros_like(x)
         if tau:
             deviation = (-torch.expm1(-2 * tau**2 * (ends[1] - ends[0]))).sqrt()
-            added = noise(sigma, sigma_next) * (sigma_next * deviation.float())
+            added = noise(sigma, sigma_next) * (sigma_next * deviation)
         x = x + added
     return x
 
@@ -108,19 +111,30 @@ def _adams(
 ) -> Tensor:
     """One step without its noise: the exponential integral of the polynomial through the predictions.
 
-    The factors are `(1 + tau^2) * integral of exp((1 + tau^2) (l - l_end)) L_j(l) dl`, by
-    Gauss quadrature.
+    The factors are `(1 + tau^2) * integral of exp((1 + tau^2) (l - l_end)) L_j(l) dl`, with the Lagrange polynomials
+    `L_j` of the nodes.
     """
-    low, high = float(ends[0]), float(ends[1])
     rate = 1 + tau**2
-    points, weights = np.polynomial.legendre.leggauss(16)
-    places = (high - low) / 2 * points + (high + low) / 2
-    kernel = rate * np.exp(rate * (places - high)) * weights * (high - low) / 2
-    x = start * float(np.exp(-rate * (high - low)))
-    values = nodes.tolist()
-    for j, (node, prediction) in enumerate(zip(values, predictions, strict=True)):
-        polynomial = np.ones_like(places)
-        for other in (*values[:j], *values[j + 1 :]):
-            polynomial = polynomial * (places - other) / (node - other)
-        x = x + prediction * float((kernel * polynomial).sum())
+    factors = _factors(nodes.double(), ends[0].double(), ends[1].double(), rate)
+    # ComfyUI computes them in float32. Where levels lie close that moves its latents by up to a hundredth of their
+    # deviation, which its numbers have; closer still, the digits are lost altogether.
+    rounded = _factors(nodes, *ends, rate)
+    if float((rounded - factors).abs().max()) < _LOST_DIGITS * float(factors.abs().max()):
+        factors = rounded.double()
+    x = start * torch.exp(-rate * (ends[1] - ends[0]))
+    for factor, prediction in zip(factors.tolist(), predictions, strict=True):
+        x = x + prediction * factor
     return x
+
+
+def _factors(nodes: Tensor, low: Tensor, high: Tensor, rate: float) -> Tensor:
+    """Solve the equations of the moments of 1, l, l^2, ..., in the precision of the arguments."""
+    count = len(nodes)
+    powers = torch.arange(count, dtype=nodes.dtype)
+    boundary = high**powers - low**powers * torch.exp(-rate * (high - low))
+    # Integration by parts: each moment is its boundary term minus (power / rate) of the moment before.
+    parts = [
+        [math.perm(p, p - q) * (-1 / rate) ** (p - q) if q <= p else 0 for q in range(count)] for p in range(count)
+    ]
+    moments = torch.tensor(parts, dtype=nodes.dtype) @ boundary
+    return torch.as_tensor(torch.linalg.solve_ex(torch.vander(nodes, count, increasing=True).T, moments).result)
