@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,14 +42,21 @@ class Tiny:
     size: int = 32
 
 
-def _of_wan(pipeline, pipe, noise, frames, cfg):
+def _of_wan(pipeline, pipe, noise, frames, cfg, size=32, **more):
     import diffusers
 
     pipeline.scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
     # Its own text cleaning fails where ftfy is not installed.
     prompts = {"prompt_embeds": pipe.positive[0][0], "negative_prompt_embeds": pipe.negative[0][0]}
-    made = pipeline(**prompts, **_sizes(32), num_frames=frames, guidance_scale=cfg, latents=noise)
+    made = pipeline(**prompts, **_sizes(size), num_frames=frames, guidance_scale=cfg, latents=noise, **more)
     return made.frames, pipeline.scheduler.sigmas
+
+
+def _of_vace(pipeline, pipe, noise, frames, cfg):
+    # VACE also sees the clip that it repaints.
+    pixels = (noise_frames(FAMILIES["wan-vace"], frames) * 255).round().byte().numpy()
+    clip, mask = [Image.fromarray(frame) for frame in pixels], [Image.new("L", (32, 32), 255)] * frames
+    return _of_wan(pipeline, pipe, noise, frames, cfg, video=clip, mask=mask)
 
 
 def _of_hunyuan(pipeline, pipe, noise, frames, cfg):
@@ -87,6 +95,10 @@ def _sizes(side):
 
 FAMILIES = {
     "wan": Tiny(lambda folder: tiny_wan.save_checkpoint(folder, positions=64), _of_wan),
+    "wan-5b": Tiny(
+        lambda folder: tiny_wan.save_checkpoint(folder, positions=64, large=True), partial(_of_wan, size=64), 64
+    ),
+    "wan-vace": Tiny(lambda folder: tiny_wan.save_checkpoint(folder, positions=64, kind="WanVACEPipeline"), _of_vace),
     "hunyuan": Tiny(tiny_hunyuan.save_checkpoint, _of_hunyuan),
     "ltx-2.0": Tiny(lambda folder: tiny_ltx.save_checkpoint(folder, "2.0"), _of_ltx, 64),
     "ltx-2.5": Tiny(lambda folder: tiny_ltx.save_checkpoint(folder, "2.5"), _of_ltx, 64),
@@ -109,7 +121,9 @@ def pipe(folder):
 
 
 def noise_frames(family, count):
-    return torch.rand(count, family.size, family.size, 3, generator=torch.Generator().manual_seed(5))
+    """Noise of eight bits, which pictures hold as well."""
+    shape = (count, family.size, family.size, 3)
+    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(5)) / 255
 
 
 def job_for(pipe, frames, **changes):
