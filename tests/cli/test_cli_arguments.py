@@ -196,6 +196,7 @@ _CASES = {
     "transformer_2": ("--transformer-2 x", "--model m.gguf"),
     "vae": ("--vae x", "--model m.safetensors"),
     "conditioning_scale": ("--conditioning-scale 0.5", "--model m"),
+    "no_reference": ("--no-reference", "--model m"),
     "lora": ("--lora x", "--model m"),
     "as_comfyui": ("--as-comfyui", "--model m"),
     "comfyui_version": ("--comfyui-version 0.3", "--model m"),

@@ -146,7 +146,10 @@ def test_pictures_change_the_result_and_are_no_part_of_it(pipe):
     assert {tuple(latents.shape) for latents in x0} == {tuple(again.shape)}
     # The way to a pipe without pictures is the pipe that had none.
     assert torch.equal(sampled(pipe, noise_mask=BIT_OF_FRAMES, denoise=0.6), results[0])
-    assert shown[0].sampler.geometry.max_frames == pipe.sampler.geometry.max_frames - 4
+    # There is always room for one.
+    assert shown[0].sampler.geometry.max_frames == pipe.sampler.geometry.max_frames
+    two = pipe.with_image_prompt(*pictures((8, 8), (8, 8))).sampler
+    assert two.geometry.max_frames == pipe.sampler.geometry.max_frames - 4
 
 
 def test_noise_that_is_given_is_the_clips(pipe):

@@ -120,6 +120,7 @@ RULES = (
             "prompt",
             "negative_prompt",
             "follow_sound",
+            "no_reference",
             "refiner_model",
             "inpaint_model",
             "dtype",
@@ -143,6 +144,12 @@ RULES = (
         ("ip_adapter",),
         "a picture for it: add --reference, or --subjects with one",
         lambda args: bool(args.reference or args.subjects),
+    ),
+    Rule(
+        ("no_reference",),
+        "no picture for all: leave out --reference",
+        lambda args: not args.reference,
+        "reference",
     ),
     Rule(
         ("model_config", "transformer_2", "vae"),

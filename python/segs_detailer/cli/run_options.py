@@ -287,6 +287,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         metavar="PICTURE",
         help=help_of(PromptSettings, "reference"),
     )
+    add_settings(group, PromptSettings, ("no_reference",))
     add_settings(group, ModelSettings, ("refiner_model", "refiner_motion_adapter"), metavars=metavars)
     add_settings(group, PromptSettings, ("refiner_prompt", "refiner_negative_prompt"), metavars=texts)
     add_settings(group, CLIP_DETAIL, names_in(CLIP_DETAIL, "models"))

@@ -233,6 +233,7 @@ class OpenJob:
         from segs_detailer.detailer.models import Models
         from segs_detailer.detailer.settings import check_names
         from segs_detailer.detailer.subject_settings import SubjectName, check_subjects
+        from segs_detailer.jobs.best_frames import BestFrames
         from segs_detailer.jobs.identifying import identified
         from segs_detailer.jobs.memory import StreamSizes
         from segs_detailer.jobs.planning import check_memory
@@ -272,6 +273,7 @@ class OpenJob:
                 job.subjects,
                 float(info.rate),
                 ClipSound.of(info, sampler.info) if job.prompts.follow_sound else None,
+                BestFrames.of(job, self.source, sampler.info),
             ),
             max_ram=job.limits.max_ram,
             masks=job.crop.masks,
@@ -483,7 +485,8 @@ def _models_of(job: ClipJob, pipe: Any, stages: Stages, models: ModelCache | Non
         _check_model_for(job)
         loaded = (models or ModelCache()).get(job.model, job.prompts, stages)
         pictures = [file_state(name) for name in job.prompts.reference]
-        return loaded, (models_identity(job.model), job.prompts.texts, pictures, job.prompts.follow_sound)
+        prompts = job.prompts
+        return loaded, (models_identity(job.model), prompts.texts, pictures, prompts.follow_sound, prompts.no_reference)
     if job.model.model is not None:
         raise InvalidArgumentError("pipe", "none, as the job names a model", type(pipe).__name__)
     return LoadedModels(PromptSettings(), pipe).under(job.prompts), None

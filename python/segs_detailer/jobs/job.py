@@ -356,6 +356,9 @@ class PromptSettings:
         Pictures of them, for models that look at some: with an IP-Adapter, or VACE.
     refiner_prompt, refiner_negative_prompt : str or None
         The refiner's own; None takes those of the model.
+    no_reference : bool
+        Show a model that keeps to pictures (VACE) none of subjects for which no `reference` is named, in place of the
+        best frame of their track.
     follow_sound : bool
         Whether the model hears the clip.
     """
@@ -370,6 +373,9 @@ class PromptSettings:
     )
     refiner_prompt: str | None = setting(None, help="the refiner's own prompt", default_text="the model's")
     refiner_negative_prompt: str | None = setting(None, help="likewise", default_text="the model's")
+    no_reference: bool = setting(
+        False, help="show VACE no picture of a subject where none is named; else it sees the best frame of the track"
+    )
     follow_sound: bool = setting(
         False, help="let the model hear the clip's sound, so that mouths follow it (LTX-2 with its audio VAE)"
     )

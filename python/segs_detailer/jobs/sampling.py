@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.detailer.progress import Progress
     from segs_detailer.detailer.subject_settings import Subjects
+    from segs_detailer.jobs.best_frames import BestFrames
     from segs_detailer.jobs.pieces import Piece
     from segs_detailer.jobs.plan import TrackPlan
     from segs_detailer.jobs.sound import ClipSound
@@ -47,6 +48,8 @@ class Detailing:
         Frames per second of the clip.
     sound : ClipSound or None
         What the model hears meanwhile.
+    best_frames : BestFrames or None
+        What shows it the subjects of which the user names no picture.
     """
 
     pipe: Any
@@ -55,6 +58,7 @@ class Detailing:
     subjects: Subjects = field(default_factory=dict)
     frame_rate: float | None = None
     sound: ClipSound | None = None
+    best_frames: BestFrames | None = None
     _of_subjects: dict[SubjectSettings, Models] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def details_of(self, name: SubjectName) -> tuple[SubjectSettings, DetailerSettings]:
@@ -72,6 +76,15 @@ class Detailing:
         if own not in self._of_subjects:
             self._of_subjects[own] = models_under(self._models, own)
         return self._of_subjects[own]
+
+    def _shown(self, plan: TrackPlan, tracks: Sequence[TrackPlan]) -> Models:
+        """Return the models for a track, shown its best frame where they keep to pictures and there is no other."""
+        models = self._models_for(plan.own) if plan.own.of_model else self._models
+        if self.best_frames is None or plan.own.reference:
+            return models
+        sampler = models.base.sampler
+        picture = sampler.encode_image_prompt([self.best_frames.picture(plan, tracks)])
+        return replace(models, base=models.base.with_sampler(sampler.with_image_prompt(picture)))
 
     def sample(
         self,
@@ -103,8 +116,8 @@ class Detailing:
         frames, places = _side_by_side(crops)
         segs = [seg_of(plan, mask, place) for plan, mask, place in zip(plans, masks, places, strict=True)]
         pipe, refiner_pipe = self.pipe, self.refiner_pipe
-        if plans[0].own.of_model:
-            models = self._models_for(plans[0].own)
+        if plans[0].own.of_model or self.best_frames is not None:
+            models = self._shown(plans[0], tracks)
             pipe, refiner_pipe = models.base.parts, None if models.refiner is None else models.refiner.parts
         result = detail_frames(
             frames,

@@ -261,6 +261,9 @@ class ModelInfo:
         What it takes of the memory.
     recommended : Recommended
         Settings that suit it.
+    references : bool
+        Whether it keeps to pictures of a subject that `Sampler.with_image_prompt` shows it, without any adapter: then
+        it is shown the best frame where the user names none.
     sound_rate : int or None
         Samples per second of the sound that it hears, in stereo; None for a model that hears nothing.
     note : str or None
@@ -273,6 +276,7 @@ class ModelInfo:
     scheduler_names: tuple[str, ...] = field(default_factory=lambda: tuple(SCHEDULES))
     conditioning: frozenset[str] = frozenset()
     prompts: bool = False
+    references: bool = False
     memory: MemoryModel = MemoryModel()
     recommended: Recommended = Recommended()
     sound_rate: int | None = None

@@ -64,7 +64,7 @@ def info_of(model: WanModel, vae: WanVAE, networks: tuple[torch.nn.Module, ...],
         del clips
         # The transformer sees a clip as a whole, and one clip at a time; the VAE works through its frames.
         pixels = size[0] * size[1]
-        held = (packing.latents(geometry.frames_for(frames)) or 0) + len(model.references)
+        held = (packing.latents(geometry.frames_for(frames)) or 0) + model.lead
         tokens = held * pixels // geometry.size_multiple**2
         # VACE's control branch works first, and leaves a state for each layer that it acts on.
         states = _TOKEN_STATES + model.control_layers
@@ -77,6 +77,7 @@ def info_of(model: WanModel, vae: WanVAE, networks: tuple[torch.nn.Module, ...],
         sampler_names=FLOW_SAMPLERS,
         scheduler_names=FLOW_SCHEDULES,
         prompts=prompts,
+        references=model.is_vace,
         memory=MemoryModel(networks, activations),
         recommended=replace(RECOMMENDED, shift=model.table.shift),
     )

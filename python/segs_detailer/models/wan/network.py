@@ -257,6 +257,11 @@ class WanModel(FlowModel):
         return len(self.config.vace_layers) if self.is_vace else 0
 
     @property
+    def lead(self) -> int:
+        """Latents before the clip's that pictures of the subject take; for VACE there is always room for one."""
+        return max(len(self.references), int(self.is_vace))
+
+    @property
     def most_latents(self) -> tuple[int, int]:
         """Most latents of a clip in time and along a side: each axis has so many positions, of patches."""
         most = [
@@ -264,7 +269,7 @@ class WanModel(FlowModel):
             for expert in self._experts
         ]
         frames, *sides = (min(axis) for axis in zip(*most, strict=True))
-        return frames - len(self.references), min(sides)
+        return frames - self.lead, min(sides)
 
     def with_references(self, pictures: Sequence[Tensor]) -> WanModel:
         """Show the model pictures of the subject: another model over the same networks.
