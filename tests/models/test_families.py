@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -52,6 +55,32 @@ def test_even_and_uneven_packings():
 def test_latents_hold_frames(packing):
     with pytest.raises(InvalidArgumentError, match="packing: expected latents of at least one frame each"):
         FramePacking(*packing)
+
+
+def test_a_model_may_want_a_longer_clip_than_its_grid_begins_with():
+    """Of clips of `17 n + 5` frames such a decoder takes those from 22 frames on."""
+    geometry = Geometry(frame_step=17, frame_offset=5, min_frames=22, packing=toy_family.PACKING)
+    assert [geometry.frames_for(count) for count in (1, 5, 22, 23, 124, 125)] == [22, 22, 22, 39, 124, 141]
+    assert [geometry.packing.latents(count) for count in (22, 124)] == [7, 37]
+
+
+def test_pieces_of_an_uneven_packing_begin_where_its_cycles_do(toy, clips, tmp_path, monkeypatch):
+    """A group of 17 frames is packed alike in each piece: masks, noise and latents fit those of the whole clip."""
+    info = toy_family.INFO
+    geometry = replace(info.geometry, min_frames=22, max_frames=56)
+    monkeypatch.setattr(toy_family, "INFO", replace(info, geometry=geometry))
+    long = tmp_path / "long"
+    long.mkdir()
+    for index, frame in enumerate(smooth_clip(100, *SIZE).numpy()):
+        Image.fromarray((frame * 255).astype(np.uint8)).save(long / f"{index:03d}.png")
+    command = [str(long), *QUICK, "--model", str(toy_family.save_checkpoint(tmp_path / "toy")), "--steps", "1"]
+    assert main(["plan", *command, "--json", str(tmp_path / "plan.json")]) == 0
+    [track] = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))["tracks"]
+    assert len(track["pieces"]) > 2
+    assert all(piece["low"] % 17 == 0 and piece["high"] - piece["low"] <= 56 for piece in track["pieces"])
+    assert main(["run", *command, "-o", f"{tmp_path}/out/"]) == 0
+    assert set(toy.loaded[-1].encoded) <= {39, 56}
+    assert len(list((tmp_path / "out").glob("*.png"))) == 100
 
 
 def test_a_packing_fits_the_grid():

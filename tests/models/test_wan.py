@@ -461,6 +461,21 @@ def test_the_command_line_cuts_pieces_that_the_model_takes(tmp_path, short_folde
     assert "--model: expected one that takes at least 24 frames at once" in capfd.readouterr().err
 
 
+def test_long_clips_are_cut_in_pieces_of_the_frames_of_training(tmp_path, folder):
+    source = tmp_path / "in"
+    source.mkdir()
+    for index in range(100):
+        Image.fromarray(np.full((48, 64, 3), index, np.uint8)).save(source / f"{index:04d}.png")
+    options = ["--model", str(folder), "--bbox", "8,8,40,40", "--guide-size", "32", "--device", "cpu", "-q"]
+    for count, pieces in ((100, 2), (81, 1)):
+        for path in sorted(source.iterdir())[count:]:
+            path.unlink()
+        assert main(["plan", str(source), *options, "--json", str(tmp_path / "plan.json")]) == 0
+        [track] = json.loads((tmp_path / "plan.json").read_text())["tracks"]
+        assert len(track["pieces"]) == pieces
+        assert max(piece["high"] - piece["low"] for piece in track["pieces"]) <= 81
+
+
 # What Wan does not take
 
 

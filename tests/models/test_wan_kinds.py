@@ -157,6 +157,16 @@ def test_what_is_asked_of_the_networks_holds_for_those_that_come_later(pair_fold
     assert (whole.transformer, whole.transformer_2) == (pipe.model.transformer, pipe.model.low_noise)
 
 
+def test_each_kind_recommends_its_own(pair_folder, large_folder, tmp_path):
+    vace = tiny_wan.save_checkpoint(tmp_path / "vace", kind="WanVACEPipeline", flow_shift=7.0)
+    kinds = [BasicPipe.from_pretrained(folder).sampler.info.recommended for folder in (pair_folder, large_folder, vace)]
+    assert [(kind.cfg, kind.denoise, kind.shift) for kind in kinds] == [
+        (3.0, 0.4, 3.0),
+        (5.0, 0.4, 3.0),
+        (5.0, 0.5, 7.0),
+    ]
+
+
 def test_a_pair_without_weights_is_refused_at_once(tmp_path):
     folder = tiny_wan.save_checkpoint(tmp_path, second=True)
     (folder / "transformer_2" / "diffusion_pytorch_model.safetensors").unlink()

@@ -216,6 +216,9 @@ def _cut(plan: TrackPlan, room: int, together: int, traits: ModelTraits) -> Trac
 
 def _most_at_once(most: int, least: int, longest: int, traits: ModelTraits) -> int:
     """Hold the length of pieces to what the model takes."""
+    trained = traits.geometry.trained_frames
+    if trained is not None:
+        most = min(most, max(trained, least))
     limit = traits.geometry.max_frames
     if limit is None or limit >= most:
         return most

@@ -104,6 +104,9 @@ class Geometry:
         Whether `sample` takes several clips of one size at once, `SampleJob.clips`.
     max_frames : int or None
         Most frames that the model takes at once, a number that `frames_for` gives; None for any.
+    trained_frames : int or None
+        Frames of the longest clips that it was trained on: runs from file to file are cut in pieces of that many, where
+        memory has room for more. None for a model that does as well with longer ones.
     max_side : int or None
         Most pixels that a side may have; None for any.
     packing : FramePacking or None
@@ -126,6 +129,7 @@ class Geometry:
     min_frames: int = 1
     takes_clips: bool = False
     max_frames: int | None = None
+    trained_frames: int | None = None
     max_side: int | None = None
     packing: FramePacking | None = None
     reach: int | None = None
@@ -155,6 +159,7 @@ class Geometry:
         return replace(
             self,
             max_frames=_lower(self.max_frames, other.max_frames),
+            trained_frames=_lower(self.trained_frames, other.trained_frames),
             max_side=_lower(self.max_side, other.max_side),
             reach=None if self.reach is None or other.reach is None else self.reach + other.reach,
         )

@@ -21,6 +21,15 @@ FAMILY_NAME = "Wan"
 RECOMMENDED = Recommended(steps=20, cfg=5.0, sampler_name="uni_pc", scheduler="simple", denoise=0.4)
 """Guidance and shift of the makers' own examples; samplers of noise-free steps need about 20 of them."""
 
+_TRAINED_FRAMES = 81
+"""Frames of the makers' own clips; those of the 5B are longer, at a higher rate."""
+
+_CFG_OF_PAIR = 3.0
+"""The makers' guidance of the transformer for low noise: at the denoise above it works alone."""
+
+_DENOISE_OF_VACE = 0.5
+"""What VACE sees of the clip beside the noise holds more of it than the noise leaves."""
+
 _FLOAT = 4
 _CONDITIONINGS = 2
 """Prompt and negative prompt go through the network together."""
@@ -56,6 +65,7 @@ def info_of(model: WanModel, vae: WanVAE, networks: tuple[torch.nn.Module, ...],
         frame_step=vae.frames_per_latent,
         frame_offset=1,
         max_frames=packing.frames(latents),
+        trained_frames=_TRAINED_FRAMES,
         max_side=vae.pixels_per_latent * side,
         packing=packing,
     )
@@ -79,5 +89,12 @@ def info_of(model: WanModel, vae: WanVAE, networks: tuple[torch.nn.Module, ...],
         prompts=prompts,
         references=model.is_vace,
         memory=MemoryModel(networks, activations),
-        recommended=replace(RECOMMENDED, shift=model.table.shift),
+        recommended=_recommended(model),
     )
+
+
+def _recommended(model: WanModel) -> Recommended:
+    settings = replace(RECOMMENDED, shift=model.table.shift)
+    if len(model.experts) > 1:
+        settings = replace(settings, cfg=_CFG_OF_PAIR)
+    return replace(settings, denoise=_DENOISE_OF_VACE) if model.is_vace else settings
