@@ -171,6 +171,8 @@ def test_jobs_hold_it(clip, tmp_path):
     assert plan.selected.numbers == (2,)
     # Settings of what is not meant this time stay in a job; those of what there is not are refused.
     plan_clip(clip, tracks=2, no_cache=True, subjects={1: {"seed": 3}, 2: {"seed": 4}})
+    plan = plan_clip(clip, tracks=(2, 3), no_cache=True, subjects={1: {"seed": 3}, 3: {"seed": 4}})
+    assert [(track.number, track.detail.seed) for track in plan.tracks] == [(2, 0), (3, 4)]
     with pytest.raises(InvalidArgumentError, match="subjects: expected"):
         plan_clip(clip, tracks=2, no_cache=True, subjects={9: {"seed": 3}})
     report = detail_clip(clip, f"{tmp_path}/out/", BasicPipe.preview(), largest=1, steps=1, guide_size=32, max_size=48)

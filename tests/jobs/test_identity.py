@@ -15,6 +15,7 @@ from PIL import Image
 from places import ROOT
 from segs_detailer import open_clip, plan_clip
 from segs_detailer.cli.main import main
+from segs_detailer.cli.report import describe_plan_tracks
 from segs_detailer.subjects import Detection, Track, Tracks, read_tracks, write_tracks
 from segs_detailer.subjects.identity import PictureLikeness, SFaceEmbedder, look_at
 from segs_detailer.video import image_files
@@ -90,6 +91,11 @@ def test_tracks_of_one_person_are_linked_across_cuts(folder, tmp_path):
     content = planned(folder, tmp_path, "--link-shots")
     assert [track["identity"] for track in content["tracks"]] == ["A", "B", "B", "A", "C"]
     assert [track["identity"] for track in content["found"]] == ["A", "B", "B", "A", "C"]
+    find = {"segs": str(folder / "t.npz"), "identity_model": str(folder / "sface.onnx"), "link_shots": True}
+    own = {"A": {"seed": 5}, "B": {"seed": 7}}
+    plan = plan_clip(folder / "in", tracks="A", subjects=own, no_cache=True, **find)
+    assert [(track.number, track.detail.seed) for track in plan.tracks] == [(1, 5), (4, 5)]
+    assert "1  face A" in "\n".join(describe_plan_tracks(plan))
     chosen = planned(folder, tmp_path, "--link-shots", "--tracks", "A,5", "--save", tmp_path / "s.npz")
     assert [track["number"] for track in chosen["tracks"]] == [1, 4, 5]
     # They are in the file, and can be asked for without looking again.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segs_detailer.cli.report import titled
 from segs_detailer.crop_path import mask_on_frame
 from segs_detailer.subjects.finders.opencv import import_cv2
 from segs_detailer.subjects.track import TRACK_COLORS
@@ -127,7 +128,7 @@ def _outline(pixels: NDArray[np.float32], track: TrackPlan, frame: int) -> None:
 
 
 def _label(track: TrackPlan, frame: int) -> str:
-    text = f"{track.number} {track.label} x{track.scale:.2g}"
+    text = f"{track.number} {titled(track)} x{track.scale:.2g}"
     alpha = track.alpha(frame)
     if track.path.is_turned:
         text += f" {track.angle(frame):+.0f} deg"

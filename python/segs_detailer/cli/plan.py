@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from segs_detailer.checks import number_ranges
 from segs_detailer.cli.arguments import add_command, add_overwrite, in_options, option_of, output_name
-from segs_detailer.cli.report import own_lines, table
+from segs_detailer.cli.report import own_lines, table, titled
 from segs_detailer.cli.report_file import report_file
 from segs_detailer.cli.run_options import INPUT_HELP, add_run_options
 from segs_detailer.cli.stages import ShownStages
@@ -196,7 +196,7 @@ def describe_plan(found: ClipPlan, limit: int) -> list[str]:
         rows.append(
             [
                 str(track.number),
-                f"{track.label} {track.track.identity}".rstrip(),
+                titled(track),
                 f"{first}-{end - 1}",
                 f"{track.seen} of {end - first}",
                 f"{width}x{height}" + (" follows" if track.moves else " fixed") + (" turned" if track.turns else ""),
@@ -257,7 +257,7 @@ def plan_to_json(found: ClipPlan) -> dict[str, Any]:
         {
             "number": track.number,
             "label": track.label,
-            "identity": track.track.identity,
+            "identity": track.identity,
             "frames": list(track.span),
             "seen": track.seen,
             "box": list(track.bbox),

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from segs_detailer.cli.arguments import in_options
 from segs_detailer.cli.job_options import job_of
-from segs_detailer.cli.report import describe_plan_tracks, describe_times
+from segs_detailer.cli.report import describe_plan_tracks, describe_times, titled
 from segs_detailer.cli.stages import ShownStages
 from segs_detailer.crop_path import mask_on_frame
 from segs_detailer.errors import MediaError
@@ -98,7 +98,7 @@ def draw_sheet(source: Source, plan: ClipPlan, stages: ShownStages, *, frames: i
     for track in plan.tracks:
         x1, y1, x2, y2 = track.bbox
         (first, end), number = track.span, track.number
-        footer.append(f"{number} {track.label}: {x2 - x1}x{y2 - y1} at {x1},{y1}, frames {first} to {end - 1}")
+        footer.append(f"{number} {titled(track)}: {x2 - x1}x{y2 - y1} at {x1},{y1}, frames {first} to {end - 1}")
     if not plan.tracks:
         footer.append("nothing to detail was found")
     return grid(rows, footer=footer)
@@ -133,7 +133,7 @@ def _tile(pixels: NDArray[np.float32], plan: ClipPlan, index: int) -> Image.Imag
             draw.rectangle(_scaled(_whole(track.region(index)), scale), outline=color, width=1)
         box = _scaled(_box(track, index), scale)
         draw.rectangle(box, outline=color, width=3)
-        label(image, f"{track.number} {track.label}", (box[0], box[3] + 2), color=color)
+        label(image, f"{track.number} {titled(track)}", (box[0], box[3] + 2), color=color)
     times = plan.info.times
     seconds = float((times[index] - times[0]) * plan.info.time_base)
     label(image, f"frame {index}   {seconds:.2f} s", (0, 0))

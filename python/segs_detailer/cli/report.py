@@ -55,7 +55,7 @@ def _describe_tracks(tracks: Sequence[TrackReport]) -> list[str]:
         rows.append(
             [
                 str(track.number),
-                track.label,
+                titled(track),
                 f"{x1},{y1},{x2},{y2} ({x2 - x1}x{y2 - y1})",
                 f"{track.first}-{track.last}",
                 crop + (" follows" if track.moves else "") + (" turned" if track.turns else ""),
@@ -65,9 +65,14 @@ def _describe_tracks(tracks: Sequence[TrackReport]) -> list[str]:
     return [*table(rows), *(f"  {line}" for line in own_lines(tracks))]
 
 
+def titled(track: TrackReport | TrackPlan) -> str:
+    """Label of a track, and its identity where that is known: face A."""
+    return f"{track.label} {track.identity}".rstrip()
+
+
 def own_lines(tracks: Iterable[TrackReport | TrackPlan]) -> list[str]:
     """One line for each track for which something is otherwise."""
-    return [f"track {track.number} ({track.label}): {track.own.describe()}" for track in tracks if track.own.given]
+    return [f"track {track.number} ({titled(track)}): {track.own.describe()}" for track in tracks if track.own.given]
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

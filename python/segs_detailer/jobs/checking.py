@@ -8,7 +8,6 @@ from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.jobs.cache import Cache
 from segs_detailer.jobs.clips import job_from, stages_from
 from segs_detailer.jobs.finding import TrackChooser
-from segs_detailer.jobs.identifying import identified
 from segs_detailer.jobs.selecting import select_tracks
 from segs_detailer.settings import with_changes
 from segs_detailer.verify.cells import CELL
@@ -107,6 +106,9 @@ def named_subjects(job: ClipJob, source: Source, stages: Stages) -> list[Subject
     """Find the subjects of a job as a run finds them; None where it names none."""
     if not job.find.names_subjects:
         return None
+    # Imports torch, which no one waits for whose clip is missing.
+    from segs_detailer.jobs.identifying import identified
+
     info = source.info
     with Cache(None) as cache:
         found = TrackChooser(job, info).choose(source, "", cache, stages)

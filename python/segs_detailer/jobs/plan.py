@@ -146,6 +146,11 @@ class TrackPlan:
         return self.track.label
 
     @property
+    def identity(self) -> str:
+        """Who or what it is; empty where that is not known."""
+        return self.track.identity
+
+    @property
     def seg(self) -> SEG:
         """The track as a segment of the clip, without masks."""
         confidence = self.track.confidence

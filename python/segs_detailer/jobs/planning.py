@@ -148,7 +148,7 @@ def _uncut(
         return None
     span = (runs[0][0], runs[-1][1])
     bbox = subject_box(item.track, path, info.size, item.crop)
-    own, detail = details_of(SubjectName(index + 1, item.track.label, item.track.identity))
+    own, detail = details_of(SubjectName(item.track.id, item.track.label, item.track.identity))
     working = _working_size(path.size, bbox, detail)
     size = fit_size(
         working,

@@ -39,6 +39,8 @@ class TrackReport:
         Pieces that it was sampled in.
     turns : bool
         Whether its crop was turned.
+    identity : str
+        Who or what it is; empty where that is not known.
     own : SubjectSettings
         What it had otherwise than the others.
     seed : int
@@ -58,6 +60,7 @@ class TrackReport:
     moves: bool
     pieces: int
     turns: bool = False
+    identity: str = ""
     own: SubjectSettings = field(default_factory=SubjectSettings)
     seed: int = 0
     denoise: tuple[float, float] | None = None
@@ -78,6 +81,7 @@ class TrackReport:
             scaled=plan.scaled,
             moves=plan.moves,
             turns=plan.turns,
+            identity=plan.identity,
             pieces=len(plan.pieces),
             own=plan.own,
             seed=plan.detail.seed,
