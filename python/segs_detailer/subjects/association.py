@@ -52,7 +52,8 @@ class Detection:
     source : str
         Which part of the detector found it.
     strong : bool
-        Found by a search of the whole frame, not by looking near a place where a subject was known to be.
+        Sure enough to count by itself: the face cascades see eyes in it, and did not only find it near a place where a
+        face was known to be.
     mask : Mask or None
         Its shape, where that is known.
     landmarks : tuple of (float, float) or None

@@ -22,6 +22,7 @@ __all__ = ["FaceCascade"]
 
 _FRONTAL = "haarcascade_frontalface_default.xml"
 _PROFILE = "haarcascade_profileface.xml"
+_EYE = "haarcascade_eye.xml"
 # Side of the smallest face that the cascades were trained on.
 _CASCADE_PIXELS = 24
 # Small pictures are enlarged at most this much: more only invents faces.
@@ -38,6 +39,13 @@ _MIN_WEIGHT = 0.5
 _FOLLOW_WINDOW = 1.8
 _FOLLOW_SIZES = 1.35
 _FOLLOW_NEIGHBORS = 2
+# Eyes are looked for in a face of this many pixels, with a margin of this share of it, in this much of its height, at
+# these sizes.
+_EYES_FACE = 120
+_EYES_MARGIN = 0.15
+_EYES_HEIGHT = 0.65
+_EYE_SIZES = (18, 48)
+_EYE_NEIGHBORS = 3
 
 
 class FaceCascade:
@@ -61,6 +69,7 @@ class FaceCascade:
         folder = Path(self._cv2.data.haarcascades)
         self._frontal = self._cv2.CascadeClassifier(str(folder / _FRONTAL))
         self._profile = self._cv2.CascadeClassifier(str(folder / _PROFILE))
+        self._eye = self._cv2.CascadeClassifier(str(folder / _EYE))
         self._equalizer = self._cv2.createCLAHE(_EQUALIZER_LIMIT, _EQUALIZER_TILES)
         self._scale = min(_MAX_ENLARGEMENT, _CASCADE_PIXELS / min_size)
         height, width = frame_size
@@ -80,11 +89,32 @@ class FaceCascade:
         return equalized
 
     def search(self, picture: NDArray[np.uint8], profiles: Sequence[str] = ("left", "right")) -> list[Detection]:
-        """Faces anywhere in a reduced picture: frontal ones first, then profiles to the named sides."""
+        """Faces anywhere in a reduced picture: frontal ones first, then profiles to the named sides.
+
+        Those are strong in which eyes are seen: folds and leaves that look like a face have none.
+        """
         found: list[Detection] = []
         for source in ("frontal", *profiles):
             found += self._detect(picture, source, (self._min, 0), _NEIGHBORS)
-        return suppress(found)
+        return [replace(face, strong=self._has_eyes(picture, face)) for face in suppress(found)]
+
+    def _has_eyes(self, picture: NDArray[np.uint8], face: Detection) -> bool:
+        """Whether both eyes of a frontal face are seen, or one of a profile."""
+        x1, y1, x2, y2 = (value * self._scale for value in face.box)
+        margin = _EYES_MARGIN * (x2 - x1)
+        part = picture[max(0, int(y1 - margin)) : int(y2 + margin), max(0, int(x1 - margin)) : int(x2 + margin)]
+        scale = _EYES_FACE / (x2 - x1)
+        large = self._cv2.resize(part, None, fx=scale, fy=scale, interpolation=self._cv2.INTER_CUBIC)
+        upper = large[: int(_EYES_HEIGHT * large.shape[0])]
+        smallest, largest = _EYE_SIZES
+        eyes = self._eye.detectMultiScale(
+            upper,
+            scaleFactor=_SCALE_STEP,
+            minNeighbors=_EYE_NEIGHBORS,
+            minSize=(smallest, smallest),
+            maxSize=(largest, largest),
+        )
+        return len(eyes) >= (2 if face.source == "frontal" else 1)
 
     def follow(self, picture: NDArray[np.uint8], known: Sequence[Detection]) -> list[Detection]:
         """Faces near those known from the frame before, each by the classifier that found it."""

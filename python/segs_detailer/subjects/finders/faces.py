@@ -32,6 +32,9 @@ _SEARCH_EVERY = 5
 _PROFILES = ("left", "right")
 # Faces of a shorter life in a long shot are mistakes of the detector.
 _LEAST_DETECTIONS = 6
+# In how many of the full searches eyes must be seen, as a share and as a number.
+_EYES_SHARE = 0.5
+_LEAST_EYES = 2
 # Mean weight of a track's detections: real faces have 4 to 10, patterns that look like one up to 2.8.
 _LEAST_SCORE = 3.0
 
@@ -129,7 +132,7 @@ class FaceDetector(Detector):
 
 
 def _lasts(chain: Chain, settings: FollowSettings) -> bool:
-    """Whether a chain is no mistake: full searches must confirm it, as following finds again what was wrong before."""
+    """Whether a chain is no mistake: full searches must see eyes in it; following finds again what was wrong before."""
     start = chain.shot[0]
     first, end = chain.span
     searches = sum((frame - start) % _SEARCH_EVERY == 0 for frame in range(first, end))
@@ -137,7 +140,8 @@ def _lasts(chain: Chain, settings: FollowSettings) -> bool:
         searches = (searches + 1) // 2
     strong = sum(detection.strong for detection in chain.detections)
     least = settings.least_frames(chain, _LEAST_DETECTIONS)
-    is_confirmed = strong >= settings.min_share * searches
+    of_shot = -(-(chain.shot[1] - start) // _SEARCH_EVERY)
+    is_confirmed = strong >= max(max(settings.min_share, _EYES_SHARE) * searches, min(_LEAST_EYES, of_shot))
     return (
         len(chain.frames) >= least
         and chain.share >= settings.min_share

@@ -154,7 +154,13 @@ class Detector(Finder):
                 look()
         if waiting:
             look()
-        return gather_tracks(detections, shots, settings.counts, settings, settings.shape or "box")
+        return gather_tracks(
+            detections, shots, lambda chain: self.is_subject(chain, settings), settings, settings.shape or "box"
+        )
+
+    def is_subject(self, chain: Chain, settings: FollowSettings) -> bool:
+        """Whether what was followed is a subject, and no mistake."""
+        return settings.counts(chain)
 
 
 class _Adapted(Detector):

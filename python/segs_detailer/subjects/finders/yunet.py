@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from segs_detailer.subjects.association import Chain
     from segs_detailer.subjects.track import Track
 
 __all__ = ["YuNetDetector", "is_yunet"]
 
 _LABEL = "face"
 _DEFAULT_CONFIDENCE = 0.7
+# What is no face may look like one for some frames, by scores of up to 0.76; real faces are surer at least once.
+_SURE = 0.8
+_LASTING = 12
 _MOST_OVERLAP = 0.3
 _MOST_CANDIDATES = 5000
 # Names of some of its outputs, at the finest and the coarsest of its three grids; no YOLO export has them.
@@ -57,8 +61,8 @@ class YuNetDetector(Detector):
         The file, such as `face_detection_yunet_2023mar.onnx` of the OpenCV Zoo.
     labels : iterable of str or None
         Only `face`.
-    confidence : float
-        Least score.
+    confidence : float or None
+        Least score. None is 0.7, and what lasts less than 12 frames must reach 0.8 in one of them.
     min_size : float or None
         Smallest face in pixels; None is a sixteenth of the frame's shorter side. It decides how far frames are reduced.
 
@@ -75,16 +79,17 @@ class YuNetDetector(Detector):
         path: str | Path,
         *,
         labels: Iterable[str] | None = None,
-        confidence: float = _DEFAULT_CONFIDENCE,
+        confidence: float | None = None,
         min_size: float | None = None,
     ) -> None:
         self._cv2 = import_cv2()
         self._path = Path(path)
         check_labels(labels, self.names)
-        self._filter = DetectionFilter(confidence, None, min_size)
+        self._sure = _SURE if confidence is None else confidence
+        self._filter = DetectionFilter(_DEFAULT_CONFIDENCE if confidence is None else confidence, None, min_size)
         try:
             self._model: Any = self._cv2.FaceDetectorYN.create(
-                str(self._path), "", (320, 320), confidence, _MOST_OVERLAP, _MOST_CANDIDATES
+                str(self._path), "", (320, 320), self._filter.confidence, _MOST_OVERLAP, _MOST_CANDIDATES
             )
         except self._cv2.error as error:
             raise ModelError(f"{self._path}: OpenCV cannot load it as a YuNet model ({error.err or error})") from error
@@ -122,6 +127,11 @@ class YuNetDetector(Detector):
         settings = settings or FollowSettings()
         return super().find(frames, replace(settings, shape=settings.shape or "ellipse"), progress=progress)
 
+    def is_subject(self, chain: Chain, settings: FollowSettings) -> bool:
+        """Whether what was followed is a face: it lasts, or was sure at least once."""
+        is_sure = max(detection.score for detection in chain.detections) >= self._sure
+        return (is_sure or len(chain.frames) >= _LASTING) and settings.counts(chain)
+
     def _look(self, frame: NDArray[np.float32]) -> list[Detection]:
         height, width = check_frame(frame)
         scale = min(1.0, _FACE_PIXELS / (self._filter.min_size or min(height, width) / _SMALLEST_SHARE))
@@ -151,7 +161,7 @@ def _detection(row: NDArray[np.float64], back: NDArray[np.float64]) -> Detection
 
 
 def _angle(points: NDArray[np.float64]) -> float | None:
-    """By how many degrees a face is turned clockwise in the picture.
+    """By how many degrees a face is turned clockwise in the picture, as its points say.
 
     The line through the eyes says it where a face is seen from the front, the one from the eyes to the mouth, turned by
     a right angle, where it is seen from the side and the eyes are close to each other: each counts by its length.
