@@ -21,7 +21,7 @@ INFO = ModelInfo(
     geometry=Geometry(size_multiple=SIDE, frame_step=17, frame_offset=5, packing=PACKING),
     sampler_names=FLOW_SAMPLERS,
     scheduler_names=FLOW_SCHEDULES,
-    recommended=Recommended(steps=3, cfg=1.0, sampler_name="euler", scheduler="simple", denoise=0.6),
+    recommended=Recommended(steps=3, cfg=1.0, sampler_name="euler", scheduler="simple", denoise=0.6, shift=3.0),
 )
 
 

@@ -254,7 +254,9 @@ def test_a_family_of_one_s_own_runs_from_file_to_file(toy, clips, tmp_path, caps
     command = [str(clips / "one"), *QUICK, "--model", model, "--cfg", "2"]
     assert main(["plan", *command]) == 0
     said = "recommended for toy: steps 3, sampler_name euler, scheduler simple, denoise 0.6"
-    assert f"  {said}\n" in capsys.readouterr().out
+    planned = capsys.readouterr().out
+    lines = (said, "given: guide_size 24, max_size 48, cfg 2", "denoise 0.6 at shift 3 starts at sigma 0.82")
+    assert "".join(f"  {line}\n" for line in lines) in planned
     assert main(["run", *command, "-o", f"{tmp_path}/out/"]) == 0
     assert f"{said}\n" in capsys.readouterr().out
     assert (toy.loaded[-1].encoded, toy.loaded[-1].steps) == ([39], 3)

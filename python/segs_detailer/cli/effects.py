@@ -109,6 +109,7 @@ RULES = (
         (
             "motion_adapter",
             "model_config",
+            "shift",
             "transformer_2",
             "vae",
             "conditioning_scale",

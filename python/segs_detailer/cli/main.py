@@ -61,7 +61,7 @@ def run_command(argv: Sequence[str] | None) -> int:
     stopped = "stopped; clips that were done are kept" if args.command == "batch" else "stopped; nothing was written"
     try:
         with _plain_warnings(vars(args)), names_of_options(vars(args)):
-            _command(args)
+            _command(args, sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt as stop:
         _say(stopped)
         return stop.code if isinstance(stop, Interrupted) else EXIT_INTERRUPTED
@@ -84,7 +84,7 @@ def run_command(argv: Sequence[str] | None) -> int:
     return 0
 
 
-def _command(args: argparse.Namespace) -> None:
+def _command(args: argparse.Namespace, words: Sequence[str]) -> None:
     check_paths(args)
     if args.command in ("run", "plan", "preview", "verify"):
         from segs_detailer.cli.effects import check_effects
@@ -94,7 +94,7 @@ def _command(args: argparse.Namespace) -> None:
     if args.command == "run":
         from segs_detailer.cli.run import run
 
-        run(args, base)
+        run(args, base, words)
     elif args.command == "plan":
         from segs_detailer.cli.plan import plan
 

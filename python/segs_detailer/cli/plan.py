@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from segs_detailer.cli.report_file import report_file
 from segs_detailer.cli.run_options import INPUT_HELP, add_run_options
 from segs_detailer.cli.stages import ShownStages
 from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.jobs.used_settings import describe_used
 from segs_detailer.subjects.selection import listed, size_of
 from segs_detailer.video.partial import check_file
 from segs_detailer.video.sequences import label_of
@@ -226,7 +227,8 @@ def describe_plan(found: ClipPlan, limit: int) -> list[str]:
         *tracks,
         *(f"  {line}" for line in own_lines(found.tracks)),
         sampling + (f"; {found.done} pieces are in the cache" if found.done else ""),
-        *([f"  {found.recommended}"] if found.recommended else []),
+        *(f"  {line}" for line in describe_used(found.used)),
+        *([f"  {found.start}"] if found.start else []),
         f"  memory: {_bytes(memory.total)} of {_bytes(limit)} ({', '.join(parts)})",
         f"  disk, beside the output: {_disk(found.disk)}",
         *(f"warning: {text}" for text in found.warnings),
@@ -302,6 +304,8 @@ def plan_to_json(found: ClipPlan) -> dict[str, Any]:
         "pieces_in_cache": found.done,
         "memory": parts,
         "disk": {"crops": found.disk.crops, "results": found.disk.results},
+        "used": [asdict(each) for each in found.used],
+        "start": found.start or None,
         "warnings": list(found.warnings),
     }
 

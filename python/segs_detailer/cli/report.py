@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from segs_detailer.jobs.report import TrackReport
+from segs_detailer.jobs.used_settings import describe_used
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,8 +36,9 @@ def describe_report(report: ClipReport) -> list[str]:
     if report.tracks:
         lines += _describe_tracks(report.tracks)
     lines.append(describe_times(report.seconds, report.total_seconds))
-    if report.recommended:
-        lines.append(report.recommended)
+    lines += describe_used(report.used)
+    if report.start:
+        lines.append(report.start)
     if report.note:
         lines.append(f"note: {report.note}; name one with `model`")
     return lines
@@ -72,7 +74,11 @@ def titled(track: TrackReport | TrackPlan) -> str:
 
 def own_lines(tracks: Iterable[TrackReport | TrackPlan]) -> list[str]:
     """One line for each track for which something is otherwise."""
-    return [f"track {track.number} ({titled(track)}): {track.own.describe()}" for track in tracks if track.own.given]
+    return [
+        "; ".join([f"track {track.number} ({titled(track)}): {track.own.describe()}", *describe_used(track.used)])
+        for track in tracks
+        if track.own.given
+    ]
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from segs_detailer.cli.arguments import in_options
 from segs_detailer.cli.job_options import job_of
+from segs_detailer.cli.repainting import repainting_command
 from segs_detailer.cli.report import describe_report
 from segs_detailer.cli.stages import ShownStages
 from segs_detailer.jobs.clips import detail_clip
@@ -13,6 +14,7 @@ from segs_detailer.jobs.job_files import write_job
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from segs_detailer.jobs.job import ClipJob
     from segs_detailer.jobs.plan import ClipPlan
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
-def run(args: argparse.Namespace, base: ClipJob | None = None) -> None:
+def run(args: argparse.Namespace, base: ClipJob | None = None, words: Sequence[str] = ()) -> None:
     """Run the command.
 
     Parameters
@@ -29,6 +31,8 @@ def run(args: argparse.Namespace, base: ClipJob | None = None) -> None:
         The options.
     base : ClipJob or None
         The job that holds where no option is given.
+    words : sequence of str
+        The arguments as they were typed.
 
     Raises
     ------
@@ -47,3 +51,7 @@ def run(args: argparse.Namespace, base: ClipJob | None = None) -> None:
     report = detail_clip(job, progress=stages, on_plan=warn)
     for line in describe_report(report):
         stages.say(in_options(line, vars(args)))
+    if report.note and words:
+        command = repainting_command(words, report.tracks[0].label)
+        if command:
+            stages.say(f"to repaint: {command}")

@@ -268,7 +268,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     )
     metavars = dict.fromkeys(("model", "motion_adapter", "refiner_model", "refiner_motion_adapter"), "PATH|ID")
     metavars |= {"model_config": "FOLDER|ID", "transformer_2": "FILE", "vae": "FILE"}
-    files = ("model", "model_config", "transformer_2", "vae", "motion_adapter")
+    files = ("model", "model_config", "transformer_2", "vae", "shift", "motion_adapter")
     add_settings(group, ModelSettings, files, metavars=metavars)
     group.add_argument(
         "--lora", type=_lora, action="append", metavar="PATH|ID[=W]", help=help_of(ModelSettings, "lora")

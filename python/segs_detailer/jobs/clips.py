@@ -15,7 +15,6 @@ from segs_detailer.checks import number_ranges
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MediaError, SegsDetailerError
 from segs_detailer.jobs.job import ClipJob
 from segs_detailer.jobs.progress import Stages
-from segs_detailer.settings import plain
 from segs_detailer.video.encoders import EncoderSettings
 from segs_detailer.video.partial import PartialFile
 from segs_detailer.video.reading import open_clip
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.progress import ClipProgress
     from segs_detailer.jobs.report import ClipReport
     from segs_detailer.jobs.run import ClipRun
+    from segs_detailer.jobs.used_settings import UsedSetting
     from segs_detailer.jobs.writing import FrameTaker
     from segs_detailer.video.clip import ClipInfo, Sink, Source
 
@@ -166,7 +166,8 @@ def plan_clip(
             disk=run.disk,
             done=done,
             nothing_found=opened.nothing_found,
-            recommended=opened.recommended,
+            used=opened.used,
+            start=opened.start,
             found=tuple(item.track for item in opened.selection.found),
             steps=opened.selection.steps,
         )
@@ -196,7 +197,8 @@ class OpenJob:
         self._chooser: TrackChooser = TrackChooser(job, self.source.info)
         self.selection = Selection((), ())
         self.nothing_found = ""
-        self.recommended = ""
+        self.used: tuple[UsedSetting, ...] = ()
+        self.start = ""
 
     @property
     def info(self) -> ClipInfo:
@@ -242,17 +244,16 @@ class OpenJob:
         from segs_detailer.jobs.selecting import select_tracks
         from segs_detailer.jobs.sound import ClipSound
         from segs_detailer.jobs.traits import ModelTraits
+        from segs_detailer.jobs.used_settings import start_of, used_settings
 
         job, info = self.job, self.info
         sampler = Models.of(models.base, models.refiner, names=("pipe", "refiner_pipe")).base.sampler
         # What the job leaves open is what suits the model.
-        advice = sampler.info.recommended.settings()
-        detail = job.detail.with_recommended(advice)
-        taken = {name: advice[name] for name in advice if getattr(job.detail, name) != getattr(detail, name)}
-        if taken:
-            values = ", ".join(f"{name} {plain(value)}" for name, value in taken.items())
-            self.recommended = f"recommended for {sampler.info.family}: {values}"
+        detail = job.detail.with_recommended(sampler.info.recommended.settings())
         check_names(detail, sampler)
+        if sampler.info.memory.networks or sampler.info.recommended.settings():
+            self.used = used_settings(job.detail, sampler)
+            self.start = start_of(detail, sampler)
         streams = StreamSizes(
             pixels=info.size[0] * info.size[1],
             sample_bytes=2 if info.bits > 8 else 1,
@@ -432,7 +433,8 @@ def _report(opened: OpenJob, run: ClipRun, missing: int, left_out: tuple[str, ..
         warnings=tuple(warned),
         left_out=() if skipped else left_out,
         nothing_found=opened.nothing_found,
-        recommended=opened.recommended if plan.tracks else "",
+        used=opened.used if plan.tracks else (),
+        start=opened.start if plan.tracks else "",
         note=_preview_note(run.pipe) if plan.tracks else "",
     )
 

@@ -260,6 +260,12 @@ class ModelSettings:
     conditioning_scale: float | None = setting(
         None, help="how much VACE keeps to the clip and to the pictures of the subjects", minimum=0, default_text="1"
     )
+    shift: float | None = setting(
+        None,
+        help="shift of the noise levels, of models of flow matching: larger ones repaint more at the same denoise",
+        above=0,
+        default_text="the checkpoint's",
+    )
     motion_adapter: str | None = setting(
         None,
         help="AnimateDiff motion module: a folder, hub id or .safetensors file; without one frames are independent",

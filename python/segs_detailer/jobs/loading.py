@@ -201,6 +201,8 @@ def _load(settings: ModelSettings, model: str, motion_adapter: str | None, promp
         "windows": _windows(settings),
         "options": _sampling_options(settings),
         "vae_chunk": settings.vae_chunk,
+        # Diffusers' schedulers know it under two names.
+        "scheduler_config": None if settings.shift is None else dict.fromkeys(("flow_shift", "shift"), settings.shift),
         "conditioning_scale": settings.conditioning_scale,
         "compute": ComputeOptions(
             guidance_batch=not settings.no_guidance_batch,
@@ -218,8 +220,12 @@ def _load(settings: ModelSettings, model: str, motion_adapter: str | None, promp
             "transformer_2": settings.transformer_2,
             "vae": settings.vae,
         }
-        return BasicPipe.from_single_file(model, **parts, **options)
-    return BasicPipe.from_pretrained(model, **options)
+        pipe = BasicPipe.from_single_file(model, **parts, **options)
+    else:
+        pipe = BasicPipe.from_pretrained(model, **options)
+    if settings.shift is not None and not pipe.sampler.is_flow:
+        raise InvalidArgumentError("shift", "none but for models of flow matching", f"{settings.shift:g} for {model}")
+    return pipe
 
 
 def _sampling_options(settings: ModelSettings) -> SamplingOptions | None:

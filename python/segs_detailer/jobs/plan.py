@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.crop_path import CropPath
     from segs_detailer.jobs.pieces import Piece
+    from segs_detailer.jobs.used_settings import UsedSetting
     from segs_detailer.segs import Box
     from segs_detailer.subjects.mask_filter import MaskFilter
     from segs_detailer.subjects.selection import Step
@@ -79,6 +80,8 @@ class TrackPlan:
         Number of the clip's frames.
     own : SubjectSettings
         What the subject has otherwise than the others.
+    used : tuple of UsedSetting
+        Settings that its own LoRAs recommend.
     detail : DetailerSettings
         How it is repainted: all settings that there are.
     denoise : tuple of float or None
@@ -100,6 +103,7 @@ class TrackPlan:
     frame_size: tuple[int, int]
     frame_count: int
     own: SubjectSettings = field(default_factory=SubjectSettings)
+    used: tuple[UsedSetting, ...] = ()
     detail: DetailerSettings = field(default_factory=DetailerSettings)
     denoise: tuple[float, ...] | None = None
     windows: int | None = None
@@ -293,8 +297,10 @@ class ClipPlan:
         Pieces whose results are in the cache.
     nothing_found : str
         Why there is no track, where there is none.
-    recommended : str
-        Which settings are taken from what the model recommends; empty where none is.
+    used : tuple of UsedSetting
+        Settings that a model may recommend, as they hold, and why; empty for one without networks.
+    start : str
+        Which noise level the run starts from, where that says something.
     found : tuple of Track
         All that was found; their ids are their numbers.
     steps : tuple of Step
@@ -310,7 +316,8 @@ class ClipPlan:
     disk: DiskPlan = DiskPlan(0, 0)
     done: int = 0
     nothing_found: str = ""
-    recommended: str = ""
+    used: tuple[UsedSetting, ...] = ()
+    start: str = ""
     found: tuple[Track, ...] = ()
     steps: tuple[Step, ...] = ()
 

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.pieces import Piece
     from segs_detailer.jobs.plan import ChosenTrack
     from segs_detailer.jobs.traits import ModelTraits
+    from segs_detailer.jobs.used_settings import UsedSetting
     from segs_detailer.segs import Box
     from segs_detailer.video.clip import ClipInfo
 
 __all__ = ["OVERLAP", "DetailsOf", "check_memory", "plan_tracks"]
 
-DetailsOf: TypeAlias = "Callable[[SubjectName], tuple[SubjectSettings, DetailerSettings]]"
-"""What a subject has otherwise, and the settings of the detailer with it."""
+DetailsOf: TypeAlias = "Callable[[SubjectName], tuple[SubjectSettings, DetailerSettings, tuple[UsedSetting, ...]]]"
+"""What a subject has otherwise, the settings of the detailer with it, and which of these its own LoRAs recommend."""
 
 OVERLAP = 8
 """Frames over which one piece cross-fades into the next, where a model cannot say how far it looks."""
@@ -102,7 +103,7 @@ def plan_tracks(
     _check_numbers(chosen)
     streams = streams or StreamSizes(info.size[0] * info.size[1], 2 if info.bits > 8 else 1)
     tracks: list[TrackPlan] = []
-    details_of = details_of or (lambda _: (SubjectSettings(), detail))
+    details_of = details_of or (lambda _: (SubjectSettings(), detail, ()))
     for item in chosen:
         plan = _uncut(len(tracks), item, info, details_of, traits, masks or MaskFilter())
         if plan is not None:
@@ -148,7 +149,7 @@ def _uncut(
         return None
     span = (runs[0][0], runs[-1][1])
     bbox = subject_box(item.track, path, info.size, item.crop)
-    own, detail = details_of(SubjectName(item.track.id, item.track.label, item.track.identity))
+    own, detail, used = details_of(SubjectName(item.track.id, item.track.label, item.track.identity))
     working = _working_size(path.size, bbox, detail)
     size = fit_size(
         working,
@@ -172,6 +173,7 @@ def _uncut(
         frame_size=info.size,
         frame_count=info.frames,
         own=own,
+        used=used,
         detail=detail,
         denoise=_denoise(item, info, detail, span),
     )

@@ -9,6 +9,7 @@ from segs_detailer.detailer.subject_settings import SubjectSettings
 
 if TYPE_CHECKING:
     from segs_detailer.jobs.plan import TrackPlan
+    from segs_detailer.jobs.used_settings import UsedSetting
     from segs_detailer.segs import Box
     from segs_detailer.video.clip import ClipInfo
 
@@ -43,6 +44,8 @@ class TrackReport:
         Who or what it is; empty where that is not known.
     own : SubjectSettings
         What it had otherwise than the others.
+    used : tuple of UsedSetting
+        Settings that its own LoRAs recommended.
     seed : int
         Seed of its noise.
     denoise : tuple of float or None
@@ -62,6 +65,7 @@ class TrackReport:
     turns: bool = False
     identity: str = ""
     own: SubjectSettings = field(default_factory=SubjectSettings)
+    used: tuple[UsedSetting, ...] = ()
     seed: int = 0
     denoise: tuple[float, float] | None = None
 
@@ -84,6 +88,7 @@ class TrackReport:
             identity=plan.identity,
             pieces=len(plan.pieces),
             own=plan.own,
+            used=plan.used,
             seed=plan.detail.seed,
             denoise=plan.denoise_range,
         )
@@ -119,8 +124,10 @@ class ClipReport:
         What of the clip the output cannot hold.
     nothing_found : str
         Why nothing was detailed, where nothing was.
-    recommended : str
-        Which settings were taken from what the model recommends.
+    used : tuple of UsedSetting
+        Settings that a model may recommend, as they held, and why; empty for one without networks.
+    start : str
+        Which noise level the run started from, where that says something.
     note : str
         What the model says of its results: that they are a preview.
     """
@@ -137,13 +144,15 @@ class ClipReport:
     warnings: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     nothing_found: str = ""
-    recommended: str = ""
+    used: tuple[UsedSetting, ...] = ()
+    start: str = ""
     note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain lists, dictionaries, numbers and texts."""
         info = self.clip
         about = {"path": str(info.path), "width": info.size[1], "height": info.size[0], "frames": info.frames}
-        names = [name for name in self.__slots__ if name not in ("clip", "tracks")]
+        names = [name for name in self.__slots__ if name not in ("clip", "tracks", "used")]
         rest = {name: getattr(self, name) for name in names}
-        return {"clip": about, **rest, "tracks": [track.to_json() for track in self.tracks]}
+        used = [asdict(each) for each in self.used]
+        return {"clip": about, **rest, "used": used, "tracks": [track.to_json() for track in self.tracks]}

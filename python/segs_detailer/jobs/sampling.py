@@ -13,6 +13,7 @@ from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.detailer.subject_models import models_under, pipe_with_loras
 from segs_detailer.detailer.subject_settings import SubjectName, SubjectSettings, settings_of
 from segs_detailer.jobs.store import to_floats, to_samples
+from segs_detailer.jobs.used_settings import UsedSetting, used_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,11 +62,14 @@ class Detailing:
     best_frames: BestFrames | None = None
     _of_subjects: dict[SubjectSettings, Models] = field(init=False, repr=False, compare=False, default_factory=dict)
 
-    def details_of(self, name: SubjectName) -> tuple[SubjectSettings, DetailerSettings]:
-        """Return what a subject has otherwise, and all settings with which it is repainted."""
-        own = settings_of(self.subjects, name)
-        sampler = pipe_with_loras(self._models.base, own).sampler
-        return own, own.applied(self.settings).with_recommended(sampler.info.recommended.settings())
+    def details_of(self, name: SubjectName) -> tuple[SubjectSettings, DetailerSettings, tuple[UsedSetting, ...]]:
+        """Return what a subject has otherwise, all its settings, and which of these its own LoRAs recommend."""
+        own, base = settings_of(self.subjects, name), self._models.base
+        sampler, given = pipe_with_loras(base, own).sampler, own.applied(self.settings)
+        settled = given.with_recommended(sampler.info.recommended.settings())
+        usual = {str(each) for each in used_settings(given, base.sampler)}
+        used = [each for each in used_settings(given, sampler) if each.is_recommended and str(each) not in usual]
+        return own, settled, tuple(used)
 
     @property
     def _models(self) -> Models:

@@ -25,10 +25,16 @@ class LoraShelf:
     def __init__(self) -> None:
         self.names: dict[str, str] = {}
         """Names of the LoRAs that are loaded, by where they came from."""
+        self.told: dict[str, str] = {}
+        """What tells each of them from others, by their names."""
         self.switches = False
         """Whether models over the networks have different weights."""
         self._foreign: dict[str, float] = {}
         self._active: dict[str, float] | None = None
+
+    def in_effect(self, weights: Mapping[str, float]) -> list[str]:
+        """Return what tells the LoRAs that a model of such weights uses."""
+        return [text for name, text in self.told.items() if weights.get(name)]
 
     def begin_switching(self, pipeline: Any, weights: Mapping[str, float]) -> None:
         """Note that there are models of different weights from now on.

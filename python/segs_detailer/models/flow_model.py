@@ -46,6 +46,13 @@ class FlowModel(ABC):
         self.pipeline: Any = None
         self.lora_weights: dict[str, float] = {}
         self.lora_shelf = LoraShelf()
+        # Where it was loaded from, as far as that is known: names tell what it was distilled for.
+        self.origin = ""
+
+    @property
+    def told(self) -> list[str]:
+        """What tells the checkpoint and the LoRAs that are in effect."""
+        return [self.origin, *self.lora_shelf.in_effect(self.lora_weights)]
 
     @property
     @abstractmethod

@@ -169,6 +169,10 @@ def _lower(one: int | None, other: int | None) -> int | None:
     return min((limit for limit in (one, other) if limit is not None), default=None)
 
 
+_NOT_SETTINGS = ("shift", "reasons")
+"""What of a recommendation is no setting of the detailer."""
+
+
 def _no_activations(size: tuple[int, int], frames: int, clips: int) -> int:
     del size, frames, clips
     return 0
@@ -226,11 +230,13 @@ class Recommended:
 
     Parameters
     ----------
-    steps, cfg, sampler_name, scheduler, denoise
+    steps, cfg, sampler_name, scheduler, denoise, guide_size, max_size
         See `DetailerSettings`.
     shift : float or None
         Shift of a flow's noise levels. It belongs to the model and not to the detailer: this is the one that the model
         was loaded with.
+    reasons : tuple of (str, str)
+        Names of settings, and what they are recommended for, where that is not the family as a whole.
     """
 
     steps: int | None = None
@@ -238,12 +244,24 @@ class Recommended:
     sampler_name: str | None = None
     scheduler: str | None = None
     denoise: float | None = None
+    guide_size: float | None = None
+    max_size: float | None = None
     shift: float | None = None
+    reasons: tuple[tuple[str, str], ...] = ()
 
     def settings(self) -> dict[str, Any]:
         """List the settings of the detailer for which there is a recommendation, by their names."""
-        named = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "shift"}
+        named = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in _NOT_SETTINGS}
         return {name: value for name, value in named.items() if value is not None}
+
+    def changed_by(self, other: Recommended, reason: str) -> Recommended:
+        """Return these with those of `other` in their place, and what that is for."""
+        values = other.settings()
+        return replace(self, **values, reasons=(*self.reasons, *((name, reason) for name in values)))
+
+    def reason(self, name: str, family: str) -> str:
+        """Say what a setting is recommended for: the family unless something else says more."""
+        return dict(self.reasons).get(name, family)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from segs_detailer.models.adapters import load_lora
+from segs_detailer.models.distillation import told_by
 from segs_detailer.models.latent_sampler import LatentSampler
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class NetworkSampler(LatentSampler):
         called = f"lora_{len(self.model.lora_weights)}" if name is None else name
         self.load_lora(source, weight, called, weight_name)
         self.model.lora_shelf.names[_origin(source, weight_name)] = called
+        self.model.lora_shelf.told[called] = told_by(fspath(source), weight_name)
         return self
 
     def beside_loras(self, loras: Sequence[tuple[str, float]]) -> Sampler:

@@ -129,7 +129,7 @@ class BasicPipe(NamedTuple):
         family = checkpoint_family(fspath(base), load)
         family.check_options(load)
         parts = family.load(fspath(base), adapter, load)
-        return cls._of_parts(parts, prompt, negative_prompt, compute, load.device)
+        return cls._of_parts(parts, prompt, negative_prompt, compute, load.device, fspath(base))
 
     @classmethod
     def from_pipe(
@@ -174,7 +174,8 @@ class BasicPipe(NamedTuple):
         parts = pipeline_family(pipeline).take(
             pipeline, scheduler_config=scheduler_config, windows=windows, options=options, vae_chunk=vae_chunk
         )
-        return cls._of_parts(parts, prompt, negative_prompt, compute, resolve_device(None))
+        origin = str(pipeline.config.get("_name_or_path") or "")
+        return cls._of_parts(parts, prompt, negative_prompt, compute, resolve_device(None), origin)
 
     @classmethod
     def from_single_file(
@@ -251,7 +252,7 @@ class BasicPipe(NamedTuple):
         family, found = single_file_family(fspath(path), where, load)
         family.check_options(load)
         parts = family.load_file(fspath(path), found, adapter, load)
-        return cls._of_parts(parts, prompt, negative_prompt, compute, load.device)
+        return cls._of_parts(parts, prompt, negative_prompt, compute, load.device, fspath(path))
 
     @classmethod
     def preview(cls, strength: float = 1.0) -> BasicPipe:
@@ -453,10 +454,14 @@ class BasicPipe(NamedTuple):
         negative_prompt: str,
         compute: ComputeOptions | None,
         device: torch.device,
+        origin: str,
     ) -> BasicPipe:
+        from segs_detailer.models.distillation import told_by
         from segs_detailer.models.prompting import encoder_of
 
         model, clip, vae = parts
+        if origin and hasattr(model, "origin"):
+            model.origin = told_by(origin)
         pipe = cls(model, clip, vae, [], [])
         if compute is not None:
             # Before prompts are encoded, so that offloaded encoders work on the device too.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from segs_detailer.models.distillation import Distillation, suited
 from segs_detailer.models.flow import FLOW_SAMPLERS, FLOW_SCHEDULES
 from segs_detailer.models.info import FramePacking, Geometry, MemoryModel, ModelInfo, Recommended
 
@@ -14,12 +15,21 @@ if TYPE_CHECKING:
     from segs_detailer.models.hunyuan.network import HunyuanModel
     from segs_detailer.models.hunyuan.vae import HunyuanVAE
 
-__all__ = ["FAMILY_NAME", "RECOMMENDED", "info_of"]
+__all__ = ["DISTILLED", "FAMILY_NAME", "RECOMMENDED", "info_of"]
 
 FAMILY_NAME = "HunyuanVideo"
 
-RECOMMENDED = Recommended(steps=30, cfg=6.0, sampler_name="euler", scheduler="simple", denoise=0.4)
-"""The makers run 50 steps from pure noise; a run that starts in the middle has fewer to go."""
+RECOMMENDED = Recommended(
+    steps=30, cfg=6.0, sampler_name="euler", scheduler="simple", denoise=0.4, guide_size=416, max_size=832
+)
+"""The makers run 50 steps from pure noise; a run that starts in the middle has fewer to go. The smaller models were
+trained on pictures of 832 x 480."""
+
+DISTILLED = (
+    Distillation("step distillation", r"step[-_]?distill", Recommended(steps=8, cfg=1.0)),
+    Distillation("guidance distillation", r"cfg[-_]?distill", Recommended(cfg=1.0)),
+)
+"""Checkpoints for fewer steps, or without guidance."""
 
 _FLOAT = 4
 _CONDITIONINGS = 2
@@ -72,6 +82,7 @@ def info_of(model: HunyuanModel, vae: HunyuanVAE, networks: tuple[torch.nn.Modul
         tile = pixels if vae.tile is None else min(pixels, vae.tile**2)
         return max(network, tile * count * vae.width * _VAE_MAPS * _FLOAT)
 
+    recommended = replace(RECOMMENDED, cfg=model.guidance or RECOMMENDED.cfg)
     return ModelInfo(
         family=FAMILY_NAME,
         geometry=geometry,
@@ -79,5 +90,5 @@ def info_of(model: HunyuanModel, vae: HunyuanVAE, networks: tuple[torch.nn.Modul
         scheduler_names=FLOW_SCHEDULES,
         prompts=prompts,
         memory=MemoryModel(networks, activations),
-        recommended=replace(RECOMMENDED, cfg=model.guidance or RECOMMENDED.cfg, shift=model.table.shift),
+        recommended=replace(suited(recommended, DISTILLED, model.told), shift=model.table.shift),
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from segs_detailer.models.distillation import Distillation, suited
 from segs_detailer.models.flow import FLOW_SAMPLERS, FLOW_SCHEDULES
 from segs_detailer.models.info import FramePacking, Geometry, MemoryModel, ModelInfo, Recommended
 
@@ -17,10 +19,14 @@ __all__ = ["DISTILLED", "FAMILY_NAME", "FULL", "info_of"]
 
 FAMILY_NAME = "LTX-2"
 
-FULL = Recommended(steps=30, cfg=3.0, sampler_name="euler", scheduler="simple", denoise=0.4)
-"""Steps and guidance of the makers."""
+FULL = Recommended(
+    steps=30, cfg=3.0, sampler_name="euler", scheduler="simple", denoise=0.4, guide_size=640, max_size=1280
+)
+"""Steps and guidance of the makers. Tokens of 32 pixels make large crops cheap."""
 
-DISTILLED = Recommended(steps=3, cfg=1.0, sampler_name="euler", scheduler="simple", denoise=0.375)
+DISTILLED = Recommended(
+    steps=3, cfg=1.0, sampler_name="euler", scheduler="simple", denoise=0.375, guide_size=640, max_size=1280
+)
 """The last three of eight steps are those that the makers refine an enlarged clip with."""
 
 _FLOAT = 4
@@ -65,6 +71,8 @@ def info_of(model: LtxModel, vae: LtxVAE, networks: tuple[torch.nn.Module, ...],
         tile = pixels if vae.tile is None else min(pixels, vae.tile**2)
         return max(network, tile * count * vae.width * _VAE_MAPS * _FLOAT)
 
+    kinds = (Distillation("the distilled LoRA", "distill", replace(DISTILLED, guide_size=None, max_size=None)),)
+    recommended = DISTILLED if model.is_distilled else suited(FULL, kinds, model.told[1:])
     return ModelInfo(
         family=FAMILY_NAME,
         geometry=geometry,
@@ -72,6 +80,6 @@ def info_of(model: LtxModel, vae: LtxVAE, networks: tuple[torch.nn.Module, ...],
         scheduler_names=FLOW_SCHEDULES,
         prompts=prompts,
         memory=MemoryModel(networks, activations),
-        recommended=DISTILLED if model.is_distilled else FULL,
+        recommended=recommended,
         sound_rate=None if vae.ears is None else vae.ears.rate,
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from segs_detailer.models.info import Geometry, MemoryModel, ModelInfo
+from segs_detailer.models.distillation import Distillation, suited
+from segs_detailer.models.info import Geometry, MemoryModel, ModelInfo, Recommended
 
 if TYPE_CHECKING:
     import torch
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from segs_detailer.models.sd.network import DiffusersModel
     from segs_detailer.models.sd.vae import FrameVAE
 
-__all__ = ["FAMILY_NAME", "info_of"]
+__all__ = ["DISTILLED", "FAMILY_NAME", "info_of"]
 
 FAMILY_NAME = "Stable Diffusion"
 
@@ -22,6 +23,17 @@ _CONDITIONING = frozenset(
         *("image_embeds", "width", "height", "crop_w", "crop_h", "target_width", "target_height"),
     )
 )
+
+SDXL = Recommended(guide_size=768, max_size=1024)
+"""Trained on pictures of 1024 x 1024. What suits models of Stable Diffusion 1.5 are the detailer's own defaults."""
+
+_FEW_STEPS = Recommended(steps=6, cfg=1.5, sampler_name="lcm", scheduler="sgm_uniform")
+
+DISTILLED = (
+    Distillation("AnimateLCM", "animatelcm", _FEW_STEPS),
+    Distillation("the LCM LoRA", r"lcm[-_]?lora", _FEW_STEPS),
+)
+"""Weights for a few steps with little guidance."""
 
 _FLOAT = 4
 _LIVE_MAPS = 12
@@ -78,4 +90,13 @@ def info_of(model: DiffusersModel, vae: FrameVAE, networks: tuple[torch.nn.Modul
         conditioning=_CONDITIONING,
         prompts=prompts,
         memory=MemoryModel(networks, activations),
+        recommended=_recommended(model),
     )
+
+
+def _recommended(model: DiffusersModel) -> Recommended:
+    base = SDXL if model.needs_pooled else Recommended()
+    if model.table.stride > 1:
+        # The noise levels are those of a consistency model: AnimateLCM's.
+        return base.changed_by(_FEW_STEPS, "AnimateLCM")
+    return suited(base, DISTILLED, model.told)

@@ -113,6 +113,8 @@ class DiffusersModel:
         self.pipeline: Any = None
         self.lora_weights: dict[str, float] = {}
         self.lora_shelf = LoraShelf()
+        # Where it was loaded from, as far as that is known: names tell what it was distilled for.
+        self.origin = ""
         if channels_last:
             unet.to(memory_format=torch.channels_last)
         if compile_unet is not False:
@@ -134,6 +136,11 @@ class DiffusersModel:
         model = copy.copy(self)
         model.image_prompt = image_prompt
         return model
+
+    @property
+    def told(self) -> list[str]:
+        """What tells the checkpoint and the LoRAs that are in effect."""
+        return [self.origin, *self.lora_shelf.in_effect(self.lora_weights)]
 
     def take_frames_at_once(self, frames: int) -> None:
         """Set how many frames a plain UNet takes at once.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from segs_detailer.models.distillation import Distillation, suited
 from segs_detailer.models.flow import FLOW_SAMPLERS, FLOW_SCHEDULES
 from segs_detailer.models.info import FramePacking, Geometry, MemoryModel, ModelInfo, Recommended
 
@@ -14,12 +15,27 @@ if TYPE_CHECKING:
     from segs_detailer.models.wan.network import WanModel
     from segs_detailer.models.wan.vae import WanVAE
 
-__all__ = ["FAMILY_NAME", "RECOMMENDED", "info_of"]
+__all__ = ["DISTILLED", "FAMILY_NAME", "RECOMMENDED", "info_of"]
 
 FAMILY_NAME = "Wan"
 
-RECOMMENDED = Recommended(steps=20, cfg=5.0, sampler_name="uni_pc", scheduler="simple", denoise=0.4)
-"""Guidance and shift of the makers' own examples; samplers of noise-free steps need about 20 of them."""
+RECOMMENDED = Recommended(
+    steps=20, cfg=5.0, sampler_name="uni_pc", scheduler="simple", denoise=0.4, guide_size=416, max_size=832
+)
+"""Guidance and shift of the makers' own examples; samplers of noise-free steps need about 20 of them. The models were
+trained on pictures of 832 x 480."""
+
+TOKENWISE = replace(RECOMMENDED, guide_size=640, max_size=1280)
+"""TI2V-5B was trained on pictures of 1280 x 704, and makes a quarter of the tokens of them."""
+
+DISTILLED = (
+    Distillation(
+        "LightX2V",
+        r"lightx2v|wan.*lightning|step[-_]?distill",
+        Recommended(steps=4, cfg=1.0, sampler_name="euler", scheduler="simple"),
+    ),
+)
+"""Weights for a few steps without guidance."""
 
 _TRAINED_FRAMES = 81
 """Frames of the makers' own clips; those of the 5B are longer, at a higher rate."""
@@ -94,7 +110,9 @@ def info_of(model: WanModel, vae: WanVAE, networks: tuple[torch.nn.Module, ...],
 
 
 def _recommended(model: WanModel) -> Recommended:
-    settings = replace(RECOMMENDED, shift=model.table.shift)
+    settings = replace(TOKENWISE if model.expand_timesteps else RECOMMENDED, shift=model.table.shift)
     if len(model.experts) > 1:
         settings = replace(settings, cfg=_CFG_OF_PAIR)
-    return replace(settings, denoise=_DENOISE_OF_VACE) if model.is_vace else settings
+    if model.is_vace:
+        settings = replace(settings, denoise=_DENOISE_OF_VACE)
+    return suited(settings, DISTILLED, model.told)
