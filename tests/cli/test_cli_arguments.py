@@ -192,6 +192,7 @@ def test_every_help_tells_the_exit_codes(command, capsys):
 # What lets each rule refuse, and what lets it pass.
 _CASES = {
     "motion_adapter": ("--motion-adapter x", "--model m"),
+    "shift": ("--shift 3", "--model m"),
     "model_config": ("--model-config x", "--model m.safetensors"),
     "transformer_2": ("--transformer-2 x", "--model m.gguf"),
     "vae": ("--vae x", "--model m.safetensors"),

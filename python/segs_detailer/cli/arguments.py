@@ -90,6 +90,10 @@ _OTHER_NAMES = {
 """Arguments in Python whose options have another name."""
 
 
+_ALIKE = 0.94
+"""How much an option must be like what was typed to be the one that was meant: all but a letter or so."""
+
+
 class CommandParser(argparse.ArgumentParser):
     """Says what is wrong in one line, like every other error of this program, and takes no option for another.
 
@@ -120,8 +124,11 @@ class CommandParser(argparse.ArgumentParser):
         known = list(self._option_string_actions)
         near: list[str] = []
         for name in (word.partition("=")[0] for word in words if word.startswith("--")):
-            near += [option for option in known if option.startswith(name)] or difflib.get_close_matches(
-                name, known, n=1
+            # A letter that is missing at the end says more than what else begins so.
+            near += (
+                difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE)
+                or [option for option in known if option.startswith(name)]
+                or difflib.get_close_matches(name, known, n=1)
             )
         return f": did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
 

@@ -57,11 +57,12 @@ def run_command(argv: Sequence[str] | None) -> int:
         Exit code.
     """
     args = build_parser().parse_args(argv)
+    args.words = sys.argv[1:] if argv is None else list(argv)
     _check_named(args)
     stopped = "stopped; clips that were done are kept" if args.command == "batch" else "stopped; nothing was written"
     try:
         with _plain_warnings(vars(args)), names_of_options(vars(args)):
-            _command(args, sys.argv[1:] if argv is None else argv)
+            _command(args)
     except KeyboardInterrupt as stop:
         _say(stopped)
         return stop.code if isinstance(stop, Interrupted) else EXIT_INTERRUPTED
@@ -84,7 +85,7 @@ def run_command(argv: Sequence[str] | None) -> int:
     return 0
 
 
-def _command(args: argparse.Namespace, words: Sequence[str]) -> None:
+def _command(args: argparse.Namespace) -> None:
     check_paths(args)
     if args.command in ("run", "plan", "preview", "verify"):
         from segs_detailer.cli.effects import check_effects
@@ -94,7 +95,7 @@ def _command(args: argparse.Namespace, words: Sequence[str]) -> None:
     if args.command == "run":
         from segs_detailer.cli.run import run
 
-        run(args, base, words)
+        run(args, base)
     elif args.command == "plan":
         from segs_detailer.cli.plan import plan
 

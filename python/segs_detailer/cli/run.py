@@ -14,7 +14,6 @@ from segs_detailer.jobs.job_files import write_job
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
     from segs_detailer.jobs.job import ClipJob
     from segs_detailer.jobs.plan import ClipPlan
@@ -22,17 +21,15 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
-def run(args: argparse.Namespace, base: ClipJob | None = None, words: Sequence[str] = ()) -> None:
+def run(args: argparse.Namespace, base: ClipJob | None = None) -> None:
     """Run the command.
 
     Parameters
     ----------
     args : Namespace
-        The options.
+        The options, and as `words` the arguments as they were typed.
     base : ClipJob or None
         The job that holds where no option is given.
-    words : sequence of str
-        The arguments as they were typed.
 
     Raises
     ------
@@ -51,7 +48,7 @@ def run(args: argparse.Namespace, base: ClipJob | None = None, words: Sequence[s
     report = detail_clip(job, progress=stages, on_plan=warn)
     for line in describe_report(report):
         stages.say(in_options(line, vars(args)))
-    if report.note and words:
-        command = repainting_command(words, report.tracks[0].label)
+    if report.note and report.tracks:
+        command = repainting_command(args.words, report.tracks[0].label)
         if command:
             stages.say(f"to repaint: {command}")

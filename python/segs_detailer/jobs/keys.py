@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer._version import installed_version
 from segs_detailer.jobs.cache import FORMAT, digest
-from segs_detailer.jobs.loading import file_state
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.plan import TrackPlan
     from segs_detailer.subjects.track import Track
 
-__all__ = ["content_key", "settings_key", "track_digest"]
+__all__ = ["content_key", "file_state", "settings_key", "track_digest"]
 
 _OF_THE_PASTE = ("feather", "grow")
 """Settings that count when a result is pasted, and not before."""
@@ -57,3 +57,12 @@ def track_digest(track: Track) -> str:
     """Return a digest of all that is known of a track."""
     masks = [None if mask is None else (mask.place, mask.soft, digest(mask.data)) for mask in track.masks]
     return digest(track.label, track.frames, track.boxes, masks, track.shot, track.shape)
+
+
+def file_state(source: str | None) -> Any:
+    """Return files on disk with their sizes and times, for the cache; the name of a model on a hub as it is."""
+    path = Path(source) if source else None
+    if path is None or not path.exists():
+        return source
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    return [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]

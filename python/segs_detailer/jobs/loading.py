@@ -10,6 +10,7 @@ import torch
 
 from segs_detailer.detailer.subject_models import read_pictures
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.jobs.keys import file_state
 from segs_detailer.models.compute import ComputeOptions
 from segs_detailer.models.device import named_device
 from segs_detailer.models.pipe import BasicPipe
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.job import ModelSettings, PromptSettings
     from segs_detailer.jobs.progress import Stages
 
-__all__ = ["LoadedModels", "ModelCache", "file_state", "load_models", "models_identity"]
+__all__ = ["LoadedModels", "ModelCache", "load_models", "models_identity"]
 
 _FILES = (
     "model",
@@ -180,15 +181,6 @@ def models_identity(settings: ModelSettings) -> dict[str, Any]:
     found["lora"] = [(file_state(source), weight) for source, weight in settings.lora]
     # Which of several GPUs makes no difference.
     return {**found, "device": settings.device.partition(":")[0]}
-
-
-def file_state(source: str | None) -> Any:
-    """Return files on disk with their sizes and times, for the cache; the name of a model on a hub as it is."""
-    path = Path(source) if source else None
-    if path is None or not path.exists():
-        return source
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    return [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
 def _load(settings: ModelSettings, model: str, motion_adapter: str | None, prompts: tuple[str, str]) -> BasicPipe:
