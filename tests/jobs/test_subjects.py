@@ -141,7 +141,7 @@ def test_loras_and_prompts_from_a_job_s_file(clip, tracks, model, tmp_path, monk
     assert main(["run", "--job", str(path), "--prompt", "all"]) == 0
     said = capsys.readouterr().out
     assert f"track 2 (hand): prompt 'an old hand', lora {lora}=0.5\n" in said
-    assert "track 1 (face): denoise 0.3\n" in said
+    assert "track 1 (face Ann): denoise 0.3\n" in said
     path.write_text(path.read_text(encoding="utf-8").replace("[subjects.hand]", "[subjects.nose]"), encoding="utf-8")
     assert main(["run", "--job", str(path)]) == 2
     assert (
