@@ -120,6 +120,8 @@ def test_a_picture_says_who_is_meant(folder, tmp_path, capsys):
     assert "--like: expected a picture in which a face is found" in failed(
         folder, capsys, "--like", folder / "empty.png"
     )
+    error = failed(folder, capsys, "--exclude", f"like={folder / 'empty.png'}")
+    assert "--exclude: expected a picture in which a face is found" in error
     assert "no.png: no such file" in failed(folder, capsys, "--like", folder / "no.png")
     assert "expected one picture, got a clip of 18 frames" in failed(folder, capsys, "--like", folder / "in")
 

@@ -550,14 +550,18 @@ class _Selector:
             raise InvalidArgumentError(criterion.argument, "`likeness`, which compares tracks with pictures", "None")
         best: dict[int, Similarity] = {}
         for picture in criterion.value:
-            for track, similarity in self._likeness.of(picture).items():
+            try:
+                found = self._likeness.of(picture)
+            except InvalidArgumentError as error:
+                raise InvalidArgumentError(criterion.argument, error.expected, error.got) from error
+            for track, similarity in found.items():
                 if track not in best or similarity.value > best[track].value:
                     best[track] = similarity
         taken = {track for track, similarity in best.items() if similarity.is_same}
 
         def said(track: Selectable) -> str:
-            found = best.get(track.id)
-            return "cannot be compared" if found is None else f"{found.value:.2f} of {found.least:.2f}"
+            similarity = best.get(track.id)
+            return "cannot be compared" if similarity is None else f"{similarity.value:.2f} of {similarity.least:.2f}"
 
         return taken, f"a picture of one of these, by their similarity: {_each(left, said)}"
 

@@ -5,13 +5,19 @@ The weights are stand-ins: what real ones tell apart is not tested here.
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from fake_hub import COMMIT
 from places import shared_model
 from segs_detailer.errors import ModelError
+from segs_detailer.hub import SFACE
 from segs_detailer.subjects.association import Detection
 from segs_detailer.subjects.identity import SFaceEmbedder, Sighting, VisionEmbedder, open_embedders
+from segs_detailer.subjects.identity import sface as sface_module
 from tiny_embedders import write_tiny_sface, write_tiny_vision
 
 YUNET = shared_model("face_detection_yunet*.onnx")
@@ -76,6 +82,31 @@ def test_faces_without_landmarks_are_looked_for(sface, monkeypatch):
     assert embedder.embed([unknown]) == [None]
     assert embedder.embed([Sighting(known.frame, (900, 900, 950, 950))]) == [None]
     assert embedder.embed_picture(known.frame) is None
+
+
+def test_of_several_faces_in_a_picture_the_largest_counts(sface, monkeypatch):
+    embedder = SFaceEmbedder(sface)
+    large, small = sighting(1, (10, 20)), sighting(2, (200, 60), 0.8)
+    picture = np.maximum(large.frame, small.frame)
+    faces = [Detection(each.box, 0.9, landmarks=tuple(map(tuple, each.landmarks))) for each in (small, large)]
+    monkeypatch.setattr(SFaceEmbedder, "_faces", lambda *_: faces)
+    with pytest.warns(
+        UserWarning, match="a picture shows 2 faces of about one size: the largest counts, from 10,20 to"
+    ):
+        vector = embedder.embed_picture(picture)
+    assert float(vector @ embedder.embed([large])[0]) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_default_is_fetched_once_and_checked(sface, hub, monkeypatch):
+    content = sface.read_bytes()
+    pinned = replace(SFACE, sha256=hashlib.sha256(content).hexdigest(), size=len(content), revision=COMMIT)
+    monkeypatch.setattr(sface_module, "SFACE", pinned)
+    hub.files[f"{SFACE.repository}/{SFACE.file}"] = content
+    [first] = set(open_embedders(["face", "Face"]).values())
+    asked = len(hub.requests)
+    assert asked > 0
+    assert open_embedders(["face"])["face"].key == first.key == ("sface", pinned.sha256)
+    assert len(hub.requests) == asked
 
 
 @pytest.mark.skipif(YUNET is None, reason="no YuNet beside the repository: shared/models")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ _THRESHOLD = 0.363
 _LINK_THRESHOLD = 0.45
 # Faces are looked for in so many sizes of the subject's box around it.
 _AROUND = 2.0
+# Another face of a picture that has more than this share of the largest one's size may be meant as well.
+_RIVAL = 0.7
 
 
 class SFaceEmbedder(Embedder):
@@ -103,12 +106,25 @@ class SFaceEmbedder(Embedder):
         return [self._embedded(sighting) for sighting in sightings]
 
     def embed_picture(self, pixels: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """Make a vector of the largest face of a picture; None where YuNet finds none."""
-        faces = self._faces(pixels)
+        """Make a vector of the largest face of a picture; None where YuNet finds none.
+
+        Warns
+        -----
+        UserWarning
+            Another face is almost as large.
+        """
+        faces = sorted(self._faces(pixels), key=_side, reverse=True)
         if not faces:
             return None
-        face = max(faces, key=lambda each: (each.box[2] - each.box[0]) * (each.box[3] - each.box[1]))
-        return self._embedded(Sighting(pixels, face.box, np.array(face.landmarks)))
+        rivals = [face for face in faces[1:] if _side(face) > _RIVAL * _side(faces[0])]
+        if rivals:
+            x1, y1, x2, y2 = (round(edge) for edge in faces[0].box)
+            warnings.warn(
+                f"a picture shows {1 + len(rivals)} faces of about one size: the largest counts, from {x1},{y1} to "
+                f"{x2},{y2}; cut the picture to the one that is meant",
+                stacklevel=2,
+            )
+        return self._embedded(Sighting(pixels, faces[0].box, np.array(faces[0].landmarks)))
 
     def _embedded(self, sighting: Sighting) -> NDArray[np.float32] | None:
         x1, y1, x2, y2 = sighting.box
@@ -142,6 +158,11 @@ class SFaceEmbedder(Embedder):
             if x1 <= middle[0] <= x2 and y1 <= middle[1] <= y2:
                 return face
         return None
+
+
+def _side(face: Detection) -> float:
+    x1, y1, x2, y2 = face.box
+    return max(x2 - x1, y2 - y1)
 
 
 def _around(sighting: Sighting) -> tuple[int, int, NDArray[np.float32]]:
