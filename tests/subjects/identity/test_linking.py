@@ -89,3 +89,51 @@ def test_names():
     assert found[:3] == ["A", "C", "D"]
     assert found[24:28] == ["Z", "AA", "AB", "AC"]
     assert found[-1] == "BB"
+
+
+def plain_groups(tracks, vectors, threshold, margin):
+    """Groups by the definition: of all pairs, again and again, the most alike one that may be merged."""
+
+    def alike(one, other):
+        pairs = [(a, b) for a in one for b in other]
+        if any(a.span[0] < b.span[1] and b.span[0] < a.span[1] for a, b in pairs):
+            return None
+        return min(float(vectors[a.id].astype(float) @ vectors[b.id].astype(float)) for a, b in pairs)
+
+    groups, closed = [(track,) for track in tracks], set()
+    while True:
+        pairs = [(x, y) for i, x in enumerate(groups) for y in groups[i + 1 :]]
+        known = {pair: alike(*pair) for pair in pairs}
+        known |= {(y, x): value for (x, y), value in known.items()}
+        may = [
+            p
+            for p in pairs
+            if known[p] is not None and known[p] >= threshold and not any(c <= {*p[0], *p[1]} for c in closed)
+        ]
+        if not may:
+            return {frozenset(track.id for track in group) for group in groups}
+        x, y = max(may, key=known.__getitem__)
+        least = max(threshold, known[x, y] - margin)
+        rivals = [
+            z
+            for z in groups
+            for one, other in ((x, y), (y, x))
+            if z not in (x, y) and known[other, z] is None and known[one, z] is not None and known[one, z] >= least
+        ]
+        if rivals:
+            closed.add(frozenset({*x, *y}))
+        else:
+            groups = [group for group in groups if group not in (x, y)] + [(*x, *y)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_groups_are_those_of_the_definition(seed):
+    rng = np.random.default_rng(seed)
+    people = rng.normal(size=(4, 6))
+    tracks = [track(number, 5 * (number // 3), 5 * (number // 3) + 4) for number in range(1, 15)]
+    vectors = {each.id: vector(*(people[rng.integers(4)] + 0.5 * rng.normal(size=6))) for each in tracks}
+    for threshold, margin in ((0.5, 0.05), (0.8, 0.0), (-1, 0.3)):
+        found = {}
+        for each in link_tracks(tracks, vectors, threshold, margin=margin):
+            found.setdefault(each.identity, set()).add(each.id)
+        assert {frozenset(group) for group in found.values()} == plain_groups(tracks, vectors, threshold, margin)

@@ -88,22 +88,33 @@ def _likeness(tracks: Sequence[Track], vectors: Mapping[int, NDArray[np.float32]
 def _grouped(likeness: NDArray[np.float64], threshold: float, margin: float) -> list[list[int]]:
     """Merge the two most alike groups, as long as there are any that may be merged."""
     groups: dict[int, list[int]] = {place: [place] for place in range(len(likeness))}
-    # Between groups: of their least alike tracks. What may not be merged is left out of `open_pairs` alone.
+    # How alike two groups are: their least alike tracks. Pairs that may still be merged are in the other one as well.
     between = likeness.copy()
-    open_pairs = between >= threshold
-    while open_pairs.any():
-        a, b = (int(each) for each in np.unravel_index(np.where(open_pairs, between, _NEVER).argmax(), between.shape))
+    pairs = np.where(between >= threshold, between, _NEVER)
+    best = pairs.argmax(axis=1)
+    alike = pairs.max(axis=1)
+
+    def set_pairs(row: int, values: NDArray[np.float64]) -> None:
+        pairs[row] = pairs[:, row] = values
+        stale = np.flatnonzero((best == row) | (values > alike))
+        for other in {row, *stale.tolist()}:
+            best[other], alike[other] = pairs[other].argmax(), pairs[other].max()
+
+    while alike.max() > _NEVER:
+        a = int(alike.argmax())
+        b = int(best[a])
+        values = pairs[a].copy()
         if _is_ambiguous(between, a, b, threshold, margin):
-            open_pairs[a, b] = open_pairs[b, a] = False
+            values[b] = _NEVER
+            set_pairs(a, values)
             continue
         groups[a] += groups.pop(b)
         between[a] = between[:, a] = np.minimum(between[a], between[b])
-        open_pairs[a] &= open_pairs[b]
-        open_pairs[:, a] = open_pairs[a]
+        values = np.where((values > _NEVER) & (pairs[b] > _NEVER) & (between[a] >= threshold), between[a], _NEVER)
+        values[[a, b]] = between[a, a] = _NEVER
         between[b] = between[:, b] = _NEVER
-        open_pairs[b] = open_pairs[:, b] = False
-        between[a, a], open_pairs[a, a] = _NEVER, False
-        open_pairs &= between >= threshold
+        set_pairs(b, np.full_like(values, _NEVER))
+        set_pairs(a, values)
     return list(groups.values())
 
 
