@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bilinear", "blend", "cropped", "feathered", "lanczos", "on_pixels"]
+__all__ = ["bilinear", "blend", "cropped", "feathered", "lanczos", "on_pixels", "turned"]
 
 Array = NDArray[np.float64]
 
@@ -41,6 +41,29 @@ def on_pixels(crop: NDArray[np.float32], mask: NDArray[np.float32], part: Array)
         before = np.take(weight, np.arange(weight.shape[axis] - 1), axis)
         weight = share * before + (1 - share) * np.take(weight, np.arange(1, weight.shape[axis]), axis)
     return crops[0], weight
+
+
+def turned(image: NDArray[np.float32], x: Array, y: Array, *, linear: bool = False) -> Array:
+    """An image (h, w, C) at places (n, m): by Lanczos-3, its edge repeated; or linearly, with 0 around it."""
+    reach = 1 if linear else 3
+    padded = np.pad(image.astype(np.float64), ((8, 8), (8, 8), (0, 0)), mode="constant" if linear else "edge")
+    x, y = (np.clip(places, -5, length + 4) + 8 for places, length in ((x, image.shape[1]), (y, image.shape[0])))
+    columns, across = _taps(x, reach)
+    rows, down = _taps(y, reach)
+    total = np.zeros((*x.shape, image.shape[2]))
+    for row, weight in zip(rows, down, strict=True):
+        for column, share in zip(columns, across, strict=True):
+            total += (weight * share)[..., None] * padded[row, column]
+    return total if linear else np.clip(total, 0, 1)
+
+
+def _taps(places: Array, reach: int) -> tuple[list[NDArray[np.int64]], list[Array]]:
+    start = np.floor(places).astype(np.int64)
+    offsets = range(1 - reach, reach + 1)
+    distances = [offset - (places - start) for offset in offsets]
+    weights = [1 - np.abs(x) if reach == 1 else np.sinc(x) * np.sinc(x / LANCZOS_SUPPORT) for x in distances]
+    total = sum(weights)
+    return [start + offset for offset in offsets], [weight / total for weight in weights]
 
 
 def _cut(frames: Array, axis: int, size: int, place: float) -> Array:

@@ -83,6 +83,28 @@ def crop_between_pixels_opencv(interpolation: int) -> Callable[[Tensor, NDArray[
     return crop
 
 
+def turned_onto(place: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The matrix `(2, 3)` from pixels of a crop at `(x1, y1, x2, y2, degrees)` to those of its frame."""
+    x1, y1, x2, y2, degrees = place
+    angle = np.deg2rad(degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    middle, own = np.array([x1 + x2, y1 + y2]) / 2 - 0.5, np.array([x2 - x1, y2 - y1]) / 2 - 0.5
+    return np.concatenate([turn, (middle - turn @ own)[:, None]], axis=1)
+
+
+def crop_turned_opencv(interpolation: int) -> Callable[[Tensor, NDArray[np.float64], Tensor], Tensor]:
+    """`cv2.warpAffine` of each frame by its turned place."""
+
+    def crop(frames: Tensor, places: NDArray[np.float64], out: Tensor) -> Tensor:
+        size = (out.shape[2], out.shape[1])
+        flags = interpolation | cv2.WARP_INVERSE_MAP
+        for frame, place, target in zip(frames.numpy(), places, out.numpy(), strict=True):
+            cv2.warpAffine(frame, turned_onto(place), size, dst=target, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return out
+
+    return crop
+
+
 # Resizing frames
 
 
@@ -322,6 +344,26 @@ def paste_between_pixels_opencv_(interpolation: int) -> Callable[[Tensor, Tensor
             weight = cv2.warpAffine(mask.numpy(), back, size, flags=cv2.INTER_LINEAR)
             place = frame[int(y) : int(y) + size[1], int(x) : int(x) + size[0]]
             place.lerp_(torch.from_numpy(moved), torch.from_numpy(weight)[..., None])
+        return frames
+
+    return paste
+
+
+def paste_turned_opencv_(interpolation: int) -> Callable[[Tensor, Tensor, Tensor, NDArray[np.float64]], Tensor]:
+    """Crop and mask turned back by `cv2.warpAffine` onto the box around them, then `lerp_`, frame by frame."""
+
+    def paste(frames: Tensor, crops: Tensor, mask: Tensor, places: NDArray[np.float64]) -> Tensor:
+        for frame, crop, place in zip(frames, crops.numpy(), places, strict=True):
+            onto = turned_onto(place)
+            size = np.array(mask.shape[::-1], np.float64)
+            reach = np.abs(onto[:, :2]) @ size / 2 + 1
+            middle = onto @ [*(size / 2 - 0.5), 1]
+            x1, y1, x2, y2 = np.floor([*(middle - reach), *(middle + reach + 1)]).astype(int)
+            onto[:, 2] -= (x1, y1)
+            box = (int(x2 - x1), int(y2 - y1))
+            moved = cv2.warpAffine(crop, onto, box, flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
+            weight = cv2.warpAffine(mask.numpy(), onto, box, flags=cv2.INTER_LINEAR)
+            frame[y1:y2, x1:x2].lerp_(torch.from_numpy(moved), torch.from_numpy(weight)[..., None])
         return frames
 
     return paste

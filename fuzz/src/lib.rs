@@ -207,6 +207,22 @@ impl<'a> Arbitrary<'a> for Part {
     }
 }
 
+/// Degrees by which a place is turned: often by quarters, sometimes hardly at all.
+#[derive(Debug, Clone, Copy)]
+pub struct Angle(pub f64);
+
+impl<'a> Arbitrary<'a> for Angle {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        Ok(Self(match u.int_in_range(0..=9)? {
+            0 => 0.0,
+            1 | 2 => 45.0 * f64::from(u.int_in_range(-16..=16i8)?),
+            3 => f64::MIN_POSITIVE,
+            4 => 1e-9 * f64::from(u.int_in_range(0..=u16::MAX)?),
+            _ => f64::from(u.int_in_range(0..=u16::MAX)?) / 64.0 - 512.0,
+        }))
+    }
+}
+
 /// Runs the kernels' baseline code, or the best that the CPU has.
 pub fn use_level(baseline: bool) {
     set_level(if baseline { Level::Baseline } else { Level::Avx2 });
