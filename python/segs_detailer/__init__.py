@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.boxes import make_crop_region
     from segs_detailer.subjects.finders.finder import Detector, Finder, FollowSettings, find_tracks
     from segs_detailer.subjects.finders.opening import open_finder
+    from segs_detailer.subjects.finders.pictures import ClipFrames, clip_frames
     from segs_detailer.subjects.formats.files import read_tracks, write_tracks
     from segs_detailer.subjects.from_masks import MaskSettings, tracks_from_masks
     from segs_detailer.subjects.masks import boxes_to_segs, masks_to_segs
@@ -74,6 +75,7 @@ __all__ = [
     "SEGS",
     "BasicPipe",
     "CancelledError",
+    "ClipFrames",
     "ClipJob",
     "ClipPlan",
     "ClipReport",
@@ -114,6 +116,7 @@ __all__ = [
     "__version__",
     "boxes_to_segs",
     "check_segs",
+    "clip_frames",
     "crop_frames",
     "detail_clip",
     "detail_frames",
@@ -218,6 +221,7 @@ _MODULES = {
     "segs_detailer.subjects.association": ("Detection",),
     "segs_detailer.subjects.boxes": ("make_crop_region",),
     "segs_detailer.subjects.finders.finder": ("Detector", "Finder", "FollowSettings", "find_tracks"),
+    "segs_detailer.subjects.finders.pictures": ("ClipFrames", "clip_frames"),
     "segs_detailer.subjects.finders.opening": ("open_finder",),
     "segs_detailer.subjects.formats.files": (
         "read_tracks",

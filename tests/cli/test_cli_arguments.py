@@ -236,6 +236,7 @@ _CASES = {
     "mask_labels": ("--mask-labels", "--mask x"),
     "detect_labels": ("--bbox 1,2,3,4 --detect-labels a", "--detect face"),
     "detect_confidence": ("--bbox 1,2,3,4 --detect-confidence 0.5", "--detect face"),
+    "detect_every": ("--bbox 1,2,3,4 --detect-every 4", "--detect face"),
     "min_face": ("--bbox 1,2,3,4 --min-face 9", "--detect face"),
     "min_share": ("--segs x --min-share 0.5", "--detect face"),
     "face_mask": ("--mask x --face-mask box", "--detect face"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from crowd import CROWDS, crowd, score
 
+from crowd import CROWDS, crowd, score
 from segs_detailer.subjects import Detection, associate
-from segs_detailer.subjects.finders.appearance import describe, with_looks
+from segs_detailer.subjects.finders.appearance import describe
+from segs_detailer.subjects.finders.pictures import View
+from segs_detailer.subjects.finders.search import with_looks
 
 NAMES = [item.name for item in CROWDS]
 # Motion alone cannot tell who comes out where.
@@ -64,15 +66,19 @@ def test_who_was_seen_once_does_not_become_a_missed_neighbor(side):
     assert [chain.frames for chain in chains] == [[0, 2, 3, 4], [0, 1, 2, 3, 4], [1, 2, 3, 4]]
 
 
+def looking(picture, detections):
+    return with_looks(View(picture, picture.shape[:2]), detections)
+
+
 def test_a_lost_track_is_not_taken_over_by_one_who_looks_otherwise():
     red, blue = np.zeros((60, 120, 3), np.float32), np.zeros((60, 120, 3), np.float32)
     red[..., 0] = blue[..., 2] = 0.8
-    frames = [with_looks(red, at(40)) for _ in range(6)] + [[]] * 3 + [with_looks(blue, at(44)) for _ in range(6)]
+    frames = [looking(red, at(40)) for _ in range(6)] + [[]] * 3 + [looking(blue, at(44)) for _ in range(6)]
     assert [chain.span for chain in associate(frames, [0], max_gap=12)] == [(0, 6), (9, 15)]
-    frames = [with_looks(red, at(40)) for _ in range(6)] + [[]] * 3 + [with_looks(red, at(44)) for _ in range(6)]
+    frames = [looking(red, at(40)) for _ in range(6)] + [[]] * 3 + [looking(red, at(44)) for _ in range(6)]
     assert [chain.span for chain in associate(frames, [0], max_gap=12)] == [(0, 15)]
     # A lamp that goes on does not make another subject.
-    frames = [with_looks(red, at(40)) for _ in range(6)] + [with_looks(blue, at(41)) for _ in range(6)]
+    frames = [looking(red, at(40)) for _ in range(6)] + [looking(blue, at(41)) for _ in range(6)]
     assert [chain.span for chain in associate(frames, [0], max_gap=12)] == [(0, 12)]
 
 

@@ -170,7 +170,7 @@ RULES = (
         "combined",
     ),
     Rule(
-        ("detect_labels", "detect_confidence", "min_face", "min_share", "face_mask"),
+        ("detect_labels", "detect_confidence", "detect_every", "min_face", "min_share", "face_mask"),
         "a detector for it: add --detect",
         _detects,
     ),

@@ -186,7 +186,7 @@ def add_segment_options(parser: argparse.ArgumentParser, *, left_out: Collection
     add_settings(group, FindSettings, ("mask",), metavars=_FILES)
     # Given several times, they add up.
     group.add_argument("--bbox", action="append", type=_box, metavar="X1,Y1,X2,Y2", help=help_of(FindSettings, "bbox"))
-    rest = ("segs", "drop_size", "min_face", "min_share", "face_mask")
+    rest = ("segs", "drop_size", "min_face", "detect_every", "min_share", "face_mask")
     add_settings(group, FindSettings, rest, metavars=_FILES)
     add_settings(group, FindSettings, ("mask_labels", "combined", "bbox_fill", "contour_fill"))
     _add_selection(parser, left_out)

@@ -12,8 +12,9 @@ from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MediaEr
 from segs_detailer.jobs.cache import digest
 from segs_detailer.jobs.plan import ChosenTrack
 from segs_detailer.segs import scale_match
-from segs_detailer.subjects.finders.finder import FollowSettings, find_tracks
+from segs_detailer.subjects.finders.finder import Detector, FollowSettings, find_tracks
 from segs_detailer.subjects.finders.opening import FINDER_NAMES, open_finder
+from segs_detailer.subjects.finders.pictures import clip_frames
 from segs_detailer.subjects.fitting import rescaled_track
 from segs_detailer.subjects.formats.files import read_tracks, write_tracks
 from segs_detailer.subjects.formats.mask_tracks import check_count, mask_tracks
@@ -24,7 +25,7 @@ from segs_detailer.subjects.path import is_in_frame
 from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
 from segs_detailer.subjects.settings import CropSettings
 from segs_detailer.subjects.track import Tracks
-from segs_detailer.video.reading import iter_frames, open_clip
+from segs_detailer.video.reading import open_clip
 from segs_detailer.video.sequences import label_of
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from segs_detailer.video.clip import ClipInfo, Source
 
 __all__ = ["TrackChooser"]
+
+# What was found in another way is found anew.
+_WAY_OF_FINDING = 2
 
 
 _SETTINGS = {
@@ -98,7 +102,11 @@ class TrackChooser:
             self._segments = read_tracks(find.segs, size=info.size, frame_count=info.frames, fill_gaps=job.fill_gaps)
             self._check_count(self._segments)
         self._following = FollowSettings(
-            min_share=find.min_share, max_gap=job.crop.longest_gap, drop_size=find.drop_size, shape=find.face_mask
+            min_share=find.min_share,
+            max_gap=job.crop.longest_gap,
+            drop_size=find.drop_size,
+            shape=find.face_mask,
+            detect_every=find.detect_every,
         )
         self._detector: Finder | None = None
         if find.detector is not None:
@@ -110,6 +118,9 @@ class TrackChooser:
                     min_size=find.min_face,
                     device=job.model.device,
                 )
+            if find.detect_every is not None and not isinstance(self._detector, Detector):
+                expected = "a finder that looks at single frames: others go through the whole clip"
+                raise InvalidArgumentError("detect_every", expected, f"{find.detector}")
 
     def choose(self, source: Source, clip: str, cache: Cache, stages: Stages) -> list[ChosenTrack]:
         """Find the tracks: boxes, then masks, then those of files, then what is detected.
@@ -187,7 +198,7 @@ class TrackChooser:
             with stages.stage("detect") as advance:
                 count = self._info.frames
                 tracks = find_tracks(
-                    iter_frames(source),
+                    clip_frames(source),
                     detector,
                     self._following,
                     progress=lambda done: advance(done, max(done, count)),
@@ -212,7 +223,15 @@ class TrackChooser:
         named = (find.detect_labels, find.detect_confidence, find.min_face)
         follow = self._following
         return digest(
-            installed_version(), detector, named, follow.min_share, follow.max_gap, follow.drop_size, follow.shape
+            installed_version(),
+            detector,
+            named,
+            follow.min_share,
+            follow.max_gap,
+            follow.drop_size,
+            follow.shape,
+            follow.detect_every,
+            _WAY_OF_FINDING,
         )
 
     def nothing_found(self, chosen: Sequence[ChosenTrack]) -> str:

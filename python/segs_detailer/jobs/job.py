@@ -40,6 +40,9 @@ _DETECTED_GAP = 12
 _DETECTED_RAMP = 4
 """Frames over which what is detected is bridged, comes and goes. What masks and files say is taken by the letter."""
 
+_DETECTED_PASTE_GAP = 0
+"""Where it was missed and still to be seen, a detected subject was followed: in what gaps are left, it was not."""
+
 
 def _boxes(name: str, value: Any) -> tuple[tuple[float, float, float, float], ...]:
     expected = "boxes (x1, y1, x2, y2) in pixels"
@@ -94,6 +97,14 @@ class FindSettings:
     drop_size: int = setting(10, help="leave out what is not larger than this", minimum=0, unit="px")
     min_face: float | None = setting(
         None, help="smallest face", above=0, unit="px", default_text="a 16th of the height"
+    )
+    detect_every: int | None = setting(
+        None,
+        help="look at one of N frames, follow what is in those between, and look there, too, where that fails",
+        minimum=1,
+        maximum=10_000,
+        default_text="6 for YuNet, else 1",
+        unit="frames",
     )
     min_share: float = setting(
         0.3, help="a face counts if found in this share of its frames, 0 to 1", minimum=0, maximum=1
@@ -172,7 +183,12 @@ class PathSettings:
         default=None,
         default_text="12 for what is detected, also where it was saved, 0 for files",
     )
-    paste_gap: int = setting_like(CropSettings, "paste_gap")
+    paste_gap: int | None = setting_like(
+        CropSettings,
+        "paste_gap",
+        default=None,
+        default_text="0 for what is detected, else 2",
+    )
     size_gate: float | None = setting_like(CropSettings, "size_gate")
     mask_median: int = setting_like(MaskFilter, "median")
     mask_dilate: int = setting_like(MaskFilter, "dilate")
@@ -183,7 +199,7 @@ class PathSettings:
     @property
     def detected(self) -> CropSettings:
         """How the crop of a subject goes that was detected."""
-        return self._settled(_DETECTED_RAMP, _DETECTED_GAP)
+        return self._settled(_DETECTED_RAMP, _DETECTED_GAP, _DETECTED_PASTE_GAP)
 
     @property
     def longest_gap(self) -> int:
@@ -198,7 +214,7 @@ class PathSettings:
         """
         if track.shot is not None and track.crop_region is None:
             return self.detected
-        crop = self._settled(0, 0)
+        crop = self._settled(0, 0, CropSettings().paste_gap)
         stays = track.crop_region is not None and self.crop is None and self.aspect is None
         return replace(crop, crop="fixed") if stays else crop
 
@@ -207,7 +223,7 @@ class PathSettings:
         """What is done to the masks."""
         return MaskFilter(median=self.mask_median, dilate=self.mask_dilate)
 
-    def _settled(self, ramp: int, max_gap: int) -> CropSettings:
+    def _settled(self, ramp: int, max_gap: int, paste_gap: int) -> CropSettings:
         return CropSettings(
             crop=self.crop or "follow",
             crop_factor=self.crop_factor,
@@ -217,7 +233,7 @@ class PathSettings:
             upright=self.upright,
             ramp=ramp if self.ramp is None else self.ramp,
             max_gap=max_gap if self.max_gap is None else self.max_gap,
-            paste_gap=self.paste_gap,
+            paste_gap=paste_gap if self.paste_gap is None else self.paste_gap,
             size_gate=self.size_gate,
         )
 

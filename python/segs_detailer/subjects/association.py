@@ -34,6 +34,9 @@ _SPEED_FRAMES = 12
 # What a chain looks like is a mean that goes along with it: the share of each new detection.
 _NEW_LOOK = 0.2
 
+# What was followed has come to a detection of the next frame where they overlap so much.
+_ARRIVED = 0.4
+
 _NO_LANDMARKS = ((math.nan, math.nan),) * 5
 
 
@@ -90,12 +93,16 @@ class Chain:
         Frames in which it was detected, ascending.
     detections : list of Detection
         The detection of each of them.
+    bridged : dict
+        Frames between them in which it was missed, and seen where it was followed to: see `follow`.
     """
 
     label: str
     shot: tuple[int, int]
     frames: list[int] = field(default_factory=list)
     detections: list[Detection] = field(default_factory=list)
+    bridged: dict[int, Detection] = field(default_factory=dict)
+    _ahead: list[tuple[int, Detection]] = field(default_factory=list, init=False, repr=False, compare=False)
     _looked_ahead: tuple[int, Motion] | None = field(default=None, init=False, repr=False, compare=False)
     _look: NDArray[np.float32] | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -116,7 +123,14 @@ class Chain:
         return sum(detection.score for detection in self.detections) / len(self.detections)
 
     def add(self, frame: int, detection: Detection) -> None:
-        """Append the detection of a later frame."""
+        """Append the detection of a later frame.
+
+        Where it was followed all the way to there, it was there all the way.
+        """
+        followed, seen = self._ahead[-1] if self._ahead else (-1, detection)
+        if followed == frame - 1 and overlap(seen.box, detection.box) >= _ARRIVED:
+            self.bridged.update(self._ahead)
+        self._ahead.clear()
         self.frames.append(frame)
         self.detections.append(detection)
         self._looked_ahead = None
@@ -130,7 +144,28 @@ class Chain:
         chain = Chain(self.label, self.shot)
         for frame, detection in zip(self.frames[start:stop], self.detections[start:stop], strict=True):
             chain.add(frame, detection)
+        first, end = chain.span
+        chain.bridged = {frame: detection for frame, detection in self.bridged.items() if first < frame < end}
         return chain
+
+    def extend(self, other: Chain) -> None:
+        """Append all of a chain that begins later."""
+        for frame, detection in zip(other.frames, other.detections, strict=True):
+            self.add(frame, detection)
+        self.bridged.update(other.bridged)
+        self._ahead.extend(other._ahead)
+
+    def follow(self, frame: int, seen: Detection) -> None:
+        """Note where it was seen in a frame in which it was not detected, as in all before, since it was.
+
+        That counts once it is detected again where it was followed to.
+        """
+        self._ahead.append((frame, seen))
+
+    def seen_in(self, frame: int) -> Detection | None:
+        """Return the last detection, or where it was last followed to, if that was in this frame, else None."""
+        last, seen = self._ahead[-1] if self._ahead else (self.frames[-1], self.detections[-1])
+        return seen if last == frame else None
 
     def likeness(self, detection: Detection) -> float | None:
         """How much a detection looks like it did of late, up to 1; None where that is not known."""
@@ -161,18 +196,26 @@ class Chain:
         return self._looked_ahead[1]
 
     def track(self, number: int, *, shape: Shape = "box") -> Track:
-        """Return the track with a number as its id, which holds the detections as they are."""
+        """Return the track with a number as its id, which holds the detections as they are, and what was followed.
+
+        Where it has masks, only they say where it is.
+        """
+        seen = dict(zip(self.frames, self.detections, strict=True))
+        if all(detection.mask is None for detection in self.detections):
+            seen |= self.bridged
+        frames = sorted(seen)
+        detections = [seen[frame] for frame in frames]
         return Track(
             number,
             self.label,
-            self.frames,
-            [detection.box for detection in self.detections],
-            [detection.score for detection in self.detections],
-            [detection.mask for detection in self.detections],
+            frames,
+            [detection.box for detection in detections],
+            [detection.score for detection in detections],
+            [detection.mask for detection in detections],
             shot=self.shot,
             shape=shape,
-            landmarks=[detection.landmarks or _NO_LANDMARKS for detection in self.detections],
-            angles=[math.nan if detection.angle is None else detection.angle for detection in self.detections],
+            landmarks=[detection.landmarks or _NO_LANDMARKS for detection in detections],
+            angles=[math.nan if detection.angle is None else detection.angle for detection in detections],
         )
 
 

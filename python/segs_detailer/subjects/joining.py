@@ -235,8 +235,7 @@ def _merged(chains: Sequence[Chain], pairs: dict[int, int]) -> list[Chain]:
         end = index
         while end in pairs:
             end = pairs[end]
-            for frame, detection in zip(chains[end].frames, chains[end].detections, strict=True):
-                chain.add(frame, detection)
+            chain.extend(chains[end])
         merged.append(chain)
     return merged
 

@@ -175,11 +175,15 @@ class Picture:
         Time stamp in units of the clip's time base.
     alpha : ndarray or None
         `(H, W)` uint8, or uint16 from more than 8 bits, where the picture is partly transparent.
+    reduced_to : callable or None
+        Gives the picture reduced to a size `(h, w)` as `(h, w, 3)` uint8, in a fraction of the time that all of it
+        takes; None where nothing is saved.
     """
 
     copy_to: Callable[[NDArray[np.float32]], None]
     start: int
     alpha: NDArray[Any] | None = None
+    reduced_to: Callable[[tuple[int, int]], NDArray[np.uint8]] | None = None
 
 
 class Source(Protocol):

@@ -35,6 +35,7 @@ _RANGE_FULL = 2
 # area averaging, accurate rounding, chroma at full width.
 _TO_RGB = 0x4 | 0x40000 | 0x2000
 _FROM_RGB = 0x20 | 0x40000 | 0x4000
+_REDUCED = 0x20 | 0x40000 | 0x2000 | 0x4000
 # Untagged video is BT.709 from this height on, as players assume.
 _HD_HEIGHT = 720
 # White of 8 bits, and of limited range of any depth, in libswscale's float RGB; see `_white_level`.
@@ -175,17 +176,39 @@ class FrameToRgb:
         if _is_byte_rgb(frame.format) or frame.format.name in ("pal8", "gray"):
             np.divide(self._reformat(frame, format="rgb24").to_ndarray(), np.float32(255), out=out)
             return
-        full = self._tags.is_full_range(frame.format.name) or frame.format.name.startswith("gray")
-        source: dict[str, Any] = {}
-        if not frame.format.is_rgb:
-            source["src_colorspace"] = self._tags.conversion_matrix(frame.height)
-            source["dst_colorspace"] = _SWS_BT601
-            source["src_color_range"] = _RANGE_FULL if full else _RANGE_LIMITED
+        full = self._is_full(frame)
+        source = self._source(frame)
         rgb = self._reformat(_samples_alone(frame), format=_FLOAT_FORMAT, interpolation=_TO_RGB, **source)
         scale = np.float32(1.0 / _white_level(frame.format, full_range=full))
         for channel, plane in zip(_PLANE_CHANNELS, _float_planes(rgb), strict=True):
             np.multiply(plane, scale, out=out[..., channel])
         np.minimum(out, np.float32(1), out=out)
+
+    def reduced(self, frame: VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Convert `frame` to a picture of a smaller size `(h, w)`: means of areas, `(h, w, 3)` uint8.
+
+        Colors are those of the whole frame within four steps of 8 bits: enough to find something in it.
+        """
+        options = {"width": size[1], "height": size[0], "format": "rgb24", "interpolation": _REDUCED}
+        if _is_byte_rgb(frame.format) or frame.format.name in ("pal8", "gray"):
+            small = self._reformat(self._reformat(frame, format="rgb24"), **options)
+        else:
+            small = self._reformat(_samples_alone(frame), **options, **self._source(frame))
+        pixels: NDArray[Any] = small.to_ndarray()
+        return pixels
+
+    def _is_full(self, frame: VideoFrame) -> bool:
+        return self._tags.is_full_range(frame.format.name) or frame.format.name.startswith("gray")
+
+    def _source(self, frame: VideoFrame) -> dict[str, Any]:
+        """Say what libswscale is told of the samples."""
+        if frame.format.is_rgb:
+            return {}
+        return {
+            "src_colorspace": self._tags.conversion_matrix(frame.height),
+            "dst_colorspace": _SWS_BT601,
+            "src_color_range": _RANGE_FULL if self._is_full(frame) else _RANGE_LIMITED,
+        }
 
 
 class RgbToFrame:

@@ -256,7 +256,8 @@ class ContainerSource:
                 alpha = np.ascontiguousarray(self._orientation.apply(alpha))
             done += 1
             start = clock.time(frame.pts if self._has_stamps else None)
-            yield Picture(_Filler(frame, convert, self._orientation), start, alpha)
+            filler = _Filler(frame, convert, self._orientation)
+            yield Picture(filler, start, alpha, filler.reduced)
         self._warn_of_damage(damaged, done)
 
     def _warn_of_damage(self, damaged: list[int], done: int) -> None:
@@ -346,6 +347,11 @@ class _Filler:
         decoded = np.empty((self._frame.height, self._frame.width, 3), np.float32)
         self._convert(self._frame, decoded)
         out[...] = self._orientation.apply(decoded)
+
+    def reduced(self, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Convert it to a picture of a size `(h, w)`, uint8."""
+        coded = size[::-1] if self._orientation.transposed else size
+        return np.ascontiguousarray(self._orientation.apply(self._convert.reduced(self._frame, coded)))
 
 
 def _not_carried(frame: VideoFrame, stream: VideoStream, orientation: Orientation) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.finders.faces import FaceDetector
     from segs_detailer.subjects.finders.finder import Detector, Finder, FollowSettings, find_tracks
     from segs_detailer.subjects.finders.opening import FINDER_NAMES, FINDERS, FinderKind, open_finder
+    from segs_detailer.subjects.finders.pictures import ClipFrames, clip_frames
     from segs_detailer.subjects.finders.shots import ShotDetector
     from segs_detailer.subjects.finders.ultralytics_models import UltralyticsDetector
     from segs_detailer.subjects.finders.yolo import YoloDetector
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FINDERS",
     "FINDER_NAMES",
+    "ClipFrames",
     "Detector",
     "FaceCascade",
     "FaceDetector",
@@ -33,6 +35,7 @@ __all__ = [
     "UltralyticsDetector",
     "YoloDetector",
     "YuNetDetector",
+    "clip_frames",
     "detect_faces",
     "find_tracks",
     "open_face_finder",
@@ -57,6 +60,7 @@ __getattr__, __dir__ = lazy_names(
             "FinderKind",
             "open_finder",
         ),
+        "segs_detailer.subjects.finders.pictures": ("ClipFrames", "clip_frames"),
         "segs_detailer.subjects.finders.shots": ("ShotDetector",),
         "segs_detailer.subjects.finders.ultralytics_models": ("UltralyticsDetector",),
         "segs_detailer.subjects.finders.yolo": ("YoloDetector",),

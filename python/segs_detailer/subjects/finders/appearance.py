@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +13,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segs_detailer.subjects.association import Box, Detection
+    from segs_detailer.subjects.association import Box
 
-__all__ = ["describe", "with_looks"]
+__all__ = ["describe"]
 
 # Of a box its inner part counts, most in the middle: at the edges there is ground.
 _INNER = 0.8
@@ -64,12 +63,6 @@ def describe(picture: NDArray[Any], boxes: Sequence[Box]) -> list[NDArray[np.flo
     halves = [np.sqrt(_COLOR_SHARE) * _colors(stack), np.sqrt(1 - _COLOR_SHARE) * _places(stack)]
     vectors = iter(np.concatenate(halves, axis=1).astype(np.float32))
     return [None if patch is None else next(vectors) for patch in patches]
-
-
-def with_looks(picture: NDArray[Any], detections: Sequence[Detection]) -> list[Detection]:
-    """Return detections of a picture with what they look like; boxes are in its pixels."""
-    looks = describe(picture, [detection.box for detection in detections])
-    return [replace(each, appearance=look) for each, look in zip(detections, looks, strict=True)]
 
 
 def _patch(picture: NDArray[Any], box: Box) -> NDArray[Any] | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.subjects.association import Chain, Detection, suppress
-from segs_detailer.subjects.finders.appearance import with_looks
 from segs_detailer.subjects.finders.cascade import FaceCascade
 from segs_detailer.subjects.finders.filtering import check_labels
 from segs_detailer.subjects.finders.finder import Detector, FollowSettings, check_frame, gather_tracks
 from segs_detailer.subjects.finders.opencv import import_cv2
+from segs_detailer.subjects.finders.pictures import View
+from segs_detailer.subjects.finders.search import TrackBuilder, with_looks
 from segs_detailer.subjects.finders.shots import ShotDetector
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ __all__ = ["FaceDetector"]
 
 _LABEL = "face"
 _SMALLEST_SHARE = 16
-# Between full searches, faces are only looked for near where they were.
+# Between full searches, faces are only looked for near where they were; where `detect_every` does not say it:
 _SEARCH_EVERY = 5
 # The first search of a shot looks for profiles to both sides, later ones to one side in turn, to save time.
 _PROFILES = ("left", "right")
@@ -109,38 +111,44 @@ class FaceDetector(Detector):
     ) -> list[Track]:
         """Find the faces of a clip; see `find_tracks`. Masks are ellipses where `settings` names no shape."""
         settings = settings or FollowSettings()
+        every = settings.detect_every or _SEARCH_EVERY
         cuts = ShotDetector()
-        shots: list[int] = []
-        detections: list[list[Detection]] = []
+        builder = TrackBuilder(settings.max_gap)
+        recent: deque[list[Detection]] = deque(maxlen=every)
+        start = 0
         for index, frame in enumerate(frames):
-            if cuts.begins_shot(frame):
-                shots.append(index)
-            cascade = self._cascade_for(check_frame(frame))
+            begins = cuts.begins_shot(frame)
+            if begins:
+                start = index
+                recent.clear()
+            size = check_frame(frame)
+            cascade = self._cascade_for(size)
             picture = cascade.reduced(frame)
-            turn, rest = divmod(index - shots[-1], _SEARCH_EVERY)
+            turn, rest = divmod(index - start, every)
             if rest == 0:
                 found = cascade.search(picture, _PROFILES[turn % 2 : turn % 2 + 1] if turn else _PROFILES)
             else:
                 # What was missed for a moment is still looked for where it was.
-                recent = detections[max(shots[-1], index - _SEARCH_EVERY) :]
                 found = cascade.follow(picture, suppress([face for faces in reversed(recent) for face in faces]))
-            detections.append(with_looks(frame, found))
+            recent.append(found)
+            view = View(frame, size)
+            builder.add(view, with_looks(view, found), begins_shot=begins)
             if progress is not None:
                 progress(index + 1)
-        lasts = partial(_lasts, settings=settings)
-        return gather_tracks(detections, shots, lasts, settings, settings.shape or "ellipse")
+        lasts = partial(_lasts, settings=settings, every=every)
+        return gather_tracks(builder.finish(), lasts, settings, settings.shape or "ellipse")
 
 
-def _lasts(chain: Chain, settings: FollowSettings) -> bool:
+def _lasts(chain: Chain, settings: FollowSettings, every: int) -> bool:
     """Whether a chain is no mistake: full searches must see eyes in it; following finds again what was wrong before."""
     start = chain.shot[0]
     first, end = chain.span
-    searches = sum((frame - start) % _SEARCH_EVERY == 0 for frame in range(first, end))
+    searches = sum((frame - start) % every == 0 for frame in range(first, end))
     if not any(detection.source == "frontal" for detection in chain.detections):
         searches = (searches + 1) // 2
     strong = sum(detection.strong for detection in chain.detections)
     least = settings.least_frames(chain, _LEAST_DETECTIONS)
-    of_shot = -(-(chain.shot[1] - start) // _SEARCH_EVERY)
+    of_shot = -(-(chain.shot[1] - start) // every)
     is_confirmed = strong >= max(max(settings.min_share, _EYES_SHARE) * searches, min(_LEAST_EYES, of_shot))
     return (
         len(chain.frames) >= least

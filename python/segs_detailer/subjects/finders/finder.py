@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain as joined
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.subjects.finders.appearance import with_looks
-from segs_detailer.subjects.finders.shots import ShotDetector
-from segs_detailer.subjects.linking import associate
+from segs_detailer.subjects.finders.pictures import ClipFrames, View, reduced
+from segs_detailer.subjects.finders.search import Search, TrackBuilder
 from segs_detailer.subjects.track import SHAPES, Shape, Track
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Detector", "Finder", "FollowSettings", "check_frame", "find_tracks", "gather_tracks"]
 
+# Where the settings do not say it, one of so many frames is looked at by detectors that look at reduced frames.
+_DETECT_EVERY = 6
 # What is seen in fewer frames of a shot of some length is a mistake of the detector.
 _LEAST_DETECTIONS = 3
 
@@ -42,6 +44,10 @@ class FollowSettings:
     min_frames : int or None
         A subject counts where it is detected in at least this many frames. None is the finder's own number, and fewer
         in a short shot.
+    detect_every : int or None
+        A detector looks at one of so many frames, and follows what is in those between; it looks there, too, where that
+        fails. 1 is every frame. None is 6 for detectors that look at frames of reduced size, 1 for others. The face
+        cascades search one of so many frames as a whole, 5 where it is None, and look around faces in the others.
     drop_size : int
         Subjects whose shorter side never has more pixels are dropped.
     shape : {"ellipse", "box"} or None
@@ -59,6 +65,7 @@ class FollowSettings:
     drop_size: int = 10
     shape: Shape | None = None
     min_frames: int | None = None
+    detect_every: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_share <= 1:
@@ -67,6 +74,8 @@ class FollowSettings:
             raise InvalidArgumentError("max_gap", "0 or more frames", repr(self.max_gap))
         if self.min_frames is not None and self.min_frames < 1:
             raise InvalidArgumentError("min_frames", "1 or more frames, or None", repr(self.min_frames))
+        if self.detect_every is not None and self.detect_every < 1:
+            raise InvalidArgumentError("detect_every", "1 or more frames, or None", repr(self.detect_every))
         if self.shape not in (None, *SHAPES):
             raise InvalidArgumentError("shape", "'ellipse', 'box' or None", repr(self.shape))
 
@@ -125,6 +134,39 @@ class Detector(Finder):
             One list for each frame, the surest first; boxes in pixels of the frame and inside it.
         """
 
+    def picture_size(self, frame_size: tuple[int, int]) -> tuple[int, int] | None:
+        """Size to which frames may be reduced without it seeing less: clips are decoded to that.
+
+        Parameters
+        ----------
+        frame_size : (int, int)
+            Height and width of the frames.
+
+        Returns
+        -------
+        (int, int) or None
+            Height and width of the pictures that `look` takes; None for a detector that is given whole frames alone.
+        """
+        del frame_size
+        return None
+
+    def look(self, pictures: Sequence[NDArray[np.uint8]], frame_size: tuple[int, int]) -> list[list[Detection]]:
+        """Find what is in frames of a size that were reduced to `picture_size`; for detectors that have one.
+
+        Parameters
+        ----------
+        pictures : sequence of ndarray
+            `(h, w, 3)` uint8.
+        frame_size : (int, int)
+            Height and width of the frames.
+
+        Returns
+        -------
+        list of list of Detection
+            As of `detect`: boxes in pixels of the whole frames.
+        """
+        raise NotImplementedError
+
     def find(
         self,
         frames: Iterable[NDArray[np.float32]],
@@ -132,35 +174,43 @@ class Detector(Finder):
         *,
         progress: Callable[[int], None] | None = None,
     ) -> list[Track]:
-        """Find the subjects of a clip; see `find_tracks`. No more frames than its `batch` are held."""
+        """Find the subjects of a clip; see `find_tracks`.
+
+        No more frames are held than its `batch`, or than `detect_every`, if that is above 1.
+        """
         settings = settings or FollowSettings()
-        cuts = ShotDetector()
-        shots: list[int] = []
-        detections: list[list[Detection]] = []
-        waiting: list[NDArray[np.float32]] = []
+        if not isinstance(frames, ClipFrames):
+            frames = _in_memory(frames)
+        size = frames.size
+        reduced_size = self.picture_size(size)
+        pictures: Iterable[NDArray[Any]] = frames if reduced_size is None else frames.pictures(reduced_size)
 
-        def look() -> None:
-            found = self.detect(waiting)
-            detections.extend(with_looks(frame, each) for frame, each in zip(waiting, found, strict=True))
-            waiting.clear()
-            if progress is not None:
-                progress(len(detections))
+        def look(views: Sequence[View]) -> list[list[Detection]]:
+            seen = [view.picture for view in views]
+            return self.detect(seen) if reduced_size is None else self.look(seen, size)
 
-        for index, frame in enumerate(frames):
-            if cuts.begins_shot(frame):
-                shots.append(index)
-            waiting.append(frame)
-            if len(waiting) >= self.batch:
-                look()
-        if waiting:
-            look()
-        return gather_tracks(
-            detections, shots, lambda chain: self.is_subject(chain, settings), settings, settings.shape or "box"
+        usual = 1 if reduced_size is None else _DETECT_EVERY
+        builder = TrackBuilder(settings.max_gap)
+        every = settings.detect_every or usual
+        Search(look, builder, every=every, batch=self.batch, progress=progress).run(
+            View(picture, size) for picture in pictures
         )
+        keep = partial(self.is_subject, settings=settings)
+        return gather_tracks(builder.finish(), keep, settings, settings.shape or "box")
 
     def is_subject(self, chain: Chain, settings: FollowSettings) -> bool:
         """Whether what was followed is a subject, and no mistake."""
         return settings.counts(chain)
+
+
+def _in_memory(frames: Iterable[NDArray[np.float32]]) -> ClipFrames:
+    """Return frames that are there already, which are gone through once."""
+    rest = iter(frames)
+    first = next(rest, None)
+    if first is None:
+        return ClipFrames((1, 1), lambda: (), lambda _: ())
+    whole = joined([first], rest)
+    return ClipFrames(check_frame(first), lambda: whole, lambda size: (reduced(frame, size) for frame in whole))
 
 
 class _Adapted(Detector):
@@ -196,7 +246,8 @@ def find_tracks(
     Parameters
     ----------
     frames : iterable of ndarray
-        `(H, W, 3)` float32 in [0, 1], all of one size, each an array of its own; looked at once, in order.
+        `(H, W, 3)` float32 in [0, 1], all of one size, each an array of its own; looked at once, in order. Of a file, a
+        `ClipFrames` saves most of the time: detectors that look at reduced frames have them decoded to that size.
     finder : Finder
         What `open_finder` gave, or any object with the members of `Detector`.
     settings : FollowSettings or None
@@ -242,6 +293,8 @@ def find_tracks(
                 "finder", "a Finder, or an object with names, batch and detect", type(given).__name__
             )
         finder = _Adapted(given)
+    if isinstance(frames, ClipFrames):
+        return finder.find(frames, settings, progress=progress)
     rest = iter(frames)
     first = next(rest, None)
     if first is None:
@@ -264,24 +317,18 @@ def check_frame(frame: NDArray[np.float32]) -> tuple[int, int]:
 
 
 def gather_tracks(
-    detections: Sequence[Sequence[Detection]],
-    shots: Sequence[int],
-    keep: Callable[[Chain], bool],
-    settings: FollowSettings,
-    shape: Shape,
+    chains: Iterable[Chain], keep: Callable[[Chain], bool], settings: FollowSettings, shape: Shape
 ) -> list[Track]:
-    """Put detections together to tracks, and drop mistakes and what is too small.
+    """Make tracks of chains of detections; mistakes and what is too small are dropped.
 
     Parameters
     ----------
-    detections : sequence
-        Detections of each frame.
-    shots : sequence of int
-        First frame of each shot.
+    chains : iterable of Chain
+        In the order of their first frames.
     keep : callable
         Says of a chain whether it is a subject.
     settings : FollowSettings
-        `max_gap` and `drop_size`.
+        `drop_size`.
     shape : {"box", "ellipse"}
         See `Track`.
 
@@ -290,8 +337,7 @@ def gather_tracks(
     list of Track
         In the order of their first frames; ids count from 1.
     """
-    chains = [chain for chain in associate(detections, shots, max_gap=settings.max_gap) if keep(chain)]
-    large = [chain for chain in chains if _side(chain) > settings.drop_size]
+    large = [chain for chain in chains if keep(chain) and _side(chain) > settings.drop_size]
     return [chain.track(number, shape=shape) for number, chain in enumerate(large, start=1)]
 
 
