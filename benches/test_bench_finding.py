@@ -1,6 +1,6 @@
 """Finding three faces that move through a clip of 1080p, from its file: beside a loop that looks at every frame of it.
 
-`SEGS_DETAILER_YUNET` names the file of a YuNet; without one a detector of plain colors, which takes no time, stands in.
+`SEGS_DETAILER_TEST_YUNET` names the file of a YuNet; without one a detector of plain colors, which takes no time, stands in.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from segs_detailer.subjects.finders.pictures import reduced
 AREA = "Finding"
 HEIGHT, WIDTH = 1080, 1920
 COUNT, QUICK_COUNT = 120, 24
-MODEL = os.environ.get("SEGS_DETAILER_YUNET", "")
+MODEL = os.environ.get("SEGS_DETAILER_TEST_YUNET", "")
 # Of the box's size: mean of the largest error of any side.
 MOST_ERROR = 0.03
 
