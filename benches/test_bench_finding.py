@@ -1,6 +1,7 @@
 """Finding three faces that move through a clip of 1080p, from its file: beside a loop that looks at every frame of it.
 
-`SEGS_DETAILER_TEST_YUNET` names the file of a YuNet; without one a detector of plain colors, which takes no time, stands in.
+`SEGS_DETAILER_TEST_YUNET` names the file of a YuNet; without one a detector of plain colors stands in, which takes no
+time.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 
 from real_faces import clip_of, picture_of, real_yunet
 from segs_detailer.subjects import overlap
-from segs_detailer.subjects.finders import FaceCascade, FaceDetector, YuNetDetector
+from segs_detailer.subjects.finders import FaceCascade, FaceDetector, FollowSettings, YuNetDetector
 
 # Where the astronaut's face is, from the hair to the chin.
 ASTRONAUT = (179, 63, 269, 175)
@@ -89,5 +89,6 @@ def test_yunet_finds_nobody_either(yunet):
     for name in ("gravel", "coffee"):
         frames = moving(picture_of(name), 30)
         assert yunet.find(frames) == [], name
+        assert yunet.find(frames, FollowSettings(detect_every=1)) == [], name
     assert any(yunet.detect(frames))
-    assert YuNetDetector(real_yunet(), confidence=0.7).find(frames)
+    assert YuNetDetector(real_yunet(), confidence=0.7).find(frames, FollowSettings(detect_every=1))
