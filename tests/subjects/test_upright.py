@@ -44,7 +44,8 @@ def bar(angle, length=80, width=24, middle=(160.0, 120.0)):
     lean = np.deg2rad(angle)
     along = np.sin(lean) * (x - middle[0]) - np.cos(lean) * (y - middle[1])
     across = np.cos(lean) * (x - middle[0]) + np.sin(lean) * (y - middle[1])
-    return Mask.from_pixels((np.abs(along) <= length / 2) & (np.abs(across) <= width / 2))
+    shares = [np.clip(side / 2 - np.abs(places) + 0.5, 0, 1) for side, places in ((length, along), (width, across))]
+    return Mask.from_pixels(shares[0] * shares[1])
 
 
 def bars(angles, **more):
@@ -96,7 +97,7 @@ def test_an_unknown_angle_of_frames_without_detection_is_between_those_around():
 @settings(max_examples=30, deadline=None)
 def test_the_axis_of_a_mask(angle, longer):
     found, elongation = mask_lean(bar(angle, length=40 * longer, width=40))
-    assert abs((found - angle + 90) % 180 - 90) < 2.5
+    assert abs((found - angle + 90) % 180 - 90) < 1.5
     assert elongation == pytest.approx(longer, rel=0.1)
 
 
