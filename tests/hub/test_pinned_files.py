@@ -38,6 +38,16 @@ def test_a_file_is_fetched_once_and_costs_no_request_afterwards(hub):
     assert hub.requests == []
 
 
+def test_a_file_in_a_folder_of_its_repository(hub):
+    toy = hub.add(CONTENT, file="small/v1/model.onnx")
+    path = toy.fetch()
+    assert path.parts[-3:] == ("small", "v1", "model.onnx")
+    assert toy.local() == path
+    path.resolve().write_bytes(b"")
+    with pytest.warns(UserWarning, match="was removed"):
+        assert toy.fetch().read_bytes() == CONTENT
+
+
 def test_without_a_network_what_is_kept_serves(hub, monkeypatch):
     toy = hub.add(CONTENT)
     path = toy.fetch()

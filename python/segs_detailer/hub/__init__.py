@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from segs_detailer._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segs_detailer.hub.catalog import DINOV2, SFACE, WEIGHTS, YUNET, named_weights
+    from segs_detailer.hub.catalog import ANIME_FACE, DINOV2, SFACE, WEIGHTS, YUNET, named_weights
     from segs_detailer.hub.weights import PinnedFile, Repository, Weights
 
-__all__ = ["DINOV2", "SFACE", "WEIGHTS", "YUNET", "PinnedFile", "Repository", "Weights", "named_weights"]
+__all__ = ["ANIME_FACE", "DINOV2", "SFACE", "WEIGHTS", "YUNET", "PinnedFile", "Repository", "Weights", "named_weights"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "segs_detailer.hub.catalog": ("DINOV2", "SFACE", "WEIGHTS", "YUNET", "named_weights"),
+        "segs_detailer.hub.catalog": ("ANIME_FACE", "DINOV2", "SFACE", "WEIGHTS", "YUNET", "named_weights"),
         "segs_detailer.hub.weights": ("PinnedFile", "Repository", "Weights"),
     },
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from segs_detailer.errors import unknown_name
 from segs_detailer.hub.weights import PinnedFile, Repository, Weights
 
-__all__ = ["DINOV2", "SFACE", "WEIGHTS", "YUNET", "named_weights"]
+__all__ = ["ANIME_FACE", "DINOV2", "SFACE", "WEIGHTS", "YUNET", "named_weights"]
 
 YUNET = PinnedFile(
     name="yunet",
@@ -41,7 +41,19 @@ DINOV2 = Repository(
 )
 """Tells things apart by what they look like; run by transformers."""
 
-WEIGHTS: tuple[Weights, ...] = (YUNET, SFACE, DINOV2)
+ANIME_FACE = PinnedFile(
+    name="anime-face",
+    repository="deepghs/anime_face_detection",
+    file="face_detect_v1.4_n/model.onnx",
+    revision="784dc4c0bb692351ddcdbe6131a050b17d3025d5",
+    sha256="fd860b650a4377046842c3cd80d01b0b408bdfbdb4acee5759630f82c6ef04a9",
+    size=12_102_558,
+    license="MIT",
+    use="finds faces in animation",
+)
+"""Finds faces in animation; a YOLOv8 export, run by ONNX Runtime."""
+
+WEIGHTS: tuple[Weights, ...] = (YUNET, SFACE, ANIME_FACE, DINOV2)
 """All of them."""
 
 
