@@ -15,6 +15,7 @@ from segs_detailer.models import loading
 from segs_detailer.models.compute import ComputeOptions
 from segs_detailer.models.interface import SampleJob
 from segs_detailer.models.registry import sampler_for
+from segs_detailer.models.wan.network import WanPrompt
 
 FRAMES = torch.rand(3, 64, 64, 3, generator=torch.Generator().manual_seed(5))
 
@@ -168,11 +169,74 @@ def test_offloading_leaves_the_networks_on_the_cpu(load, monkeypatch, offload):
 def test_offloading_needs_a_gpu_and_accelerate(load, monkeypatch):
     with pytest.raises(InvalidArgumentError, match="offload: expected a GPU to offload from, got the CPU as device"):
         load(ComputeOptions(offload="model"))
-    with pytest.raises(InvalidArgumentError, match='offload: expected "model" or "sequential"'):
+    with pytest.raises(InvalidArgumentError, match='offload: expected "model", "sequential" or "group"'):
         ComputeOptions(offload="disk")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match="accelerate is not installed"):
         ComputeOptions(offload="model").check(torch.device("cuda"))
+
+
+def test_groups_are_offloaded_as_diffusers_does(load, monkeypatch):
+    import diffusers
+
+    calls = []
+    monkeypatch.setattr(loading, "resolve_device", lambda device: torch.device("cuda"))
+    monkeypatch.setattr(
+        diffusers.DiffusionPipeline, "enable_group_offload", lambda self, **options: calls.append(options)
+    )
+    load(ComputeOptions(offload="group"), dtype="float32")
+    load(ComputeOptions(offload="group", offload_type="leaf_level", use_stream=True), dtype="float32")
+    devices = {"onload_device": torch.device("cuda"), "offload_device": torch.device("cpu")}
+    assert calls == [
+        {**devices, "offload_type": "block_level", "use_stream": False, "num_blocks_per_group": 1},
+        {**devices, "offload_type": "leaf_level", "use_stream": True},
+    ]
+
+
+def test_memory_options_that_go_together():
+    for options, message in (
+        ({"offload_type": "leaf_level"}, 'offload_type: expected offload "group"'),
+        ({"use_stream": True, "offload": "model"}, 'use_stream: expected offload "group"'),
+        ({"offload": "group", "num_blocks_per_group": 0}, "num_blocks_per_group: expected at least 1"),
+        ({"offload": "group", "offload_type": "leaf_level", "num_blocks_per_group": 2}, "num_blocks_per_group"),
+        ({"offload": "group", "offload_type": "leaves"}, "offload_type: expected one of block_level, leaf_level"),
+        ({"storage_dtype": "int4"}, "storage_dtype: expected one of float8_e4m3fn, float8_e5m2"),
+        ({"quantization": "gguf"}, "quantization: expected one of bitsandbytes_4bit"),
+        ({"quantization": "torchao", "storage_dtype": "float8_e5m2"}, "storage_dtype: expected None with quantization"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=message):
+            ComputeOptions(**options)
+
+
+def test_quantization_needs_its_package_and_a_model_that_is_loaded(load, tmp_path, monkeypatch):
+    with pytest.raises(InvalidArgumentError, match="quantization: expected torchao, or a GPU for bitsandbytes"):
+        load(ComputeOptions(quantization="bitsandbytes_4bit"))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torchao" else find(name))
+    with pytest.raises(MissingDependencyError, match=r"torchao is not installed: .*\[quantization\]"):
+        load(ComputeOptions(quantization="torchao"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
+    with pytest.raises(InvalidArgumentError, match="quantization: expected None for Stable Diffusion"):
+        load(ComputeOptions(quantization="torchao"))
+    with pytest.raises(InvalidArgumentError, match="storage_dtype: expected None for Stable Diffusion"):
+        load(ComputeOptions(storage_dtype="float8_e4m3fn"))
+    wan = BasicPipe.from_pretrained(tiny_wan.save_checkpoint(tmp_path), device="cpu")
+    with pytest.raises(InvalidArgumentError, match="quantization: expected None for a pipeline that exists"):
+        BasicPipe.from_pipe(wan.diffusers_pipeline(), compute=ComputeOptions(quantization="torchao"))
+
+
+def test_a_transformer_is_quantized_while_it_is_loaded(tmp_path):
+    pytest.importorskip("torchao", reason="torchao is not installed")
+    folder = tiny_wan.save_checkpoint(tmp_path)
+    plain = BasicPipe.from_pretrained(folder, device="cpu", dtype="bfloat16")
+    small = BasicPipe.from_pretrained(
+        folder, device="cpu", dtype="bfloat16", compute=ComputeOptions(quantization="torchao")
+    )
+    assert small.model.transformer.is_quantized
+    assert not getattr(small.clip.encoder, "is_quantized", False)
+    x, sigma, prompts = torch.randn(1, 4, 3, 4, 4), torch.tensor(0.5), [WanPrompt(torch.randn(1, 8, tiny_wan.TEXT))]
+    close = small.model.predict(x, sigma, prompts) - plain.model.predict(x, sigma, prompts)
+    assert 0 < float(close.abs().max()) < 0.1
 
 
 def test_offloaded_networks_give_the_same(load, expected):

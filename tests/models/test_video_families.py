@@ -17,9 +17,10 @@ import tiny_ltx
 import tiny_wan
 from agreement import assert_agree
 from fake_sampler import segment, segs_of
-from segs_detailer import BasicPipe, detail_clip
+from segs_detailer import BasicPipe, ComputeOptions, detail_clip
 from segs_detailer.cli.main import main
 from segs_detailer.detailer import detail_frames
+from segs_detailer.models.device import execution_device
 from segs_detailer.models.interface import SampleJob
 from segs_detailer.models.registry import sampler_for
 
@@ -186,6 +187,34 @@ def test_clips_of_any_length_come_back(family, pipe, count):
     assert float(change.min()) > 1e-3
     # What the clip is filled up with is of the clip: its last frames fare as the others do.
     assert float(change[-3:].mean()) < 1.5 * float(change.mean())
+
+
+def test_weights_in_eight_bits_change_little(family, folder, pipe):
+    frames = noise_frames(family, 9)
+    compute = ComputeOptions(storage_dtype="float8_e4m3fn")
+    small = BasicPipe.from_pretrained(folder, prompt='a face, "hi"', negative_prompt="blurry", compute=compute)
+    results = []
+    for each in (pipe, small):
+        sampler = each.sampler
+        results.append(sampler.sample(sampler.encode(frames), job_for(each, frames)))
+    stored = {weight.dtype for weight in small.model.transformer.parameters()}
+    assert stored == {torch.float8_e4m3fn, torch.float32}
+    change = float((results[0] - results[1]).abs().mean() / results[0].std())
+    assert 0 < change < 0.05
+
+
+def test_groups_of_blocks_that_come_and_go_change_nothing(family, folder, pipe):
+    frames = noise_frames(family, 9)
+    sampler = pipe.sampler
+    expected = sampler.sample(sampler.encode(frames), job_for(pipe, frames))
+    # A CPU as accelerator: the hooks work as they would with a GPU.
+    options = ComputeOptions(offload="group").group
+    pipe.diffusers_pipeline().enable_group_offload(torch.device("cpu"), torch.device("cpu"), **options)
+    assert execution_device(pipe.model.transformer).type == "cpu"
+    pipe = pipe.with_prompt('a face, "hi"', "blurry")
+    sampler = pipe.sampler
+    assert_agree(sampler.sample(sampler.encode(frames), job_for(pipe, frames)), expected)
+    assert sampler.decode(sampler.encode(frames)).shape == frames.shape
 
 
 def test_pipelines_are_taken_as_they_are(family, pipe):

@@ -147,6 +147,11 @@ RULES = (
         lambda args: bool(args.reference or args.subjects),
     ),
     Rule(
+        ("offload_type", "num_blocks_per_group", "use_stream"),
+        "groups: add --offload group",
+        lambda args: args.offload == "group",
+    ),
+    Rule(
         ("no_reference",),
         "no picture for all: leave out --reference",
         lambda args: not args.reference,

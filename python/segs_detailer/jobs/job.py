@@ -346,9 +346,21 @@ class ModelSettings:
         help="heads of attention at once: auto (half), max (one) or N",
         check=lambda name, value: None if value is None else _slices(name, value),
     )
-    offload: Literal["model", "sequential"] | None = setting(
+    offload: Literal["model", "sequential", "group"] | None = setting(
         None,
-        help="keep the models in the processor's memory, and bring them to the GPU one by one or layer by layer",
+        help="keep the models in the processor's memory, and bring them to the GPU one by one, layer by layer, or by "
+        "groups of blocks",
+    )
+    offload_type: Literal["block_level", "leaf_level"] | None = setting(
+        None, help="what groups are of", default_text="block_level"
+    )
+    num_blocks_per_group: int | None = setting(None, help="blocks in a group", minimum=1, default_text="1")
+    use_stream: bool = setting(False, help="bring the next group while the present one works")
+    storage_dtype: Literal["float8_e4m3fn", "float8_e5m2"] | None = setting(
+        None, help="keep the weights of a video model's transformer in 8 bits, and cast them layer by layer"
+    )
+    quantization: Literal["bitsandbytes_4bit", "bitsandbytes_8bit", "torchao"] | None = setting(
+        None, help="quantize a video model's transformer while it is loaded"
     )
     no_guidance_batch: bool = setting(False, help="prompt and negative prompt apart: half the memory, slower")
     frame_batch: int | None = setting(

@@ -204,6 +204,11 @@ def _load(settings: ModelSettings, model: str, motion_adapter: str | None, promp
             attention_slicing=settings.attention_slicing,
             vae_tile=settings.vae_tile,
             offload=settings.offload,
+            offload_type=settings.offload_type,
+            num_blocks_per_group=settings.num_blocks_per_group,
+            use_stream=settings.use_stream,
+            storage_dtype=settings.storage_dtype,
+            quantization=settings.quantization,
         ),
     }
     if is_model_file(model):

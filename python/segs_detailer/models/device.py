@@ -33,12 +33,21 @@ def named_device(device: str | torch.device, *, argument: str = "device") -> tor
 
 
 def execution_device(module: Any) -> torch.device:
-    """Device of a module's computation: that of accelerate's offload hooks where there are some, else its weights'."""
+    """Device of a module's computation: that of offload hooks where there are some, else its weights'."""
     # Where layers are offloaded one by one, only they have hooks that know a device.
     parts = module.modules() if hasattr(module, "_hf_hook") else ()
     devices = (getattr(getattr(part, "_hf_hook", None), "execution_device", None) for part in parts)
-    device = next((device for device in devices if device is not None), None)
+    device = next((device for device in devices if device is not None), _group_device(module))
     return torch.device(module.device if device is None else device)
+
+
+def _group_device(module: Any) -> Any:
+    """Device to which diffusers' group offload brings the layers of a module; None where there is none."""
+    for part in module.modules() if hasattr(module, "modules") else ():
+        hook = part._diffusers_hook.get_hook("group_offloading") if hasattr(part, "_diffusers_hook") else None
+        if hook is not None:
+            return hook.group.onload_device
+    return None
 
 
 def check_uniform(module: Any, what: str, *, dtypes: bool = True) -> None:

@@ -38,7 +38,7 @@ class Family(ABC):
     """Whether it reads checkpoints of one file."""
 
     load_options: ClassVar[frozenset[str]] = frozenset()
-    """Of `conditioning_scale`, `transformer_2` and `vae` of `LoadOptions`, those that it takes."""
+    """Of `conditioning_scale`, `quantization`, `transformer_2` and `vae` of `LoadOptions`, those that it takes."""
 
     @abstractmethod
     def owns(self, model: object) -> bool:
@@ -77,7 +77,7 @@ class Family(ABC):
         InvalidArgumentError
             One of them is given.
         """
-        for name in ("conditioning_scale", "transformer_2", "vae"):
+        for name in ("conditioning_scale", "quantization", "transformer_2", "vae"):
             value = getattr(load, name)
             if value is not None and name not in self.load_options:
                 raise InvalidArgumentError(name, f"None for {self.name}, which has no such thing", str(value))

@@ -38,6 +38,7 @@ class LoadOptions:
     transformer_2: str | None = None
     vae: str | None = None
     offloaded: bool = False
+    quantization: str | None = None
 
     @classmethod
     def of(
@@ -52,7 +53,8 @@ class LoadOptions:
         if compute is not None:
             compute.check(target)
         offloaded = compute is not None and compute.offload is not None
-        return cls(dtype=_resolved(dtype), device=target, offloaded=offloaded, **rest)
+        quantization = None if compute is None else compute.quantization
+        return cls(dtype=_resolved(dtype), device=target, offloaded=offloaded, quantization=quantization, **rest)
 
     @property
     def place(self) -> torch.device:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from segs_detailer.models.sigma_table import SigmaTable
     from segs_detailer.models.stages import SamplingOptions
 
-__all__ = ["NetworkSampler", "compiled", "offloaded"]
+__all__ = ["NetworkSampler", "offloaded", "prepared"]
 
 
 class NetworkSampler(LatentSampler):
@@ -168,7 +168,7 @@ class NetworkSampler(LatentSampler):
     def use_on_networks(self, compute: ComputeOptions, device: torch.device) -> None:
         """Do what is done to the networks that predict, and to the pipeline as a whole."""
         for network in self.denoising_networks:
-            compiled(network, compute)
+            prepared(network, compute)
         offloaded(self.diffusers_pipeline, compute, device)
 
     @abstractmethod
@@ -181,8 +181,10 @@ def _origin(source: str | PathLike[str], file: str | None) -> str:
     return fspath(source) if file is None else f"{fspath(source)}/{file}"
 
 
-def compiled(network: torch.nn.Module, compute: ComputeOptions) -> None:
-    """Compile a network, where that is asked for."""
+def prepared(network: Any, compute: ComputeOptions) -> None:
+    """Cast a network layer by layer, and compile it, where that is asked for."""
+    if compute.storage_dtype is not None:
+        network.enable_layerwise_casting(getattr(torch, compute.storage_dtype), network.dtype)
     if compute.compile_unet is not False:
         # In place: the network keeps its class, so that adapters and offload hooks still find it.
         network.compile(**({} if compute.compile_unet is True else compute.compile_unet))
@@ -204,3 +206,5 @@ def offloaded(pipeline: Callable[[], Any], compute: ComputeOptions, device: torc
         pipeline().enable_model_cpu_offload(device=device)
     elif compute.offload == "sequential":
         pipeline().enable_sequential_cpu_offload(device=device)
+    elif compute.offload == "group":
+        pipeline().enable_group_offload(onload_device=device, offload_device=torch.device("cpu"), **compute.group)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from segs_detailer.errors import InvalidTypeError
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -171,6 +171,9 @@ class BasicPipe(NamedTuple):
         from segs_detailer.models.loading import resolve_device
         from segs_detailer.models.registry import pipeline_family
 
+        if compute is not None and compute.quantization is not None:
+            expected = "None for a pipeline that exists: quantize it while it is loaded"
+            raise InvalidArgumentError("quantization", expected, repr(compute.quantization))
         parts = pipeline_family(pipeline).take(
             pipeline, scheduler_config=scheduler_config, windows=windows, options=options, vae_chunk=vae_chunk
         )

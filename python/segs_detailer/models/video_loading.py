@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.errors import InvalidArgumentError, ModelError
-from segs_detailer.models.files import load_part
+from segs_detailer.models.files import load_part, packages
 from segs_detailer.models.single_files import load_network_file
 
 if TYPE_CHECKING:
@@ -45,17 +45,35 @@ class PartLoader:
     def network(self, loader: Any, name: str, **changes: Any) -> Any:
         """Load a network by its class's `from_pretrained`; `changes` are other arguments of it."""
         arguments = {**self.load.weights(half=self.half), **changes}
+        if self.load.quantization is not None and name.startswith("transformer"):
+            arguments["quantization_config"] = _quantization(self.load.quantization, arguments["torch_dtype"])
         if name in self.files:
+            if "quantization_config" in arguments:
+                raise InvalidArgumentError("quantization", "None for a file of its own", repr(self.load.quantization))
             dtype = arguments["torch_dtype"]
             module = load_network_file(loader, self.files[name], self.base, name, dtype, self.load.hub())
         else:
             module = load_part(loader, self.base, arguments, f"the {name} of {self.base}", subfolder=name)
         # Not module.to with a dtype: parts that must stay in float32 were left there by from_pretrained.
-        return module.to(self.load.place).eval().requires_grad_(False)
+        # bitsandbytes has brought its own to the GPU.
+        is_there = getattr(module, "is_loaded_in_4bit", False) or getattr(module, "is_loaded_in_8bit", False)
+        return (module if is_there else module.to(self.load.place)).eval().requires_grad_(False)
 
     def tokenizer(self, loader: Any, name: str) -> Any:
         """Load a tokenizer."""
         return load_part(loader, self.base, self.load.hub(), f"the {name} of {self.base}", subfolder=name)
+
+
+def _quantization(name: str, dtype: torch.dtype) -> Any:
+    """Make diffusers' own configuration of a way to quantize."""
+    diffusers, _ = packages()
+    if name == "torchao":
+        from torchao.quantization import Int8WeightOnlyConfig
+
+        return diffusers.TorchAoConfig(Int8WeightOnlyConfig())
+    if name == "bitsandbytes_8bit":
+        return diffusers.BitsAndBytesConfig(load_in_8bit=True)
+    return diffusers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
 
 
 def refuse_frame_options(

@@ -23,6 +23,7 @@ __all__ = ["FAMILY"]
 
 class _Ltx(Family):
     name: ClassVar[str] = FAMILY_NAME
+    load_options: ClassVar[frozenset[str]] = frozenset({"quantization"})
     takes: ClassVar[str] = "a LtxModel or LTX2VideoTransformer3DModel"
 
     def owns(self, model: object) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from segs_detailer.errors import InvalidTypeError
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.models.denoise_mask import latent_mask
 from segs_detailer.models.frame_noise import clip_noise
 from segs_detailer.models.network_sampler import NetworkSampler
@@ -120,6 +120,9 @@ class DiffusersSampler(NetworkSampler):
 
     def use_own(self, compute: ComputeOptions) -> None:
         """Set up what only UNets take."""
+        if compute.storage_dtype is not None:
+            expected = "None for Stable Diffusion, whose networks are small"
+            raise InvalidArgumentError("storage_dtype", expected, compute.storage_dtype)
         model = self.model
         if compute.frame_batch is not None:
             model.take_frames_at_once(compute.frame_batch)

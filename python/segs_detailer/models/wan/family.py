@@ -26,7 +26,7 @@ __all__ = ["FAMILY"]
 class _Wan(Family):
     name: ClassVar[str] = FAMILY_NAME
     reads_files: ClassVar[bool] = True
-    load_options: ClassVar[frozenset[str]] = frozenset({"conditioning_scale", "transformer_2", "vae"})
+    load_options: ClassVar[frozenset[str]] = frozenset({"conditioning_scale", "quantization", "transformer_2", "vae"})
     takes: ClassVar[str] = "a WanModel, WanTransformer3DModel or WanVACETransformer3DModel"
 
     def owns(self, model: object) -> bool:

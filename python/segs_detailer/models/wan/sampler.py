@@ -14,7 +14,7 @@ from segs_detailer.models.files import packages
 from segs_detailer.models.flow_model import GuidedFlow
 from segs_detailer.models.flow_sampler import FlowSampler
 from segs_detailer.models.image_prompt import ImagePrompt
-from segs_detailer.models.network_sampler import compiled, offloaded
+from segs_detailer.models.network_sampler import offloaded, prepared
 from segs_detailer.models.wan.info import info_of
 from segs_detailer.models.wan.network import VaceControl, WanModel, WanPrompt
 from segs_detailer.models.wan.vace import VaceInputs, grouped_mask
@@ -145,7 +145,7 @@ class WanSampler(FlowSampler):
     def use_on_networks(self, compute: ComputeOptions, device: torch.device) -> None:
         """Set up the transformers; one that is not read yet, as soon as it is."""
         for expert in self.model.experts:
-            expert.do(lambda network: compiled(network, compute))
+            expert.do(lambda network: prepared(network, compute))
         offloaded(self._pipeline, compute, device)
         for expert in self.model.experts:
             if not expert.is_read:
