@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 import tiny_hunyuan
 import tiny_ltx
+import tiny_models
 import tiny_wan
 from agreement import assert_agree
 from fake_sampler import segment, segs_of
@@ -320,3 +321,47 @@ def test_the_command_line_and_a_script_do_the_same(tmp_path, family, folder):
         outside = by_line.copy()
         outside[8:40, 8:40] = before[8:40, 8:40]
         assert np.array_equal(before, outside)
+
+
+def test_each_frame_is_repainted_as_far_as_it_is_to_be(family, pipe):
+    frames = noise_frames(family, 17)
+    sampler = sampler_for(*pipe[:3])
+    latents = sampler.encode(frames)
+    *_, last = sampler.geometry.packing.counts(latents.shape[2])
+
+    def changes(**settings):
+        job = job_for(pipe, frames, steps=4, denoise=0.9, noise_mask=torch.ones(1, *frames.shape[1:3]), **settings)
+        return (sampler.sample(latents, job) - latents).abs().mean(dim=(0, 1, 3, 4))
+
+    whole = changes()
+    for differential in (True, False):
+        some = changes(frame_denoise=(0.9,) * (17 - last) + (0.3,) * last, differential=differential)
+        assert some[-1] < 0.8 * whole[-1]
+        torch.testing.assert_close(some[0], whole[0], rtol=0.02, atol=0)
+        # One frame of a latent counts for all that it holds.
+        as_one = changes(frame_denoise=(0.9,) * (18 - last) + (0.3,) * (last - 1), differential=differential)
+        torch.testing.assert_close(as_one, whole, rtol=1e-6, atol=0)
+
+
+def test_a_run_starts_at_a_noise_level(family, pipe):
+    frames, seen = noise_frames(family, 9), []
+    sampler = sampler_for(*pipe[:3])
+    note = lambda step, total, x0, x, sigma: seen.append(sigma)  # noqa: E731
+    sampler.sample(sampler.encode(frames), job_for(pipe, frames, denoise=1.0, sigma_start=0.6, callback=note))
+    assert sampler.is_flow
+    assert len(seen) == 2
+    assert seen[0] == pytest.approx(0.6)
+
+
+def test_loras_of_single_subjects_are_in_effect_in_turn(family, pipe, tmp_path):
+    frames = noise_frames(family, 9)
+    sampler = sampler_for(*pipe[:3])
+    latents = sampler.encode(frames)
+    before = sampler.sample(latents, job_for(pipe, frames))
+    network = pipe.diffusers_pipeline().transformer
+    path = tiny_models.save_lora(tmp_path / "lora.safetensors", network, prefix="transformer")
+    own = sampler.beside_loras([(str(path), 1.0)])
+    changed = own.sample(latents, job_for(pipe, frames))
+    assert float((changed - before).abs().max()) > 1e-4
+    assert torch.equal(sampler.sample(latents, job_for(pipe, frames)), before)
+    assert torch.equal(own.sample(latents, job_for(pipe, frames)), changed)
