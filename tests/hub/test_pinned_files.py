@@ -13,8 +13,10 @@ import huggingface_hub.constants as constants
 import pytest
 
 from fake_hub import COMMIT
+from places import ROOT
 from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, ModelError
 from segs_detailer.hub import SFACE, WEIGHTS, YUNET, PinnedFile, access, named_weights, weights
+from segs_detailer.hub.catalog import VIDEO_MODELS
 
 CONTENT = bytes(range(256)) * 8
 
@@ -198,6 +200,12 @@ def test_what_is_pinned_is_well_formed():
         if isinstance(each, PinnedFile):
             assert re.fullmatch(r"[0-9a-f]{40}", each.revision)
             assert re.fullmatch(r"[0-9a-f]{64}", each.sha256)
+
+
+def test_the_video_models_are_those_of_the_docs():
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    assert [each.repository for each in VIDEO_MODELS if each.repository not in text] == []
 
 
 def test_weights_are_known_by_their_names_and_by_their_repositories():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from segs_detailer.errors import unknown_name
 from segs_detailer.hub.weights import PinnedFile, Repository, Weights
 
-__all__ = ["ANIME_FACE", "DINOV2", "SFACE", "WEIGHTS", "YUNET", "named_weights"]
+__all__ = ["ANIME_FACE", "DINOV2", "SFACE", "VIDEO_MODELS", "WEIGHTS", "YUNET", "named_weights"]
 
 YUNET = PinnedFile(
     name="yunet",
@@ -53,7 +53,37 @@ ANIME_FACE = PinnedFile(
 )
 """Finds faces in animation; a YOLOv8 export, run by ONNX Runtime."""
 
-WEIGHTS: tuple[Weights, ...] = (YUNET, SFACE, ANIME_FACE, DINOV2)
+_PARTS = ("*.json", "*/*.safetensors", "*/*.txt", "*/*.model")
+"""The parts of a pipeline in diffusers' layout, without the files at its root that hold the same for other programs."""
+
+_VIDEO_MODELS = {
+    "Apache-2.0": {
+        "wan2.1-1.3b": "Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
+        "wan2.1-14b": "Wan-AI/Wan2.1-T2V-14B-Diffusers",
+        "wan2.2-a14b": "Wan-AI/Wan2.2-T2V-A14B-Diffusers",
+        "wan2.2-5b": "Wan-AI/Wan2.2-TI2V-5B-Diffusers",
+        "vace-1.3b": "Wan-AI/Wan2.1-VACE-1.3B-diffusers",
+        "vace-14b": "Wan-AI/Wan2.1-VACE-14B-diffusers",
+    },
+    "LTX-2 Community": {
+        "ltx-2": "Lightricks/LTX-2",
+        "ltx-2.3": "diffusers/LTX-2.3-Diffusers",
+        "ltx-2.5": "Lightricks/LTX-2.5-Diffusers",
+    },
+    "Tencent Hunyuan Community": {
+        "hunyuanvideo-1.5": "hunyuanvideo-community/HunyuanVideo-1.5-Diffusers-480p_t2v",
+    },
+}
+"""Repositories by license and name."""
+
+VIDEO_MODELS = tuple(
+    Repository(name=name, repository=repository, license=terms, use="repaints clips", patterns=_PARTS)
+    for terms, repositories in _VIDEO_MODELS.items()
+    for name, repository in repositories.items()
+)
+"""Models that repaint; run by diffusers, and given to it by their repositories."""
+
+WEIGHTS: tuple[Weights, ...] = (YUNET, SFACE, ANIME_FACE, DINOV2, *VIDEO_MODELS)
 """All of them."""
 
 
