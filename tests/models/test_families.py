@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -138,6 +139,22 @@ def test_memory_of_two_models_counts_shared_networks_once():
     both = one.beside(two)
     assert both.weights == 2 * one.weights == two.weights
     assert both.activations((8, 8), 2, 1) == 20
+
+
+def test_what_a_network_brings_to_an_accelerator_is_estimated(toy, clips, tmp_path, monkeypatch, capsys):
+    network, small = torch.nn.Linear(4, 4), torch.nn.Linear(2, 2)
+    assert MemoryModel((network,)).accelerator == 0
+    for part in (network, small):
+        part._hf_hook = SimpleNamespace(execution_device="cuda")
+    # Of those that are brought one after the other, the largest.
+    memory = MemoryModel((network, small), lambda size, frames, clips: 10**9)
+    assert memory.accelerator == 80
+    assert not memory.on_accelerator
+    model = str(toy_family.save_checkpoint(tmp_path / "toy"))
+    monkeypatch.setattr(MemoryModel, "accelerator", 2 * 10**9)
+    assert main(["plan", str(clips / "one"), *QUICK, "--model", model, "--json", str(tmp_path / "plan.json")]) == 0
+    assert "  on the GPU: about 2.0 GB, an estimate\n" in capsys.readouterr().out
+    assert json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))["memory"]["accelerator"] > 2 * 10**9
 
 
 def test_a_limit_for_the_vae_leaves_the_pipe_as_it_is():

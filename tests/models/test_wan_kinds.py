@@ -14,6 +14,7 @@ from segs_detailer.errors import ModelError
 from segs_detailer.models.denoise_mask import clip_mask, token_mask
 from segs_detailer.models.info import FramePacking
 from segs_detailer.models.interface import SampleJob
+from segs_detailer.models.wan.experts import Unread
 from segs_detailer.models.wan.network import WanModel
 
 PACKING = FramePacking(lead=(1,), cycle=(4,))
@@ -110,6 +111,21 @@ def test_below_the_boundary_one_transformer_is_read(pair_folder, read):
     sampled(whole, clip(32), denoise=1.0)
     assert [name for what, name in read[2:] if what == "read"] == ["transformer", "transformer_2"]
     assert torch.equal(sampled(whole, clip(32), denoise=0.5), first)
+
+
+def test_what_will_lie_on_a_gpu_takes_none_of_the_computers_memory(pair_folder):
+    outline = tiny_wan.make_transformer().to("meta")
+    size = sum(weight.nbytes for weight in (*outline.parameters(), *outline.buffers()))
+
+    def memory(place):
+        unread = [Unread(outline, lambda: None, torch.device("cuda"), torch.device(place)) for _ in range(2)]
+        model = WanModel(unread[0], low_noise=unread[1], boundary=0.5)
+        assert model.device.type == "cuda"
+        return BasicPipe(model, None, tiny_wan.make_vae(), [], []).sampler.info.memory
+
+    vae = memory("cuda").weights
+    assert memory("cuda").accelerator == 2 * size
+    assert (memory("cpu").weights, memory("cpu").accelerator) == (vae + size, 0)
 
 
 def test_a_pair_changes_over_where_diffusers_does(pair_folder):

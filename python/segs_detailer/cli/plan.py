@@ -230,6 +230,7 @@ def describe_plan(found: ClipPlan, limit: int) -> list[str]:
         *(f"  {line}" for line in describe_used(found.used)),
         *([f"  {found.start}"] if found.start else []),
         f"  memory: {_bytes(memory.total)} of {_bytes(limit)} ({', '.join(parts)})",
+        *([f"  on the GPU: about {_bytes(memory.accelerator)}, an estimate"] if memory.accelerator else []),
         f"  disk, beside the output: {_disk(found.disk)}",
         *(f"warning: {text}" for text in found.warnings),
     ]
@@ -277,7 +278,8 @@ def plan_to_json(found: ClipPlan) -> dict[str, Any]:
         }
         for track in found.tracks
     ]
-    parts = {name: getattr(memory, name) for name in ("program", "models", "streams", "sampling", "total")}
+    names = ("program", "models", "streams", "sampling", "total", "accelerator")
+    parts = {name: getattr(memory, name) for name in names}
     return {
         "format": _FORMAT,
         "clip": str(info.path),

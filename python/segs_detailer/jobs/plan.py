@@ -239,12 +239,16 @@ class MemoryPlan:
         Decoders, encoders and the frames in them.
     sampling : int
         The largest piece, or group of pieces, while it is sampled.
+    accelerator : int
+        Bytes on a GPU: its weights, and what they compute for the largest piece, as the family estimates it; no part of
+        the total, and held to no limit. 0 where nothing works there.
     """
 
     program: int
     models: int
     streams: int
     sampling: int
+    accelerator: int = 0
 
     @property
     def total(self) -> int:

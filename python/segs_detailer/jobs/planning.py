@@ -111,7 +111,11 @@ def plan_tracks(
     room = max_ram - program_bytes(traits) - traits.weights - streams.bytes
     tracks, groups = _cut_all(tracks, room, detail, traits)
     memory = MemoryPlan(
-        program_bytes(traits), traits.weights, streams.bytes, _largest(groups, tracks, traits) if groups else 0
+        program_bytes(traits),
+        traits.weights,
+        streams.bytes,
+        _largest(groups, tracks, traits) if groups else 0,
+        _on_accelerator(groups, tracks, traits),
     )
     height, width = info.size
     check_cap(max_ram, memory.total, f"frames of {width}x{height} and crops of {_largest_crop(tracks)}")
@@ -252,6 +256,14 @@ def _largest(groups: Sequence[Sequence[Piece]], tracks: Sequence[TrackPlan], tra
         return sampling_bytes(group[0].frames, crop, tracks[group[0].track].size, traits, beside)
 
     return max(needed(group) for group in groups)
+
+
+def _on_accelerator(groups: Sequence[Sequence[Piece]], tracks: Sequence[TrackPlan], traits: ModelTraits) -> int:
+    """Estimate the bytes on a GPU, which the computer's own memory does not know."""
+    if not traits.accelerator:
+        return 0
+    needed = (traits.needed(tracks[group[0].track].size, group[0].frames, len(group)) for group in groups)
+    return traits.accelerator + max(needed, default=0)
 
 
 def _largest_crop(tracks: Sequence[TrackPlan]) -> str:

@@ -28,6 +28,8 @@ class ModelTraits:
         There are networks at all: without any, sampling is classical image processing.
     on_gpu : bool
         Networks work on a GPU, whose driver takes memory of its own.
+    accelerator : int
+        Bytes of weights that lie on a GPU at once; 0 where none does.
     needed : callable
         See `Activations`.
     """
@@ -36,6 +38,7 @@ class ModelTraits:
     weights: int = 0
     networks: bool = False
     on_gpu: bool = False
+    accelerator: int = 0
     needed: Activations = MemoryModel().activations
 
     @classmethod
@@ -58,6 +61,7 @@ class ModelTraits:
             weights=memory.weights,
             networks=bool(memory.networks),
             on_gpu=memory.on_accelerator,
+            accelerator=memory.accelerator,
             needed=memory.activations,
         )
 

@@ -38,7 +38,9 @@ def execution_device(module: Any) -> torch.device:
     parts = module.modules() if hasattr(module, "_hf_hook") else ()
     devices = (getattr(getattr(part, "_hf_hook", None), "execution_device", None) for part in parts)
     device = next((device for device in devices if device is not None), _group_device(module))
-    return torch.device(module.device if device is None else device)
+    if device is None:
+        device = getattr(module, "device", None)
+    return torch.device(next(module.parameters()).device if device is None else device)
 
 
 def _group_device(module: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.models.device import execution_device
 from segs_detailer.models.samplers.registry import SAMPLERS
 from segs_detailer.models.schedules import SCHEDULES
 
@@ -189,10 +190,13 @@ class MemoryModel:
         they may move.
     activations : callable
         See `Activations`: what the networks need while they work, wherever they are.
+    coming : tuple of torch.nn.Module
+        Outlines, on the device "meta", of networks that are not read yet and will lie on the accelerator.
     """
 
     networks: tuple[torch.nn.Module, ...] = ()
     activations: Activations = _no_activations
+    coming: tuple[torch.nn.Module, ...] = ()
 
     def beside(self, other: MemoryModel) -> MemoryModel:
         """Memory of two models that work one after the other; networks that both have count once."""
@@ -200,13 +204,24 @@ class MemoryModel:
         def larger(size: tuple[int, int], frames: int, clips: int) -> int:
             return max(self.activations(size, frames, clips), other.activations(size, frames, clips))
 
-        return MemoryModel((*self.networks, *other.networks), larger)
+        return MemoryModel((*self.networks, *other.networks), larger, (*self.coming, *other.coming))
 
     @property
     def weights(self) -> int:
         """Bytes of weights that lie in the computer's own memory."""
         # Weights on "meta" are those that are brought to the GPU layer by layer: they lie in memory as well.
         return sum(part.nbytes for part in self._tensors() if part.device.type in ("cpu", "meta"))
+
+    @property
+    def accelerator(self) -> int:
+        """Bytes of weights on the accelerator at once, at most: those that lie there, and the largest that is brought.
+
+        Of a network that comes in parts, all of it is counted.
+        """
+        there = sum(part.nbytes for part in self._tensors() if part.device.type not in ("cpu", "meta"))
+        there += sum(part.nbytes for network in self.coming for part in _weights(network))
+        brought = [network for network in self.networks if _is_brought(network)]
+        return there + max((sum(part.nbytes for part in _weights(network)) for network in brought), default=0)
 
     @property
     def on_accelerator(self) -> bool:
@@ -217,6 +232,14 @@ class MemoryModel:
         """Weights and buffers, each once."""
         found = {id(part): part for network in self.networks for part in _weights(network)}
         yield from found.values()
+
+
+def _is_brought(network: torch.nn.Module) -> bool:
+    """Whether offload hooks bring a network to an accelerator while it works."""
+    parts = list(_weights(network))
+    if not parts or any(part.device.type not in ("cpu", "meta") for part in parts):
+        return False
+    return execution_device(network).type not in ("cpu", "meta")
 
 
 def _weights(network: torch.nn.Module) -> Iterator[torch.Tensor]:

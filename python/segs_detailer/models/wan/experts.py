@@ -25,12 +25,17 @@ class Unread:
         Reads it and brings it to where it belongs.
     device : torch.device
         Where it is going to compute.
+    place : torch.device
+        Where its weights are going to lie.
     """
 
-    def __init__(self, skeleton: torch.nn.Module, read: Callable[[], Any], device: torch.device) -> None:
+    def __init__(
+        self, skeleton: torch.nn.Module, read: Callable[[], Any], device: torch.device, place: torch.device
+    ) -> None:
         self.skeleton = skeleton
         self.read = read
         self.device = device
+        self.place = place
 
 
 class Expert:
@@ -60,6 +65,11 @@ class Expert:
     def outline(self) -> Any:
         """The network, or what stands for it: for its configuration, and the sizes of its weights."""
         return self._network.skeleton if isinstance(self._network, Unread) else self._network
+
+    @property
+    def comes_to_accelerator(self) -> bool:
+        """Whether it is not read yet, and its weights will lie on a GPU, or the like."""
+        return isinstance(self._network, Unread) and self._network.place.type != "cpu"
 
     @property
     def config(self) -> Any:

@@ -104,7 +104,7 @@ def info_of(model: WanModel, vae: WanVAE, networks: tuple[torch.nn.Module, ...],
         scheduler_names=FLOW_SCHEDULES,
         prompts=prompts,
         references=model.is_vace,
-        memory=MemoryModel(networks, activations),
+        memory=MemoryModel(networks, activations, model.coming),
         recommended=_recommended(model),
     )
 

@@ -82,7 +82,12 @@ def load_wan(base: str, motion_adapter: Any, load: LoadOptions, files: Mapping[s
         if len(names) == 1:
             return parts.network(kind, name)
         # Which of a pair is needed is known when the first step is taken.
-        return Unread(_outline(kind, config, load.dtype_or(parts.half)), lambda: parts.network(kind, name), load.device)
+        return Unread(
+            _outline(kind, config, load.dtype_or(parts.half)),
+            lambda: parts.network(kind, name),
+            load.device,
+            load.place,
+        )
 
     networks = [network(name) for name in names]
     if "vae" in parts.files:

@@ -192,8 +192,13 @@ class WanModel(FlowModel):
 
     @property
     def networks(self) -> tuple[torch.nn.Module, ...]:
-        """The transformers; of those that are not read yet, their outlines."""
-        return tuple(expert.outline for expert in self._experts)
+        """The transformers; of those that are not read yet and will lie in the computer's memory, their outlines."""
+        return tuple(expert.outline for expert in self._experts if not expert.comes_to_accelerator)
+
+    @property
+    def coming(self) -> tuple[torch.nn.Module, ...]:
+        """Outlines of the transformers that are not read yet and will lie on the accelerator."""
+        return tuple(expert.outline for expert in self._experts if expert.comes_to_accelerator)
 
     @property
     def transformer(self) -> Any:
