@@ -117,6 +117,7 @@ class TrackChooser:
                     confidence=find.detect_confidence,
                     min_size=find.min_face,
                     device=job.model.device,
+                    exact_angles=job.crop.upright,
                 )
             if find.detect_every is not None and not isinstance(self._detector, Detector):
                 expected = "a finder that looks at single frames: others go through the whole clip"
@@ -232,6 +233,8 @@ class TrackChooser:
             follow.shape,
             follow.detect_every,
             _WAY_OF_FINDING,
+            # Without it, what was found before stays what it is.
+            *(["exact angles"] if self._paths.upright else []),
         )
 
     def nothing_found(self, chosen: Sequence[ChosenTrack]) -> str:

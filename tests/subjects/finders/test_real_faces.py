@@ -51,6 +51,19 @@ def test_the_points_of_a_face_turn_with_it(yunet, turn):
     assert 2 < (face.angle - upright.angle) / np.sign(turn) < 25
 
 
+def test_exact_angles_are_those_by_which_a_face_is_turned():
+    yunet = YuNetDetector(real_yunet(), exact_angles=True)
+    picture = picture_of("astronaut")
+    (upright,) = yunet.detect([picture])[0]
+    assert abs(upright.angle) < 12
+    for turn in (-120, -30, 30, 90):
+        matrix = cv2.getRotationMatrix2D((225, 120), -turn, 1)
+        matrix[:, 2] += (31, 136)
+        turned = cv2.warpAffine(picture, matrix, (512, 512), borderMode=cv2.BORDER_REPLICATE)
+        (face,) = yunet.detect([turned])[0]
+        assert abs((face.angle - upright.angle - turn + 180) % 360 - 180) < 6
+
+
 def test_large_frames_are_looked_at_reduced(yunet):
     picture = picture_of("astronaut")
     frame = np.full((1080, 1920, 3), 0.4, np.float32)

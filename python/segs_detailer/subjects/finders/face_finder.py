@@ -27,7 +27,11 @@ __all__ = ["detect_faces", "open_face_finder"]
 
 
 def open_face_finder(
-    *, labels: Iterable[str] | None = None, confidence: float | None = None, min_size: float | None = None
+    *,
+    labels: Iterable[str] | None = None,
+    confidence: float | None = None,
+    min_size: float | None = None,
+    exact_angles: bool = False,
 ) -> Detector:
     """Open YuNet, which is fetched from the hub when it is first needed; without it, the face cascades.
 
@@ -39,6 +43,8 @@ def open_face_finder(
         Least score of YuNet, above 0 to 1; None is 0.7.
     min_size : float or None
         Smallest face in pixels; None is a sixteenth of the frame's shorter side.
+    exact_angles : bool
+        See `YuNetDetector`; the cascades know no angles.
 
     Raises
     ------
@@ -72,8 +78,8 @@ def open_face_finder(
             stacklevel=2,
         )
         return finder
-    options = {} if confidence is None else {"confidence": confidence}
-    return YuNetDetector(path, labels=labels, min_size=min_size, **options)
+    options: dict[str, float] = {} if confidence is None else {"confidence": confidence}
+    return YuNetDetector(path, labels=labels, min_size=min_size, exact_angles=exact_angles, **options)
 
 
 def detect_faces(
