@@ -84,7 +84,7 @@ def test_crop_options_reach_the_tracks(clip, moving, runs):
     assert run(clip, "--segs", moving, *options) == 0
     [(begun, settings)] = runs
     [track] = begun.plan.tracks
-    assert track.crop == CropSettings("follow", 1.5, 2.0, 3.0, True, 2, 5, size_gate=100.0)
+    assert track.crop == CropSettings("follow", 1.5, 2.0, 3.0, subpixel=True, ramp=2, max_gap=5, size_gate=100.0)
     assert settings.masks == track.masks == MaskFilter(median=1, dilate=2)
     height, width = track.path.size
     assert abs(width / height - 2) < 0.1

@@ -145,7 +145,8 @@ def test_motion_adapters_that_do_not_fit_are_refused(folder):
 
 def test_what_is_no_motion_adapter_is_refused(folder):
     with pytest.raises(
-        InvalidTypeError, match="motion_adapter: expected a folder, a hub id or a MotionAdapter of diff"
+        InvalidTypeError,
+        match=r"motion_adapter: expected a folder, a hub id, a \.safetensors file or a MotionAdapter of diff",
     ):
         BasicPipe.from_pretrained(folder, motion_adapter=tiny_models.make_unet())
     with pytest.raises(ModelError, match="it is a UNet2DConditionModel, not a MotionAdapter"):

@@ -163,7 +163,7 @@ RUNS = [
         (name, value, InvalidTypeError, "expected a")
         for name in ("guide_size", "max_size", "cfg", "denoise", "seed", "steps", "feather", "noise_mask_feather")
         # None is for the model to say, where it recommends something.
-        for value in ("1", True, [1], *([] if name in ("cfg", "denoise", "steps") else [None]))
+        for value in ("1", True, [1], *([None] if name in ("seed", "feather", "noise_mask_feather") else []))
     ),
     *(
         (name, value, InvalidTypeError, "expected an int")
