@@ -19,7 +19,8 @@ COMMIT = "c0ffee" + 34 * "0"
 class FakeHub(ThreadingHTTPServer):
     """Serves `files`, content by `repository/file`, at one commit.
 
-    `sent` has what is sent instead of a file's content, whatever was announced. `requests` are those that came.
+    `sent` has what is sent instead of a file's content, whatever was announced. `requests` are those that came. Of
+    repositories that are `gated`, nothing is sent.
     """
 
     daemon_threads = True
@@ -30,6 +31,7 @@ class FakeHub(ThreadingHTTPServer):
         self.sent = {}
         self.requests = []
         self.refuses = 0
+        self.gated = set()
         self.url = f"http://127.0.0.1:{self.server_port}"
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
 
@@ -97,6 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
         hub.requests.append((self.command, self.path))
         if hub.refuses:
             return self._send(hub.refuses, {}, b"")
+        if any(name in self.path for name in hub.gated):
+            return self._send(403, {"X-Error-Code": "GatedRepo"}, b"")
         path = self.path.partition("?")[0]
         if path.startswith("/api/models/"):
             return self._describe(path.removeprefix("/api/models/"))

@@ -239,6 +239,10 @@ _CASES = {
     "bbox_fill": ("--bbox-fill", "--mask x"),
     "contour_fill": ("--contour-fill", "--mask x"),
     "mask_labels": ("--mask-labels", "--mask x"),
+    "find_model": ("--detect face --find-model x", "--find hand"),
+    "find_confidence": ("--find-confidence 0.5", "--find hand"),
+    "find_every": ("--find-every 2", "--find hand"),
+    "refine_masks": ("--mask x --refine-masks y", "--bbox 1,2,3,4"),
     "detect_labels": ("--bbox 1,2,3,4 --detect-labels a", "--detect face"),
     "detect_confidence": ("--bbox 1,2,3,4 --detect-confidence 0.5", "--detect face"),
     "detect_every": ("--bbox 1,2,3,4 --detect-every 4", "--detect face"),
@@ -330,7 +334,7 @@ def test_defaults_are_never_refused(tmp_path):
 
 def test_verify_looks_for_nothing_that_is_not_named(capsys):
     line = error_of(capsys, "verify", "a.mp4", "b.mp4", "--min-face", "40")
-    assert line.startswith("--min-face: expected a detector for it: add --detect")
+    assert line.startswith("--min-face: expected what has to be found: add --detect or --find")
 
 
 def test_lines_of_a_list_say_which_is_wrong(clip, tmp_path, capsys):

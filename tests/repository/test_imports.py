@@ -25,6 +25,7 @@ PUBLIC = [
     "segs_detailer.ops",
     "segs_detailer.subjects",
     "segs_detailer.subjects.finders",
+    "segs_detailer.subjects.segmenters",
     "segs_detailer.verify",
     "segs_detailer.video",
 ]

@@ -89,6 +89,9 @@ _OTHER_NAMES = {
 }
 """Arguments in Python whose options have another name."""
 
+_SPELLED = {"words": "find"}
+"""Names in the parsed arguments whose options are spelled otherwise, as a job has something else of that name."""
+
 
 _ALIKE = 0.94
 """How much an option must be like what was typed to be the one that was meant: all but a letter or so."""
@@ -174,7 +177,7 @@ def check_paths(args: argparse.Namespace) -> None:
 
 def option_of(argument: str) -> str:
     """Return the option of an argument in Python, by its name in the parsed arguments."""
-    return "--" + argument.replace("_", "-")
+    return "--" + _SPELLED.get(argument, argument).replace("_", "-")
 
 
 @contextmanager

@@ -51,7 +51,12 @@ def _detects(args: Options) -> bool:
 
 
 def _names_subjects(args: Options) -> bool:
-    return any((args.detect is not None, args.mask is not None, args.segs is not None, args.bbox))
+    return any((args.detect is not None, args.mask is not None, args.segs is not None, args.bbox, args.words))
+
+
+def _finds(args: Options) -> bool:
+    """Whether anything is looked for that is found as boxes in single frames."""
+    return bool(args.words) or _detects(args)
 
 
 def _tells_apart(args: Options) -> bool:
@@ -124,12 +129,31 @@ RULES = (
             "no_reference",
             "refiner_model",
             "inpaint_model",
-            "dtype",
             *WINDOW_OPTIONS,
             *COMPUTE_OPTIONS,
         ),
         "a model for it: add --model",
         lambda args: bool(args.model),
+    ),
+    Rule(
+        ("dtype",),
+        "a model for it: add --model, --find or --refine-masks",
+        lambda args: bool(args.model or args.words or args.refine_masks),
+    ),
+    Rule(
+        ("find_model", "find_confidence", "find_every"),
+        "words for it: add --find",
+        lambda args: bool(args.words),
+    ),
+    Rule(
+        ("refine_masks",),
+        "subjects that are found as boxes: add --find, --detect, --bbox or --segs",
+        lambda args: bool(args.bbox) or args.segs is not None or _finds(args),
+    ),
+    Rule(
+        ("refine_masks",),
+        "what words name, for none: add --find",
+        lambda args: args.refine_masks != "none" or bool(args.words),
     ),
     Rule(
         ("refiner_motion_adapter", "refiner_prompt", "refiner_negative_prompt", "refiner_ratio"),
@@ -175,23 +199,28 @@ RULES = (
         "combined",
     ),
     Rule(
-        ("detect_labels", "detect_confidence", "detect_every", "min_face", "min_share", "face_mask"),
+        ("detect_labels", "detect_confidence", "detect_every"),
         "a detector for it: add --detect",
         _detects,
     ),
     Rule(
+        ("min_face", "min_share", "face_mask"),
+        "what has to be found: add --detect or --find",
+        _finds,
+    ),
+    Rule(
         ("drop_size",),
-        "what has to be found: add --mask or --detect",
-        lambda args: args.mask is not None or _detects(args),
+        "what has to be found: add --mask, --detect or --find",
+        lambda args: args.mask is not None or _finds(args),
     ),
     Rule(
         ("max_gap", "paste_gap"),
-        "what may be away for a while: add --mask, --segs or --detect",
-        lambda args: args.mask is not None or args.segs is not None or _detects(args),
+        "what may be away for a while: add --mask, --segs, --detect or --find",
+        lambda args: args.mask is not None or args.segs is not None or _finds(args),
     ),
     Rule(
         (*_OF_MASKS, "margin", "link_shots", *(each.name for each in fields(SelectSettings))),
-        "subjects that were detailed: add --detect, --mask, --bbox or --segs",
+        "subjects that were detailed: add --detect, --find, --mask, --bbox or --segs",
         lambda args: args.command != "verify" or _names_subjects(args),
     ),
     Rule(
@@ -201,8 +230,8 @@ RULES = (
     ),
     Rule(
         ("upright",),
-        "what may say how a subject is turned: add --mask, --segs or --detect",
-        lambda args: args.mask is not None or args.segs is not None or _detects(args),
+        "what may say how a subject is turned: add --mask, --segs, --detect or --find",
+        lambda args: args.mask is not None or args.segs is not None or _finds(args),
     ),
     Rule(
         ("subpixel",),

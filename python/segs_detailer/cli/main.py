@@ -57,7 +57,7 @@ def run_command(argv: Sequence[str] | None) -> int:
         Exit code.
     """
     args = build_parser().parse_args(argv)
-    args.words = sys.argv[1:] if argv is None else list(argv)
+    args.typed = sys.argv[1:] if argv is None else list(argv)
     _check_named(args)
     stopped = "stopped; clips that were done are kept" if args.command == "batch" else "stopped; nothing was written"
     try:

@@ -49,6 +49,6 @@ def run(args: argparse.Namespace, base: ClipJob | None = None) -> None:
     for line in describe_report(report):
         stages.say(in_options(line, vars(args)))
     if report.note and report.tracks:
-        command = repainting_command(args.words, report.tracks[0].label)
+        command = repainting_command(args.typed, report.tracks[0].label)
         if command:
             stages.say(f"to repaint: {command}")

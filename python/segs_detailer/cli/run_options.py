@@ -183,13 +183,17 @@ def add_clip_options(parser: argparse.ArgumentParser, *, left_out: Collection[st
 def add_segment_options(parser: argparse.ArgumentParser, *, left_out: Collection[str] = ()) -> None:
     """Add the options that say where the subjects are, and which of them are meant; see `add_clip_options`."""
     group = parser.add_argument_group(
-        "what to detail", "Without --mask, --bbox and --segs, faces. Several of these add up."
+        "what to detail", "Without --find, --mask, --bbox and --segs, faces. Several of these add up."
     )
     add_settings(
         group, FindSettings, ("detect", "detect_labels", "detect_confidence"), metavars={"detect": "NAME|FILE"}
     )
+    # Given several times, phrases and boxes add up.
+    group.add_argument("--find", dest="words", action="append", metavar="WORDS", help=help_of(FindSettings, "words"))
+    models = dict.fromkeys(("find_model", "refine_masks"), "PATH|ID")
+    of_words = ("find_model", "find_confidence", "find_every", "refine_masks")
+    add_settings(group, FindSettings, of_words, types={"find_every": count}, metavars=models)
     add_settings(group, FindSettings, ("mask",), metavars=_FILES)
-    # Given several times, they add up.
     group.add_argument("--bbox", action="append", type=_box, metavar="X1,Y1,X2,Y2", help=help_of(FindSettings, "bbox"))
     rest = ("segs", "drop_size", "min_face", "detect_every", "min_share", "face_mask")
     add_settings(group, FindSettings, rest, metavars=_FILES)

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from segs_detailer.errors import unknown_name
 from segs_detailer.hub.weights import PinnedFile, Repository, Weights
 
-__all__ = ["ANIME_FACE", "DINOV2", "SFACE", "VIDEO_MODELS", "WEIGHTS", "YUNET", "named_weights"]
+__all__ = [
+    "ANIME_FACE",
+    "DINOV2",
+    "GROUNDING_DINO",
+    "NEEDED_FILES",
+    "SAM2",
+    "SFACE",
+    "VIDEO_MODELS",
+    "WEIGHTS",
+    "YUNET",
+    "named_weights",
+]
 
 YUNET = PinnedFile(
     name="yunet",
@@ -83,7 +96,58 @@ VIDEO_MODELS = tuple(
 )
 """Models that repaint; run by diffusers, and given to it by their repositories."""
 
-WEIGHTS: tuple[Weights, ...] = (YUNET, SFACE, ANIME_FACE, DINOV2, *VIDEO_MODELS)
+NEEDED_FILES = ("*.json", "*.safetensors", "*.txt")
+"""Configuration, weights and words of a model of transformers; none of them is a pickle."""
+
+GROUNDING_DINO = Repository(
+    name="grounding-dino",
+    repository="IDEA-Research/grounding-dino-tiny",
+    size=690_000_000,
+    license="Apache-2.0",
+    use="finds what words name",
+    patterns=NEEDED_FILES,
+)
+"""Finds what words name; run by transformers. Sizes of repositories are rounded."""
+
+SAM2 = Repository(
+    name="sam2.1-tiny",
+    repository="facebook/sam2.1-hiera-tiny",
+    size=156_000_000,
+    license="Apache-2.0",
+    use="draws masks of tracks",
+    patterns=NEEDED_FILES,
+)
+"""Draws masks of tracks; run by transformers."""
+
+_OTHERS = (
+    ("mm-grounding-dino", "openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det", 692, GROUNDING_DINO),
+    ("owlv2", "google/owlv2-base-patch16-ensemble", 620, GROUNDING_DINO),
+    ("sam2.1-small", "facebook/sam2.1-hiera-small", 184, SAM2),
+    ("sam2.1-base", "facebook/sam2.1-hiera-base-plus", 323, SAM2),
+    ("sam2.1-large", "facebook/sam2.1-hiera-large", 898, SAM2),
+    ("edgetam", "yonigozlan/EdgeTAM-hf", 56, SAM2),
+)
+
+_SAM3 = Repository(
+    name="sam3",
+    repository="facebook/sam3",
+    size=3_440_000_000,
+    license="SAM License; given on request",
+    use="finds what words name, with masks",
+    patterns=NEEDED_FILES,
+)
+
+WEIGHTS: tuple[Weights, ...] = (
+    YUNET,
+    SFACE,
+    ANIME_FACE,
+    DINOV2,
+    GROUNDING_DINO,
+    SAM2,
+    *(replace(like, name=name, repository=source, size=size * 10**6) for name, source, size, like in _OTHERS),
+    _SAM3,
+    *VIDEO_MODELS,
+)
 """All of them."""
 
 

@@ -7,16 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segs_detailer._version import installed_version
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MediaError
-from segs_detailer.jobs.cache import digest
+from segs_detailer.jobs.kept_tracks import TrackKeeper
 from segs_detailer.jobs.plan import ChosenTrack
+from segs_detailer.jobs.word_search import MaskDrawer, WordSearch
 from segs_detailer.segs import scale_match
 from segs_detailer.subjects.finders.finder import Detector, FollowSettings, find_tracks
 from segs_detailer.subjects.finders.opening import FINDER_NAMES, open_finder
-from segs_detailer.subjects.finders.pictures import clip_frames
-from segs_detailer.subjects.fitting import rescaled_track
-from segs_detailer.subjects.formats.files import read_tracks, write_tracks
+from segs_detailer.subjects.fitting import rescaled_track, still_track
+from segs_detailer.subjects.formats.files import read_tracks
 from segs_detailer.subjects.formats.mask_tracks import check_count, mask_tracks
 from segs_detailer.subjects.from_masks import MaskSettings
 from segs_detailer.subjects.from_segs import tracks_from_segs
@@ -24,7 +23,7 @@ from segs_detailer.subjects.masks import boxes_to_segs
 from segs_detailer.subjects.path import is_in_frame
 from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
 from segs_detailer.subjects.settings import CropSettings
-from segs_detailer.subjects.track import Tracks
+from segs_detailer.subjects.track import Track
 from segs_detailer.video.reading import open_clip
 from segs_detailer.video.sequences import label_of
 
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.job import ClipJob
     from segs_detailer.jobs.progress import Stages
     from segs_detailer.subjects.finders.finder import Finder
-    from segs_detailer.subjects.track import Track
+    from segs_detailer.subjects.track import Tracks
     from segs_detailer.video.clip import ClipInfo, Source
 
 __all__ = ["TrackChooser"]
@@ -66,6 +65,12 @@ def _settings_named() -> Iterator[None]:
 
 def _numbered(track: Track, number: int) -> Track:
     return track if track.id == number else replace(track, id=number)
+
+
+def _still(track: Track, frame_count: int) -> Track:
+    """Let the box of a track name a place in all frames, without mask and region of its own."""
+    place = Track(track.id, track.label, [0], [track.bbox], track.confidence[0])
+    return still_track(place, frame_count)
 
 
 class TrackChooser:
@@ -122,9 +127,14 @@ class TrackChooser:
             if find.detect_every is not None and not isinstance(self._detector, Detector):
                 expected = "a finder that looks at single frames: others go through the whole clip"
                 raise InvalidArgumentError("detect_every", expected, f"{find.detector}")
+        self._words = WordSearch(job) if find.words else None
+        self._masks = MaskDrawer(job, self._words)
+        if self._masks.draws_all:
+            # What is there when a shot begins is followed.
+            self._boxes = [_still(track, info.frames) for track in self._boxes]
 
     def choose(self, source: Source, clip: str, cache: Cache, stages: Stages) -> list[ChosenTrack]:
-        """Find the tracks: boxes, then masks, then those of files, then what is detected.
+        """Find the tracks: boxes, then masks, then those of files, then what is detected, then what words name.
 
         Parameters
         ----------
@@ -144,18 +154,32 @@ class TrackChooser:
             last = max((item.track.id for item in chosen), default=0)
             chosen.extend(ChosenTrack(_numbered(track, track.id + last), crop(track)) for track in tracks)
 
+        keeper = TrackKeeper(source, clip, cache, stages)
+        draws = self._masks.draws_all
+        of_files = () if self._segments is None else self._of_file(self._segments)
+        found = () if self._detector is None else self._detected(self._detector, keeper)
+        if draws:
+            # All at once: the clip is read once for them, and each of its frames encoded once.
+            parts = (self._boxes, of_files, found)
+            masked_tracks = iter(self._masks.drawn([track for part in parts for track in part], keeper))
+            self._boxes, of_files, found = ([next(masked_tracks) for _ in part] for part in parts)
         take(self._boxes, self._paths.given)
         if self._mask is not None:
             with stages.stage("masks") as advance:
                 masked = mask_tracks(self._mask, self._info, self._mask_options(), labels="give `mask_labels`")
                 take(masked, self._paths.given)
                 advance(self._mask.info.frames, self._mask.info.frames)
-        if self._segments is not None:
-            take(self._of_file(self._segments), self._paths.given)
-        if self._detector is not None:
-            found = self._detected(self._detector, source, clip, cache, stages)
-            take(found, lambda _: self._paths.detected)
+        take(of_files, self._paths.given)
+        take(found, lambda _: self._paths.detected)
+        if self._words is not None:
+            take(self._named(self._words, keeper), lambda _: self._paths.detected)
         return chosen
+
+    def _named(self, words: WordSearch, keeper: TrackKeeper) -> Sequence[Track]:
+        """Find what words name, with masks unless the job says otherwise."""
+        draws = self._masks.draws_words
+        tracks = words.tracks(keeper, self._following, filled=not draws)
+        return self._masks.drawn(tracks, keeper, lead=words.every - 1) if draws else tracks
 
     def _mask_options(self) -> MaskSettings:
         find = self._find
@@ -192,28 +216,19 @@ class TrackChooser:
                 "give them for one frame, or for each"
             )
 
-    def _detected(self, detector: Finder, source: Source, clip: str, cache: Cache, stages: Stages) -> Sequence[Track]:
-        """Look for subjects, or read what was found before: always from the file, so that both are the same."""
-        path = cache.entry("tracks", clip, self._detection_digest(), ".npz")
-        if not path.exists():
-            with stages.stage("detect") as advance:
-                count = self._info.frames
-                tracks = find_tracks(
-                    clip_frames(source),
-                    detector,
-                    self._following,
-                    progress=lambda done: advance(done, max(done, count)),
-                )
-            last = max((track.span[1] for track in tracks), default=0)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_tracks(path, Tracks(self._info.size, max(last, count), tuple(tracks)))
-        cache.touch(path)
-        found = read_tracks(path)
+    def _detected(self, detector: Finder, keeper: TrackKeeper) -> Sequence[Track]:
+        """Look for subjects in the clip."""
+        following = self._following
+        found = keeper.tracks(
+            "detect",
+            self._detection_key(),
+            lambda frames, done: find_tracks(frames, detector, following, progress=done),
+        )
         # The shot tells what was detected, also where it is saved: without cuts it is the whole clip.
-        whole = (0, found.frame_count)
+        whole = (0, max(self._info.frames, *(track.span[1] for track in found), 1))
         return [track if track.shot is not None else replace(track, shot=whole) for track in found]
 
-    def _detection_digest(self) -> str:
+    def _detection_key(self) -> tuple[Any, ...]:
         find = self._find
         detector: Any = find.detector
         if Path(detector).is_file():
@@ -223,16 +238,9 @@ class TrackChooser:
         detector = (detector, type(self._detector).__name__)
         named = (find.detect_labels, find.detect_confidence, find.min_face)
         follow = self._following
-        return digest(
-            installed_version(),
-            detector,
-            named,
-            follow.min_share,
-            follow.max_gap,
-            follow.drop_size,
-            follow.shape,
-            follow.detect_every,
-            _WAY_OF_FINDING,
+        return (
+            *(detector, named, follow.min_share, follow.max_gap, follow.drop_size, follow.shape),
+            *(follow.detect_every, _WAY_OF_FINDING),
             # Without it, what was found before stays what it is.
             *(["exact angles"] if self._paths.upright else []),
         )
@@ -264,3 +272,5 @@ class TrackChooser:
             yield "no face was found: lower `min_share` or `min_face`, or name the place with `bbox` or `mask`"
         elif self._detector is not None:
             yield f"{self._find.detect}: nothing was found: lower `detect_confidence` or `min_share`"
+        if self._words is not None:
+            yield f"{', '.join(self._find.words)}: nothing was found: lower `find_confidence` or `min_share`"

@@ -14,6 +14,7 @@ from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown
 from segs_detailer.models.single_files import is_model_file
 from segs_detailer.settings import check_settings, replaced, setting, setting_like
 from segs_detailer.subjects.mask_filter import MaskFilter
+from segs_detailer.subjects.phrases import check_phrases
 from segs_detailer.subjects.selection import SelectSettings
 from segs_detailer.subjects.settings import CropSettings
 
@@ -57,9 +58,13 @@ def _labels(name: str, value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _words(name: str, value: Any) -> tuple[str, ...]:
+    return check_phrases(name, value) if value != () else ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindSettings:
-    """Where the subjects are: boxes, then masks, then tracks of a file, then what is detected.
+    """Where the subjects are: boxes, then masks, then tracks of a file, then what is detected, then what words name.
 
     Where nothing is named, faces are looked for.
     """
@@ -79,6 +84,36 @@ class FindSettings:
         above=0,
         maximum=1,
         default_text="0.7 for YuNet, 0.25 for YOLO",
+    )
+    words: tuple[str, ...] = setting(
+        (),
+        help='what to look for in words, such as "left hand", by a model of transformers; may be given several times',
+        check=_words,
+    )
+    find_model: str | None = setting(
+        None,
+        help="what looks for words: Grounding DINO, MM Grounding DINO, OWLv2 or SAM 3 video; a folder, a hub id, or a "
+        "name of `segs-detailer models list`",
+        default_text="grounding-dino, which is fetched once",
+    )
+    find_confidence: float | None = setting(
+        None,
+        help="smallest score of what words name",
+        above=0,
+        maximum=1,
+        default_text="0.25 for Grounding DINO, 0.2 for OWLv2, SAM 3's own",
+    )
+    find_every: int | None = setting(
+        None,
+        help="look for words in every Nth frame of a shot",
+        minimum=1,
+        default_text="5, or 1 without masks",
+    )
+    refine_masks: str | None = setting(
+        None,
+        help="draw masks of what is found as boxes, by a video segmenter: SAM 2.1 or EdgeTAM; a folder, a hub id, or a "
+        "name of `segs-detailer models list`; none leaves boxes",
+        default_text="sam2.1-tiny for what words name, else none",
     )
     mask: str | None = setting(
         None,
@@ -143,7 +178,7 @@ class FindSettings:
     @property
     def names_subjects(self) -> bool:
         """Whether it says where subjects are, or what to look for."""
-        return bool(self.bbox) or any(value is not None for value in (self.detect, self.mask, self.segs))
+        return bool(self.bbox or self.words) or any(value is not None for value in (self.detect, self.mask, self.segs))
 
     @property
     def detector(self) -> str | None:

@@ -13,6 +13,7 @@ from segs_detailer._lazy import lazy_names
 if TYPE_CHECKING:
     from segs_detailer.subjects.association import Chain, Detection, suppress
     from segs_detailer.subjects.boxes import make_crop_region, overlap
+    from segs_detailer.subjects.finders.word_opening import open_word_finder
     from segs_detailer.subjects.fitting import split_at_cuts
     from segs_detailer.subjects.formats.files import FORMATS, Format, format_to_write, read_tracks, write_tracks
     from segs_detailer.subjects.from_masks import MaskSettings, MaskStream, tracks_from_masks
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
         size_gate,
         subject_sizes,
     )
+    from segs_detailer.subjects.segmenters.opening import open_segmenter
+    from segs_detailer.subjects.segmenters.refining import RefineSettings, refine_tracks
+    from segs_detailer.subjects.segmenters.segmenter import FollowedSubject, SegmenterSession, VideoSegmenter
     from segs_detailer.subjects.segs_of_tracks import subject_box, tracks_to_segs
     from segs_detailer.subjects.selection import Likeness, SelectSettings, Similarity, Step
     from segs_detailer.subjects.settings import CropSettings
@@ -59,6 +63,7 @@ __all__ = [
     "CropSettings",
     "Detection",
     "Embedder",
+    "FollowedSubject",
     "Format",
     "Likeness",
     "Looks",
@@ -68,7 +73,9 @@ __all__ = [
     "MaskStream",
     "MaskTracker",
     "PictureLikeness",
+    "RefineSettings",
     "SFaceEmbedder",
+    "SegmenterSession",
     "SelectSettings",
     "Shape",
     "Sighting",
@@ -76,6 +83,7 @@ __all__ = [
     "Step",
     "Track",
     "Tracks",
+    "VideoSegmenter",
     "VisionEmbedder",
     "as_tracks",
     "associate",
@@ -91,12 +99,15 @@ __all__ = [
     "make_crop_region",
     "masks_to_segs",
     "open_embedders",
+    "open_segmenter",
+    "open_word_finder",
     "overlap",
     "owned_weights",
     "owner_order",
     "path_of_clip",
     "presence",
     "read_tracks",
+    "refine_tracks",
     "size_gate",
     "split_at_cuts",
     "subject_box",
@@ -121,6 +132,10 @@ __getattr__, __dir__ = lazy_names(
             "make_crop_region",
             "overlap",
         ),
+        "segs_detailer.subjects.finders.word_opening": ("open_word_finder",),
+        "segs_detailer.subjects.segmenters.opening": ("open_segmenter",),
+        "segs_detailer.subjects.segmenters.refining": ("RefineSettings", "refine_tracks"),
+        "segs_detailer.subjects.segmenters.segmenter": ("FollowedSubject", "SegmenterSession", "VideoSegmenter"),
         "segs_detailer.subjects.fitting": ("split_at_cuts",),
         "segs_detailer.subjects.formats.files": (
             "FORMATS",

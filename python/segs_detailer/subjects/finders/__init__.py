@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.finders.pictures import ClipFrames, clip_frames
     from segs_detailer.subjects.finders.shots import ShotDetector
     from segs_detailer.subjects.finders.ultralytics_models import UltralyticsDetector
+    from segs_detailer.subjects.finders.word_finder import WordFinder
+    from segs_detailer.subjects.finders.word_opening import open_word_finder
     from segs_detailer.subjects.finders.yolo import YoloDetector
     from segs_detailer.subjects.finders.yunet import YuNetDetector
 
@@ -33,6 +35,7 @@ __all__ = [
     "FollowSettings",
     "ShotDetector",
     "UltralyticsDetector",
+    "WordFinder",
     "YoloDetector",
     "YuNetDetector",
     "clip_frames",
@@ -40,6 +43,7 @@ __all__ = [
     "find_tracks",
     "open_face_finder",
     "open_finder",
+    "open_word_finder",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -63,6 +67,8 @@ __getattr__, __dir__ = lazy_names(
         "segs_detailer.subjects.finders.pictures": ("ClipFrames", "clip_frames"),
         "segs_detailer.subjects.finders.shots": ("ShotDetector",),
         "segs_detailer.subjects.finders.ultralytics_models": ("UltralyticsDetector",),
+        "segs_detailer.subjects.finders.word_finder": ("WordFinder",),
+        "segs_detailer.subjects.finders.word_opening": ("open_word_finder",),
         "segs_detailer.subjects.finders.yolo": ("YoloDetector",),
         "segs_detailer.subjects.finders.yunet": ("YuNetDetector",),
     },

@@ -90,7 +90,26 @@ class FollowSettings:
 
 
 class Finder(ABC):
-    """Finds subjects in a clip, in whatever way it looks for them: frame by frame, or in the clip as a whole."""
+    """Finds subjects in a clip, in whatever way it looks for them: frame by frame, or in the clip as a whole.
+
+    Attributes
+    ----------
+    gives_masks : bool
+        Its tracks have a mask in each of their frames.
+    every : int
+        Frames from one look to the next.
+    """
+
+    gives_masks = False
+    every = 1
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What tells the results of its model from those of another, for caches; empty where it does not say."""
+        return ()
+
+    def release(self) -> None:  # noqa: B027 - what holds nothing has nothing to let go
+        """Let go of weights; they are loaded again when they are needed."""
 
     @property
     @abstractmethod
