@@ -70,6 +70,28 @@ def make_transformer(kind: str = "2.0", *, seed: int = 0) -> LTX2VideoTransforme
     return model
 
 
+def original_weights(model: LTX2VideoTransformer3DModel) -> dict[str, torch.Tensor]:
+    """Weights of LTX-2.0 under their makers' names."""
+    names = {
+        "av_cross_attn_video_scale_shift": "av_ca_video_scale_shift_adaln_single",
+        "av_cross_attn_video_a2v_gate": "av_ca_a2v_gate_adaln_single",
+        "av_cross_attn_audio_scale_shift": "av_ca_audio_scale_shift_adaln_single",
+        "av_cross_attn_audio_v2a_gate": "av_ca_v2a_gate_adaln_single",
+        "video_a2v_cross_attn_scale_shift_table": "scale_shift_table_a2v_ca_video",
+        "audio_a2v_cross_attn_scale_shift_table": "scale_shift_table_a2v_ca_audio",
+        "norm_q": "q_norm",
+        "norm_k": "k_norm",
+        "time_embed.": "adaln_single.",
+        "proj_in.": "patchify_proj.",
+    }
+    weights = {}
+    for name, value in model.state_dict().items():
+        for ours, theirs in names.items():
+            name = name.replace(ours, theirs)
+        weights[name] = value.clone()
+    return weights
+
+
 def make_vae(*, seed: int = 1) -> AutoencoderKLLTX2Video:
     torch.manual_seed(seed)
     vae = AutoencoderKLLTX2Video(

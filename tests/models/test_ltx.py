@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderTiny, FlowMatchEulerDiscreteScheduler
+from safetensors.torch import save_file
 
 import tiny_ltx
 from agreement import assert_agree
 from segs_detailer import BasicPipe
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
 from segs_detailer.models.interface import SampleJob
+from segs_detailer.models.ltx.files import CONFIG, is_ltx_file
 from segs_detailer.models.ltx.network import Hearing, LtxModel
 from segs_detailer.models.ltx.sound import LtxEars
 from segs_detailer.models.ltx.vae import LtxVAE
 from segs_detailer.models.registry import sampler_for
+from segs_detailer.models.single_files import tensor_shapes
 from segs_detailer.models.sound import Sound
 from segs_detailer.models.windows import ContextWindows
 
@@ -251,6 +254,52 @@ def test_out_of_memory_in_the_vae_goes_on_in_tiles(pipe, monkeypatch):
     # Smaller tiles would have fewer than eight latents along a side.
     with pytest.raises(InvalidArgumentError, match="vae_tile: expected a multiple of 128 of at least 256"):
         pipe.vae.work_in_tiles(128)
+
+
+# Single files
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    return tiny_ltx.save_checkpoint(tmp_path_factory.mktemp("full"), "2.0")
+
+
+@pytest.mark.parametrize("prefix", ["", "model.diffusion_model."])
+def test_a_transformer_of_one_file(full, tmp_path, prefix):
+    other = tiny_ltx.make_transformer(seed=9)
+    weights = tiny_ltx.original_weights(other)
+    save_file({prefix + name: value for name, value in weights.items()}, tmp_path / "ltx.safetensors")
+    pipe = BasicPipe.from_single_file(tmp_path / "ltx.safetensors", config=full, prompt="a face")
+    loaded = pipe.model.transformer.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in other.state_dict().items())
+    assert not pipe.model.is_distilled
+    # In diffusers' own layout as well.
+    save_file(other.state_dict(), tmp_path / "ours.safetensors")
+    again = BasicPipe.from_single_file(tmp_path / "ours.safetensors", config=full, prompt="a face")
+    assert torch.equal(sampled(again), sampled(pipe))
+
+
+def test_files_that_diffusers_cannot_read_are_refused(full, tmp_path):
+    path = tmp_path / "ltx.safetensors"
+    weights = tiny_ltx.original_weights(tiny_ltx.make_transformer())
+    save_file({**weights, "prompt_adaln_single.linear.weight": torch.zeros(1)}, path)
+    for options in ({}, {"config": full}):
+        with pytest.raises(ModelError, match=r"LTX-2\.3 or later in its makers' layout, which diffusers does not read"):
+            BasicPipe.from_single_file(path, **options)
+    save_file({**weights, "patchify_proj.weight": torch.zeros(16, 99)}, path)
+    with pytest.raises(ModelError, match=r"has a first layer of 16x99, and the configuration .* one of 16x8"):
+        BasicPipe.from_single_file(path, config=full)
+    save_file({"patchify_proj.weight": torch.zeros(16, 8)}, path)
+    with pytest.raises(ModelError, match=r"ltx\.safetensors is no transformer of LTX-2"):
+        BasicPipe.from_single_file(path, config=full)
+
+
+def test_the_configuration_is_told_from_the_file(tmp_path):
+    path = tmp_path / "ltx.safetensors"
+    save_file(tiny_ltx.original_weights(tiny_ltx.make_transformer()), path)
+    assert is_ltx_file(tensor_shapes(str(path)), str(path))
+    assert not is_ltx_file({"patchify_proj.weight": (1, 1)}, "other")
+    assert CONFIG == "Lightricks/LTX-2"
 
 
 # The mask

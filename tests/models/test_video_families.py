@@ -24,6 +24,7 @@ from segs_detailer.detailer import detail_frames
 from segs_detailer.models.device import execution_device
 from segs_detailer.models.interface import SampleJob
 from segs_detailer.models.registry import sampler_for
+from segs_detailer.nodes import DetailerForEachPipeForAnimateDiff, SEGSDetailerForAnimateDiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -284,6 +285,19 @@ def test_several_subjects_each_inside_its_mask(family, pipe):
     inside[4:28, 4:28] = inside[34:58, 54:78] = True
     assert not changed[:, ~inside].any()
     assert float(changed[:, inside].float().mean()) > 0.9
+
+
+def test_both_nodes_repaint(family, pipe):
+    frames = noise_frames(family, 3)
+    segs = segs_of(frames, segment((0, 0, family.size, family.size)))
+    options = {"guide_size": family.size, "guide_size_for": True, "max_size": family.size, "seed": 1, "steps": 1}
+    options |= {"cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 0.5, "basic_pipe": tuple(pipe)}
+    options |= {"refiner_ratio": 0.2}
+    image, (_, [seg]), _, _ = DetailerForEachPipeForAnimateDiff().doit(frames, segs, feather=0, **options)
+    assert image.shape == frames.shape
+    assert float((image - frames).abs().mean()) > 1e-3
+    (_, [crop]), _ = SEGSDetailerForAnimateDiff().doit(frames, segs, **options)
+    assert_agree(torch.as_tensor(np.asarray(crop.cropped_image)), torch.as_tensor(np.asarray(seg.cropped_image)))
 
 
 def _write_clip(folder):

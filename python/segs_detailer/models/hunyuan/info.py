@@ -31,6 +31,9 @@ DISTILLED = (
 )
 """Checkpoints for fewer steps, or without guidance."""
 
+_TRAINED_FRAMES = 121
+"""Five seconds at 24 frames per second."""
+
 _FLOAT = 4
 _CONDITIONINGS = 2
 """Prompt and negative prompt go through the network together."""
@@ -69,6 +72,7 @@ def info_of(model: HunyuanModel, vae: HunyuanVAE, networks: tuple[torch.nn.Modul
         size_multiple=vae.pixels_per_latent * model.latents_per_patch,
         frame_step=vae.frames_per_latent,
         frame_offset=1,
+        trained_frames=_TRAINED_FRAMES,
         packing=packing,
     )
 

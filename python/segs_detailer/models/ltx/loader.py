@@ -8,11 +8,13 @@ import torch
 
 from segs_detailer.errors import ModelError
 from segs_detailer.models.files import packages, read_config
+from segs_detailer.models.ltx.files import check_file
 from segs_detailer.models.ltx.info import FAMILY_NAME
 from segs_detailer.models.ltx.network import LtxModel
 from segs_detailer.models.ltx.sound import LtxEars
 from segs_detailer.models.ltx.text import LtxTextEncoder
 from segs_detailer.models.ltx.vae import LtxVAE
+from segs_detailer.models.single_files import tensor_shapes
 from segs_detailer.models.video_loading import PartLoader, check_parts, refuse_frame_options
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ LtxParts = tuple[LtxModel, LtxTextEncoder, LtxVAE]
 _TEXT_ENCODERS = ("Gemma3ForConditionalGeneration", "Gemma4UnifiedForConditionalGeneration")
 
 
-def load_ltx(base: str, motion_adapter: Any, load: LoadOptions) -> LtxParts:
+def load_ltx(base: str, motion_adapter: Any, load: LoadOptions, file: str | None = None) -> LtxParts:
     """Load transformer, text encoder, connectors and VAEs of LTX-2.
 
     Parameters
@@ -40,13 +42,15 @@ def load_ltx(base: str, motion_adapter: Any, load: LoadOptions) -> LtxParts:
         It takes none.
     load : LoadOptions
         The rest.
+    file : str or None
+        File that stands for the transformer, .safetensors or .gguf.
 
     Raises
     ------
     InvalidArgumentError
         An option that means nothing to it.
     ModelError
-        A part is missing or is not in safetensors.
+        A part is missing or is not in safetensors; the file holds another transformer.
     """
     refuse_frame_options(FAMILY_NAME, motion_adapter=motion_adapter, windows=load.windows, vae_chunk=load.vae_chunk)
     diffusers, transformers = packages()
@@ -54,7 +58,10 @@ def load_ltx(base: str, motion_adapter: Any, load: LoadOptions) -> LtxParts:
 
     index = read_config(diffusers.DiffusionPipeline, base, None, load.hub())
     schedule = read_config(diffusers.FlowMatchEulerDiscreteScheduler, base, "scheduler", load.hub())
-    parts = PartLoader(base, load, torch.bfloat16)
+    if file is not None:
+        config = read_config(diffusers.LTX2VideoTransformer3DModel, base, "transformer", load.hub())
+        check_file(file, tensor_shapes(file), config, base)
+    parts = PartLoader(base, load, torch.bfloat16, {} if file is None else {"transformer": file})
     model = LtxModel(
         parts.network(diffusers.LTX2VideoTransformer3DModel, "transformer"),
         scheduler_config={**schedule, **(load.scheduler_config or {})},
