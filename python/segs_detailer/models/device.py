@@ -8,7 +8,7 @@ import torch
 
 from segs_detailer.errors import InvalidArgumentError, ModelError
 
-__all__ = ["check_uniform", "execution_device", "named_device"]
+__all__ = ["check_uniform", "execution_device", "is_of_diffusers", "named_device"]
 
 
 def named_device(device: str | torch.device, *, argument: str = "device") -> torch.device:
@@ -30,6 +30,14 @@ def named_device(device: str | torch.device, *, argument: str = "device") -> tor
         return torch.device(device)
     except RuntimeError as error:
         raise InvalidArgumentError(argument, "cpu, cuda, cuda:1, mps, ... or auto", repr(device)) from error
+
+
+def is_of_diffusers(model: object, *names: str) -> bool:
+    """Whether an object is of one of the named classes of diffusers, or of one derived from it.
+
+    Does not import diffusers: where nothing has, there is no such object.
+    """
+    return any(base.__name__ in names and base.__module__.split(".")[0] == "diffusers" for base in type(model).__mro__)
 
 
 def execution_device(module: Any) -> torch.device:

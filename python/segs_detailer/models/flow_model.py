@@ -12,13 +12,14 @@ from torch import Tensor
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.models.adapters import LoraShelf
+from segs_detailer.models.device import check_uniform, execution_device
 from segs_detailer.models.flow import FlowTable
 from segs_detailer.models.stages import SamplingOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["FlowModel", "GuidedFlow"]
+__all__ = ["FlowModel", "GuidedFlow", "TransformerFlow"]
 
 
 class FlowModel(ABC):
@@ -137,6 +138,56 @@ class FlowModel(ABC):
                 torch.cuda.empty_cache()
             warnings.warn("out of memory while sampling: going on with one prompt at a time", stacklevel=3)
         return torch.cat([self.velocity(x, sigma, [prompt]) for prompt in prompts])
+
+
+class TransformerFlow(FlowModel):
+    """A flow of one transformer of diffusers.
+
+    Parameters
+    ----------
+    transformer : torch.nn.Module
+        The network; all of its weights are on one device.
+    shift, guidance_batch, options
+        See `FlowModel`.
+
+    Raises
+    ------
+    ModelError
+        The network is spread over several devices.
+    """
+
+    def __init__(
+        self,
+        transformer: Any,
+        *,
+        shift: float,
+        guidance_batch: bool = True,
+        options: SamplingOptions | None = None,
+    ) -> None:
+        check_uniform(transformer, "the transformer", dtypes=False)
+        super().__init__(shift=shift, guidance_batch=guidance_batch, options=options)
+        self.transformer = transformer
+
+    @property
+    def networks(self) -> tuple[torch.nn.Module, ...]:
+        """The transformer."""
+        return (self.transformer,)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return execution_device(self.transformer)
+
+    @property
+    def latents_per_patch(self) -> int:
+        """Latents along the side of a patch: sizes in latents are multiples of it."""
+        return int(self.transformer.config.patch_size)
+
+    @property
+    def width(self) -> int:
+        """Channels of a token's state."""
+        config = self.transformer.config
+        return int(config.num_attention_heads * config.attention_head_dim)
 
 
 def _passes(value: int, most: int | None) -> bool:

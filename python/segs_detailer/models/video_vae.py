@@ -21,6 +21,10 @@ _TILES = (256, 128)
 """Sides of the tiles in pixels, one after the other while memory runs out. 256 is the network's own choice."""
 
 
+_TILE_SHARE = 0.75
+"""Distance of neighboring tiles in tiles; the rest is blended."""
+
+
 class VideoVAE(ABC):
     """Clips to latents and back: the `vae` of a pipe.
 
@@ -50,13 +54,19 @@ class VideoVAE(ABC):
         """Channels of the decoder at full resolution, for each pixel."""
 
     @property
-    @abstractmethod
     def tile(self) -> int | None:
         """Side in pixels of the tiles that it works in; None where it takes pictures as a whole."""
+        return min(self.vae.tile_sample_min_height, self.vae.tile_sample_min_width) if self.vae.use_tiling else None
 
-    @abstractmethod
     def set_tile(self, side: int) -> None:
-        """Divide larger pictures into overlapping tiles of that side from now on; `work_in_tiles` has checked it."""
+        """Divide larger pictures into tiles that overlap by a quarter; `work_in_tiles` has checked their side."""
+        stride = int(side * _TILE_SHARE)
+        self.vae.enable_tiling(
+            tile_sample_min_height=side,
+            tile_sample_min_width=side,
+            tile_sample_stride_height=stride,
+            tile_sample_stride_width=stride,
+        )
 
     @abstractmethod
     def to_model(self, latents: Tensor) -> Tensor:

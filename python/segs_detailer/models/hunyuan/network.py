@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from segs_detailer.errors import InvalidTypeError, ModelError
-from segs_detailer.models.device import check_uniform, execution_device
-from segs_detailer.models.flow_model import FlowModel
+from segs_detailer.models.device import execution_device, is_of_diffusers
+from segs_detailer.models.flow_model import TransformerFlow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,9 +26,7 @@ _SHIFT = 5.0
 
 def is_hunyuan_transformer(model: object) -> bool:
     """Whether `model` is the transformer of HunyuanVideo 1.5 of diffusers; does not import diffusers."""
-    return any(
-        base.__name__ == _TRANSFORMER and base.__module__.split(".")[0] == "diffusers" for base in type(model).__mro__
-    )
+    return is_of_diffusers(model, _TRANSFORMER)
 
 
 def check_text_to_video(config: Mapping[str, Any], what: str) -> None:
@@ -68,7 +66,7 @@ class HunyuanPrompt(NamedTuple):
     glyphs: Tensor | None = None
 
 
-class HunyuanModel(FlowModel):
+class HunyuanModel(TransformerFlow):
     """HunyuanVideo 1.5, text to video: the `model` of a `BasicPipe`.
 
     Parameters
@@ -103,37 +101,14 @@ class HunyuanModel(FlowModel):
         if not is_hunyuan_transformer(transformer):
             raise InvalidTypeError("transformer", f"a {_TRANSFORMER}", type(transformer).__name__)
         check_text_to_video(transformer.config, "the transformer")
-        check_uniform(transformer, "the transformer", dtypes=False)
         shift = (scheduler_config or {}).get("shift") or _SHIFT if shift is None else shift
-        super().__init__(shift=shift, guidance_batch=guidance_batch, options=options)
-        self.transformer = transformer
+        super().__init__(transformer, shift=shift, guidance_batch=guidance_batch, options=options)
         self.guidance = guidance
-
-    @property
-    def networks(self) -> tuple[torch.nn.Module, ...]:
-        """The transformer."""
-        return (self.transformer,)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network computes."""
-        return execution_device(self.transformer)
 
     @property
     def latent_channels(self) -> int:
         """Channels of the latents."""
         return int(self.transformer.config.out_channels)
-
-    @property
-    def latents_per_patch(self) -> int:
-        """Latents along the side of a patch: sizes in latents are multiples of it."""
-        return int(self.transformer.config.patch_size)
-
-    @property
-    def width(self) -> int:
-        """Channels of a token's state."""
-        config = self.transformer.config
-        return int(config.num_attention_heads * config.attention_head_dim)
 
     @property
     def inner_width(self) -> int:

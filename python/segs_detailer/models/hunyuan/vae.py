@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from segs_detailer.models.device import is_of_diffusers
 from segs_detailer.models.video_vae import VideoVAE
 
 if TYPE_CHECKING:
@@ -14,10 +15,7 @@ __all__ = ["HunyuanVAE", "is_hunyuan_vae"]
 
 def is_hunyuan_vae(vae: object) -> bool:
     """Whether `vae` is the VAE of HunyuanVideo 1.5 of diffusers; does not import diffusers."""
-    return any(
-        base.__name__ == "AutoencoderKLHunyuanVideo15" and base.__module__.split(".")[0] == "diffusers"
-        for base in type(vae).__mro__
-    )
+    return is_of_diffusers(vae, "AutoencoderKLHunyuanVideo15")
 
 
 class HunyuanVAE(VideoVAE):
@@ -45,11 +43,6 @@ class HunyuanVAE(VideoVAE):
     def from_model(self, latents: Tensor) -> Tensor:
         """Undo `to_model`."""
         return latents / float(self.vae.config.scaling_factor)
-
-    @property
-    def tile(self) -> int | None:
-        """Side in pixels of the tiles that it works in; None where it takes pictures as a whole."""
-        return min(self.vae.tile_sample_min_height, self.vae.tile_sample_min_width) if self.vae.use_tiling else None
 
     def set_tile(self, side: int) -> None:
         """Divide larger pictures into tiles that overlap by a quarter, the network's own share."""

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from segs_detailer.errors import InvalidTypeError
-from segs_detailer.models.device import check_uniform, execution_device
+from segs_detailer.models.device import execution_device, is_of_diffusers
 from segs_detailer.models.flow import FlowTable
-from segs_detailer.models.flow_model import FlowModel, GuidedFlow
+from segs_detailer.models.flow_model import GuidedFlow, TransformerFlow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,9 +43,7 @@ _SNAPPED = 60.0
 
 def is_ltx_transformer(model: object) -> bool:
     """Whether `model` is LTX-2's transformer of diffusers; does not import diffusers."""
-    return any(
-        base.__name__ == _TRANSFORMER and base.__module__.split(".")[0] == "diffusers" for base in type(model).__mro__
-    )
+    return is_of_diffusers(model, _TRANSFORMER)
 
 
 def distilled_table() -> FlowTable:
@@ -96,7 +94,7 @@ class LtxPrompt(NamedTuple):
     hearing: Hearing = Hearing()
 
 
-class LtxModel(FlowModel):
+class LtxModel(TransformerFlow):
     """LTX-2, 2.3 or 2.5: the `model` of a `BasicPipe`.
 
     Parameters
@@ -131,11 +129,9 @@ class LtxModel(FlowModel):
     ) -> None:
         if not is_ltx_transformer(transformer):
             raise InvalidTypeError("transformer", f"a {_TRANSFORMER}", type(transformer).__name__)
-        check_uniform(transformer, "the transformer", dtypes=False)
         self.scheduler_config = dict(_SCHEDULE if scheduler_config is None else scheduler_config)
         shift = float(self.scheduler_config.get("flow_shift") or self.scheduler_config.get("shift") or 1.0)
-        super().__init__(shift=shift, guidance_batch=guidance_batch, options=options)
-        self.transformer = transformer
+        super().__init__(transformer, shift=shift, guidance_batch=guidance_batch, options=options)
         self.rescale = rescale
         self._has_own_shift = shift != 1.0
         if self.is_distilled:
@@ -147,30 +143,9 @@ class LtxModel(FlowModel):
         return not self._has_own_shift and not self.scheduler_config.get("use_dynamic_shifting")
 
     @property
-    def networks(self) -> tuple[torch.nn.Module, ...]:
-        """The transformer."""
-        return (self.transformer,)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network computes."""
-        return execution_device(self.transformer)
-
-    @property
     def latent_channels(self) -> int:
         """Channels of the latents."""
         return int(self.transformer.config.in_channels)
-
-    @property
-    def latents_per_patch(self) -> int:
-        """Latents along the side of a patch: sizes in latents are multiples of it."""
-        return int(self.transformer.config.patch_size)
-
-    @property
-    def width(self) -> int:
-        """Channels of a token's state."""
-        config = self.transformer.config
-        return int(config.num_attention_heads * config.attention_head_dim)
 
     def table_for(self, tokens: int) -> FlowTable:
         """Noise levels for pictures of so many tokens: of a full checkpoint the shift grows with them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from segs_detailer.models.device import is_of_diffusers
 from segs_detailer.models.video_vae import VideoVAE
 
 if TYPE_CHECKING:
@@ -13,16 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LtxVAE", "is_ltx_vae"]
 
-_TILE_SHARE = 0.75
-"""Distance of neighboring tiles in tiles; the rest is blended."""
-
 
 def is_ltx_vae(vae: object) -> bool:
     """Whether `vae` is the video VAE of LTX-2 of diffusers; does not import diffusers."""
-    return any(
-        base.__name__ == "AutoencoderKLLTX2Video" and base.__module__.split(".")[0] == "diffusers"
-        for base in type(vae).__mro__
-    )
+    return is_of_diffusers(vae, "AutoencoderKLLTX2Video")
 
 
 class LtxVAE(VideoVAE):
@@ -71,21 +66,6 @@ class LtxVAE(VideoVAE):
         time = latents.new_zeros(1) if self.vae.config.timestep_conditioning else None
         clip: Tensor = self.vae.decode(latents, time).sample
         return clip
-
-    @property
-    def tile(self) -> int | None:
-        """Side in pixels of the tiles that it works in; None where it takes pictures as a whole."""
-        return min(self.vae.tile_sample_min_height, self.vae.tile_sample_min_width) if self.vae.use_tiling else None
-
-    def set_tile(self, side: int) -> None:
-        """Divide larger pictures into tiles that overlap by a quarter."""
-        stride = int(side * _TILE_SHARE)
-        self.vae.enable_tiling(
-            tile_sample_min_height=side,
-            tile_sample_min_width=side,
-            tile_sample_stride_height=stride,
-            tile_sample_stride_width=stride,
-        )
 
     def _per_channel(self, name: str, like: Tensor) -> Tensor:
         # Buffers of the network, not entries of its configuration.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
 from segs_detailer.models.adapters import LoraShelf
-from segs_detailer.models.device import check_uniform, execution_device
+from segs_detailer.models.device import check_uniform, execution_device, is_of_diffusers
 from segs_detailer.models.sigma_table import SigmaTable
 from segs_detailer.models.stages import SamplingOptions
 from segs_detailer.models.windows import ContextWindows
@@ -36,10 +36,7 @@ _ANIMATEDIFF_SDXL_CONFIG = {"beta_schedule": "scaled_linear", "beta_start": 0.00
 
 def is_diffusers_unet(model: object) -> bool:
     """Whether `model` is a UNet class of diffusers that `DiffusersModel` takes; does not import diffusers."""
-    return any(
-        base.__name__ in (_MOTION_UNET, _PLAIN_UNET) and base.__module__.split(".")[0] == "diffusers"
-        for base in type(model).__mro__
-    )
+    return is_of_diffusers(model, _MOTION_UNET, _PLAIN_UNET)
 
 
 class DiffusersModel:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
-from segs_detailer.models.device import execution_device
+from segs_detailer.models.device import execution_device, is_of_diffusers
 from segs_detailer.models.flow_model import FlowModel
 from segs_detailer.models.wan.experts import Expert, Unread
 
@@ -33,10 +33,7 @@ _TI2V_CHANNELS = 48
 
 def is_wan_transformer(model: object) -> bool:
     """Whether `model` is a transformer of Wan or VACE of diffusers; does not import diffusers."""
-    return any(
-        base.__name__ in (_TRANSFORMER, _VACE) and base.__module__.split(".")[0] == "diffusers"
-        for base in type(model).__mro__
-    )
+    return is_of_diffusers(model, _TRANSFORMER, _VACE)
 
 
 def check_text_to_video(config: Mapping[str, Any], what: str) -> None:

@@ -5,20 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from segs_detailer.models.device import is_of_diffusers
 from segs_detailer.models.video_vae import VideoVAE
 
 __all__ = ["WanVAE", "is_wan_vae"]
 
-_TILE_SHARE = 0.75
-"""Distance of neighboring tiles in tiles, as the network's own; the rest is blended."""
-
 
 def is_wan_vae(vae: object) -> bool:
     """Whether `vae` is Wan's VAE of diffusers; does not import diffusers."""
-    return any(
-        base.__name__ == "AutoencoderKLWan" and base.__module__.split(".")[0] == "diffusers"
-        for base in type(vae).__mro__
-    )
+    return is_of_diffusers(vae, "AutoencoderKLWan")
 
 
 class WanVAE(VideoVAE):
@@ -48,21 +43,6 @@ class WanVAE(VideoVAE):
     def from_model(self, latents: Tensor) -> Tensor:
         """Undo `to_model`."""
         return latents * self._per_channel("latents_std", latents) + self._per_channel("latents_mean", latents)
-
-    @property
-    def tile(self) -> int | None:
-        """Side in pixels of the tiles that it works in; None where it takes pictures as a whole."""
-        return min(self.vae.tile_sample_min_height, self.vae.tile_sample_min_width) if self.vae.use_tiling else None
-
-    def set_tile(self, side: int) -> None:
-        """Divide larger pictures into tiles that overlap by a quarter."""
-        stride = int(side * _TILE_SHARE)
-        self.vae.enable_tiling(
-            tile_sample_min_height=side,
-            tile_sample_min_width=side,
-            tile_sample_stride_height=stride,
-            tile_sample_stride_width=stride,
-        )
 
     def forget(self) -> None:
         """Clear the features of the last frames, which its causal convolutions keep."""
