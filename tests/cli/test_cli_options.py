@@ -168,8 +168,8 @@ def test_a_detector_finds_what_is_detailed_and_is_not_asked_again(clip, runs, mo
     assert [spots.seen for _, _, spots in opened] == [COUNT, 0]
     source, given, _ = opened[0]
     assert source == "spots.onnx"
-    options = {"labels": ("square", "circle"), "confidence": 0.4, "min_size": 9.0, "device": "auto"}
-    assert given == {**options, "exact_angles": False}
+    expected = {"labels": ("square", "circle"), "confidence": 0.4, "min_size": 9.0, "device": "auto"}
+    assert given == {**expected, "exact_angles": False}
     assert runs[0][0].plan.tracks[0].label == "square"
     assert runs[0][0].plan.tracks[0].path == runs[1][0].plan.tracks[0].path
     assert runs[0][0].plan.tracks[0].track.shot == (0, COUNT)
