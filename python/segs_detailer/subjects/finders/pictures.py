@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segs_detailer.subjects.finders.opencv import import_cv2
-from segs_detailer.video.reading import iter_frames, iter_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -72,6 +71,9 @@ def clip_frames(source: Source) -> ClipFrames:
     >>> frames.size, [frame.shape for frame in frames.pictures((24, 32))]
     ((48, 64), [(24, 32, 3), (24, 32, 3), (24, 32, 3)])
     """
+    # Frames that are there already, as ComfyUI's are, need nothing that reads files.
+    from segs_detailer.video.reading import iter_frames, iter_pictures
+
     return ClipFrames(source.info.size, partial(iter_frames, source), partial(iter_pictures, source))
 
 
