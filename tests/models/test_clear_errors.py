@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from fake_sampler import clip, segment, segs_of
 from segs_detailer import BasicPipe, detail_frames
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, MissingDependencyError, ModelError
 from segs_detailer.models.control import ControlHint
+from segs_detailer.models.files import check_has
 from segs_detailer.models.interface import SampleJob
 from segs_detailer.models.registry import sampler_for
 from segs_detailer.models.samplers import sampler_named
@@ -141,6 +143,13 @@ def test_motion_adapters_that_do_not_fit_are_refused(folder):
     ):
         with pytest.raises(ModelError, match=message):
             BasicPipe.from_pretrained(folder, motion_adapter=adapter(**changes))
+
+
+def test_packages_that_are_too_old_are_named():
+    old = SimpleNamespace(__name__="diffusers", __version__="0.35.0", WanTransformer3DModel=object)
+    check_has(old, "WanTransformer3DModel")
+    with pytest.raises(ModelError, match=r"diffusers 0\.35\.0 has no LTX2VideoTransformer3DModel: install a newer one"):
+        check_has(old, "WanTransformer3DModel", "LTX2VideoTransformer3DModel")
 
 
 def test_what_is_no_motion_adapter_is_refused(folder):

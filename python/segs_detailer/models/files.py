@@ -10,7 +10,16 @@ from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, M
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["check_class", "check_source", "check_weights", "is_local", "load_part", "packages", "read_config"]
+__all__ = [
+    "check_class",
+    "check_has",
+    "check_source",
+    "check_weights",
+    "is_local",
+    "load_part",
+    "packages",
+    "read_config",
+]
 
 
 def check_class(loader: Any, config: Mapping[str, Any], what: str) -> None:
@@ -104,6 +113,27 @@ def packages() -> tuple[Any, Any]:
         package = "transformers" if error.name == "transformers" else "diffusers"
         raise MissingDependencyError(package, "diffusers") from error
     return diffusers, transformers
+
+
+def check_has(package: Any, *names: str) -> None:
+    """Raise if an installed package is too old to have some classes.
+
+    Parameters
+    ----------
+    package : module
+        diffusers or transformers.
+    *names : str
+        The classes.
+
+    Raises
+    ------
+    ModelError
+        It has not all of them.
+    """
+    missing = [name for name in names if not hasattr(package, name)]
+    if missing:
+        version = getattr(package, "__version__", "of an unknown version")
+        raise ModelError(f"{package.__name__} {version} has no {missing[0]}: install a newer one")
 
 
 def read_config(loader: Any, base: str, subfolder: str | None, hub: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from segs_detailer.errors import ModelError
-from segs_detailer.models.files import packages, read_config
+from segs_detailer.models.files import check_has, packages, read_config
 from segs_detailer.models.hunyuan.info import FAMILY_NAME
 from segs_detailer.models.hunyuan.network import HunyuanModel, check_text_to_video
 from segs_detailer.models.hunyuan.text import HunyuanTextEncoder
@@ -51,6 +51,8 @@ def load_hunyuan(base: str, motion_adapter: Any, load: LoadOptions) -> HunyuanPa
     """
     refuse_frame_options(FAMILY_NAME, motion_adapter=motion_adapter, windows=load.windows, vae_chunk=load.vae_chunk)
     diffusers, transformers = packages()
+    check_has(diffusers, "HunyuanVideo15Transformer3DModel", "AutoencoderKLHunyuanVideo15", "ClassifierFreeGuidance")
+    check_has(transformers, "Qwen2_5_VLTextModel")
     index = read_config(diffusers.DiffusionPipeline, base, None, load.hub())
     _check_kind(str(index["_class_name"]), base)
     config = read_config(diffusers.HunyuanVideo15Transformer3DModel, base, "transformer", load.hub())

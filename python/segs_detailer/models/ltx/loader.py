@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from segs_detailer.errors import ModelError
-from segs_detailer.models.files import packages, read_config
+from segs_detailer.models.files import check_has, packages, read_config
 from segs_detailer.models.ltx.files import check_file
 from segs_detailer.models.ltx.info import FAMILY_NAME
 from segs_detailer.models.ltx.network import LtxModel
@@ -54,6 +54,7 @@ def load_ltx(base: str, motion_adapter: Any, load: LoadOptions, file: str | None
     """
     refuse_frame_options(FAMILY_NAME, motion_adapter=motion_adapter, windows=load.windows, vae_chunk=load.vae_chunk)
     diffusers, transformers = packages()
+    check_has(diffusers, "LTX2VideoTransformer3DModel", "AutoencoderKLLTX2Video", "AutoencoderKLLTX2Audio")
     from diffusers.pipelines.ltx2.connectors import LTX2TextConnectors
 
     index = read_config(diffusers.DiffusionPipeline, base, None, load.hub())
@@ -84,10 +85,8 @@ def _text_encoder(index: Mapping[str, Any], base: str, transformers: Any) -> Any
     name = (index.get("text_encoder") or (None, None))[1]
     if name not in _TEXT_ENCODERS:
         raise ModelError(f"cannot load the text_encoder of {base}: it is a {name}, not a {' or '.join(_TEXT_ENCODERS)}")
-    kind = getattr(transformers, name, None)
-    if kind is None:
-        raise ModelError(f"cannot load the text_encoder of {base}: this transformers has no {name}: use a newer one")
-    return kind
+    check_has(transformers, name)
+    return getattr(transformers, name)
 
 
 def take_ltx_parts(
