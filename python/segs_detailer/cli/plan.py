@@ -144,7 +144,8 @@ def plan(args: argparse.Namespace) -> None:
     if args.output:
         stages.say(f"wrote {args.output}: boxes, crops and masks")
     for path in sheets:
-        stages.say(f"wrote {path}: pictures of {len(found.found)} tracks")
+        count = len(found.found)
+        stages.say(f"wrote {path}: pictures of {count} track{'' if count == 1 else 's'}")
     if args.save:
         stages.say(f"wrote {args.save}: {found.selected.describe()}")
     for line in describe_plan(found, job.limits.max_ram):
