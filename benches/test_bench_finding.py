@@ -18,8 +18,14 @@ import pytest
 from contest import OURS, Contest, Way, Work, compare
 from segs_detailer import iter_frames, open_clip
 from segs_detailer.subjects import Detection
-from segs_detailer.subjects.finders import Detector, FollowSettings, YuNetDetector, clip_frames, find_tracks
-from segs_detailer.subjects.finders.pictures import reduced
+from segs_detailer.subjects.finders import (
+    Detector,
+    FollowSettings,
+    ReducedDetector,
+    YuNetDetector,
+    clip_frames,
+    find_tracks,
+)
 
 AREA = "Finding"
 HEIGHT, WIDTH = 1080, 1920
@@ -29,16 +35,13 @@ MODEL = os.environ.get("SEGS_DETAILER_TEST_YUNET", "")
 MOST_ERROR = 0.03
 
 
-class Colored(Detector):
+class Colored(ReducedDetector):
     """Finds what is of a color that nothing else has."""
 
     names, batch = ("face",), 1
 
     def picture_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
         return frame_size[0] // 3, frame_size[1] // 3
-
-    def detect(self, frames: Any) -> list[list[Detection]]:
-        return self.look([reduced(f, self.picture_size(f.shape[:2])) for f in frames], frames[0].shape[:2])
 
     def look(self, pictures: Any, frame_size: tuple[int, int]) -> list[list[Detection]]:
         found = []

@@ -13,7 +13,7 @@ from segs_detailer.crop_path import place_of
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.ops import crop_frames, paste
 from segs_detailer.subjects import CropSettings, Detection, Mask, tracks_to_segs
-from segs_detailer.subjects.finders import Detector, FollowSettings, find_tracks
+from segs_detailer.subjects.finders import Detector, FollowSettings, ReducedDetector, find_tracks
 from segs_detailer.subjects.finders.flow import follow_boxes
 from segs_detailer.subjects.finders.pictures import ClipFrames, View, reduced
 
@@ -33,7 +33,7 @@ class Listed(Detector):
         return [next(self._left) for _ in frames]
 
 
-class Framed(Detector):
+class Framed(ReducedDetector):
     """Finds what is framed in pure red, in frames of half the size; says which frames it was shown."""
 
     names, batch = ("card",), 1
@@ -44,9 +44,6 @@ class Framed(Detector):
 
     def picture_size(self, frame_size):
         return frame_size[0] // 2, frame_size[1] // 2
-
-    def detect(self, frames):
-        return self.look([reduced(frame, self.picture_size(frame.shape[:2])) for frame in frames], frames[0].shape[:2])
 
     def look(self, pictures, frame_size):
         found = []

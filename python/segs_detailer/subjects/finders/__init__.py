@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.finders.cascade import FaceCascade
     from segs_detailer.subjects.finders.face_finder import detect_faces, open_face_finder
     from segs_detailer.subjects.finders.faces import FaceDetector
-    from segs_detailer.subjects.finders.finder import Detector, Finder, FollowSettings, find_tracks
+    from segs_detailer.subjects.finders.finder import (
+        Detector,
+        Finder,
+        FollowSettings,
+        ReducedDetector,
+        find_tracks,
+    )
     from segs_detailer.subjects.finders.opening import FINDER_NAMES, FINDERS, FinderKind, open_finder
     from segs_detailer.subjects.finders.pictures import ClipFrames, clip_frames
     from segs_detailer.subjects.finders.shots import ShotDetector
@@ -33,6 +39,7 @@ __all__ = [
     "Finder",
     "FinderKind",
     "FollowSettings",
+    "ReducedDetector",
     "ShotDetector",
     "UltralyticsDetector",
     "WordFinder",
@@ -56,6 +63,7 @@ __getattr__, __dir__ = lazy_names(
             "Detector",
             "Finder",
             "FollowSettings",
+            "ReducedDetector",
             "find_tracks",
         ),
         "segs_detailer.subjects.finders.opening": (

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain as joined
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
     from segs_detailer.subjects.association import Chain, Detection
 
-__all__ = ["Detector", "Finder", "FollowSettings", "check_frame", "find_tracks", "gather_tracks"]
+__all__ = ["Detector", "Finder", "FollowSettings", "ReducedDetector", "check_frame", "find_tracks", "gather_tracks"]
 
-# Where the settings do not say it, one of so many frames is looked at by detectors that look at reduced frames.
-_DETECT_EVERY = 6
 # What is seen in fewer frames of a shot of some length is a mistake of the detector.
 _LEAST_DETECTIONS = 3
 
@@ -133,6 +131,9 @@ class Detector(Finder):
     Objects of other makers that have `names`, `batch` and `detect` serve as well where a `Finder` is asked for.
     """
 
+    usual_every: ClassVar[int] = 1
+    """Of so many frames one is looked at, where nobody says otherwise."""
+
     @property
     @abstractmethod
     def batch(self) -> int:
@@ -153,39 +154,6 @@ class Detector(Finder):
             One list for each frame, the surest first; boxes in pixels of the frame and inside it.
         """
 
-    def picture_size(self, frame_size: tuple[int, int]) -> tuple[int, int] | None:
-        """Size to which frames may be reduced without it seeing less: clips are decoded to that.
-
-        Parameters
-        ----------
-        frame_size : (int, int)
-            Height and width of the frames.
-
-        Returns
-        -------
-        (int, int) or None
-            Height and width of the pictures that `look` takes; None for a detector that is given whole frames alone.
-        """
-        del frame_size
-        return None
-
-    def look(self, pictures: Sequence[NDArray[np.uint8]], frame_size: tuple[int, int]) -> list[list[Detection]]:
-        """Find what is in frames of a size that were reduced to `picture_size`; for detectors that have one.
-
-        Parameters
-        ----------
-        pictures : sequence of ndarray
-            `(h, w, 3)` uint8.
-        frame_size : (int, int)
-            Height and width of the frames.
-
-        Returns
-        -------
-        list of list of Detection
-            As of `detect`: boxes in pixels of the whole frames.
-        """
-        raise NotImplementedError
-
     def find(
         self,
         frames: Iterable[NDArray[np.float32]],
@@ -200,26 +168,76 @@ class Detector(Finder):
         settings = settings or FollowSettings()
         if not isinstance(frames, ClipFrames):
             frames = _in_memory(frames)
-        size = frames.size
-        reduced_size = self.picture_size(size)
-        pictures: Iterable[NDArray[Any]] = frames if reduced_size is None else frames.pictures(reduced_size)
-
-        def look(views: Sequence[View]) -> list[list[Detection]]:
-            seen = [view.picture for view in views]
-            return self.detect(seen) if reduced_size is None else self.look(seen, size)
-
-        usual = 1 if reduced_size is None else _DETECT_EVERY
         builder = TrackBuilder(settings.max_gap)
-        every = settings.detect_every or usual
-        Search(look, builder, every=every, batch=self.batch, progress=progress).run(
-            View(picture, size) for picture in pictures
-        )
+        every = settings.detect_every or self.usual_every
+        search = Search(self.see, builder, every=every, batch=self.batch, progress=progress)
+        search.run(View(picture, frames.size) for picture in self.pictures(frames))
         keep = partial(self.is_subject, settings=settings)
         return gather_tracks(builder.finish(), keep, settings, settings.shape or "box")
+
+    def pictures(self, frames: ClipFrames) -> Iterable[NDArray[Any]]:
+        """Return the frames of a clip as it looks at them: here, as they are."""
+        return frames
+
+    def see(self, views: Sequence[View]) -> list[list[Detection]]:
+        """Find what is in frames as `pictures` gives them; boxes in pixels of the whole frames."""
+        return self.detect([view.picture for view in views])
 
     def is_subject(self, chain: Chain, settings: FollowSettings) -> bool:
         """Whether what was followed is a subject, and no mistake."""
         return settings.counts(chain)
+
+
+class ReducedDetector(Detector):
+    """A detector that sees no less in frames of reduced size: clips are decoded to that, which saves most of the time.
+
+    One of some frames is looked at; between them subjects are followed, and where that fails more frames are looked at.
+    """
+
+    usual_every: ClassVar[int] = 6
+
+    @abstractmethod
+    def picture_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
+        """Size `(h, w)` of the pictures that it looks at, of frames of a size."""
+
+    @abstractmethod
+    def look(self, pictures: Sequence[NDArray[np.uint8]], frame_size: tuple[int, int]) -> list[list[Detection]]:
+        """Find what is in frames that were reduced to `picture_size`.
+
+        Parameters
+        ----------
+        pictures : sequence of ndarray
+            `(h, w, 3)` uint8.
+        frame_size : (int, int)
+            Height and width of the frames.
+
+        Returns
+        -------
+        list of list of Detection
+            As of `detect`: boxes in pixels of the whole frames.
+        """
+
+    def detect(self, frames: Sequence[NDArray[np.float32]]) -> list[list[Detection]]:
+        """Find what is in each frame; see `Detector.detect`.
+
+        Raises
+        ------
+        InvalidTypeError
+            A frame has another shape or dtype.
+        """
+        found = []
+        for frame in frames:
+            size = check_frame(frame)
+            found += self.look([reduced(frame, self.picture_size(size))], size)
+        return found
+
+    def pictures(self, frames: ClipFrames) -> Iterable[NDArray[Any]]:
+        """Return the frames of a clip, reduced."""
+        return frames.pictures(self.picture_size(frames.size))
+
+    def see(self, views: Sequence[View]) -> list[list[Detection]]:
+        """Find what is in reduced frames."""
+        return self.look([view.picture for view in views], views[0].size)
 
 
 def _in_memory(frames: Iterable[NDArray[np.float32]]) -> ClipFrames:

@@ -13,8 +13,8 @@ from segs_detailer.errors import ModelError
 from segs_detailer.ops.turns import cos_sin
 from segs_detailer.subjects.association import Detection
 from segs_detailer.subjects.finders.filtering import DetectionFilter, check_labels
-from segs_detailer.subjects.finders.finder import Detector, FollowSettings, check_frame
-from segs_detailer.subjects.finders.opencv import bgr_bytes, import_cv2
+from segs_detailer.subjects.finders.finder import FollowSettings, ReducedDetector
+from segs_detailer.subjects.finders.opencv import import_cv2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -59,7 +59,7 @@ def is_yunet(path: Path) -> bool:
     return all(name in data for name in _OUTPUT_NAMES)
 
 
-class YuNetDetector(Detector):
+class YuNetDetector(ReducedDetector):
     """Faces, by a YuNet model in an ONNX file.
 
     Parameters
@@ -116,25 +116,6 @@ class YuNetDetector(Detector):
         """OpenCV takes one frame at a time."""
         return 1
 
-    def detect(self, frames: Sequence[NDArray[np.float32]]) -> list[list[Detection]]:
-        """Find faces; see `Detector.detect`.
-
-        Raises
-        ------
-        InvalidTypeError
-            A frame has another shape or dtype.
-        ModelError
-            The network fails.
-        """
-        found = []
-        for frame in frames:
-            size = check_frame(frame)
-            small = self._cv2.resize(
-                np.ascontiguousarray(frame), self.picture_size(size)[::-1], interpolation=self._cv2.INTER_AREA
-            )
-            found.append(self._read(bgr_bytes(small), size))
-        return found
-
     def picture_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
         """Size in which the smallest face that is looked for is as small as the network finds one."""
         height, width = frame_size
@@ -142,7 +123,7 @@ class YuNetDetector(Detector):
         return max(1, round(height * scale)), max(1, round(width * scale))
 
     def look(self, pictures: Sequence[NDArray[np.uint8]], frame_size: tuple[int, int]) -> list[list[Detection]]:
-        """Find faces in reduced frames; see `Detector.look`.
+        """Find faces in reduced frames; see `ReducedDetector.look`.
 
         Raises
         ------
