@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING
+
+from segs_detailer.errors import InvalidTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["EMPHASIS", "weighted_parts"]
+__all__ = ["EMPHASIS", "unweighted", "weighted_parts"]
 
 EMPHASIS = 1.1
 """Factor of a pair of parentheses without a number."""
@@ -42,6 +45,34 @@ def weighted_parts(prompt: str) -> list[tuple[str, float]]:
     for escaped, stand_in in _ESCAPES.items():
         prompt = prompt.replace(escaped, stand_in)
     return [(text.translate(_LITERALS), weight) for text, weight in _parts(prompt, 1.0)]
+
+
+def unweighted(prompt: object, family: str) -> str:
+    """Read a prompt for a text encoder that has no weights: its text, without their syntax.
+
+    Parameters
+    ----------
+    prompt : str
+        The prompt.
+    family : str
+        Name of the family, for the warning.
+
+    Raises
+    ------
+    InvalidTypeError
+        The prompt is no string.
+
+    Warns
+    -----
+    UserWarning
+        It has weights.
+    """
+    if not isinstance(prompt, str):
+        raise InvalidTypeError("prompt", "a str", type(prompt).__name__)
+    parts = weighted_parts(prompt)
+    if any(weight != 1.0 for _, weight in parts):
+        warnings.warn(f"{family} has no prompt weights: all words count alike", stacklevel=3)
+    return "".join(part for part, _ in parts)
 
 
 def _parts(text: str, weight: float) -> Iterator[tuple[str, float]]:

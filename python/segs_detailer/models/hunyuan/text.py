@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segs_detailer.errors import InvalidTypeError
 from segs_detailer.models.device import execution_device
-from segs_detailer.models.prompt_weights import weighted_parts
+from segs_detailer.models.hunyuan.info import FAMILY_NAME
+from segs_detailer.models.prompt_weights import unweighted
 
 __all__ = ["HunyuanTextEncoder"]
 
@@ -88,12 +88,7 @@ class HunyuanTextEncoder:
         UserWarning
             The prompt has weights, which the network was not made for, or is too long and is cut.
         """
-        if not isinstance(prompt, str):
-            raise InvalidTypeError("prompt", "a str", type(prompt).__name__)
-        parts = weighted_parts(prompt)
-        if any(weight != 1.0 for _, weight in parts):
-            warnings.warn("HunyuanVideo has no prompt weights: all words count alike", stacklevel=2)
-        text = "".join(part for part, _ in parts)
+        text = unweighted(prompt, FAMILY_NAME)
         return [[self._states(text), {"prompt": prompt, "glyphs": self._glyphs(text)}]]
 
     def _states(self, text: str) -> Tensor:

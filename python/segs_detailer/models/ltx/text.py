@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segs_detailer.errors import InvalidTypeError
 from segs_detailer.models.device import execution_device
-from segs_detailer.models.prompt_weights import weighted_parts
+from segs_detailer.models.ltx.info import FAMILY_NAME
+from segs_detailer.models.prompt_weights import unweighted
 
 __all__ = ["LtxTextEncoder"]
 
@@ -65,12 +65,8 @@ class LtxTextEncoder:
         UserWarning
             The prompt has weights, which the network was not made for, or is too long and is cut.
         """
-        if not isinstance(prompt, str):
-            raise InvalidTypeError("prompt", "a str", type(prompt).__name__)
-        parts = weighted_parts(prompt)
-        if any(weight != 1.0 for _, weight in parts):
-            warnings.warn("LTX-2 has no prompt weights: all words count alike", stacklevel=2)
-        ids, mask = self._tokenized("".join(part for part, _ in parts).strip())
+        text = unweighted(prompt, FAMILY_NAME)
+        ids, mask = self._tokenized(text.strip())
         # All layers' states are large: only what the connectors make of them is kept.
         output = self.encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True)
         states = torch.stack(output.hidden_states, dim=-1).flatten(2)
