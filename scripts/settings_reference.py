@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from segs_detailer.comfyui.seams import seam_inputs
 from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.detailer.subject_settings import SubjectSettings
-from segs_detailer.jobs.job import (
+from segs_detailer.jobs.parts import (
     EncodeSettings,
     FindSettings,
     LimitSettings,

@@ -31,17 +31,16 @@ if TYPE_CHECKING:
     )
     from segs_detailer.jobs.checking import verify_clip
     from segs_detailer.jobs.clips import detail_clip, plan_clip
-    from segs_detailer.jobs.job import (
-        ClipJob,
+    from segs_detailer.jobs.job import ClipJob, Redo
+    from segs_detailer.jobs.job_files import read_job, read_subjects, write_job
+    from segs_detailer.jobs.parts import (
         EncodeSettings,
         FindSettings,
         LimitSettings,
         ModelSettings,
         PathSettings,
         PromptSettings,
-        Redo,
     )
-    from segs_detailer.jobs.job_files import read_job, read_subjects, write_job
     from segs_detailer.jobs.plan import ClipPlan
     from segs_detailer.jobs.report import ClipReport
     from segs_detailer.models.compute import ComputeOptions
@@ -181,13 +180,15 @@ _MODULES = {
     ),
     "segs_detailer.jobs.job": (
         "ClipJob",
+        "Redo",
+    ),
+    "segs_detailer.jobs.parts": (
         "EncodeSettings",
         "FindSettings",
         "LimitSettings",
         "ModelSettings",
         "PathSettings",
         "PromptSettings",
-        "Redo",
     ),
     "segs_detailer.jobs.job_files": ("read_job", "read_subjects", "write_job"),
     "segs_detailer.jobs.plan": ("ClipPlan",),

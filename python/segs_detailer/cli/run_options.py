@@ -10,9 +10,8 @@ from segs_detailer.cli.arguments import count, option_of
 from segs_detailer.cli.setting_options import add_settings, help_of
 from segs_detailer.detailer.subject_settings import SubjectSettings
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.jobs.job import (
-    CLIP_DETAIL,
-    ClipJob,
+from segs_detailer.jobs.job import CLIP_DETAIL, ClipJob
+from segs_detailer.jobs.parts import (
     EncodeSettings,
     FindSettings,
     LimitSettings,

@@ -18,18 +18,17 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.cache import Cache
     from segs_detailer.jobs.checking import verify_clip
     from segs_detailer.jobs.clips import detail_clip, plan_clip
-    from segs_detailer.jobs.job import (
-        ClipJob,
+    from segs_detailer.jobs.job import ClipJob, Redo
+    from segs_detailer.jobs.loading import ModelCache
+    from segs_detailer.jobs.memory import StreamSizes
+    from segs_detailer.jobs.parts import (
         EncodeSettings,
         FindSettings,
         LimitSettings,
         ModelSettings,
         PathSettings,
         PromptSettings,
-        Redo,
     )
-    from segs_detailer.jobs.loading import ModelCache
-    from segs_detailer.jobs.memory import StreamSizes
     from segs_detailer.jobs.pieces import Piece
     from segs_detailer.jobs.plan import ChosenTrack, ClipPlan, DiskPlan, MemoryPlan, TrackPlan
     from segs_detailer.jobs.planning import check_memory, plan_tracks
@@ -101,13 +100,15 @@ _MODULES = {
     "segs_detailer.jobs.clips": ("detail_clip", "plan_clip"),
     "segs_detailer.jobs.job": (
         "ClipJob",
+        "Redo",
+    ),
+    "segs_detailer.jobs.parts": (
         "EncodeSettings",
         "FindSettings",
         "LimitSettings",
         "ModelSettings",
         "PathSettings",
         "PromptSettings",
-        "Redo",
     ),
     "segs_detailer.jobs.loading": ("ModelCache",),
     "segs_detailer.jobs.memory": ("StreamSizes",),

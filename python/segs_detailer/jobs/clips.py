@@ -480,9 +480,9 @@ def stages_from(progress: ClipProgress | Stages | None) -> Stages:
 
 def _models_of(job: ClipJob, pipe: Any, stages: Stages, models: ModelCache | None) -> tuple[LoadedModels, Any]:
     """Return the models of a job, or those that were given, and what tells them from others."""
-    from segs_detailer.jobs.job import PromptSettings
     from segs_detailer.jobs.keys import file_state
     from segs_detailer.jobs.loading import LoadedModels, ModelCache, models_identity
+    from segs_detailer.jobs.parts import PromptSettings
 
     if pipe is None:
         _check_model_for(job)

@@ -19,7 +19,7 @@ from segs_detailer.models.stages import SamplingOptions
 from segs_detailer.models.windows import ContextWindows
 
 if TYPE_CHECKING:
-    from segs_detailer.jobs.job import ModelSettings, PromptSettings
+    from segs_detailer.jobs.parts import ModelSettings, PromptSettings
     from segs_detailer.jobs.progress import Stages
 
 __all__ = ["LoadedModels", "ModelCache", "load_models", "models_identity"]
