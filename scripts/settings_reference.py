@@ -21,7 +21,7 @@ from segs_detailer.jobs.parts import (
 )
 from segs_detailer.nodes.detailers import DETAILER_FOR_EACH, SEGS_DETAILER
 from segs_detailer.settings import Declared, declared, plain
-from segs_detailer.subjects.selection import SelectSettings
+from segs_detailer.subjects.criteria import SelectSettings
 
 if TYPE_CHECKING:
     from segs_detailer.nodes.declaration import Input

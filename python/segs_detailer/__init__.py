@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from segs_detailer.segs import SEG, SEGS, check_segs, scale_match
     from segs_detailer.subjects.association import Detection
     from segs_detailer.subjects.boxes import make_crop_region
+    from segs_detailer.subjects.criteria import SelectSettings
     from segs_detailer.subjects.finders.finder import Detector, Finder, FollowSettings, find_tracks
     from segs_detailer.subjects.finders.opening import open_finder
     from segs_detailer.subjects.finders.pictures import ClipFrames, clip_frames
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.from_masks import MaskSettings, tracks_from_masks
     from segs_detailer.subjects.masks import boxes_to_segs, masks_to_segs
     from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
-    from segs_detailer.subjects.selection import SelectSettings
     from segs_detailer.subjects.settings import CropSettings
     from segs_detailer.subjects.track import Track, Tracks
     from segs_detailer.video.reading import iter_frames, open_clip, read_clip
@@ -234,7 +234,7 @@ _MODULES = {
         "masks_to_segs",
     ),
     "segs_detailer.subjects.segs_of_tracks": ("tracks_to_segs",),
-    "segs_detailer.subjects.selection": ("SelectSettings",),
+    "segs_detailer.subjects.criteria": ("SelectSettings",),
     "segs_detailer.subjects.settings": ("CropSettings",),
     "segs_detailer.subjects.track": ("Track", "Tracks"),
     "segs_detailer.video.reading": (

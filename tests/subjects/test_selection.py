@@ -11,7 +11,8 @@ import pytest
 from segs_detailer.checks import number_ranges
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.subjects import Mask, SelectSettings, Similarity, Track, Tracks
-from segs_detailer.subjects.selection import EXCLUDABLE, listed, read_criterion, selected, size_of
+from segs_detailer.subjects.criteria import EXCLUDABLE, read_criterion
+from segs_detailer.subjects.selection import listed, selected, size_of
 
 COUNT = 40
 TIMES = tuple(number / 10 for number in range(COUNT))

@@ -12,7 +12,7 @@ from segs_detailer.cli.run_options import COMPUTE_OPTIONS, WINDOW_OPTIONS
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.jobs.job import PARTS, ClipJob
 from segs_detailer.models.single_files import is_model_file
-from segs_detailer.subjects.selection import SelectSettings
+from segs_detailer.subjects.criteria import SelectSettings
 from segs_detailer.video.sequences import ANIMATION_SUFFIXES, IMAGE_SUFFIXES, is_pattern, names_several
 
 if TYPE_CHECKING:

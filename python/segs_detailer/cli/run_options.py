@@ -20,7 +20,7 @@ from segs_detailer.jobs.parts import (
     PromptSettings,
 )
 from segs_detailer.settings import declared, names_in
-from segs_detailer.subjects.selection import SelectSettings, read_criterion
+from segs_detailer.subjects.criteria import SelectSettings, read_criterion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -19,7 +19,7 @@ from segs_detailer.jobs.parts import (
     PromptSettings,
 )
 from segs_detailer.settings import check_settings, replaced, setting
-from segs_detailer.subjects.selection import SelectSettings
+from segs_detailer.subjects.criteria import SelectSettings
 
 __all__ = ["CLIP_DETAIL", "PARTS", "ClipJob", "Redo"]
 

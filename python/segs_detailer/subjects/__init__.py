@@ -13,6 +13,7 @@ from segs_detailer._lazy import lazy_names
 if TYPE_CHECKING:
     from segs_detailer.subjects.association import Chain, Detection, suppress
     from segs_detailer.subjects.boxes import make_crop_region, overlap
+    from segs_detailer.subjects.criteria import SelectSettings
     from segs_detailer.subjects.finders.word_opening import open_word_finder
     from segs_detailer.subjects.fitting import split_at_cuts
     from segs_detailer.subjects.formats.files import FORMATS, Format, format_to_write, read_tracks, write_tracks
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.segmenters.refining import RefineSettings, refine_tracks
     from segs_detailer.subjects.segmenters.segmenter import FollowedSubject, SegmenterSession, VideoSegmenter
     from segs_detailer.subjects.segs_of_tracks import subject_box, tracks_to_segs
-    from segs_detailer.subjects.selection import Likeness, SelectSettings, Similarity, Step
+    from segs_detailer.subjects.selection import Likeness, Similarity, Step
     from segs_detailer.subjects.settings import CropSettings
     from segs_detailer.subjects.shapes import track_masks
     from segs_detailer.subjects.track import MAX_FRAMES, SHAPES, Shape, Track, Tracks
@@ -189,7 +190,8 @@ __getattr__, __dir__ = lazy_names(
             "size_gate",
             "subject_sizes",
         ),
-        "segs_detailer.subjects.selection": ("Likeness", "SelectSettings", "Similarity", "Step"),
+        "segs_detailer.subjects.criteria": ("SelectSettings",),
+        "segs_detailer.subjects.selection": ("Likeness", "Similarity", "Step"),
         "segs_detailer.subjects.settings": ("CropSettings",),
         "segs_detailer.subjects.shapes": ("track_masks",),
         "segs_detailer.subjects.segs_of_tracks": (

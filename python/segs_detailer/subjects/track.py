@@ -11,7 +11,8 @@ from segs_detailer.checks import MAX_COORDINATE, shown, whole_number
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.settings import with_changes
 from segs_detailer.subjects.boxes import check_frame_size
-from segs_detailer.subjects.selection import SelectSettings, selected
+from segs_detailer.subjects.criteria import SelectSettings
+from segs_detailer.subjects.selection import selected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
