@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import runpy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -153,6 +154,14 @@ def test_only_what_is_needed_is_read(folder, monkeypatch):
     assert all(np.linalg.norm(each) == pytest.approx(1, abs=1e-5) for each in looks.vectors.values())
     found = Tracks(SIZE, 3 * SHOT, tracks).select(like=str(folder / "c.png"), likeness=PictureLikeness([looks]))
     assert found.numbers == (5,)
+
+
+def test_tracks_that_an_embedder_does_not_serve_are_left_out(folder):
+    first, second = read_tracks(folder / "t.npz").select(tracks=(1, 5)).tracks
+    looks = look_at(
+        open_clip(folder / "in"), [first, replace(second, label="hand")], SFaceEmbedder(folder / "sface.onnx")
+    )
+    assert sorted(looks.vectors) == [1]
 
 
 def test_other_things_by_a_model_of_transformers(folder, tmp_path):

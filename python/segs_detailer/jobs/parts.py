@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from segs_detailer.checks import number
 from segs_detailer.detailer.subject_settings import SubjectSettings, checked_loras
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.models.single_files import is_model_file
 from segs_detailer.settings import check_settings, setting, setting_like
 from segs_detailer.subjects.mask_filter import MaskFilter
 from segs_detailer.subjects.phrases import check_phrases
@@ -395,11 +394,6 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         check_settings(self)
-
-    @property
-    def is_single_file(self) -> bool:
-        """Whether the model is one file, not a folder or the name of one on a hub."""
-        return self.model is not None and is_model_file(self.model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,7 @@ def look_at(
     tracks : sequence of Track
         The tracks; their ids are their numbers.
     embedder : Embedder
-        What makes vectors.
+        What makes vectors. Tracks of labels that it does not serve are left out.
     progress : callable or None
         Called with the number of frames that are done, and of all that are wanted. It may raise to cancel.
 
@@ -77,6 +77,8 @@ def look_at(
     """
     wanted: dict[int, list[tuple[int, int]]] = {}
     for index, track in enumerate(tracks):
+        if not embedder.serves(track.label):
+            continue
         for place in best_moments(track, source.info.size, _FRAMES):
             wanted.setdefault(int(track.frames[place]), []).append((index, place))
     found: dict[int, list[NDArray[np.float32]]] = {}

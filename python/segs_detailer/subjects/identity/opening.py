@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.subjects.finders.yunet import is_yunet
-from segs_detailer.subjects.identity.sface import SFaceEmbedder
+from segs_detailer.subjects.identity.sface import SFaceEmbedder, is_face
 from segs_detailer.subjects.identity.vision import VisionEmbedder
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.identity.embedder import Embedder
 
 __all__ = ["open_embedders"]
-
-_FACE = "face"
 
 
 def open_embedders(
@@ -55,12 +53,12 @@ def open_embedders(
     """
     model, labels = identity_model, list(labels)
     is_file = model is not None and Path(model).suffix.lower() == ".onnx"
-    if is_file and not any(_FACE in label.lower() for label in labels):
+    if is_file and not any(is_face(label) for label in labels):
         raise InvalidArgumentError("identity_model", f"a vision model, for tracks of {', '.join(labels)}", str(model))
     opened: dict[str, Embedder] = {}
     found: dict[str, Embedder] = {}
     for label in labels:
-        kind = _FACE if _FACE in label.lower() and (model is None or is_file) else ""
+        kind = "face" if is_face(label) and (model is None or is_file) else ""
         if kind not in opened:
             if kind:
                 yunet = finder if finder is not None and _is_yunet(Path(finder)) else None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.subjects.association import Detection
 
-__all__ = ["SFaceEmbedder"]
+__all__ = ["SFaceEmbedder", "is_face"]
 
 _LABEL = "face"
 # OpenCV's own, which it publishes for pairs of Labeled Faces in the Wild.
@@ -32,6 +32,11 @@ _LINK_THRESHOLD = 0.45
 _AROUND = 2.0
 # Another face of a picture that has more than this share of the largest one's size may be meant as well.
 _RIVAL = 0.7
+
+
+def is_face(label: str) -> bool:
+    """Whether a label is that of faces."""
+    return _LABEL in label.lower()
 
 
 class SFaceEmbedder(Embedder):
@@ -93,7 +98,7 @@ class SFaceEmbedder(Embedder):
 
     def serves(self, label: str) -> bool:
         """Faces, by their label."""
-        return _LABEL in label.lower()
+        return is_face(label)
 
     def embed(self, sightings: Sequence[Sighting]) -> list[NDArray[np.float32] | None]:
         """Make a vector of each face; see `Embedder.embed`.
