@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from segs_detailer.comfyui.inputs import float_input, segs_input
 from segs_detailer.detailer.control import ControlNetWrapper, with_control_net
 from segs_detailer.errors import InvalidTypeError
+from segs_detailer.nodes.declaration import Input, Node, Output
 from segs_detailer.segs import check_segs
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from segs_detailer.models.interface import Conditioning
     from segs_detailer.segs import SEGS
 
-__all__ = ["GraphControlNetWrapper", "apply_control_net"]
+__all__ = ["CONTROL_NODES", "GraphControlNetWrapper", "apply_control_net"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -125,3 +127,41 @@ def apply_control_net(
             ],
         ),
     )
+
+
+CONTROL_NODES: tuple[Node, ...] = (
+    Node(
+        id="SegsDetailerControlNet",
+        display_name="ControlNet Apply (SEGS, for Video)",
+        description="Steers the repainting of each segment by a ControlNet, with the crops themselves as its pictures, "
+        "with what a preprocessor makes of them, or with your own pictures.",
+        inputs=(
+            segs_input(),
+            Input(name="control_net", type="CONTROL_NET", tooltip="The network."),
+            float_input("strength", "Factor of its effect.", 1.0, 0.0, 10.0, 0.01),
+            float_input("start_percent", "Share of the sampling process from which on it acts.", 0.0, 0.0, 1.0, 0.001),
+            float_input("end_percent", "Share of the sampling process up to which it acts.", 1.0, 0.0, 1.0, 0.001),
+            Input(
+                name="segs_preprocessor",
+                type="SEGS_PREPROCESSOR",
+                tooltip="Makes the pictures from the crops. Not together with control_image.",
+                optional=True,
+            ),
+            Input(
+                name="control_image",
+                type="IMAGE",
+                tooltip="Pictures for the whole frame, one or one for each frame.",
+                optional=True,
+            ),
+            Input(
+                name="vae",
+                type="VAE",
+                tooltip="For networks that take latents, such as those of SD 3 and Flux.",
+                optional=True,
+            ),
+        ),
+        outputs=(Output(name="segs", type="SEGS", tooltip="The segments with the ControlNet."),),
+        function=apply_control_net,
+    ),
+)
+"""The node that steers segments."""

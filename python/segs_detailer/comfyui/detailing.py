@@ -1,12 +1,16 @@
-"""The functions of the detailing nodes: the node classes' own steps, with ComfyUI's progress and cancellation."""
+"""The detailing nodes: the node classes' own steps, with ComfyUI's progress and cancellation."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.comfyui import backend
-from segs_detailer.comfyui.seams import seam_settings
+from segs_detailer.comfyui.names import sampler_names, scheduler_names
+from segs_detailer.comfyui.seams import SEAMS, seam_settings
 from segs_detailer.nodes import detailers
+from segs_detailer.nodes.declaration import Input, Node
+from segs_detailer.nodes.detailers import DETAILER_FOR_EACH, SEGS_DETAILER, SEGS_PASTE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
     from segs_detailer.comfyui.seams import Seams
     from segs_detailer.segs import SEGS
 
-__all__ = ["detail_frames", "detail_segments", "paste_segments"]
+__all__ = ["DETAILING_NODES", "detail_frames", "detail_segments", "paste_segments"]
 
 
 def detail_segments(image_frames: Tensor, segs: SEGS, **inputs: Any) -> tuple[SEGS, list[Tensor]]:
@@ -93,3 +97,48 @@ def _inputs(inputs: dict[str, Any]) -> dict[str, Any]:
     backend.register()
     seams = seam_settings(inputs.pop("seams_opt", None))
     return {**inputs, **seams.values, "observer": backend.node_progress(inputs["basic_pipe"])}
+
+
+_CHOICES = {"sampler_name": sampler_names, "scheduler": scheduler_names}
+
+
+def _seams_input(what: str) -> Input:
+    return Input(name="seams_opt", type=SEAMS, tooltip=f"From Seams and Noise for Video: {what}.", optional=True)
+
+
+def _detailer_inputs(node: Node, seams: str) -> tuple[Input, ...]:
+    """Return the inputs of a node of Impact Pack's name, with ComfyUI's own lists, and the seams after them."""
+    own = (replace(item, choices=_CHOICES[item.name]) if item.name in _CHOICES else item for item in node.inputs)
+    return (*own, _seams_input(seams))
+
+
+DETAILING_NODES: tuple[Node, ...] = (
+    replace(
+        SEGS_DETAILER,
+        id="SegsDetailerSegsForVideo",
+        display_name="SEGSDetailer For Video (SEGS/pipe)",
+        description="Repaints the segments of a clip with its model and gives back the segments, not yet pasted. "
+        "Paste them with SEGS Paste.",
+        inputs=_detailer_inputs(SEGS_DETAILER, "colors, the VAE's own changes, noise"),
+        function=detail_segments,
+        category="segs-detailer",
+    ),
+    replace(
+        DETAILER_FOR_EACH,
+        id="SegsDetailerForVideo",
+        display_name="Detailer For Video (SEGS/pipe)",
+        description="Repaints the segments of a clip with its model and pastes them, one after the other.",
+        inputs=_detailer_inputs(DETAILER_FOR_EACH, "edges of the masks, colors, the VAE's own changes, noise"),
+        function=detail_frames,
+        category="segs-detailer",
+    ),
+    replace(
+        SEGS_PASTE,
+        id="SegsDetailerPaste",
+        display_name="SEGS Paste",
+        inputs=_detailer_inputs(SEGS_PASTE, "how far the masks grow"),
+        function=paste_segments,
+        category="segs-detailer",
+    ),
+)
+"""The detailing nodes, and what pastes."""

@@ -1,4 +1,4 @@
-"""The functions of the detecting nodes: faces, another pack's detector, and boxes that are written down."""
+"""The detecting nodes: faces, another pack's detector, and boxes that are written down."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segs_detailer.comfyui.inputs import crop_factor_input, crop_input, float_input, frames_input, int_input
 from segs_detailer.detailer.crops import check_frames
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.nodes.declaration import COMBO, Input, Node, Output
 from segs_detailer.segs import check_segs
 from segs_detailer.subjects.association import Detection
 from segs_detailer.subjects.finders.face_finder import detect_faces
@@ -26,10 +28,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.segs import SEG, SEGS
 
-__all__ = ["CROPS", "SHAPES", "find_boxes", "find_faces", "read_boxes"]
-
-CROPS = ("fixed", "follow")
-"""What crops do. Nodes of other packs know fixed ones only, so that is what our nodes begin with."""
+__all__ = ["DETECTING_NODES", "SHAPES", "find_boxes", "find_faces", "read_boxes"]
 
 SHAPES = ("ellipse", "box")
 """Shapes of the masks of faces."""
@@ -60,7 +59,7 @@ def find_faces(
     min_share, max_gap, crop_factor, drop_size, mask_shape
         See `segs_detailer.subjects.finders.FollowSettings` and `segs_detailer.CropSettings`.
     crop : str
-        One of `CROPS`: the crop holds the whole way of the face, or moves with it.
+        One of `inputs.CROPS`: the crop holds the whole way of the face, or moves with it.
     """
     check_frames("image_frames", image_frames)
     settings = FollowSettings(
@@ -108,7 +107,7 @@ def find_boxes(
     drop_size : int
         Handed to the detector; subjects with a side of at most this many pixels are left out.
     crop : str
-        One of `CROPS`: the crop holds the subject's whole way, or moves with it.
+        One of `inputs.CROPS`: the crop holds the subject's whole way, or moves with it.
 
     Returns
     -------
@@ -247,3 +246,71 @@ def _progress(total: int) -> Callable[[int], None] | None:
         bar.update_absolute(done, total)
 
     return report
+
+
+DETECTING_NODES: tuple[Node, ...] = (
+    Node(
+        id="SegsDetailerFaces",
+        display_name="Face Detector for Video",
+        description="Finds the faces of a clip with YuNet, a model of 230 kB that is fetched once, or with OpenCV's "
+        "cascades where it cannot be fetched: one segment for each face of each shot, with a mask for each frame.",
+        inputs=(
+            frames_input(),
+            int_input("min_size", "Smallest face in pixels, from 8. 0: a sixteenth of the shorter side.", 0, 0, 16384),
+            float_input(
+                "min_share", "Share of the frames in which a face must be found to count.", 0.3, 0.0, 1.0, 0.01
+            ),
+            int_input("max_gap", "Frames without the face that are bridged.", 12, 0, 10000),
+            crop_factor_input("the face, or of its whole way where the crop is fixed"),
+            int_input("drop_size", "Faces with a side that is not longer than this are left out.", 10, 1, 16384),
+            Input(name="mask_shape", type=COMBO, tooltip="Shape of the masks.", choices=lambda: SHAPES),
+            crop_input(),
+        ),
+        outputs=(Output(name="segs", type="SEGS", tooltip="One segment for each face."),),
+        function=find_faces,
+    ),
+    Node(
+        id="SegsDetailerBboxDetector",
+        display_name="BBOX Detector for Video",
+        description="Lets a detector of Impact Pack look at each frame, and follows what it finds through the clip: "
+        "one segment for each subject of each shot, with a mask for each frame.",
+        inputs=(
+            Input(name="bbox_detector", type="BBOX_DETECTOR", tooltip="The detector."),
+            frames_input(),
+            float_input("threshold", "Least confidence of a detection.", 0.5, 0.0, 1.0, 0.01),
+            int_input("dilation", "Pixels by which the sides of the boxes are moved outwards.", 10, 0, 512),
+            int_input("min_frames", "A subject counts where it is found in this many frames.", 1, 1, 10000),
+            int_input("max_gap", "Frames without the subject that are bridged.", 12, 0, 10000),
+            crop_factor_input("the subject, or of its whole way where the crop is fixed"),
+            int_input("drop_size", "Subjects with a side that is not longer than this are left out.", 10, 1, 16384),
+            crop_input(),
+        ),
+        outputs=(Output(name="segs", type="SEGS", tooltip="One segment for each subject."),),
+        function=find_boxes,
+    ),
+    Node(
+        id="SegsDetailerBoxes",
+        display_name="Boxes to SEGS (JSON)",
+        description="Makes a segment of each box that is written down.",
+        inputs=(
+            Input(name="image_frames", type="IMAGE", tooltip="The clip: gives the size of the frames."),
+            Input(
+                name="boxes",
+                type="STRING",
+                tooltip="Boxes in pixels as JSON: [[x1, y1, x2, y2], ...], or each as an object with box, and perhaps "
+                "label and confidence.",
+                widget={"default": "[[0, 0, 64, 64]]", "multiline": True},
+            ),
+            crop_factor_input("the box"),
+            Input(
+                name="label",
+                type="STRING",
+                tooltip="Label of the boxes that bring none.",
+                widget={"default": "A"},
+            ),
+        ),
+        outputs=(Output(name="segs", type="SEGS", tooltip="One segment for each box."),),
+        function=read_boxes,
+    ),
+)
+"""The nodes that find subjects."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from segs_detailer.comfyui.inputs import float_input, int_input
 from segs_detailer.detailer.hooks import CombinedHook, DetailerHook
+from segs_detailer.nodes.declaration import Input, Node, Output
 
 if TYPE_CHECKING:
     from segs_detailer.detailer.hooks import Latent, Prepared
     from segs_detailer.models.interface import Conditioning
     from segs_detailer.segs import SEGS
 
-__all__ = ["ScheduleHook", "cfg_hook", "combine_hooks", "denoise_hook", "steps_hook"]
+__all__ = ["HOOK_NODES", "ScheduleHook", "cfg_hook", "combine_hooks", "denoise_hook", "steps_hook"]
 
 
 class ScheduleHook(DetailerHook):
@@ -91,3 +93,50 @@ def steps_hook(target_steps: int) -> tuple[ScheduleHook]:
 def combine_hooks(hook1: object, hook2: object) -> tuple[CombinedHook]:
     """Make one hook of two; the second gets what the first returned."""
     return (CombinedHook(hook1, hook2),)
+
+
+_OVER = "The first segment has the detailer's own value, the last one this."
+
+
+def _hook_output() -> tuple[Output, ...]:
+    return (Output(name="detailer_hook", type="DETAILER_HOOK", tooltip="The hook, for Detailer For Video."),)
+
+
+HOOK_NODES: tuple[Node, ...] = (
+    Node(
+        id="SegsDetailerDenoiseHook",
+        display_name="Denoise Schedule Hook",
+        description="Moves the denoising from segment to segment.",
+        inputs=(float_input("target_denoise", _OVER, 0.3, 0.0001, 1.0, 0.01),),
+        outputs=_hook_output(),
+        function=denoise_hook,
+    ),
+    Node(
+        id="SegsDetailerCfgHook",
+        display_name="CFG Schedule Hook",
+        description="Moves the guidance from segment to segment.",
+        inputs=(float_input("target_cfg", _OVER, 3.0, 0.0, 100.0, 0.1),),
+        outputs=_hook_output(),
+        function=cfg_hook,
+    ),
+    Node(
+        id="SegsDetailerStepsHook",
+        display_name="Steps Schedule Hook",
+        description="Moves the number of steps from segment to segment.",
+        inputs=(int_input("target_steps", _OVER, 20, 1, 10000),),
+        outputs=_hook_output(),
+        function=steps_hook,
+    ),
+    Node(
+        id="SegsDetailerCombineHooks",
+        display_name="Combine Detailer Hooks",
+        description="Makes one hook of two.",
+        inputs=(
+            Input(name="hook1", type="DETAILER_HOOK", tooltip="Acts first."),
+            Input(name="hook2", type="DETAILER_HOOK", tooltip="Gets what the first returned."),
+        ),
+        outputs=_hook_output(),
+        function=combine_hooks,
+    ),
+)
+"""The nodes of hooks."""

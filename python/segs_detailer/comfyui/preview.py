@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from segs_detailer.comfyui.inputs import frames_input, int_input, segs_input
 from segs_detailer.crop_path import CropPath, mask_on_frame, place_of, quad_at, region_at
 from segs_detailer.detailer.crops import check_frames, check_paths
-from segs_detailer.nodes.declaration import Shown
+from segs_detailer.nodes.declaration import Node, Output, Shown
 from segs_detailer.segs import mask_frames, scale_match, warn_about_counts
 from segs_detailer.subjects.track import TRACK_COLORS
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.segs import SEG, SEGS, Box
 
-__all__ = ["draw_segments", "preview_segments"]
+__all__ = ["PREVIEW_NODES", "draw_segments", "preview_segments"]
 
 _MASK_TINT = np.array([1.0, 0.15, 0.3], np.float32)
 _MASK_OPACITY = 0.4
@@ -157,3 +158,21 @@ def _saved(pictures: list[Image.Image]) -> list[dict[str, Any]]:
         picture.save(folder / name, compress_level=1)
         saved.append({"filename": name, "subfolder": "", "type": "temp"})
     return saved
+
+
+PREVIEW_NODES: tuple[Node, ...] = (
+    Node(
+        id="SegsDetailerPreview",
+        display_name="SEGS Preview (boxes, regions, masks)",
+        description="Shows frames with the segments drawn in: masks red, bounding boxes thick, crop regions thin.",
+        inputs=(
+            frames_input(),
+            segs_input(),
+            int_input("max_images", "How many frames are shown, spread over the clip.", 4, 1, 64),
+        ),
+        outputs=(Output(name="images", type="IMAGE", tooltip="The pictures."),),
+        function=preview_segments,
+        is_output=True,
+    ),
+)
+"""The node that shows segments."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.errors import InvalidTypeError
-from segs_detailer.nodes.declaration import setting_input
+from segs_detailer.nodes.declaration import Node, Output, setting_input
 from segs_detailer.settings import declared
 
 if TYPE_CHECKING:
     from segs_detailer.nodes.declaration import Input
 
-__all__ = ["SEAMS", "Seams", "make_seams", "seam_inputs", "seam_settings"]
+__all__ = ["SEAMS", "SEAMS_NODES", "Seams", "make_seams", "seam_inputs", "seam_settings"]
 
 SEAMS = "SEGS_DETAILER_SEAMS"
 """Type of the sockets."""
@@ -84,3 +84,17 @@ def seam_settings(seams: object) -> Seams:
     if not isinstance(seams, Seams):
         raise InvalidTypeError("seams_opt", "what Seams and Noise for Video gives", type(seams).__name__)
     return seams
+
+
+SEAMS_NODES: tuple[Node, ...] = (
+    Node(
+        id="SegsDetailerSeams",
+        display_name="Seams and Noise for Video",
+        description="Settings against seams and flicker, and for memory, for the detailing nodes and SEGS Paste. As "
+        "they come, they change nothing.",
+        inputs=seam_inputs(),
+        outputs=(Output(name="seams", type=SEAMS, tooltip="The settings, for seams_opt."),),
+        function=make_seams,
+    ),
+)
+"""The node of the settings."""

@@ -1,4 +1,4 @@
-"""The functions of the nodes around the detailers: pipes, masks to SEGS, and what is chosen of SEGS."""
+"""The nodes around the detailers: masks to SEGS, and what is chosen of SEGS."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from segs_detailer.comfyui.inputs import MAX_COUNT, bool_input, crop_input, float_input, int_input, segs_input
 from segs_detailer.errors import InvalidTypeError, unknown_name
 from segs_detailer.mask_levels import warn_about_masks
+from segs_detailer.nodes.declaration import COMBO, Input, Node, Output
 from segs_detailer.segs import check_segs, scale_match
 from segs_detailer.subjects.from_masks import tracks_from_masks
 from segs_detailer.subjects.masks import mask_stack, masks_to_segs, survey_masks
@@ -21,36 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ORDERS",
+    "SEGMENT_NODES",
     "filter_segs",
-    "from_basic_pipe",
     "mask_to_segs",
     "match_scale",
     "order_segs",
-    "to_basic_pipe",
 ]
 
 
 _LABELS = "make a mask of each"
-
-
-def to_basic_pipe(model: Any, clip: Any, vae: Any, positive: Any, negative: Any) -> tuple[tuple[Any, ...]]:
-    """Bind a model and its companions."""
-    # A plain tuple: other packs compare and unpack it.
-    return ((model, clip, vae, positive, negative),)
-
-
-def from_basic_pipe(basic_pipe: Any) -> tuple[Any, ...]:
-    """Give a pipe and its five parts.
-
-    Raises
-    ------
-    InvalidTypeError
-        `basic_pipe` is not a tuple of five.
-    """
-    if not (isinstance(basic_pipe, (tuple, list)) and len(basic_pipe) == 5):
-        expected = "(model, clip, vae, positive, negative)"
-        raise InvalidTypeError("basic_pipe", expected, f"{type(basic_pipe).__name__}")
-    return (basic_pipe, *basic_pipe)
 
 
 def mask_to_segs(
@@ -198,3 +179,84 @@ _KEYS = {
 
 ORDERS = tuple(_KEYS)
 """What segments can be sorted by: sides and edges are the bounding box's."""
+
+
+SEGMENT_NODES: tuple[Node, ...] = (
+    Node(
+        id="SegsDetailerMaskToSegs",
+        display_name="MASK to SEGS for Video",
+        description="Makes a segment of each object in the masks. With one mask per frame, a segment follows its "
+        "object through the clip.",
+        inputs=(
+            Input(name="masks", type="MASK", tooltip="One mask, or one per frame: white is repainted."),
+            bool_input("combined", "Take everything in the masks as one subject.", False, "True", "False"),
+            float_input("crop_factor", "Size of the crop, in sizes of the subject's box.", 3.0, 1.0, 100.0, 0.1),
+            bool_input("bbox_fill", "Repaint the whole box around each object.", False, "enabled", "disabled"),
+            int_input("drop_size", "Objects with a side that is not longer than this are left out.", 10, 1, 16384),
+            bool_input("contour_fill", "Fill the outlines of the objects.", False, "enabled", "disabled"),
+            Input(
+                name="label",
+                type="STRING",
+                tooltip="Name of the segments, for filters and prompts.",
+                optional=True,
+                widget={"default": "A"},
+            ),
+            crop_input(),
+        ),
+        outputs=(Output(name="segs", type="SEGS", tooltip="One segment for each object, from top to bottom."),),
+        function=mask_to_segs,
+    ),
+    Node(
+        id="SegsDetailerFilter",
+        display_name="SEGS Filter (label, area, confidence)",
+        description="Divides segments into those that meet every condition, and the others.",
+        inputs=(
+            segs_input(),
+            Input(
+                name="labels",
+                type="STRING",
+                tooltip="Labels between commas or on lines of their own. Empty: all.",
+                widget={"default": "", "multiline": True},
+            ),
+            int_input("min_area", "Least area of the bounding box in pixels.", 0, 0, MAX_COUNT),
+            int_input("max_area", "Largest area of the bounding box in pixels. 0: no limit.", 0, 0, MAX_COUNT),
+            float_input("min_confidence", "Least confidence of the detector.", 0.0, 0.0, 1.0, 0.01),
+        ),
+        outputs=(
+            Output(name="filtered", type="SEGS", tooltip="The segments that meet every condition."),
+            Output(name="remained", type="SEGS", tooltip="The others."),
+        ),
+        function=filter_segs,
+    ),
+    Node(
+        id="SegsDetailerOrder",
+        display_name="SEGS Order",
+        description="Sorts segments and takes some of them.",
+        inputs=(
+            segs_input(),
+            Input(
+                name="by",
+                type=COMBO,
+                tooltip="What they are sorted by; sides and edges are the bounding box's.",
+                choices=lambda: ORDERS,
+            ),
+            bool_input("descending", "The largest first, or the smallest.", True, "descending", "ascending"),
+            int_input("take_start", "How many of the first are left out.", 0, 0, MAX_COUNT),
+            int_input("take_count", "How many are taken. 0: all.", 0, 0, MAX_COUNT),
+        ),
+        outputs=(
+            Output(name="ordered", type="SEGS", tooltip="The segments that are taken, sorted."),
+            Output(name="remained", type="SEGS", tooltip="The others, sorted."),
+        ),
+        function=order_segs,
+    ),
+    Node(
+        id="SegsDetailerScaleMatch",
+        display_name="SEGS Scale Match",
+        description="Fits segments to frames of another size than those that they were made for.",
+        inputs=(segs_input(), Input(name="image_frames", type="IMAGE", tooltip="The frames to fit them to.")),
+        outputs=(Output(name="segs", type="SEGS", tooltip="The segments in the frames' size."),),
+        function=match_scale,
+    ),
+)
+"""The nodes that make, choose and fit segments."""
