@@ -345,3 +345,66 @@ def test_pipe_goes_apart_and_segments_fit_frames_of_another_size(server):
     kept = server.kept("larger")
     assert kept["size"].tolist() == [192, 256]
     assert kept["image"].shape == (4, 192, 256, 3)
+
+
+# The size gate, and switches behind it
+
+
+def executed(events):
+    """Ids of the nodes that ran."""
+    return {event["data"]["node"] for event in events if isinstance(event, dict) and event["type"] == "executing"}
+
+
+def gate_of(prefix="", **window):
+    widgets = {"measure": "height %", "min": 0.0, "max": 0.0, "hysteresis": 0.15, "ramp": 0, **window}
+    return node(f"{prefix}SegsDetailerSizeGate", segs=["segs", 0], **widgets)
+
+
+@pytest.mark.parametrize("prefix", ["", "Classic"], ids=["schema", "classic"])
+@pytest.mark.parametrize("switch", ["ComfySwitchNode", "LazySwitch"])
+@pytest.mark.parametrize("most", [10.0, 90.0], ids=["nothing to paint", "something to paint"])
+def test_behind_a_lazy_switch_nothing_runs_where_there_is_nothing_to_paint(server, known, prefix, switch, most, frames):
+    if switch not in known:
+        pytest.skip(f"this ComfyUI has no {switch}")
+    name = f"{prefix}{switch}{most:g}"
+    prompt = graph(
+        prefix,
+        # Of another seed each time, so that no run is spared by ComfyUI's cache.
+        model=node("TinyModel", seed=sum(name.encode()), seconds_per_step=0.0, inpaint=False),
+        gate=gate_of(prefix, max=most),
+        detail=detailer(prefix, segs=["gate", 0]),
+        switch=node(switch, switch=["gate", 2], on_false=["clip", 0], on_true=["detail", 0]),
+        keep=keep(name, image=["switch", 0], segs=["gate", 1]),
+        report=node("PreviewAny", source=["gate", 3]),
+    )
+    events = server.run(prompt)
+    assert end_of(events) == "execution_success"
+    ran, image = executed(events), server.kept(name)["image"]
+    assert {"gate", "switch", "keep"} <= ran
+    if most == 10.0:
+        assert not ran & {"model", "pipe", "detail"}
+        assert np.array_equal(image, frames)
+        assert "region_1" in server.kept(name)
+    else:
+        assert ran >= {"model", "pipe", "detail"}
+        assert not np.array_equal(image, frames)
+        assert "region_0" not in server.kept(name)
+    [text] = [e["data"]["output"]["text"] for e in events if isinstance(e, dict) and e["type"] == "executed"]
+    assert text[0].startswith(f"height from 0 to {most:g} %: {0 if most == 10.0 else 2} of 2 segments painted\n1 A: ")
+
+
+def test_frames_that_a_gate_leaves_alone_keep_their_bits(server, frames):
+    prompt = graph(growing=node("GrowingMask", frames=4))
+    prompt["segs"]["inputs"]["masks"] = ["growing", 0]
+    prompt |= {
+        "gate": gate_of(measure="height px", max=40.0, ramp=1),
+        "detail": detailer(segs=["gate", 0], seams_opt=["seams", 0], noise_mask_feather=4),
+        "seams": node(
+            "SegsDetailerSeams", grow=2, noise_mask_grow=2, color_match=1.0, vae_correction=True, noise="shared"
+        ),
+        "keep": keep("gated", image=["detail", 0]),
+    }
+    assert end_of(server.run(prompt)) == "execution_success"
+    changed = np.abs(server.kept("gated")["image"] - frames).max(axis=(1, 2, 3))
+    # Sides of 20, 34, 48 and 62 pixels; the ramp lets half of the second frame through.
+    assert (changed > 0).tolist() == [True, True, False, False]

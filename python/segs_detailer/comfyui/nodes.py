@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from segs_detailer.comfyui.control import CONTROL_NODES
 from segs_detailer.comfyui.detailing import DETAILING_NODES
 from segs_detailer.comfyui.detecting import DETECTING_NODES
+from segs_detailer.comfyui.gating import GATING_NODES
 from segs_detailer.comfyui.hooks import HOOK_NODES
 from segs_detailer.comfyui.pipes import PIPE_NODES
 from segs_detailer.comfyui.preview import PREVIEW_NODES
@@ -23,6 +24,7 @@ NODES: tuple[Node, ...] = (
     *SEAMS_NODES,
     *DETECTING_NODES,
     *SEGMENT_NODES,
+    *GATING_NODES,
     *PREVIEW_NODES,
     *CONTROL_NODES,
     *HOOK_NODES,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.formats.files import FORMATS, Format, format_to_write, read_tracks, write_tracks
     from segs_detailer.subjects.from_masks import MaskSettings, MaskStream, tracks_from_masks
     from segs_detailer.subjects.from_segs import tracks_from_segs
+    from segs_detailer.subjects.gating import gated, size_gate
     from segs_detailer.subjects.identity import (
         Embedder,
         Looks,
@@ -37,18 +38,11 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.masks import boxes_to_segs, masks_to_segs
     from segs_detailer.subjects.objects import as_tracks
     from segs_detailer.subjects.ownership import owned_weights, owner_order
-    from segs_detailer.subjects.path import (
-        crop_path,
-        gated,
-        is_in_frame,
-        path_of_clip,
-        presence,
-        size_gate,
-        subject_sizes,
-    )
+    from segs_detailer.subjects.path import crop_path, is_in_frame, path_of_clip, presence, subject_sizes
     from segs_detailer.subjects.segmenters.opening import open_segmenter
     from segs_detailer.subjects.segmenters.refining import RefineSettings, refine_tracks
     from segs_detailer.subjects.segmenters.segmenter import FollowedSubject, SegmenterSession, VideoSegmenter
+    from segs_detailer.subjects.segs_gating import GatedSegs, SizeReport, SizeWindow, gate_segs
     from segs_detailer.subjects.segs_of_tracks import subject_box, tracks_to_segs
     from segs_detailer.subjects.selection import Likeness, Similarity, Step
     from segs_detailer.subjects.settings import CropSettings
@@ -66,6 +60,7 @@ __all__ = [
     "Embedder",
     "FollowedSubject",
     "Format",
+    "GatedSegs",
     "Likeness",
     "Looks",
     "Mask",
@@ -81,6 +76,8 @@ __all__ = [
     "Shape",
     "Sighting",
     "Similarity",
+    "SizeReport",
+    "SizeWindow",
     "Step",
     "Track",
     "Tracks",
@@ -93,6 +90,7 @@ __all__ = [
     "filter_masks",
     "filtered_part",
     "format_to_write",
+    "gate_segs",
     "gated",
     "is_in_frame",
     "link_tracks",
@@ -183,13 +181,13 @@ __getattr__, __dir__ = lazy_names(
         ),
         "segs_detailer.subjects.path": (
             "crop_path",
-            "gated",
             "is_in_frame",
             "path_of_clip",
             "presence",
-            "size_gate",
             "subject_sizes",
         ),
+        "segs_detailer.subjects.gating": ("gated", "size_gate"),
+        "segs_detailer.subjects.segs_gating": ("GatedSegs", "SizeReport", "SizeWindow", "gate_segs"),
         "segs_detailer.subjects.criteria": ("SelectSettings",),
         "segs_detailer.subjects.selection": ("Likeness", "Similarity", "Step"),
         "segs_detailer.subjects.settings": ("CropSettings",),

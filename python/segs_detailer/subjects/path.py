@@ -6,26 +6,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segs_detailer.checks import shown, whole_number
+from segs_detailer.checks import whole_number
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.ops.turns import turned, turned_halves
 from segs_detailer.subjects.angles import smooth_angles
 from segs_detailer.subjects.boxes import make_crop_region
+from segs_detailer.subjects.gating import gated, shares, size_gate, smooth_sides
 from segs_detailer.subjects.motion import motion_of, seen_frames
 from segs_detailer.subjects.settings import CropSettings
 from segs_detailer.subjects.shapes import own_boxes, own_extents, shape_extents
 from segs_detailer.subjects.smoothing import noise_left, regress, taut_string, to_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from segs_detailer.subjects.motion import Motion
     from segs_detailer.subjects.track import Track
 
-__all__ = ["crop_path", "gated", "is_in_frame", "path_of_clip", "presence", "size_gate", "subject_sizes"]
+__all__ = ["crop_path", "is_in_frame", "path_of_clip", "presence", "subject_sizes"]
 
 _MOST_SLACK = 0.015
 """Share of the crop by which its middle may be away from the smoothed way, at most."""
@@ -81,22 +80,9 @@ def _alpha(motion: Motion, track: Track, frame_count: int, settings: CropSetting
         frames = np.arange(first, end)
         rise = np.ones(len(frames)) if first in begins else (frames - first + 1) / (ramp + 1)
         fall = np.ones(len(frames)) if end in ends else (end - frames) / (ramp + 1)
-        sure = _shares(motion.is_sure(first, end, settings.paste_gap), ramp)
+        sure = shares(motion.is_sure(first, end, settings.paste_gap), ramp)
         alpha[first:end] = np.minimum(np.minimum(rise, fall), sure)
     return alpha
-
-
-def _shares(wanted: NDArray[np.bool_], ramp: int) -> NDArray[np.float64]:
-    """How much is pasted in each of some frames: nothing in those that are not wanted, ramps beside them."""
-    off = np.flatnonzero(~wanted)
-    if len(off) == 0:
-        return np.ones(len(wanted))
-    frames = np.arange(len(wanted))
-    after = np.searchsorted(off, frames)
-    before = np.abs(frames - off[np.maximum(after - 1, 0)])
-    distance = np.minimum(before, np.abs(off[np.minimum(after, len(off) - 1)] - frames))
-    shares: NDArray[np.float64] = np.minimum(distance / (ramp + 1), 1.0)
-    return shares
 
 
 def crop_path(
@@ -363,61 +349,6 @@ def _crop_size(
     return np.minimum(np.ceil(np.maximum(size, 1.0) - 1e-6), frame)
 
 
-def size_gate(
-    track: Track,
-    frame_size: tuple[int, int],
-    frame_count: int,
-    least: float,
-    *,
-    hysteresis: float = 0.15,
-    settings: CropSettings | None = None,
-) -> NDArray[np.bool_]:
-    """Tell in which frames a subject is so small that it is to be detailed.
-
-    It is until its shorter side, smoothed as its crop's way, reaches `least` pixels, and again when that is below
-    `least` by the share `hysteresis`: a subject about as large as the limit does not go in and out with every breath of
-    the detector. A run of frames begins with detailing where the subject is below the limit in the middle between both.
-
-    Parameters
-    ----------
-    track : Track
-        The subject.
-    frame_size : (int, int)
-        Height and width of the frames.
-    frame_count : int
-        Frames of the clip.
-    least : float
-        Pixels from which on it is large enough.
-    hysteresis : float
-        From 0 to below 1.
-    settings : CropSettings or None
-        `smoothing` and `max_gap`.
-
-    Returns
-    -------
-    ndarray
-        `(frame_count,)` bool; False also where the subject is not there.
-
-    Raises
-    ------
-    InvalidArgumentError
-        A number out of range.
-    """
-    if not least > 0:
-        raise InvalidArgumentError("least", "a number of pixels above 0", shown(least))
-    if not 0 <= hysteresis < 1:
-        raise InvalidArgumentError("hysteresis", "a number from 0 to below 1", shown(hysteresis))
-    settings = settings or CropSettings()
-    motion = motion_of(track, frame_size, frame_count, settings)
-    wanted = np.zeros(frame_count, bool)
-    for frames, sides in _sides(motion, settings):
-        is_small = bool(sides[0] < least * (1 - 0.5 * hysteresis))
-        for frame, side in zip(frames.tolist(), sides.tolist(), strict=True):
-            is_small = side < (least if is_small else least * (1 - hysteresis))
-            wanted[frame] = is_small
-    return wanted
-
-
 def subject_sizes(
     track: Track, frame_size: tuple[int, int], frame_count: int, settings: CropSettings | None = None
 ) -> NDArray[np.float64]:
@@ -441,36 +372,10 @@ def subject_sizes(
         All 0 for one that is nowhere in the frame.
     """
     settings = settings or CropSettings()
-    found = list(_sides(motion_of(track, frame_size, frame_count, settings), settings))
+    found = list(smooth_sides(motion_of(track, frame_size, frame_count, settings), settings))
     if not found:
         return np.zeros(frame_count)
     frames, sides = (np.concatenate(parts) for parts in zip(*found, strict=True))
     # Smoothing leaves the last digits of what never changes to chance.
     sizes: NDArray[np.float64] = np.round(np.interp(np.arange(frame_count), frames, sides), 3)
     return sizes
-
-
-def _sides(motion: Motion, settings: CropSettings) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Give the frames of each run, and the subject's shorter side in them."""
-    for first, end in motion.runs:
-        frames, boxes = motion.between(first, end, settings.smoothing, settings.smoothing)
-        yield frames, boxes[:, 2:].min(axis=1)
-
-
-def gated(path: CropPath, wanted: NDArray[np.bool_], ramp: int) -> CropPath:
-    """Paste a path's crops in wanted frames alone, with ramps within them where that begins and ends.
-
-    Parameters
-    ----------
-    path : CropPath
-        The crop of a track.
-    wanted : ndarray
-        `(B,)` bool, as `size_gate` gives it.
-    ramp : int
-        Frames over which the paste comes and goes.
-    """
-    wanted = wanted | (path.alpha == 0)
-    if wanted.all():
-        return path
-    share = _shares(wanted, ramp)
-    return CropPath(path.regions, np.minimum(path.alpha, share).astype(np.float32), path.angles)

@@ -345,6 +345,44 @@ class TinyClip:
         return clip_frames(frames, 96, 128), masks
 
 
+class GrowingMask:
+    """A square that grows from frame to frame."""
+
+    RETURN_TYPES = ("MASK",)
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {"frames": ("INT", {"default": 4})}}
+
+    def run(self, frames):
+        masks = torch.zeros((frames, 96, 128))
+        for index in range(frames):
+            masks[index, 20 : 40 + 14 * index, 16 : 36 + 14 * index] = 1
+        return (masks,)
+
+
+class LazySwitch:
+    """A switch of the classic form, as other packs have it: what is not chosen is not asked for."""
+
+    RETURN_TYPES = ("IMAGE",)
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        lazy = ("IMAGE", {"lazy": True})
+        return {"required": {"switch": ("BOOLEAN", {"default": False}), "on_false": lazy, "on_true": lazy}}
+
+    def check_lazy_status(self, switch, on_false=None, on_true=None):
+        name = "on_true" if switch else "on_false"
+        return [name] if {"on_true": on_true, "on_false": on_false}[name] is None else []
+
+    def run(self, switch, on_false=None, on_true=None):
+        return (on_true if switch else on_false,)
+
+
 class Keep:
     """Writes what it gets to ComfyUI's output folder."""
 
@@ -378,6 +416,8 @@ NODE_CLASS_MAPPINGS = {
     "TinySchedule": TinySchedule,
     "TinyDetector": TinyDetector,
     "TinyClip": TinyClip,
+    "GrowingMask": GrowingMask,
+    "LazySwitch": LazySwitch,
     "DrawnFaces": DrawnFaces,
     "TrainedPipe": TrainedPipe,
     "Keep": Keep,
