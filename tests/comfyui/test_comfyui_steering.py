@@ -13,6 +13,7 @@ from segs_detailer.comfyui.control import GraphControlNetWrapper
 from segs_detailer.comfyui.help_pages import help_page, reference
 from segs_detailer.comfyui.hooks import ScheduleHook
 from segs_detailer.comfyui.nodes import NODES
+from segs_detailer.detailer import SegmentWarning
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.subjects.masks import boxes_to_segs
 
@@ -315,6 +316,34 @@ def test_schedules_go_over_the_segments_and_begin_anew_with_each_run():
 def test_a_lone_segment_keeps_its_settings():
     (hook,) = run("SegsDetailerDenoiseHook", target_denoise=0.1)
     assert [job.denoise for job in jobs_under(hook, (0, 0, 15, 15))] == [0.5]
+
+
+def test_segments_that_are_not_painted_do_not_count():
+    (hook,) = run("SegsDetailerDenoiseHook", target_denoise=0.1)
+
+    class Without:
+        def post_detection(self, segs):
+            return segs[0], segs[1][:-1]
+
+    outside = segs_of(THREE[0])[1][0]._replace(crop_region=(100, 0, 115, 15))
+    (size, segments) = segs_of(*THREE)
+    segs = size, [segments[0], outside, segments[1], segments[2]]
+    (pair,) = run("SegsDetailerCombineHooks", hook1=hook, hook2=Without())
+    for given, expected in ((hook, [0.5, 0.3, 0.1]), (pair, [0.5, 0.1])):
+        sampler = FakeSampler()
+        inputs = {**PIPE_SETTINGS, "basic_pipe": (sampler, None, None, [], []), "detailer_hook": given}
+        with pytest.warns(SegmentWarning, match="no pixel of the frames"):
+            run("SegsDetailerForVideo", image_frames=FRAMES, segs=segs, **inputs)
+        assert [job.denoise for job in sampler.jobs] == pytest.approx(expected)
+
+
+def test_a_detailer_of_another_pack_counts_by_what_it_detected():
+    hook = ScheduleHook(denoise=0.1)
+    size, segments = segs_of(*THREE)
+    hook.post_detection((size, [*segments, segments[0]._replace(crop_region=(100, 0, 115, 15))]))
+    for _ in segments:
+        hook.set_steps((0, 1))
+    assert hook.progress == 1.0
 
 
 def test_cycles_of_other_detailers_are_gone_over():

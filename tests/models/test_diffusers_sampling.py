@@ -12,6 +12,7 @@ from agreement import assert_agree
 from segs_detailer.errors import CancelledError, InvalidArgumentError, InvalidTypeError, ModelError
 from segs_detailer.models.control import ControlHint, with_control
 from segs_detailer.models.interface import RefinerStage, SampleJob, Sampler
+from segs_detailer.models.samplers import SAMPLERS
 from segs_detailer.models.sd.network import DiffusersModel
 from segs_detailer.models.sd.sampler import DiffusersSampler
 from segs_detailer.models.sd.vae import FrameVAE
@@ -70,6 +71,21 @@ def job_for(frames, **changes):
         "noise_mask": mask,
     }
     return SampleJob(**{**settings, **changes})
+
+
+def test_a_sampler_of_ones_own_in_place_of_the_named_one(plain_unet, vae, frames):
+    sampler = sampler_of(plain_unet, vae)
+    latents = sampler.encode(frames)
+
+    def sampled(**changes):
+        return sampler.sample(latents, job_for(frames, scheduler="karras", **changes))
+
+    named = sampled(sampler_name="dpmpp_2m")
+    assert torch.equal(sampled(sampler_name="euler", custom_sampler=SAMPLERS["dpmpp_2m"]), named)
+    assert not torch.equal(sampled(sampler_name="euler"), named)
+    assert sampler.takes_custom_sampler
+    with pytest.raises(InvalidTypeError, match="custom_sampler: expected a SamplerSpec, or None, got str"):
+        sampled(custom_sampler="dpmpp_2m")
 
 
 class CallCount:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.comfyui.inputs import float_input, int_input
+from segs_detailer.crop_path import part_of_frames
 from segs_detailer.detailer.hooks import CombinedHook, DetailerHook
 from segs_detailer.nodes.declaration import Input, Node, Output
 
@@ -19,8 +20,9 @@ __all__ = ["HOOK_NODES", "ScheduleHook", "cfg_hook", "combine_hooks", "denoise_h
 class ScheduleHook(DetailerHook):
     """Moves settings evenly from the detailer's own to targets.
 
-    With several cycles, as Impact Pack's detailers know them, over the cycles of each segment; else over the segments:
-    the first one has the detailer's own value, the last one the target. A lone segment in one cycle keeps its own.
+    With several cycles, as Impact Pack's detailers know them, over the cycles of each segment; else over the segments
+    that are painted: the first one has the detailer's own value, the last one the target. A lone segment in one cycle
+    keeps its own.
 
     Parameters
     ----------
@@ -36,9 +38,14 @@ class ScheduleHook(DetailerHook):
         self._cycle, self._cycles = 0, 1
 
     def post_detection(self, segs: SEGS) -> SEGS:
-        """Count the segments; a run begins."""
-        self._segment, self._segments = -1, len(segs[1])
+        """Count the segments of which the frames show something; a run begins."""
+        height, width = segs[0]
+        self.set_segments(sum(bool(part_of_frames(seg.crop_region, (height, width)).any()) for seg in segs[1]))
         return segs
+
+    def set_segments(self, count: int) -> None:
+        """Learn how many segments are painted, which a hook after this one may have changed; a run begins."""
+        self._segment, self._segments = -1, count
 
     def set_steps(self, info: tuple[int, int]) -> None:
         """Learn the cycle; with the first one a segment begins."""
@@ -95,7 +102,7 @@ def combine_hooks(hook1: object, hook2: object) -> tuple[CombinedHook]:
     return (CombinedHook(hook1, hook2),)
 
 
-_OVER = "The first segment has the detailer's own value, the last one this."
+_OVER = "The first segment that is painted has the detailer's own value, the last one this."
 
 
 def _hook_output() -> tuple[Output, ...]:

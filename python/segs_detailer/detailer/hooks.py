@@ -55,9 +55,10 @@ class DetailerHook:
 
     Its public methods are the list of what a hook may have; all else follows it.
 
-    The methods are called in this order: once per run `post_detection`; for each segment `post_crop_region`,
-    `touch_scaled_size`, `post_upscale`, `post_encode`, `set_steps`, `cycle_latent`, `pre_ksample`, `get_custom_noise`,
-    `pre_decode`, `post_decode`, `post_paste`.
+    The methods are called in this order: once per run `post_detection` and `set_segments`; for each segment
+    `post_crop_region`, `touch_scaled_size`, `post_upscale`, `get_skip_sampling`, `post_encode`, `set_steps`,
+    `cycle_latent`, `pre_ksample`, `get_custom_noise`, `get_custom_sampler`, `pre_decode`, `post_decode`,
+    `should_retry_patch`, `post_paste`.
     """
 
     def post_detection(self, segs: SEGS) -> SEGS:
@@ -74,6 +75,16 @@ class DetailerHook:
             Those to go on with.
         """
         return segs
+
+    @_hands_on(0)
+    def set_segments(self, count: int) -> None:
+        """Learn how many segments the run paints; Impact Pack's detailers do not call this.
+
+        Parameters
+        ----------
+        count : int
+            Those that `post_detection` left and of which the frames show something.
+        """
 
     def post_crop_region(self, w: int, h: int, item_bbox: Any, crop_region: Any) -> Any:  # noqa: ARG002
         """Change a crop region; the mask is cut anew, without any part outside the old region.
@@ -110,20 +121,30 @@ class DetailerHook:
         """
         return w, h
 
-    def post_upscale(self, pixels: Tensor) -> Tensor:
+    def post_upscale(self, pixels: Tensor, mask: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Change the crops at working size, before they are encoded.
 
         Parameters
         ----------
         pixels : Tensor
             `(B, H, W, 3)` float32 in [0, 1].
+        mask : Tensor or None
+            Where noise will go, `(1 or B, H, W)` in [0, 1]; None for everywhere. A hook whose method takes pixels alone
+            gets pixels alone.
 
         Returns
         -------
         Tensor
-            Of the same shape.
+            Pixels of the same shape.
         """
         return pixels
+
+    def get_skip_sampling(self) -> bool:
+        """Tell whether the crops, as `post_upscale` left them, are the result: nothing is encoded and sampled then.
+
+        Of combined hooks all must say so.
+        """
+        return False
 
     def post_encode(self, samples: Latent) -> Latent:
         """Change the encoded latents or the noise mask.
@@ -221,6 +242,19 @@ class DetailerHook:
         """
         return noise, is_touched
 
+    def get_custom_sampler(self) -> Any:
+        """Give what steps through the noise levels in place of the named sampler; None for that.
+
+        Of combined hooks the first that gives one counts. The schedule is made for the named sampler.
+
+        Returns
+        -------
+        object or None
+            With models of ComfyUI a SAMPLER, else a `SamplerSpec` of `segs_detailer.models.samplers`, where the family
+            takes one.
+        """
+        return None
+
     def pre_decode(self, samples: Latent) -> Latent:
         """Change the repainted latents.
 
@@ -251,6 +285,23 @@ class DetailerHook:
         """
         return pixels
 
+    def should_retry_patch(self, patch: Tensor) -> bool:  # noqa: ARG002
+        """Tell whether a repainted crop is bad: the segment is then repainted with the next seed, twice at most.
+
+        A segment that stays bad is left as it was. Of combined hooks one that says so is enough.
+
+        Parameters
+        ----------
+        patch : Tensor
+            The crop of one frame, `(1, h, w, 3)`, as it would be pasted. The frames are shown one after the other.
+
+        Returns
+        -------
+        bool
+            True to try again.
+        """
+        return False
+
     def post_paste(self, image: Tensor) -> Tensor:
         """Look at or change the frames into which a segment was pasted.
 
@@ -277,7 +328,8 @@ HOOK_METHODS = tuple(name for name, value in vars(DetailerHook).items() if inspe
 class CombinedHook(DetailerHook):
     """Several hooks as one: each gets what the one before returned.
 
-    It has the methods of `DetailerHook`.
+    It has the methods of `DetailerHook`. Sampling is skipped where all hooks say so, and done again where one does; the
+    first custom sampler counts.
 
     Parameters
     ----------
@@ -287,6 +339,48 @@ class CombinedHook(DetailerHook):
 
     def __init__(self, *hooks: object) -> None:
         self.hooks = hooks
+
+    def post_upscale(self, pixels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """See `DetailerHook.post_upscale`; hooks that take pixels alone get these."""
+        for method in self._methods("post_upscale"):
+            pixels = _upscaled_by(method, pixels, mask)
+        return pixels
+
+    def get_skip_sampling(self) -> bool:
+        """See `DetailerHook.get_skip_sampling`."""
+        methods = self._methods("get_skip_sampling")
+        answers = [bool(method()) for method in methods]
+        return 0 < len(answers) == len(self.hooks) and all(answers)
+
+    def get_custom_sampler(self) -> Any:
+        """See `DetailerHook.get_custom_sampler`."""
+        given = (method() for method in self._methods("get_custom_sampler"))
+        return next((sampler for sampler in given if sampler is not None), None)
+
+    def should_retry_patch(self, patch: Tensor) -> bool:
+        """See `DetailerHook.should_retry_patch`."""
+        return any(bool(method(patch)) for method in self._methods("should_retry_patch"))
+
+    def _methods(self, name: str) -> list[Callable[..., Any]]:
+        return [getattr(hook, name) for hook in self.hooks if hasattr(hook, name)]
+
+
+def _upscaled_by(method: Callable[..., Any], pixels: Tensor, mask: Tensor | None) -> Any:
+    """Call a hook's `post_upscale`, of the form that it has."""
+    return method(pixels, mask) if _takes_two(method) else method(pixels)
+
+
+def _takes_two(method: Callable[..., Any]) -> bool:
+    try:
+        signature = inspect.signature(method)
+    except (TypeError, ValueError):
+        # What says nothing of its arguments gets those that every version takes.
+        return False
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        return False
+    return True
 
 
 def _chained(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -314,6 +408,8 @@ def _chained(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for _name in HOOK_METHODS:
+    if _name in vars(CombinedHook):
+        continue
     setattr(CombinedHook, _name, _chained(_name, getattr(DetailerHook, _name)))
 
 
@@ -368,14 +464,35 @@ class HookCalls:
             raise _wrong("touch_scaled_size", "a width and a height of at least 1", changed)
         return height, width
 
-    def upscaled(self, pixels: Tensor) -> Tensor:
-        """`post_upscale`."""
+    def announce(self, count: int) -> None:
+        """`set_segments`."""
+        if self.defines("set_segments"):
+            self._call("set_segments", count)
+
+    def upscaled(self, pixels: Tensor, mask: Tensor | None) -> Tensor:
+        """`post_upscale`, with the mask where the hook takes it."""
         if not self.defines("post_upscale"):
             return pixels
-        changed = _tensor("post_upscale", self._call("post_upscale", pixels))
+        changed = _tensor("post_upscale", _upscaled_by(self._hook.post_upscale, pixels, mask))  # type: ignore[union-attr]
         if changed.shape != pixels.shape:
             raise _wrong("post_upscale", f"pixels of shape {tuple(pixels.shape)}", tuple(changed.shape))
         return changed
+
+    @property
+    def skips_sampling(self) -> bool:
+        """`get_skip_sampling`."""
+        return self.defines("get_skip_sampling") and bool(self._call("get_skip_sampling"))
+
+    @property
+    def custom_sampler(self) -> Any:
+        """`get_custom_sampler`; None for the named one."""
+        return self._call("get_custom_sampler") if self.defines("get_custom_sampler") else None
+
+    def wants_another(self, crops: Tensor) -> bool:
+        """`should_retry_patch`, frame by frame: hooks of pictures take one at a time."""
+        if not self.defines("should_retry_patch"):
+            return False
+        return any(bool(self._call("should_retry_patch", crop[None])) for crop in crops)
 
     def latent(self, method: str, latent: Latent) -> Latent:
         """`post_encode`, `cycle_latent` or `pre_decode`."""

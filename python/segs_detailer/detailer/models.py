@@ -7,16 +7,48 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.models.info import ModelInfo
 from segs_detailer.models.interface import Sampler
 from segs_detailer.models.registry import sampler_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from torch import Tensor
+
     from segs_detailer.models.info import Geometry
-    from segs_detailer.models.interface import Conditioning
+    from segs_detailer.models.interface import Conditioning, SampleJob
 
 __all__ = ["Models", "PipeModel"]
+
+
+_DUMMY = "DUMMY"
+"""What Impact Pack's node for a missing input gives, and its detailers know as a model that does nothing."""
+
+
+def _is_dummy(model: object) -> bool:
+    return isinstance(model, str) and model == _DUMMY
+
+
+class _Unpainted(Sampler):
+    """Stands for no model at all; the detailer asks it for nothing but its info."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """A name, and no limits."""
+        return ModelInfo(family=_DUMMY)
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Refuse."""
+        self._has_no("VAE", frames)
+
+    def sample(self, latents: Tensor, job: SampleJob) -> Tensor:
+        """Refuse."""
+        self._has_no("steps", latents, job)
+
+    def decode(self, latents: Tensor, *, full_precision: bool = False) -> Tensor:
+        """Refuse."""
+        self._has_no("VAE", latents, full_precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +81,8 @@ class PipeModel:
         argument : str
             Name for error messages.
         pipe : BasicPipe, tuple or Sampler
-            `(model, clip, vae, positive, negative)`, or a sampler that needs no conditioning.
+            `(model, clip, vae, positive, negative)`, or a sampler that needs no conditioning. The model may be the word
+            "DUMMY": see `Models.paints_nothing`.
         vae : object
             Stands in for the pipe's VAE: a refiner works on the latents of the base model's.
 
@@ -73,6 +106,8 @@ class PipeModel:
                 raise InvalidArgumentError(argument, expected, f"{len(pipe)} items")
             model, clip, own_vae, positive, negative = pipe
             vae = own_vae if vae is None else vae
+            if _is_dummy(model):
+                return cls(model, clip, vae, _Unpainted(), positive, negative)
             return cls(model, clip, vae, sampler_for(model, clip, vae), positive, negative)
         if isinstance(pipe, Sampler):
             return cls(pipe, None, None, pipe, [], [])
@@ -139,7 +174,11 @@ class Models:
             Both.
         """
         base = PipeModel.of(names[0], pipe)
+        if isinstance(base.sampler, _Unpainted):
+            return cls(base)
         refiner = None if refiner_pipe is None else PipeModel.of(names[1], refiner_pipe, vae=base.vae)
+        if refiner is not None and isinstance(refiner.sampler, _Unpainted):
+            raise InvalidArgumentError(names[1], "a pipe with a model, or None", f"one with the model {_DUMMY!r}")
         return cls(base, refiner)
 
     @property
@@ -147,6 +186,11 @@ class Models:
         """Sizes that all models of the run can take."""
         own = self.base.sampler.geometry
         return own if self.refiner is None else own.within(self.refiner.sampler.geometry)
+
+    @property
+    def paints_nothing(self) -> bool:
+        """Whether a word stands in the model's place: crops are handed on as they are."""
+        return isinstance(self.base.sampler, _Unpainted)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:

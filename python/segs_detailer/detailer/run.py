@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from segs_detailer.detailer.batches import batch_segments
-from segs_detailer.detailer.crops import check_frames, prepare_segs
+from segs_detailer.detailer.crops import check_frames, is_inside, prepare_segs
 from segs_detailer.detailer.pasting import Canvas, paste_mask
 from segs_detailer.detailer.plan import check_count
 from segs_detailer.detailer.progress import SegmentProgress
@@ -113,7 +113,8 @@ def _choose_segs(frames: Tensor, segs: object, run: Run) -> SEGS:
     check_subjects(run.subjects, [SubjectName(place, str(seg.label)) for place, seg in enumerate(prepared[1], start=1)])
     if prepared[1]:
         check_count(len(frames), run.models.geometry)
-    if not run.hook.is_given:
+    run.hook.announce(sum(is_inside(seg, frames) for seg in prepared[1]) if len(frames) else 0)
+    if not (run.hook.is_given or run.models.paints_nothing):
         # A hook is asked once for each segment, when its turn comes.
         for index, seg in enumerate(prepared[1]):
             working_size(seg, run.for_segment(index, seg))

@@ -22,6 +22,7 @@ from segs_detailer.detailer.seams.round_trip import round_trip_error
 from segs_detailer.detailer.settings import check_names
 from segs_detailer.detailer.subject_models import models_under
 from segs_detailer.detailer.subject_settings import SubjectName, settings_of
+from segs_detailer.errors import ModelError
 from segs_detailer.models.interface import RefinerStage, SampleJob
 from segs_detailer.ops.frames import resize_frames
 from segs_detailer.ops.masks import feather_mask, resize_masks
@@ -50,6 +51,11 @@ __all__ = [
     "frame_denoise",
     "working_size",
 ]
+
+
+_SEEDS = 2**64
+_ATTEMPTS = 3
+"""Results of a segment, by as many seeds, that a hook may see before it is left as it was."""
 
 
 class SegmentWarning(UserWarning):
@@ -95,7 +101,8 @@ class Run:
 
     def __post_init__(self) -> None:
         sampler = self.models.base.sampler
-        check_names(self.settings, sampler)
+        if not self.models.paints_nothing:
+            check_names(self.settings, sampler)
         # The dataclass is frozen: this is still its making.
         object.__setattr__(self, "given", self.settings)
         settings = self.settings.with_recommended(sampler.info.recommended.settings())
@@ -182,12 +189,16 @@ def detail_segment(frames: Tensor, seg: SEG, run: Run, progress: SegmentProgress
         The new crops. A segment that lies outside the frames, or whose result has a `Fault`, keeps its own, with a
         `SegmentWarning`.
     """
-    segment = _begin(frames, seg, run, progress)
-    if isinstance(segment, DetailedSegment):
-        return segment
-    latent, cnet_images = _sample(segment, frames, run)
-    segment = segment.sampled()
-    return _finish(segment, latent, cnet_images, frames, run)
+    for attempt in range(_ATTEMPTS):
+        segment = _begin(frames, seg, run, progress)
+        if isinstance(segment, DetailedSegment):
+            return segment
+        latent, cnet_images = _sample(segment, frames, run, attempt)
+        segment = segment.sampled()
+        result = _finish(segment, latent, cnet_images, frames, run)
+        if result.crops is None or not run.hook.wants_another(result.crops):
+            return result
+    return _left(segment.seg, frames, progress, f"the hook found each of {_ATTEMPTS} results bad", result.cnet_images)
 
 
 def detail_together(
@@ -305,20 +316,27 @@ def _begin(frames: Tensor, seg: SEG, run: Run, progress: SegmentProgress) -> _Op
             )
         return DetailedSegment(_with_crops(seg, crops), None, [])
 
-    sampler = run.models.base.sampler
+    if run.models.paints_nothing:
+        # Only crops that were brought are anything new to the frames.
+        return DetailedSegment(_with_crops(seg, crops), None if seg.cropped_image is None else crops, [])
+
+    sampler, size = run.models.base.sampler, (height, width)
     pixels = resize_frames(crops, working_size(seg, run))
     del crops
-    pixels = run.hook.upscaled(pixels)
+    mask = _noise_mask(seg, count, pixels, run.settings)
+    pixels = run.hook.upscaled(pixels, mask)
+    if run.hook.skips_sampling:
+        result = _scaled_back(run.hook.decoded(pixels), seg, size, frames, run)
+        return DetailedSegment(_with_crops(seg, result), result, [])
     order = reflect_frames(count, sampler.geometry.frames_for(count))
     if len(order) > count:
         pixels = pixels[order]
+        mask = mask if mask is None or len(mask) == 1 else mask[order]
 
     progress.at("encode")
     latents = sampler.encode(pixels)
-    mask = _noise_mask(seg, order, count, pixels, run.settings)
     texture = CropTexture.of(pixels, latents, mask, count, sampler.geometry.packing)
     correction = round_trip_error(sampler, pixels, latents, mask) if run.settings.vae_correction else None
-    size = (height, width)
     return _OpenSegment(seg, progress, size, count, order, pixels, latents, mask, texture, correction)
 
 
@@ -331,13 +349,24 @@ def _finish(
     progress.at("decode")
     decoded = decode_crops(run.models.base.sampler, run.hook, latent, segment.texture, segment.correction)
     if isinstance(decoded, Fault):
-        _warn(seg, progress, decoded.reason)
-        return DetailedSegment(_with_crops(seg, crop_stack(frames, seg)), None, cnet_images)
-    decoded = decoded.to(device=frames.device, dtype=torch.float32).contiguous()
-    result = resize_frames(decoded, segment.size)
-    if run.settings.color_match:
-        result = _matched(result, seg, frames, run.settings)
+        return _left(seg, frames, progress, decoded.reason, cnet_images)
+    result = _scaled_back(decoded, seg, segment.size, frames, run)
     return DetailedSegment(_with_crops(seg, result), result, cnet_images)
+
+
+def _left(
+    seg: SEG, frames: Tensor, progress: SegmentProgress, reason: str, cnet_images: list[Tensor]
+) -> DetailedSegment:
+    """Leave a segment as it was, and say why."""
+    _warn(seg, progress, reason)
+    return DetailedSegment(_with_crops(seg, crop_stack(frames, seg)), None, cnet_images)
+
+
+def _scaled_back(decoded: Tensor, seg: SEG, size: tuple[int, int], frames: Tensor, run: Run) -> Tensor:
+    """Bring repainted crops to the segment's size, and to the colors around it."""
+    decoded = decoded.to(device=frames.device, dtype=torch.float32).contiguous()
+    result: Tensor = resize_frames(decoded, size)
+    return _matched(result, seg, frames, run.settings) if run.settings.color_match else result
 
 
 def _matched(crops: Tensor, seg: SEG, frames: Tensor, settings: DetailerSettings) -> Tensor:
@@ -362,19 +391,18 @@ def _repainted(seg: SEG, count: int, like: Tensor, settings: DetailerSettings) -
     return feather_mask(masks, settings.noise_mask_feather) if settings.noise_mask_feather else masks
 
 
-def _noise_mask(seg: SEG, order: list[int], count: int, pixels: Tensor, settings: DetailerSettings) -> Tensor | None:
+def _noise_mask(seg: SEG, count: int, pixels: Tensor, settings: DetailerSettings) -> Tensor | None:
     """Where noise goes, `(1 or B, H, W)` at working size; None for everywhere."""
     working = (pixels.shape[1], pixels.shape[2])
     masks = _repainted(seg, count, pixels, settings)
     if masks is None:
         # An inpainting checkpoint takes a mask in any case.
         return torch.ones((1, *working), device=pixels.device) if settings.inpaint_model else None
-    masks = resize_masks(masks, working)
-    return masks[order] if len(masks) > 1 and len(order) > count else masks
+    return resize_masks(masks, working)
 
 
-def _sample(segment: _OpenSegment, frames: Tensor, run: Run) -> tuple[Latent, list[Tensor]]:
-    """Repaint one segment's latents, with everything that may change the run."""
+def _sample(segment: _OpenSegment, frames: Tensor, run: Run, attempt: int) -> tuple[Latent, list[Tensor]]:
+    """Repaint one segment's latents, with everything that may change the run; each attempt has a seed of its own."""
     seg, pixels, mask = segment.seg, segment.pixels, segment.mask
     base, hook = run.models.base, run.hook
     frame_size = (frames.shape[1], frames.shape[2])
@@ -392,16 +420,20 @@ def _sample(segment: _OpenSegment, frames: Tensor, run: Run) -> tuple[Latent, li
     latent = hook.latent("cycle_latent", latent)
     denoise = frame_denoise(seg, segment.count, run)
     settings = run.settings if denoise is None else run.settings.with_denoise(*denoise)
+    settings = replace(settings, seed=(settings.seed + attempt) % _SEEDS) if attempt else settings
     model, settings, positive, negative, latent = hook.prepare(model, settings, positive, negative, latent)
     noise = hook.noise(settings.seed, latent["samples"])
 
-    sampler = base.sampler_of(model)
+    sampler, custom = base.sampler_of(model), hook.custom_sampler
     check_names(settings, sampler)
+    if custom is not None and not sampler.takes_custom_sampler:
+        raise ModelError(f"a model of the family {sampler.info.family!r} takes no sampler from get_custom_sampler")
     _begin_sampling(segment, sampler, settings)
     job = replace(
         _job(pixels, positive, negative, settings, run, segment.order),
         noise_mask=latent.get("noise_mask"),
         noise=noise,
+        custom_sampler=custom,
         refiner=_refiner(segment, frame_size, run),
         callback=None if run.observer is None else segment.progress.after_step,
     )

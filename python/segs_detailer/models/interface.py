@@ -94,6 +94,9 @@ class SampleJob:
         Classifier-free guidance scale; 1 needs no negative pass.
     sampler_name, scheduler : str
         Names as in ComfyUI's KSampler.
+    custom_sampler : object or None
+        What steps through the noise levels in place of `sampler_name`, for which the schedule is still made. Only for
+        models that take it, see `Sampler.takes_custom_sampler`.
     denoise : float
         In (0, 1].
     frame_denoise : tuple of float or None
@@ -145,6 +148,7 @@ class SampleJob:
     noise: Tensor | None = None
     frame_noise: FrameNoise = field(default_factory=FrameNoise)
     scheduler_func: SchedulerFunc | None = None
+    custom_sampler: Any = None
     refiner: RefinerStage | None = None
     callback: StepCallback | None = None
     frame_rate: float | None = None
@@ -177,6 +181,9 @@ class Sampler(ABC):
 
     takes_frame_denoise: ClassVar[bool] = False
     """Whether `sample` repaints frames by different denoise, `SampleJob.frame_denoise`."""
+
+    takes_custom_sampler: ClassVar[bool] = False
+    """Whether `sample` takes a `SampleJob.custom_sampler`."""
 
     @property
     @abstractmethod

@@ -15,7 +15,7 @@ from segs_detailer.models.frame_noise import clip_noise
 from segs_detailer.models.info import FramePacking
 from segs_detailer.models.interface import Sampler, of_one_clip
 from segs_detailer.models.noise import seeded_noise
-from segs_detailer.models.samplers.registry import sampler_named
+from segs_detailer.models.samplers.registry import SamplerSpec, sampler_named
 from segs_detailer.models.stages import Run, SamplingOptions, Stage, run_stages, total_sigmas, total_steps
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class LatentSampler(Sampler):
     """
 
     takes_frame_denoise: ClassVar[bool] = True
+    takes_custom_sampler: ClassVar[bool] = True
 
     frame_axis: ClassVar[int] = 0
     """The latents' axis of frames: 0 for `(F, C, h, w)`, 2 for `(1, C, T, h, w)`."""
@@ -100,6 +101,8 @@ class LatentSampler(Sampler):
             raise unknown_name("sampler_name", job.sampler_name, info.sampler_names)
         if job.scheduler_func is None and job.scheduler not in info.scheduler_names:
             raise unknown_name("scheduler", job.scheduler, info.scheduler_names)
+        if job.custom_sampler is not None and not isinstance(job.custom_sampler, SamplerSpec):
+            raise InvalidTypeError("custom_sampler", "a SamplerSpec, or None", type(job.custom_sampler).__name__)
         _check_clips(job, takes_clips=info.geometry.takes_clips)
 
     @property
@@ -167,6 +170,7 @@ class LatentSampler(Sampler):
             steps=job.steps,
             denoise=job.denoise if job.sigma_start is None else 1.0,
             seed=job.seed,
+            sampler=job.custom_sampler,
             mask=mask,
             starts=self._starts(clip, source, job),
             differential=job.differential,

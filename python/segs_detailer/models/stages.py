@@ -101,15 +101,17 @@ class Stage:
 class Run:
     """The settings of one run; the names, `clips` too, mean what they mean in `SampleJob`.
 
-    `mask` is `(1 or F, 1, h, w)` at the latents' size; `starts` are noise levels from which the frames are repainted,
-    of a shape that fits the mask's, None where all are from the run's first; `refiner_ratio` counts where a refiner is
-    given; `frame_axis` is the latents' axis of frames, in which `frame_noise` counts.
+    `sampler` takes the place of the named one; `mask` is `(1 or F, 1, h, w)` at the latents' size; `starts` are noise
+    levels from which the frames are repainted, of a shape that fits the mask's, None where all are from the run's
+    first; `refiner_ratio` counts where a refiner is given; `frame_axis` is the latents' axis of frames, in which
+    `frame_noise` counts.
     """
 
     sampler_name: str
     steps: int
     denoise: float
     seed: int
+    sampler: SamplerSpec | None = None
     mask: Tensor | None = None
     differential: bool = False
     starts: Tensor | None = None
@@ -172,7 +174,7 @@ def run_stages(source: Tensor, base: Stage, refiner: Stage | None, run: Run) -> 
     total = total_steps(run.steps, run.denoise)
     start = total - run.steps
     base_end = total if refiner is None else start + math.floor(run.steps * (1 - run.refiner_ratio))
-    spec = sampler_named(run.sampler_name)
+    spec = sampler_named(run.sampler_name) if run.sampler is None else run.sampler
     if refiner is not None and run.options.refiner == "recomposite":
         return _recomposite(source, base, refiner, run, spec, (start, base_end, total))
 

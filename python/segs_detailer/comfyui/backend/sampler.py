@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import comfy.sample
 import comfy.samplers
@@ -13,7 +13,7 @@ from segs_detailer.comfyui.backend.schedules import levels_of
 from segs_detailer.comfyui.backend.stages import StagedRun
 from segs_detailer.comfyui.backend.vae import GraphVAE
 from segs_detailer.comfyui.names import scheduler_names
-from segs_detailer.errors import InvalidArgumentError, ModelError
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
 from segs_detailer.models.denoise_mask import clip_mask
 from segs_detailer.models.frame_noise import clip_noise
 from segs_detailer.models.info import ModelInfo
@@ -47,6 +47,8 @@ class ComfySampler(Sampler):
     ModelError
         `vae` is no VAE of ComfyUI.
     """
+
+    takes_custom_sampler: ClassVar[bool] = True
 
     def __init__(self, model: Any, vae: Any) -> None:
         self.model = model
@@ -102,10 +104,15 @@ class ComfySampler(Sampler):
         ------
         ModelError
             The refiner is not a ComfyUI model, or works on other latents.
+        InvalidTypeError
+            `job.custom_sampler` is no SAMPLER.
         InvalidArgumentError
             `inpaint_model` with a model of clips, noise of another shape, or a schedule that neither ComfyUI nor Impact
             Pack has.
         """
+        if job.custom_sampler is not None and not isinstance(job.custom_sampler, comfy.samplers.Sampler):
+            got = type(job.custom_sampler).__name__
+            raise InvalidTypeError("custom_sampler", "a SAMPLER of ComfyUI, or None", got)
         total = total_steps(job.steps, job.denoise)
         start = total - job.steps
         schedule = levels_of(self.model, job, total)

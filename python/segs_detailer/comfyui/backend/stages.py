@@ -107,7 +107,8 @@ class StagedRun:
             guider.inner_set_conds({"positive": _with_guidance(positive, self.job.cfg)})
             samples = guider.sample(self.noise, self.source, sampler, sigmas, **arguments)
         spec = SAMPLERS.get(self.job.sampler_name)
-        if self._x0 is None or (spec is not None and spec.ends_past_prediction):
+        ends_past = self.job.custom_sampler is not None or (spec is not None and spec.ends_past_prediction)
+        if self._x0 is None or ends_past:
             return torch.as_tensor(samples)
         result: Tensor = model.model.process_latent_out(self._x0.to(torch.float32))
         return result
@@ -128,11 +129,12 @@ class StagedRun:
 
     def _sampler(self) -> Any:
         """Return ComfyUI's sampler, made to go on where the stage before it stopped."""
-        name = self.job.sampler_name
-        sampler = comfy.samplers.sampler_object(name)
+        name, custom = self.job.sampler_name, self.job.custom_sampler
+        sampler = comfy.samplers.sampler_object(name) if custom is None else custom
         function = getattr(sampler, "sampler_function", None)
         if function is None:
             if self._done:
+                name = name if custom is None else type(custom).__name__
                 raise ModelError(f"the sampler {name!r} cannot go on where another stopped: take one without a refiner")
             return sampler
 
@@ -150,7 +152,8 @@ class StagedRun:
 
     def _noise_between_steps(self, function: Any, x: Tensor) -> Any:
         """Return what gives the noise between steps where it is not what the function itself draws."""
-        name = self.job.sampler_name
+        # A caller's own sampler brings its noise, whatever the named one has.
+        name = self.job.sampler_name if self.job.custom_sampler is None else ""
         plain = self.frame_noise.is_plain
         brownian = _BROWNIAN if plain else _BROWNIAN + _BROWNIAN_OF_RUN
         if name.removesuffix(_ON_DEVICE) in brownian:
