@@ -26,7 +26,7 @@ def class_of(node: Node) -> type[ClassicNode]:
     """
 
     def execute(**inputs: Any) -> Any:
-        result = node.function(**inputs)
+        result = node.run(**inputs)
         return {"ui": dict(result.ui), "result": result.results} if isinstance(result, Shown) else result
 
     body = {"__doc__": node.description, "__module__": __name__, "execute": staticmethod(execute)}

@@ -40,7 +40,9 @@ def detail_segments(image_frames: Tensor, segs: SEGS, **inputs: Any) -> tuple[SE
     cnet_images : list of Tensor
         At least one image.
     """
-    detailed, cnet_images = detailers.detail_segments(image_frames, segs, **_inputs(inputs))
+    if detailers.without_segments(image_frames, segs) is None:
+        inputs = _inputs(inputs)
+    detailed, cnet_images = detailers.detail_segments(image_frames, segs, **inputs)
     return detailed, cnet_images or detailers.no_images()
 
 
@@ -67,7 +69,9 @@ def detail_frames(image_frames: Tensor, segs: SEGS, **inputs: Any) -> tuple[Tens
     cnet_images : list of Tensor
         At least one image.
     """
-    *results, cnet_images = detailers.detail_and_paste_segments(image_frames, segs, **_inputs(inputs))
+    if detailers.without_segments(image_frames, segs) is None:
+        inputs = _inputs(inputs)
+    *results, cnet_images = detailers.detail_and_paste_segments(image_frames, segs, **inputs)
     return (*results, cnet_images or detailers.no_images())
 
 

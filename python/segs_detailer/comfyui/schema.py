@@ -40,7 +40,7 @@ def class_of(node: Node) -> type:
 
     def execute(cls: type, /, **inputs: Any) -> Any:
         del cls
-        result = node.function(**inputs)
+        result = node.run(**inputs)
         if isinstance(result, Shown):
             return io.NodeOutput(*result.results, ui=dict(result.ui))
         return io.NodeOutput(*result)

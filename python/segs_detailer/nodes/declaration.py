@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from segs_detailer._interop import dtype_name, is_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +18,12 @@ __all__ = ["COMBO", "ClassicNode", "Input", "Node", "Output", "Shown", "setting_
 
 COMBO = "COMBO"
 """Type of an input that is chosen from a list."""
+
+_PIXELS = ("IMAGE", "MASK")
+
+
+def _is_half(value: object) -> bool:
+    return is_tensor(value) and dtype_name(value) in ("float16", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +128,9 @@ class Node:
         Place in the menu.
     is_output : bool
         The node is run even where nothing hangs on it.
+    image_dtypes : tuple of str
+        Floats in which the function takes pictures. Those of other floats, and masks, reach it in float32; what comes
+        out is of the dtype that came in.
     """
 
     id: str
@@ -130,6 +141,50 @@ class Node:
     function: Callable[..., tuple[Any, ...] | Shown]
     category: str = "segs-detailer"
     is_output: bool = False
+    image_dtypes: tuple[str, ...] = ("float32",)
+
+    def run(self, **inputs: Any) -> tuple[Any, ...] | Shown:
+        """Call the function with pictures and masks of any float.
+
+        ComfyUI keeps them in float16 or bfloat16 where its user wants that.
+
+        Parameters
+        ----------
+        **inputs : object
+            The inputs by their names.
+
+        Returns
+        -------
+        tuple or Shown
+            What the function gives. Its pictures and masks are of the dtype of the first picture, or mask, that came
+            in; one that it hands through is the very one that came.
+        """
+        # Pictures first: they say what comes out, and masks where there are none.
+        halves = [
+            item for kind in _PIXELS for item in self.inputs if item.type == kind and _is_half(inputs.get(item.name))
+        ]
+        if not halves:
+            return self.function(**inputs)
+        dtype, given = inputs[halves[0].name].dtype, dict(inputs)
+        for item in halves:
+            if item.type == "MASK" or dtype_name(given[item.name]) not in self.image_dtypes:
+                given[item.name] = given[item.name].float()
+        result = self.function(**given)
+        came = {id(given[name]): value for name, value in inputs.items()}
+
+        def back(value: Any) -> Any:
+            if isinstance(value, list):
+                return [back(each) for each in value]
+            if id(value) in came:
+                return came[id(value)]
+            return value.to(dtype) if is_tensor(value) and dtype_name(value) == "float32" else value
+
+        results = result.results if isinstance(result, Shown) else result
+        changed = tuple(
+            back(value) if output.type in _PIXELS else value
+            for output, value in zip(self.outputs, results, strict=True)
+        )
+        return replace(result, results=changed) if isinstance(result, Shown) else changed
 
     @property
     def signature(self) -> Signature:
@@ -143,14 +198,14 @@ class Node:
         return Signature([own, *(item.parameter for item in self.inputs)])
 
     def called(self) -> Callable[..., Any]:
-        """Return the node's function for calls in Python: by place or by name, with the defaults of the inputs."""
-        signature, function = self.signature, self.function
+        """Return `run` for calls in Python: by place or by name, with the defaults of the inputs."""
+        signature = self.signature
 
-        @functools.wraps(function)
+        @functools.wraps(self.function)
         def call(*args: Any, **kwargs: Any) -> Any:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            return function(**bound.arguments)
+            return self.run(**bound.arguments)
 
         call.__signature__ = signature  # type: ignore[attr-defined]
         return call

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from segs_detailer.checks import flag, integer
+from segs_detailer.detailer.crops import check_frames, prepare_segs
 from segs_detailer.detailer.hooks import HookCalls
 from segs_detailer.detailer.models import Models
 from segs_detailer.detailer.pasting import paste_segs
@@ -20,6 +21,7 @@ from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.models.samplers.registry import SAMPLERS
 from segs_detailer.models.schedules import SCHEDULES
 from segs_detailer.nodes.declaration import ClassicNode, Input, Node, Output, setting_input
+from segs_detailer.segs import check_segs
 from segs_detailer.settings import declared
 
 if TYPE_CHECKING:
@@ -43,10 +45,13 @@ __all__ = [
     "no_images",
     "paste_into",
     "run_of",
+    "without_segments",
 ]
 
 _CATEGORY = "ImpactPack/Detailer"
 _OPAQUE = 255
+# The detailer crops and pastes float16 as it is: clips take half of the memory.
+_IMAGE_DTYPES = ("float32", "float16")
 _CNET_IMAGES = "The pictures that steered ControlNets; one small black picture where there are none."
 
 _BEFORE_THE_PIPE = (
@@ -210,15 +215,33 @@ def no_images() -> list[Tensor]:
     return [torch.zeros((1, 64, 64, 3))]
 
 
+def without_segments(image_frames: Tensor, segs: SEGS) -> SEGS | None:
+    """Tell where there is nothing to do: then no model is looked at, and no hook is asked.
+
+    Parameters
+    ----------
+    image_frames : Tensor
+        The frames.
+    segs : SEGS
+        The segments.
+
+    Returns
+    -------
+    SEGS or None
+        No segments, in the frames' size; None where there are any.
+    """
+    return prepare_segs(segs, check_frames("image_frames", image_frames)) if not check_segs(segs)[1] else None
+
+
 def detail_segments(image_frames: Tensor, segs: SEGS, **inputs: Any) -> tuple[SEGS, list[Tensor]]:
     """Repaint each segment on the frames as they came.
 
     Parameters
     ----------
     image_frames : Tensor
-        `(B, H, W, 3 or 4)` float32 in [0, 1]; not changed.
+        `(B, H, W, 3 or 4)` floats in [0, 1]; not changed.
     segs : SEGS
-        The segments; rescaled where they were made for another frame size.
+        The segments; rescaled where they were made for another frame size. Where there are none, nothing is loaded.
     **inputs : object
         `basic_pipe`, `(model, clip, vae, positive, negative)`; `refiner_basic_pipe_opt`, another, whose VAE is not
         used; `scheduler_func_opt`, `(model, sampler_name, steps) -> sigmas`; `guide_size_for`, True for the bounding
@@ -231,6 +254,9 @@ def detail_segments(image_frames: Tensor, segs: SEGS, **inputs: Any) -> tuple[SE
     cnet_images : list of Tensor
         Images of the control wrappers.
     """
+    nothing = without_segments(image_frames, segs)
+    if nothing is not None:
+        return nothing, []
     run = run_of(**inputs)
     with run.models.in_use():
         return detail_segs(image_frames, segs, run)
@@ -260,6 +286,9 @@ def detail_and_paste_segments(
     cnet_images : list of Tensor
         Images of the control wrappers.
     """
+    nothing = without_segments(image_frames, segs)
+    if nothing is not None:
+        return image_frames, nothing, basic_pipe, []
     run = run_of(basic_pipe=basic_pipe, **inputs)
     with run.models.in_use():
         image, detailed, cnet_images = detail_and_paste(image_frames, segs, run)
@@ -301,6 +330,7 @@ SEGS_DETAILER = Node(
     ),
     function=detail_segments,
     category=_CATEGORY,
+    image_dtypes=_IMAGE_DTYPES,
 )
 """The declaration of `SEGSDetailerForAnimateDiff`."""
 
@@ -321,6 +351,7 @@ DETAILER_FOR_EACH = Node(
     ),
     function=detail_and_paste_segments,
     category=_CATEGORY,
+    image_dtypes=_IMAGE_DTYPES,
 )
 """The declaration of `DetailerForEachPipeForAnimateDiff`."""
 
@@ -349,6 +380,7 @@ SEGS_PASTE = Node(
     outputs=(Output(name="image", type="IMAGE", tooltip="The frames with the crops in them."),),
     function=paste_segments,
     category=_CATEGORY,
+    image_dtypes=_IMAGE_DTYPES,
 )
 """The declaration of `SEGSPaste`."""
 
