@@ -101,6 +101,43 @@ def test_boxes_and_another_packs_detector(server):
     assert "region_1" not in found
 
 
+@pytest.mark.parametrize("prefix", ["", "Classic"], ids=["schema", "classic"])
+def test_objects_that_sam3_tracked(server, prefix):
+    """They are painted as the same masks are, one object after the other; nothing found leaves the clip as it is."""
+    widgets = {
+        "object_indices": "",
+        "label": "square",
+        "min_share": 0.0,
+        "max_gap": 12,
+        "drop_size": 4,
+        "grow": 0,
+        "crop_factor": 1.5,
+    }
+
+    def tracked(name, found):
+        prompt = graph(
+            track=node("TinyTrack", frames=4, found=found),
+            objects=node(
+                f"{prefix}SegsDetailerTrackToSegs", track_data=["track", 0], image_frames=["clip", 0], **widgets
+            ),
+            keep=keep(f"{prefix}{name}", segs=["objects", 0]),
+            detail=detailer(segs=["objects", 0]),
+            keep_frames=keep(f"{prefix}{name}_frames", image=["detail", 0]),
+            preview=node("SegsDetailerPreview", image_frames=["clip", 0], segs=["objects", 0], max_images=2),
+        )
+        assert end_of(server.run(prompt)) == "execution_success"
+        return server.kept(f"{prefix}{name}"), server.kept(f"{prefix}{name}_frames")["image"]
+
+    segs, painted = tracked("objects", True)
+    assert segs["region_0"][4:].tolist() == [16, 20, 54, 52]
+    assert segs["region_1"][4:].tolist() == [80, 50, 112, 82]
+    assert np.array_equal(painted, detailed(server, f"{prefix}same_masks"))
+    segs, kept = tracked("nothing", False)
+    assert "region_0" not in segs
+    assert np.array_equal(kept[~touched(painted)], painted[~touched(painted)])
+    assert not np.array_equal(kept, painted)
+
+
 def test_a_trained_checkpoint_restores_what_the_mask_shows(server):
     """A pipe of diffusers' models goes through the nodes as well; noise and blur go down by some decibels."""
     pytest.importorskip("diffusers")

@@ -200,6 +200,33 @@ def test_masks_of_our_segs_by_their_nodes_and_back(server):
     assert boxes["region_0"][4:].tolist() == of_one["region_0"][4:].tolist() == [16, 20, 48, 52]
 
 
+def test_masks_that_are_drawn_when_read_in_their_nodes(server):
+    widgets = {"object_indices": "", "label": "", "min_share": 0.0, "max_gap": 12, "drop_size": 4, "grow": 0}
+    settings = {"guide_size": 64, "guide_size_for": False}
+    crops = {**SAMPLING, **settings, "image_frames": ["clip", 0], "segs": ["objects", 0], "basic_pipe": ["pipe", 0]}
+    prompt = graph(
+        track=node("TinyTrack", frames=4, found=True),
+        objects=node(
+            "SegsDetailerTrackToSegs", track_data=["track", 0], image_frames=["clip", 0], crop_factor=1.5, **widgets
+        ),
+        stack=node("ImpactSEGSToMaskBatch", segs=["objects", 0]),
+        same=node("SegsDetailerMaskToSegs", **graph()["segs"]["inputs"] | {"masks": ["stack", 0]}),
+        theirs=detail(THEIRS, segs=["objects", 0], **settings),
+        dense=detail(THEIRS, **settings),
+        crops=node("SEGSDetailerForAnimateDiff", **crops),
+        pasted=node("SEGSPaste", image=["clip", 0], segs=["crops", 0], feather=5, alpha=255),
+        **{f"keep_{name}": keep(name, image=[name, 0]) for name in ("theirs", "dense", "pasted")},
+        **{f"keep_{name}": keep(name, segs=[name, 0]) for name in ("objects", "same")},
+    )
+    assert end_of(server.run(prompt)) == "execution_success"
+    theirs, dense, pasted = (server.kept(name)["image"] for name in ("theirs", "dense", "pasted"))
+    assert np.array_equal(theirs, dense)
+    assert np.abs(pasted - theirs).max() <= TOLERANCE
+    objects, same = server.kept("objects"), server.kept("same")
+    assert objects["region_0"].tolist() == same["region_0"].tolist()
+    assert objects["region_1"].tolist() == same["region_1"].tolist()
+
+
 THEIR_PIPE = node(
     "ToBasicPipe",
     **{name: ["model", place] for place, name in enumerate(("model", "clip", "vae", "positive", "negative"))},

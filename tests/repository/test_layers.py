@@ -23,7 +23,7 @@ LAYERS = [
     {"settings"},
     {"_interop"},
     {"ops"},
-    {"crop_path", "mask_levels"},
+    {"crop_path", "lazy_masks", "mask_levels"},
     {"segs"},
     {"models", "video"},
     {"subjects"},

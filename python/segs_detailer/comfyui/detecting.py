@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segs_detailer.comfyui.inputs import crop_factor_input, crop_input, float_input, frames_input, int_input
+from segs_detailer.comfyui.progress import frame_progress
 from segs_detailer.detailer.crops import check_frames
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.nodes.declaration import COMBO, Input, Node, Output
@@ -21,7 +21,7 @@ from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
 from segs_detailer.subjects.settings import CropSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -72,7 +72,7 @@ def find_faces(
     way = CropSettings(crop=crop, crop_factor=crop_factor, max_gap=max_gap)  # type: ignore[arg-type]  # checked there
     # The widget's 0 means that nothing is asked for.
     least = float(min_size) if min_size else None
-    return (detect_faces(frames, settings, min_size=least, crop=way, progress=_progress(len(frames))),)
+    return (detect_faces(frames, settings, min_size=least, crop=way, progress=frame_progress(len(frames))),)
 
 
 def find_boxes(
@@ -127,7 +127,7 @@ def find_boxes(
     # Their detector drops what is too small.
     settings = FollowSettings(min_share=0.0, max_gap=max_gap, drop_size=0, min_frames=min_frames)
     frames = (frame[..., :3].cpu().numpy() for frame in image_frames)
-    tracks = find_tracks(frames, theirs, settings, progress=_progress(count))
+    tracks = find_tracks(frames, theirs, settings, progress=frame_progress(count))
     way = CropSettings(crop=crop, crop_factor=crop_factor, max_gap=max_gap)  # type: ignore[arg-type]  # checked there
     return (tracks_to_segs(tracks, (height, width), count, way),)
 
@@ -232,20 +232,6 @@ def _entry(name: str, item: Any, label: str) -> tuple[Any, str, float]:
     if isinstance(confidence, bool) or not isinstance(confidence, (int, float)):
         raise InvalidTypeError(f"{name}: confidence", "a number", repr(confidence))
     return item["box"], str(item.get("label", label)), float(confidence)
-
-
-def _progress(total: int) -> Callable[[int], None] | None:
-    """Give who moves ComfyUI's bar and stops where the user cancelled; None where no ComfyUI runs."""
-    utils, management = sys.modules.get("comfy.utils"), sys.modules.get("comfy.model_management")
-    if utils is None or management is None:
-        return None
-    bar = utils.ProgressBar(total)
-
-    def report(done: int) -> None:
-        management.throw_exception_if_processing_interrupted()
-        bar.update_absolute(done, total)
-
-    return report
 
 
 DETECTING_NODES: tuple[Node, ...] = (

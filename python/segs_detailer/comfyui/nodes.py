@@ -11,6 +11,7 @@ from segs_detailer.comfyui.gating import GATING_NODES
 from segs_detailer.comfyui.hooks import HOOK_NODES
 from segs_detailer.comfyui.pipes import PIPE_NODES
 from segs_detailer.comfyui.preview import PREVIEW_NODES
+from segs_detailer.comfyui.sam3 import SAM3_NODES
 from segs_detailer.comfyui.seams import SEAMS_NODES
 from segs_detailer.comfyui.segments import SEGMENT_NODES
 
@@ -23,6 +24,7 @@ NODES: tuple[Node, ...] = (
     *DETAILING_NODES,
     *SEAMS_NODES,
     *DETECTING_NODES,
+    *SAM3_NODES,
     *SEGMENT_NODES,
     *GATING_NODES,
     *PREVIEW_NODES,

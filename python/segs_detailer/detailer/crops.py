@@ -9,6 +9,7 @@ import torch
 from segs_detailer._interop import FRAME_DTYPES, check_dtype, convert, kind_of
 from segs_detailer.crop_path import CropPath, part_of_frames, place_of
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.lazy_masks import is_lazy
 from segs_detailer.ops.frames import crop_frames
 from segs_detailer.segs import check_segs, mask_frames, scale_match
 
@@ -118,7 +119,8 @@ def prepare_segs(segs: object, frames: Tensor) -> SEGS:
     check_paths(checked, count)
     for index, seg in enumerate(checked[1]):
         # NaN is what does not equal itself. Found here, before a model has worked on the segments before this one.
-        if seg.cropped_mask is not None and bool((seg.cropped_mask != seg.cropped_mask).any()):
+        mask = seg.cropped_mask
+        if mask is not None and not is_lazy(mask) and bool((mask != mask).any()):
             raise InvalidArgumentError(f"segs[1][{index}].cropped_mask", "numbers", "NaN")
         image = seg.cropped_image
         if image is None:

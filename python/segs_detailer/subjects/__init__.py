@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.masks import boxes_to_segs, masks_to_segs
     from segs_detailer.subjects.objects import as_tracks
     from segs_detailer.subjects.ownership import owned_weights, owner_order
+    from segs_detailer.subjects.packed_masks import tracks_from_packed
     from segs_detailer.subjects.path import crop_path, is_in_frame, path_of_clip, presence, subject_sizes
     from segs_detailer.subjects.segmenters.opening import open_segmenter
     from segs_detailer.subjects.segmenters.refining import RefineSettings, refine_tracks
@@ -114,6 +115,7 @@ __all__ = [
     "suppress",
     "track_masks",
     "tracks_from_masks",
+    "tracks_from_packed",
     "tracks_from_segs",
     "tracks_to_segs",
     "write_tracks",
@@ -179,6 +181,7 @@ __getattr__, __dir__ = lazy_names(
             "owned_weights",
             "owner_order",
         ),
+        "segs_detailer.subjects.packed_masks": ("tracks_from_packed",),
         "segs_detailer.subjects.path": (
             "crop_path",
             "is_in_frame",

@@ -16,6 +16,7 @@ from segs_detailer.subjects.boxes import check_frame_size
 from segs_detailer.subjects.formats.outlines import fill
 from segs_detailer.subjects.from_segs import tracks_from_segs
 from segs_detailer.subjects.mask import Mask, mask_pixels
+from segs_detailer.subjects.packed_masks import is_packed, tracks_from_packed
 from segs_detailer.subjects.sightings import Sighting, frames_needed, gather
 from segs_detailer.subjects.track import Tracks
 
@@ -28,7 +29,7 @@ __all__ = ["as_tracks"]
 
 _ACCEPTED = (
     "Tracks, SEGS ((H, W), [SEG, ...]), ultralytics Results, supervision Detections (one, or a list with one for "
-    "each frame), or SAM 2's {frame: {object: mask}}"
+    "each frame), SAM 2's {frame: {object: mask}}, or ComfyUI's SAM3_TRACK_DATA"
 )
 
 
@@ -43,13 +44,15 @@ def as_tracks(
         `Tracks`: returned as they are. SEGS of this package or of Impact Pack, see `tracks_from_segs`. An ultralytics
         `Results` or a list of them, a supervision `Detections` or a list of them: one for each frame. SAM 2's
         `{frame: {object: mask}}`, masks `(h, w)` or `(1, h, w)`: bool, integers from 0 to 255, of which 0 and 1 alone
-        are off and on, or floats in [0, 1]. Arrays may be NumPy's or torch's, on any device.
+        are off and on, or floats in [0, 1]. ComfyUI's SAM3_TRACK_DATA, see `tracks_from_packed`. Arrays may be NumPy's
+        or torch's, on any device.
     size : (int, int) or None
-        Height and width of the frames, where the object does not say: detections without masks.
+        Height and width of the frames, where the object does not say: detections without masks. SAM3_TRACK_DATA is
+        resized to it.
     frame_count : int or None
         Number of frames; None takes what the object says, or ends with the last one named.
     label : str
-        Of tracks that have no name: SAM 2's.
+        Of tracks that have no name: SAM 2's and SAM 3's.
 
     Returns
     -------
@@ -66,6 +69,8 @@ def as_tracks(
     """
     if isinstance(value, Tracks):
         tracks = value
+    elif is_packed(value):
+        tracks = tracks_from_packed(value, frame_size=size, label=label, argument="value")
     elif isinstance(value, Mapping):
         return _of_masks(value, size, frame_count, label)
     elif isinstance(value, (tuple, list)) and _is_segs(value):

@@ -10,9 +10,11 @@ import numpy as np
 from segs_detailer.checks import shown
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.lazy_masks import lazy_masks
 from segs_detailer.ops.turns import turned
 from segs_detailer.segs import SEG
 from segs_detailer.subjects.boxes import make_crop_region, pixel_box, union_box
+from segs_detailer.subjects.mask_filter import filtered_part
 from segs_detailer.subjects.motion import motion_of
 from segs_detailer.subjects.path import crop_path, is_in_frame
 from segs_detailer.subjects.settings import CropSettings
@@ -20,17 +22,23 @@ from segs_detailer.subjects.shapes import own_boxes, track_masks
 from segs_detailer.subjects.track import Tracks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
     from segs_detailer.segs import SEGS, Box
+    from segs_detailer.subjects.mask_filter import MaskFilter
     from segs_detailer.subjects.track import Track
 
 __all__ = ["subject_box", "tracks_to_segs"]
 
-_Laid: TypeAlias = "tuple[Box, Box, NDArray[np.uint8]]"
+_Draw: TypeAlias = "Callable[[int, int], NDArray[np.uint8]]"
+"""Gives the masks `(n, h, w)` from one frame up to another."""
+
+_Laid: TypeAlias = "tuple[Box, Box, _Draw]"
 """Crop region, box and masks of a track."""
+
+_DTYPES = ("uint8", "float32", "lazy")
 
 
 def tracks_to_segs(
@@ -39,7 +47,8 @@ def tracks_to_segs(
     frame_count: int | None = None,
     settings: CropSettings | None = None,
     *,
-    dtype: Literal["uint8", "float32"] = "uint8",
+    dtype: Literal["uint8", "float32", "lazy"] = "uint8",
+    masks: MaskFilter | None = None,
 ) -> SEGS:
     """Make one SEG of each track, with a mask for each frame.
 
@@ -55,7 +64,11 @@ def tracks_to_segs(
         How crops are laid. With `CropSettings.as_given()` nothing is smoothed, bridged or faded: masks are those of
         the tracks, empty where one is not seen, and a track that was made from a SEG has that one's regions.
     dtype : str
-        Of the masks: `"uint8"`, 255 is all, a quarter of the memory; `"float32"` in [0, 1], as other nodes expect it.
+        Of the masks: `"uint8"`, 255 is all, a quarter of the memory; `"float32"` in [0, 1], as other nodes expect it;
+        `"lazy"`, which holds none: torch tensors of float32 whose masks are drawn from the tracks whenever they are
+        read. They take a few bytes whatever the clip's length, and cannot be written to; a mask for each frame then.
+    masks : MaskFilter or None
+        How masks are cleaned; None leaves them as they are.
 
     Returns
     -------
@@ -78,8 +91,8 @@ def tracks_to_segs(
     >>> seg.label, seg.cropped_mask.shape
     ('face', (8, 60, 60))
     """
-    if dtype not in ("uint8", "float32"):
-        raise InvalidArgumentError("dtype", "uint8 or float32", shown(dtype))
+    if dtype not in _DTYPES:
+        raise InvalidArgumentError("dtype", "uint8, float32 or lazy", shown(dtype))
     settings = settings or CropSettings()
     if isinstance(tracks, Tracks):
         frame_size = frame_size or tracks.frame_size
@@ -94,10 +107,25 @@ def tracks_to_segs(
         laid = lay(track, frame_size, frame_count, settings)
         if laid is None:
             continue
-        region, bbox, levels = laid
-        masks: NDArray[Any] = levels if dtype == "uint8" else levels.astype(np.float32) / np.float32(255)
-        segs.append(SEG(None, masks, _mean(track), region, bbox, track.label))
+        region, bbox, draw = laid
+        draw = _cleaned(draw, frame_count, masks)
+        shape = (frame_count, region[3] - region[1], region[2] - region[0])
+        cropped = lazy_masks(draw, shape) if dtype == "lazy" else _drawn(draw, frame_count, dtype)
+        if settings.is_as_given and frame_count == 1:
+            cropped = cropped[0]
+        segs.append(SEG(None, cropped, _mean(track), region, bbox, track.label))
     return frame_size, segs
+
+
+def _cleaned(draw: _Draw, frame_count: int, masks: MaskFilter | None) -> _Draw:
+    if masks is None or masks.is_idle:
+        return draw
+    return lambda start, stop: filtered_part(draw, start, stop, frame_count, masks)
+
+
+def _drawn(draw: _Draw, frame_count: int, dtype: str) -> NDArray[Any]:
+    levels = draw(0, frame_count)
+    return levels if dtype == "uint8" else levels.astype(np.float32) / np.float32(255)
 
 
 def _mean(track: Track) -> float:
@@ -115,7 +143,6 @@ def _along_path(track: Track, frame_size: tuple[int, int], frame_count: int, set
     path = crop_path(track, frame_size, frame_count, settings)
     if not path.alpha.any():
         return None
-    masks = track_masks(track, path, 0, frame_count, frame_size, settings)
     is_plain = (
         settings.crop == "fixed"
         and not path.is_turned
@@ -123,7 +150,11 @@ def _along_path(track: Track, frame_size: tuple[int, int], frame_count: int, set
         and len(np.unique(path.regions[:, :2], axis=0)) == 1
     )
     region: Any = tuple(path) if is_plain else path
-    return region, subject_box(track, path, frame_size, settings), masks
+    return region, subject_box(track, path, frame_size, settings), _masks_of(track, path, frame_size, settings)
+
+
+def _masks_of(track: Track, path: CropPath, frame_size: tuple[int, int], settings: CropSettings) -> _Draw:
+    return lambda start, stop: track_masks(track, path, start, stop, frame_size, settings)
 
 
 def _as_given(track: Track, frame_size: tuple[int, int], frame_count: int, settings: CropSettings) -> _Laid | None:
@@ -136,10 +167,9 @@ def _as_given(track: Track, frame_size: tuple[int, int], frame_count: int, setti
         expected = f"a path of {frame_count} frames, as the tracks have"
         raise InvalidArgumentError(f"track {track.id}: crop_region", expected, f"one of {region.frames}")
     if frame_count == 0:
-        return region, bbox, np.zeros((0, region[3] - region[1], region[2] - region[0]), np.uint8)
+        return region, bbox, lambda *_: np.zeros((0, region[3] - region[1], region[2] - region[0]), np.uint8)
     path = region if isinstance(region, CropPath) else CropPath(np.tile(region, (frame_count, 1)))
-    masks = track_masks(replace(track, shot=None), path, 0, frame_count, frame_size, settings)
-    return region, bbox, masks[0] if frame_count == 1 else masks
+    return region, bbox, _masks_of(replace(track, shot=None), path, frame_size, settings)
 
 
 def _regions(track: Track, size: tuple[int, int], crop_factor: float) -> tuple[Box, Box] | None:

@@ -345,6 +345,27 @@ class TinyClip:
         return clip_frames(frames, 96, 128), masks
 
 
+class TinyTrack:
+    """SAM3_TRACK_DATA of the two squares of TinyClip's masks, packed as ComfyUI packs them; or of none."""
+
+    RETURN_TYPES = ("SAM3_TRACK_DATA",)
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {"frames": ("INT", {"default": 4}), "found": ("BOOLEAN", {"default": True})}}
+
+    def run(self, frames, found):
+        masks = torch.zeros((frames, 2, 96, 128), dtype=torch.bool)
+        for index in range(frames):
+            masks[index, 0, 20:52, 16 + 2 * index : 48 + 2 * index] = True
+            masks[index, 1, 50:82, 80:112] = True
+        packed = (masks.view(frames, 2, 96, 16, 8) * (1 << torch.arange(8))).sum(-1).byte()
+        data = {"packed_masks": packed if found else None, "n_frames": frames, "orig_size": (96, 128)}
+        return ({**data, "scores": [0.9, 0.8] if found else []},)
+
+
 class GrowingMask:
     """A square that grows from frame to frame."""
 
@@ -416,6 +437,7 @@ NODE_CLASS_MAPPINGS = {
     "TinySchedule": TinySchedule,
     "TinyDetector": TinyDetector,
     "TinyClip": TinyClip,
+    "TinyTrack": TinyTrack,
     "GrowingMask": GrowingMask,
     "LazySwitch": LazySwitch,
     "DrawnFaces": DrawnFaces,

@@ -11,9 +11,11 @@ import numpy as np
 from segs_detailer.subjects.finders.opencv import import_cv2
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
-__all__ = ["ShotDetector"]
+__all__ = ["ShotDetector", "shots_of"]
 
 _PICTURE = (128, 72)
 _THUMBNAIL = (64, 36)
@@ -105,6 +107,18 @@ class ShotDetector:
             return None
         spectrum: NDArray[np.complex64] = np.fft.rfft2(fine / length).astype(np.complex64)
         return spectrum
+
+
+def shots_of(frames: Iterable[NDArray[np.float32]]) -> list[int]:
+    """Return the first frame of each shot.
+
+    Parameters
+    ----------
+    frames : iterable of ndarray
+        `(H, W, 3)` float32 in [0, 1]; looked at once, in order.
+    """
+    cuts = ShotDetector()
+    return [number for number, frame in enumerate(frames) if cuts.begins_shot(frame)]
 
 
 def _histogram(thumbnail: NDArray[np.float32]) -> NDArray[np.float64]:
