@@ -18,6 +18,7 @@ __all__ = [
     "SegsDetailerError",
     "did_you_mean",
     "first_line",
+    "is_out_of_memory",
     "unknown_name",
 ]
 
@@ -102,6 +103,25 @@ def first_line(error: Exception) -> str:
     if len(lines) > 1 and lines[0].endswith(":"):
         return f"{lines[0]} {lines[1]}"
     return lines[0] if lines else type(error).__name__
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is full, of the computer or of an accelerator.
+
+    Parameters
+    ----------
+    error : BaseException
+        `MemoryError`, `torch.OutOfMemoryError` or what PyTorch raises in its place on MPS, where it has no class
+        of its own.
+
+    Examples
+    --------
+    >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("MPS backend out of memory"))
+    (True, True)
+    """
+    names = {base.__name__ for base in type(error).__mro__}
+    is_of_mps = isinstance(error, RuntimeError) and "MPS backend out of memory" in str(error)
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or is_of_mps
 
 
 class InvalidTypeError(SegsDetailerError, TypeError):

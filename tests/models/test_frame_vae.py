@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -223,20 +222,3 @@ def test_chunks_follow_the_free_memory(room, chunk, monkeypatch):
     network.encoder.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
     FrameVAE(network).encode(torch.zeros(10, 64, 64, 3))
     assert max(sizes) == chunk
-
-
-def test_free_memory_of_a_cpu(monkeypatch):
-    def read_text(path, encoding):
-        if texts[str(path)] is None:
-            raise FileNotFoundError(path)
-        return texts[str(path)]
-
-    monkeypatch.setattr(Path, "read_text", read_text)
-    for text, expected in (
-        ("MemTotal: 64 kB\nMemFree: 1 kB\nMemAvailable:   48 kB\n", 48 * 1024),
-        ("MemTotal: 64 kB\n", None),
-        (None, None),
-    ):
-        texts = {"/proc/meminfo": text}
-        assert vae_module.free_memory(torch.device("cpu")) == expected
-    assert vae_module.free_memory(torch.device("meta")) is None

@@ -32,6 +32,7 @@ LAYERS = [
     {"jobs"},
     {"comfyui"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from segs_detailer.cli.arguments import check_paths, in_options, names_of_options
 from segs_detailer.cli.options import build_parser
 from segs_detailer.cli.signals import EndingSignals, Interrupted
-from segs_detailer.errors import CancelledError, SegsDetailerError
+from segs_detailer.errors import CancelledError, SegsDetailerError, is_out_of_memory
 
 if TYPE_CHECKING:
     import argparse
@@ -78,7 +78,7 @@ def run_command(argv: Sequence[str] | None) -> int:
         _say(f"error: {error}")
         return EXIT_ERROR
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         _say("error: the memory is full: lower --max-size, cut the clip into parts, or use --dtype float16 on a GPU")
         return EXIT_ERROR
@@ -120,6 +120,10 @@ def _command(args: argparse.Namespace) -> None:
         from segs_detailer.cli.comfyui import comfyui
 
         comfyui(args)
+    elif args.command == "doctor":
+        from segs_detailer.cli.doctor import doctor
+
+        doctor()
     else:
         from segs_detailer.cli.preview import preview
 
@@ -152,10 +156,6 @@ def _say(message: str) -> None:
     # The terminal may be gone: then there is nobody to tell.
     with suppress(OSError):
         print(f"segs-detailer: {line}", file=sys.stderr, flush=True)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 @contextmanager

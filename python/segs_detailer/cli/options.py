@@ -37,6 +37,10 @@ _PREVIEW_EPILOG = """example:
 """
 
 
+_DOCTOR_EPILOG = """The report holds no names of files but those of caches: paste it into a bug report as it is.
+"""
+
+
 class _Version(argparse.Action):
     """Looks the version up only when it is asked for."""
 
@@ -63,6 +67,12 @@ def build_parser() -> argparse.ArgumentParser:
     add_verify(commands)
     add_models(commands)
     add_comfyui(commands)
+    add_command(
+        commands,
+        "doctor",
+        "say what this machine has for a run, and what to do where something is missing",
+        _DOCTOR_EPILOG,
+    )
     return parser
 
 

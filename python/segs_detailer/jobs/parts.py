@@ -336,7 +336,7 @@ class ModelSettings:
     comfyui_version: Literal["0.8", "0.3"] = setting(
         "0.8", help="whose noise between steps is drawn: 0.3 stands for ComfyUI before 0.7, 0.8 for all later ones"
     )
-    device: str = setting("auto", help="auto, cpu, cuda, cuda:1, ...")
+    device: str = setting("auto", help="auto, cpu, cuda, cuda:1, mps, xpu, ...")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = setting(
         "auto", help="number format of the models", default_text="float16 on a GPU, else float32"
     )

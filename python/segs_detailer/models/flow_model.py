@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, is_out_of_memory
+from segs_detailer.models.accelerators import empty_caches
 from segs_detailer.models.adapters import LoraShelf
 from segs_detailer.models.device import check_uniform, execution_device
 from segs_detailer.models.flow import FlowTable
@@ -132,10 +133,11 @@ class FlowModel(ABC):
         if self.guidance_batch and len(prompts) > 1:
             try:
                 return self.velocity(x, sigma, prompts)
-            except torch.cuda.OutOfMemoryError:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 self.guidance_batch = False
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            empty_caches()
             warnings.warn("out of memory while sampling: going on with one prompt at a time", stacklevel=3)
         return torch.cat([self.velocity(x, sigma, [prompt]) for prompt in prompts])
 

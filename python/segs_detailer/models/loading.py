@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.models.device import named_device
+from segs_detailer.models.accelerators import resolve_device
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from segs_detailer.models.stages import SamplingOptions
     from segs_detailer.models.windows import ContextWindows
 
-__all__ = ["LoadOptions", "named_dtype", "resolve_device"]
+__all__ = ["LoadOptions", "named_dtype"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,17 +100,6 @@ def named_dtype(dtype: str | torch.dtype | None, torch_dtype: str | torch.dtype 
         raise InvalidArgumentError("torch_dtype", "none beside dtype, whose old name it is", str(torch_dtype))
     warnings.warn("torch_dtype is deprecated: it is called dtype now", DeprecationWarning, stacklevel=3)
     return torch_dtype
-
-
-def resolve_device(device: str | torch.device | None) -> torch.device:
-    """Find the device that was named; `None` and "auto" mean CUDA where there is one, else the CPU."""
-    if device is None or device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    found = named_device(device)
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        expected = f"one of the {torch.cuda.device_count()} CUDA device(s) that PyTorch finds, or cpu"
-        raise InvalidArgumentError("device", expected, str(found))
-    return found
 
 
 def _resolved(dtype: str | torch.dtype | None) -> torch.dtype | None:

@@ -168,7 +168,7 @@ class BasicPipe(NamedTuple):
         UserWarning
             The scheduler's betas are not those of the motion module.
         """
-        from segs_detailer.models.loading import resolve_device
+        from segs_detailer.models.accelerators import resolve_device
         from segs_detailer.models.registry import pipeline_family
 
         if compute is not None and compute.quantization is not None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.errors import InvalidArgumentError, is_out_of_memory
+from segs_detailer.models.accelerators import empty_caches
 from segs_detailer.models.device import execution_device
 
 if TYPE_CHECKING:
@@ -164,13 +165,14 @@ class VideoVAE(ABC):
         while True:
             try:
                 return work()
-            except torch.cuda.OutOfMemoryError:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 tile = self._smaller_tile()
                 if tile is None:
                     raise
             self.forget()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            empty_caches()
             warnings.warn(f"out of memory while {doing} a clip: going on in tiles of {tile} pixels", stacklevel=3)
             self.work_in_tiles(tile)
 

@@ -158,7 +158,7 @@ def read_model(
         transformers is not installed.
     """
     transformers = import_transformers()
-    from segs_detailer.models.loading import resolve_device
+    from segs_detailer.models.accelerators import resolve_device
 
     if dtype not in DTYPES:
         raise unknown_name("dtype", dtype, DTYPES)

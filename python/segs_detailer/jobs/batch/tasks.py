@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
-from segs_detailer.errors import SegsDetailerError
+from segs_detailer.errors import SegsDetailerError, is_out_of_memory
 from segs_detailer.video import partial
 
 __all__ = [
@@ -144,7 +144,7 @@ def attempt(call: Callable[[], Any]) -> tuple[bool, Any]:
     except (SegsDetailerError, OSError) as error:
         return False, " ".join(str(error).split())
     except Exception as error:  # one clip's fault must not end the batch
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        if is_out_of_memory(error):
             return False, "the memory is full: lower `max_size`, or run fewer workers"
         return False, " ".join(f"{type(error).__name__}: {error}".split())
 

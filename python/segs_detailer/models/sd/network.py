@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
+from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError, is_out_of_memory
+from segs_detailer.models.accelerators import empty_caches
 from segs_detailer.models.adapters import LoraShelf
 from segs_detailer.models.device import check_uniform, execution_device, is_of_diffusers
 from segs_detailer.models.sigma_table import SigmaTable
@@ -245,8 +246,8 @@ class DiffusersModel:
             batch = [entries[index] for index in indices]
             try:
                 results = self._evaluate(scaled, timestep, batch, controls, step, clips)
-            except torch.cuda.OutOfMemoryError:
-                if not self._save_memory(len(indices), clips):
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or not self._save_memory(len(indices), clips):
                     raise
                 queue[:1] = [([index], controls) for index in indices]
                 continue
@@ -268,8 +269,7 @@ class DiffusersModel:
             now = f"{self.frame_batch} frame(s) at once"
         else:
             return False
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        empty_caches()
         warnings.warn(f"out of memory while sampling: going on with {now}", stacklevel=2)
         return True
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from segs_detailer.errors import InvalidArgumentError, ModelError
+from segs_detailer.errors import InvalidArgumentError, ModelError, is_out_of_memory
+from segs_detailer.models.accelerators import empty_caches, free_memory
 from segs_detailer.models.device import execution_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FrameVAE", "free_memory", "is_frame_vae"]
+__all__ = ["FrameVAE", "is_frame_vae"]
 
 _CHUNK = 8
 """Frames at once where the free memory is not known; more gain no speed on a CPU."""
@@ -39,19 +39,6 @@ def is_frame_vae(vae: object) -> bool:
     return all(hasattr(vae, name) for name in ("encode", "decode", "config")) and not hasattr(
         getattr(vae, "config", None), "scale_factor_temporal"
     )
-
-
-def free_memory(device: torch.device) -> int | None:
-    """Bytes that are free on a device; `None` where that is not known.
-
-    On a CUDA device those that PyTorch holds and does not use count too; on the CPU those that Linux can make free.
-    """
-    if device.type == "cpu":
-        return _available_memory()
-    if device.type != "cuda":
-        return None
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return torch.cuda.mem_get_info(device)[0] + unused
 
 
 class FrameVAE:
@@ -177,7 +164,7 @@ class FrameVAE:
         if self.chunk is not None:
             return self.chunk
         device = execution_device(self.vae)
-        room, most = free_memory(device), _MOST_FRAMES if device.type == "cuda" else _CHUNK
+        room, most = free_memory(device), _CHUNK if device.type == "cpu" else _MOST_FRAMES
         if room is None:
             return most
         widths = list(self.vae.config.block_out_channels)
@@ -196,12 +183,13 @@ class FrameVAE:
                 done.append(work(batch[start : start + chunk]))
                 start += chunk
                 continue
-            except torch.cuda.OutOfMemoryError:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 tile = self._smaller_tile(size) if chunk == 1 else None
                 if chunk == 1 and tile is None:
                     raise
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            empty_caches()
             if tile is None:
                 chunk = min(chunk, len(batch) - start) // 2 or 1
                 message = f"out of memory while {doing}: going on with {chunk} frame(s) at once"
@@ -246,12 +234,3 @@ class FrameVAE:
         self.vae.enable_tiling()
         self.vae.tile_sample_min_size = side
         self.vae.tile_latent_min_size = side // self.pixels_per_latent
-
-
-def _available_memory() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    kilobytes = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return int(kilobytes[0]) * 1024 if kilobytes else None

@@ -52,13 +52,14 @@ class VisionEmbedder(Embedder):
 
     def __init__(self, source: str | Path | None = None, *, device: str = "auto") -> None:
         try:
-            import torch
             import transformers
         except ImportError as error:
             raise MissingDependencyError("transformers", "diffusers") from error
+        from segs_detailer.models.accelerators import resolve_device
+
         self._name = str(source or DINOV2.repository)
         folder = _folder(self._name)
-        self._device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        self._device = resolve_device(device)
         try:
             model = transformers.AutoModel.from_pretrained(folder, local_files_only=True)
             about, _ = transformers.image_processing_utils.BaseImageProcessor.get_image_processor_dict(
