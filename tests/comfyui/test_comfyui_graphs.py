@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
 
 import browser
 import comfy_server
@@ -12,6 +14,8 @@ from browser import Browser
 from comfy_server import ComfyServer, base_folder, end_of
 from test_comfyui_server import detailed, detailer, graph, keep, node, touched
 from workflows import FRAMES, READY, WORKFLOWS, faces_detailed, loaded, prepare, shown
+
+from processes import PATIENCE
 
 # Nodes of the browser side alone.
 NOTES = {"MarkdownNote"}
@@ -267,3 +271,165 @@ def test_a_missing_node_would_be_seen(page):
     shown(page, workflow)
     assert [item["type"] for item in page.evaluate(STATE) if item["red"]] == ["OfNoPack"]
     assert any("OfNoPack" in text for text in page.evaluate(DIALOGS))
+
+
+# Picking subjects by their tiles
+
+# Each run has a name of its own: what ComfyUI has cached is not written again.
+PICKING = """(async (prefix, form = 'litegraph') => {
+    await app.extensionManager.setting.set('Comfy.VueNodes.Enabled', form === 'vue');
+    app.graph.clear();
+    const make = (type, x, values) => {
+        const node = LiteGraph.createNode(type);
+        node.pos = [x, 120];
+        for (const [name, value] of Object.entries(values)) node.widgets.find(w => w.name === name).value = value;
+        app.graph.add(node);
+        return node;
+    };
+    const join = (from, out, to, name) => from.connect(out, to, to.inputs.findIndex(input => input.name === name));
+    const clip = make('TinyClip', 100, {});
+    const segs = make('SegsDetailerMaskToSegs', 400, {crop_factor: 1.5, drop_size: 4});
+    const pick = make('SegsDetailerPick', 700, {});
+    const keep = make('Keep', 1100, {name: `${prefix}picked`});
+    const rest = make('Keep', 1100, {name: `${prefix}remained`});
+    rest.pos = [1100, 300];
+    join(clip, 1, segs, 'masks');
+    join(clip, 0, pick, 'image_frames');
+    join(segs, 0, pick, 'segs');
+    join(pick, 0, keep, 'segs');
+    join(pick, 1, rest, 'segs');
+})"""
+# The node, wherever it is in the graph and its subgraphs.
+PICK = """(() => {
+    const graphs = [app.graph, ...(app.graph.subgraphs?.values() ?? [])];
+    return graphs.flatMap(graph => graph._nodes).find(node => node.comfyClass === 'SegsDetailerPick');
+})()"""
+TILES = f"[...{PICK}.widgets.find(w => w.name === 'tiles').element.querySelectorAll('button')]"
+TICKED = f"{TILES}.map(tile => tile.ariaChecked === 'true')"
+TEXT = f"{PICK}.widgets.find(w => w.name === 'picks').value"
+
+
+def until(page, expression, expected):
+    page.evaluate(
+        f"""(async () => {{
+            const end = Date.now() + 20000;
+            while (JSON.stringify({expression}) !== '{expected}') {{
+                if (Date.now() > end) throw new Error(`it is ${{JSON.stringify({expression})}}`);
+                await new Promise(done => setTimeout(done, 50));
+            }}
+        }})()"""
+    )
+
+
+def queue(page, server, name):
+    """Run what the page shows, and return what the node Keep wrote."""
+    file = server.base / "output" / f"{name}.npz"
+    file.unlink(missing_ok=True)
+    page.evaluate("app.queuePrompt(0)")
+    end = time.monotonic() + PATIENCE
+    while not file.is_file() and time.monotonic() < end:
+        time.sleep(0.05)
+    until(page, f"{TILES}.length", 2)
+    return server.kept(name)
+
+
+def click(page, number):
+    """A click of the mouse on a tile, as it lies on the screen."""
+    x, y = page.evaluate(
+        f"""(async () => {{
+            const middle = () => {{
+                const box = {TILES}[{number - 1}].getBoundingClientRect();
+                return [box.x + box.width / 2, box.y + box.height / 2];
+            }};
+            // Nodes 2.0 lays its nodes out in several steps.
+            for (let last = null; String(last) !== String(middle()); ) {{
+                last = middle();
+                await new Promise(done => setTimeout(done, 300));
+            }}
+            return middle();
+        }})()"""
+    )
+    for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+        page.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+
+def box_of(kept, index=0):
+    return kept[f"region_{index}"][4:].tolist()
+
+
+FIRST, SECOND = [16, 20, 54, 52], [80, 50, 112, 82]
+
+
+@pytest.mark.parametrize("form", ["litegraph", "vue"])
+def test_a_click_on_a_tile_picks_a_subject_and_is_kept(server, page, form):
+    page.evaluate(f"{PICKING}('{form}', '{form}')")
+    assert page.evaluate(f"{PICK}.widgets.at(-1).element.innerText") == "Run the workflow to see the segments."
+    kept = queue(page, server, f"{form}picked")
+    assert [box_of(kept), box_of(kept, 1)] == [FIRST, SECOND]
+    assert "region_0" not in server.kept(f"{form}remained")
+    assert page.evaluate(f"{TILES}.map(tile => tile.innerText)") == ["1 A", "2 A"]
+    until(page, f"{TILES}.map(tile => tile.querySelector('img').naturalWidth)", "[128,128]")
+
+    click(page, 2)
+    until(page, TEXT, '"2"')
+    assert page.evaluate(TICKED) == [False, True]
+    if form == "vue":
+        until(page, f"document.querySelector(`[data-node-id='${{{PICK}.id}}'] input`).value", '"2"')
+    kept = queue(page, server, f"{form}picked")
+    assert box_of(kept) == SECOND
+    assert "region_1" not in kept
+    assert box_of(server.kept(f"{form}remained")) == FIRST
+
+    # The saved workflow has the numbers, and of the tiles nothing.
+    saved = json.loads(page.evaluate("JSON.stringify(app.graph.serialize())"))
+    [node_saved] = [item for item in saved["nodes"] if item["type"] == "SegsDetailerPick"]
+    assert node_saved["widgets_values"] == ["2"]
+    prompt = page.evaluate("app.graphToPrompt().then(p => p.output)")
+    [inputs] = [item["inputs"] for item in prompt.values() if item["class_type"] == "SegsDetailerPick"]
+    assert (inputs["picks"], sorted(inputs)) == ("2", ["image_frames", "picks", "segs"])
+
+    # Opened again, it has no tiles before its next run, and picks what it did.
+    shown(page, saved)
+    until(page, TEXT, '"2"')
+    assert page.evaluate(f"{TILES}.length") == 0
+    page.evaluate("app.queuePrompt(0)")
+    until(page, TICKED, "[false,true]")
+    click(page, 1)
+    until(page, TEXT, '"1,2"')
+    click(page, 2)
+    click(page, 1)
+    until(page, TEXT, '""')
+    assert page.evaluate(DIALOGS) == []
+
+
+def test_tiles_follow_what_is_typed(server, page):
+    page.evaluate(f"{PICKING}('typed')")
+    queue(page, server, "typedpicked")
+    typed = f"(text => {{ const w = {PICK}.widgets[0]; w.value = text; w.callback(text); }})"
+    page.evaluate(f"{typed}('1')")
+    assert page.evaluate(TICKED) == [True, False]
+    page.evaluate(f"{typed}(' 2 , 7')")
+    assert page.evaluate(TICKED) == [False, True]
+    assert page.evaluate(f"{PICK}.widgets.at(-1).element.innerText").startswith("There is no segment 7 any more.")
+
+
+def test_tiles_come_to_a_node_in_a_subgraph(server, page):
+    page.evaluate(f"{PICKING}('inner')")
+    if not page.evaluate("typeof app.graph.convertToSubgraph === 'function'"):
+        pytest.skip("this ComfyUI has no subgraphs")
+    page.evaluate(
+        "app.graph.convertToSubgraph(new Set(app.graph._nodes.filter(n => /SegsDetailer/.test(n.comfyClass))));true"
+    )
+    prompt = page.evaluate("app.graphToPrompt().then(p => p.output)")
+    [number] = [name for name, item in prompt.items() if item["class_type"] == "SegsDetailerPick"]
+    assert ":" in number
+    assert box_of(queue(page, server, "innerpicked")) == FIRST
+    page.evaluate(f"{TILES}[1].click()")
+    assert box_of(queue(page, server, "innerpicked")) == SECOND
+    assert page.evaluate(TICKED) == [False, True]
+
+
+def test_a_number_that_no_segment_has_any_more_is_named(server):
+    prompt = graph(pick=node("SegsDetailerPick", image_frames=["clip", 0], segs=["segs", 0], picks="2,5"))
+    with pytest.raises(AssertionError, match="picks: expected numbers of the segments that come, A: 1 to 2, got 5"):
+        end_of(server.run(prompt))

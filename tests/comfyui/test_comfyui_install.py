@@ -117,6 +117,13 @@ def test_each_node_has_a_help_page(comfyui):
     assert "| `feather` | INT | 5 (0 to 100) |" in page
 
 
+def test_the_script_of_the_tiles_is_for_the_nodes_that_there_are(comfyui):
+    script = (install(comfyui) / "web" / "pick_subjects.js").read_text(encoding="utf-8")
+    [node] = re.findall(r'const NODE = "(\w+)"', script)
+    [widget] = re.findall(r'const PICKS = "(\w+)"', script)
+    assert widget in [item.name for item in next(each for each in NODES if each.id == node).inputs]
+
+
 def test_each_example_has_a_picture_under_its_name(comfyui):
     examples = [file.name for file in sorted((install(comfyui) / "example_workflows").iterdir())]
     names = sorted({name.partition(".")[0] for name in examples})

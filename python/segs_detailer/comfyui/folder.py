@@ -23,6 +23,7 @@ UNKNOWN_VERSION = "0.0.0"
 
 # ComfyUI lists what lies here among its templates.
 _EXAMPLES = "example_workflows"
+_SCRIPT = ".js"
 _LICENSE = "LICENSE"
 _EXAMPLE_FILES = (".json", ".jpg")
 _ICON = "docs/images/icon.svg"
@@ -109,6 +110,8 @@ def folder_files(*, repository: str = "", publisher: str = FOLDER) -> dict[str, 
     files = {name: text.encode() for name, text in texts.items()}
     examples = sorted(Path(__file__).with_name(_EXAMPLES).iterdir())
     files |= {f"{_EXAMPLES}/{file.name}": file.read_bytes() for file in examples if file.suffix in _EXAMPLE_FILES}
+    scripts = sorted(Path(__file__).with_name(_WEB).iterdir())
+    files |= {f"{_WEB}/{file.name}": file.read_bytes() for file in scripts if file.suffix == _SCRIPT}
     return {**files, LIST: "\n".join([MARK, *sorted([*files, LIST]), ""]).encode()}
 
 

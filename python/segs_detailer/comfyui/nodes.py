@@ -9,6 +9,7 @@ from segs_detailer.comfyui.detailing import DETAILING_NODES
 from segs_detailer.comfyui.detecting import DETECTING_NODES
 from segs_detailer.comfyui.gating import GATING_NODES
 from segs_detailer.comfyui.hooks import HOOK_NODES
+from segs_detailer.comfyui.picking import PICKING_NODES
 from segs_detailer.comfyui.pipes import PIPE_NODES
 from segs_detailer.comfyui.preview import PREVIEW_NODES
 from segs_detailer.comfyui.sam3 import SAM3_NODES
@@ -27,6 +28,7 @@ NODES: tuple[Node, ...] = (
     *SAM3_NODES,
     *SEGMENT_NODES,
     *GATING_NODES,
+    *PICKING_NODES,
     *PREVIEW_NODES,
     *CONTROL_NODES,
     *HOOK_NODES,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from segs_detailer.comfyui.inputs import frames_input, int_input, segs_input
+from segs_detailer.comfyui.pictures import saved_pictures
 from segs_detailer.crop_path import CropPath, mask_on_frame, place_of, quad_at, region_at
 from segs_detailer.detailer.crops import check_frames, check_paths
 from segs_detailer.nodes.declaration import Node, Output, Shown
@@ -62,7 +60,7 @@ def preview_segments(image_frames: Tensor, segs: SEGS, max_images: int = 4) -> S
     if not pictures:
         return Shown((image_frames[..., :3],), {"images": []})
     stack = torch.from_numpy(np.stack([np.asarray(picture, np.float32) / 255 for picture in pictures]))
-    return Shown((stack.to(image_frames.device),), {"images": _saved(pictures)})
+    return Shown((stack.to(image_frames.device),), {"images": saved_pictures(pictures, "segs_preview")})
 
 
 def draw_segments(frame: NDArray[np.float32], segs: list[SEG], index: int, count: int) -> Image.Image:
@@ -143,21 +141,6 @@ def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     except (ImportError, OSError):
         # Pillow was built without FreeType.
         return ImageFont.load_default()
-
-
-def _saved(pictures: list[Image.Image]) -> list[dict[str, Any]]:
-    """Write pictures where ComfyUI's browser side reads them; nowhere without ComfyUI."""
-    folder_paths = sys.modules.get("folder_paths")
-    if folder_paths is None:
-        return []
-    folder = Path(folder_paths.get_temp_directory())
-    folder.mkdir(parents=True, exist_ok=True)
-    saved = []
-    for number, picture in enumerate(pictures):
-        name = f"segs_preview_{uuid4().hex[:12]}_{number}.png"
-        picture.save(folder / name, compress_level=1)
-        saved.append({"filename": name, "subfolder": "", "type": "temp"})
-    return saved
 
 
 PREVIEW_NODES: tuple[Node, ...] = (

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from segs_detailer.errors import MediaError
+from segs_detailer.subjects.portraits import BACKGROUND
 from segs_detailer.video.image_files import to_bytes
 from segs_detailer.video.partial import PartialFile
 from segs_detailer.video.sequences import IMAGE_SUFFIXES
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["BACKGROUND", "TEXT", "font", "grid", "label", "new_picture", "to_image"]
+__all__ = ["TEXT", "font", "grid", "label", "new_picture", "to_image"]
 
-BACKGROUND = (24, 24, 27)
 TEXT = (235, 235, 235)
 _GAP = 6
 

@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.jobs.drawing import BACKGROUND, TEXT, font, grid, label, to_image
+from segs_detailer.jobs.drawing import TEXT, font, grid, label, to_image
 from segs_detailer.subjects.moments import sharpness, spread_moments
+from segs_detailer.subjects.portraits import BACKGROUND, square_around
 from segs_detailer.subjects.selection import size_of
 from segs_detailer.subjects.track import TRACK_COLORS
 from segs_detailer.video.partial import PartialFile
@@ -23,8 +24,6 @@ from segs_detailer.video.sequences import label_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from segs_detailer.jobs.plan import ClipPlan
     from segs_detailer.jobs.progress import Advance
@@ -51,8 +50,6 @@ SHEETS = (".png", ".jpg", ".jpeg", ".webp", *PAGES)
 _PICTURES = 6
 """Pictures of a track, at most."""
 _SIDE = 128
-_AROUND = 1.4
-"""Size of what is shown, in sizes of the subject's box."""
 _TEXT_WIDTH = 250
 _LINE = 18
 _MOST_ROWS = 40
@@ -217,7 +214,7 @@ def draw_strips(source: Source, plan: ClipPlan, advance: Advance | None = None) 
     starts = plan.info.starts
     for done, (frame, pixels) in enumerate(frames_at(source, wanted), start=1):
         for number, slot, place in wanted[frame]:
-            crop = _square(pixels, strips[number].track.boxes[place])
+            crop = square_around(pixels, strips[number].track.boxes[place])
             sharp = sharpness(crop)
             if (number, slot) not in best or sharp > best[number, slot][0]:
                 seconds = starts[frame] if frame < len(starts) else starts[-1]
@@ -227,24 +224,6 @@ def draw_strips(source: Source, plan: ClipPlan, advance: Advance | None = None) 
     for (number, _), (_, thumbnail) in sorted(best.items(), key=lambda item: item[0]):
         strips[number].thumbnails.append(thumbnail)
     return strips
-
-
-def _square(frame: NDArray[np.float32], box: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Cut a square around a box; what lies outside the frame is dark."""
-    x1, y1, x2, y2 = box.tolist()
-    side = max(round(_AROUND * max(x2 - x1, y2 - y1)), 2)
-    left, top = round((x1 + x2 - side) / 2), round((y1 + y2 - side) / 2)
-    height, width = frame.shape[:2]
-    inside = frame[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
-    if inside.shape[0] == side == inside.shape[1]:
-        return inside
-    # A box far outside would otherwise ask for memory without end.
-    side = min(side, 2 * max(height, width))
-    square = np.full((side, side, 3), np.array(BACKGROUND, np.float32) / 255, np.float32)
-    y, x = min(max(-top, 0), side), min(max(-left, 0), side)
-    part = inside[: side - y, : side - x]
-    square[y : y + part.shape[0], x : x + part.shape[1]] = part
-    return square
 
 
 def sheet_picture(strips: Sequence[Strip], plan: ClipPlan) -> Image.Image:

@@ -283,7 +283,7 @@ def _gated(seg: SEG, size: tuple[int, int], window: SizeWindow) -> _Gate:
         sizes = window.sizes(np.array([seg.bbox], np.float64), size)
         return _Gate(seg if window.wanted(sizes)[0] else None, None, 1, sizes)
     region, count = seg.crop_region, len(masks)
-    track = tracks_from_segs((size, [seg]), frame_count=count).tracks[0]
+    track = tracks_from_segs((size, [seg._replace(label=str(seg.label))]), frame_count=count).tracks[0]
     path = region if isinstance(region, CropPath) else CropPath(np.tile(region, (count, 1)))
     # Where a path pastes nothing, there is nothing to decide.
     seen = track.frames[path.alpha[track.frames] > 0]

@@ -26,6 +26,7 @@ __all__ = [
     "Similarity",
     "Step",
     "listed",
+    "listed_numbers",
     "selected",
     "size_of",
 ]
@@ -138,9 +139,14 @@ def size_of(track: Selectable) -> float:
 
 def listed(tracks: Iterable[Selectable]) -> str:
     """Return the numbers of tracks by their labels, as messages list them: `face: 1 to 3, 5; hand: 4`."""
+    return listed_numbers((track.id, track.label) for track in tracks)
+
+
+def listed_numbers(subjects: Iterable[tuple[int, str]]) -> str:
+    """Return the numbers of subjects by their labels, as messages list them: `face: 1 to 3, 5; hand: 4`."""
     labels: dict[str, list[int]] = {}
-    for track in tracks:
-        labels.setdefault(track.label, []).append(track.id)
+    for number, label in subjects:
+        labels.setdefault(label, []).append(number)
     return "; ".join(f"{label}: {number_ranges(numbers)}" for label, numbers in labels.items()) or "none"
 
 
