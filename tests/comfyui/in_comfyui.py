@@ -11,7 +11,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 HERE = Path(__file__).parent
 sys.path[:0] = [os.environ["COMFYUI_PATH"], str(HERE), str(HERE.parent), str(HERE.parent / "models")]
@@ -194,6 +194,43 @@ def details():
         "decoded": list(sampler.decode(latents, full_precision=True).shape),
         "multiple": sampler.geometry.size_multiple,
         "to_model": float((sampler.to_model(latents) / latents).mean()),
+    }
+
+
+def hooked():
+    """A SAMPLER of the graph in place of the named one, and control networks that are patched into the model."""
+    arrays = reference_arrays()
+    source = torch.from_numpy(arrays["src"])
+    case = next(case for case in cases_here() if case["sampler"] == "dpmpp_2m" and case["mask"] == "soft")
+
+    def sampled(name, custom=None, **changes):
+        job = job_of(case, arrays, sampler_name=name, custom_sampler=custom, **changes)
+        return sampler_over(Formula()).sample(source, job)
+
+    def refused(custom):
+        try:
+            sampled("euler", custom)
+        except SegsDetailerError as error:
+            return str(error)
+        return ""
+
+    stages = {"refiner": RefinerStage(sampler=sampler_over(Formula()), **CONDITIONING, ratio=0.4)}
+    theirs = comfy.samplers.ksampler("dpmpp_2m")
+    named, refined = sampled("dpmpp_2m"), sampled("dpmpp_2m", **stages)
+    control = SimpleNamespace(model_patch=1, control_video=torch.zeros(1), image=None)
+    blocks = SimpleNamespace(control_patch=control, previous=None)
+    patched = MODEL.clone()
+    patched.set_model_patch(SimpleNamespace(model_patch=1, image=torch.zeros(1)), "double_block")
+    patched.set_model_patch(SimpleNamespace(image=torch.zeros(1)), "double_block")
+    patched.set_model_patch_replace(blocks, "dit", "double_block", 0)
+    patched.set_model_patch_replace(SimpleNamespace(previous=blocks), "dit", "double_block", 1)
+    yield {
+        "same": float((sampled("euler", theirs) - named).abs().max() / named.std()),
+        "other": float((sampled("euler") - named).abs().max() / named.std()),
+        "refined": float((sampled("euler", theirs, **stages) - refined).abs().max()),
+        "refused": refused("dpmpp_2m"),
+        "plain": list(ComfySampler(MODEL, VAE).of_whole_frames),
+        "patched": list(ComfySampler(patched, VAE).of_whole_frames),
     }
 
 
@@ -497,6 +534,7 @@ CHECKS = (
     strict_rule,
     refiner_like_base,
     frame_noise,
+    hooked,
     details,
     applied,
     every_name,

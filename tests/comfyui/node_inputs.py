@@ -38,6 +38,15 @@ def segs_of(*, empty=False):
     return size, [seg._replace(cropped_image=crops) for seg in segs]
 
 
+def track_of():
+    """What ComfyUI's SAM3 Track gives: one object in a picture that is stretched to a square of 1008 pixels."""
+    x1, y1, x2, y2 = (np.array(BOX) * 1008) // [WIDTH, HEIGHT, WIDTH, HEIGHT]
+    shown = np.zeros((FRAMES, 1, 1008, 1008), bool)
+    shown[:, :, y1:y2, x1:x2] = True
+    packed = torch.from_numpy(np.packbits(shown, axis=-1, bitorder="little"))
+    return {"packed_masks": packed, "n_frames": FRAMES, "orig_size": (HEIGHT, WIDTH), "scores": [0.9]}
+
+
 class Detector:
     """Another pack's."""
 
@@ -67,6 +76,7 @@ def _socket(kind, dtype, empty):
         "BBOX_DETECTOR": Detector,
         "CONTROL_NET": Network,
         "DETAILER_HOOK": object,
+        "SAM3_TRACK_DATA": track_of,
     }
     return makers[kind]() if kind in makers else None
 

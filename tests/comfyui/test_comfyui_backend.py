@@ -104,6 +104,23 @@ def test_noise_schedule_and_placeholder(results):
 
 
 @IN_COMFYUI
+def test_a_sampler_of_the_graphs_own_takes_the_place_of_the_named_one(results):
+    (hooked,) = results["hooked"]
+    # What it gives is the result; of the named ones it is the last prediction.
+    assert hooked["same"] < 1e-5
+    assert hooked["refined"] < 1e-4
+    assert hooked["other"] > 0.01
+    assert hooked["refused"] == "custom_sampler: expected a SAMPLER of ComfyUI, or None, got str"
+
+
+@IN_COMFYUI
+def test_control_networks_that_were_shown_whole_frames_are_known(results):
+    (hooked,) = results["hooked"]
+    assert hooked["plain"] == []
+    assert hooked["patched"] == ["SimpleNamespace"]
+
+
+@IN_COMFYUI
 def test_noise_that_frames_share(results):
     assert len(results["frame_noise"]) > 30
     for case in results["frame_noise"]:

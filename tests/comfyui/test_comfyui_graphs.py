@@ -61,6 +61,36 @@ def test_a_control_net_steers_the_segments(server):
     assert np.array_equal(detailed(server, "zero", model=steered, segs=["steered", 0]), plain)
 
 
+def test_control_nets_in_the_conditioning_are_cut_to_the_segments(server):
+    """Of the graph's own nodes, for whole frames: each segment is steered by its part, as by a wrapper."""
+    widgets = {"strength": 1.0, "start_percent": 0.0, "end_percent": 1.0}
+    own = {
+        "net": node("TinyControlNet", seed=2),
+        "steered": node(
+            "SegsDetailerControlNet", segs=["segs", 0], control_net=["net", 0], control_image=["clip", 0], **widgets
+        ),
+    }
+    by_wrapper = detailed(server, "by_wrapper", model=own, segs=["steered", 0])
+    plain = detailed(server, "unsteered")
+    inside = touched(plain)
+
+    def of_graph(name, **nodes):
+        pipe = graph()["pipe"]["inputs"] | {"positive": ["control", 0]}
+        if nodes["control"]["class_type"] == "ControlNetApplyAdvanced":
+            pipe["negative"] = ["control", 1]
+        model = {"net": own["net"], **nodes, "pipe_of_it": node("SegsDetailerToBasicPipe", **pipe)}
+        return detailed(server, name, model=model, basic_pipe=["pipe_of_it", 0])
+
+    frames = {"control_net": ["net", 0], "image": ["clip", 0]}
+    older = of_graph("older", control=node("ControlNetApply", conditioning=["model", 3], strength=1.0, **frames))
+    sides = {"positive": ["model", 3], "negative": ["model", 4]}
+    newer = of_graph("newer", control=node("ControlNetApplyAdvanced", **sides, **frames, **widgets))
+    assert np.abs(older - newer).max() < 1e-5
+    # ComfyUI scales the picture by another filter.
+    assert np.abs(newer - by_wrapper)[inside].mean() < 0.3 * np.abs(by_wrapper - plain)[inside].mean()
+    assert np.array_equal(newer[~inside], plain[~inside])
+
+
 def test_hooks_change_the_segments_one_after_the_other(server):
     hooks = {
         "denoise": node("SegsDetailerDenoiseHook", target_denoise=0.2),

@@ -309,6 +309,30 @@ def test_their_hooks(server):
     assert np.array_equal(in_cycles["image"], free["image"])
 
 
+def test_their_control_net_beside_ours(server):
+    widgets = {"strength": 1.0, "start_percent": 0.0, "end_percent": 1.0}
+    both = {**widgets, "control_image": ["clip", 0]}
+    theirs, ours = "ImpactControlNetApplyAdvancedSEGS", "SegsDetailerControlNet"
+    names = ("none", "theirs", "ours", "theirs_then_ours", "ours_then_theirs")
+    prompt = still(
+        net=node("TinyControlNet", seed=2),
+        other=node("TinyControlNet", seed=5),
+        theirs=node(theirs, segs=["segs", 0], control_net=["net", 0], **both),
+        ours=node(ours, segs=["segs", 0], control_net=["other", 0], **both),
+        theirs_then_ours=node(ours, segs=["theirs", 0], control_net=["other", 0], **both),
+        ours_then_theirs=node(theirs, segs=["ours", 0], control_net=["net", 0], **both),
+        **{f"detail_{name}": detail(OURS, segs=["segs" if name == "none" else name, 0]) for name in names},
+        **{f"keep_{name}": keep(name, image=[f"detail_{name}", 0]) for name in names},
+    )
+    assert end_of(server.run(prompt)) == "execution_success"
+    frames = {name: server.kept(name)["image"] for name in names}
+    for name, other in (("theirs", "none"), ("ours", "none"), ("theirs_then_ours", "theirs")):
+        assert np.abs(frames[name] - frames[other]).max() > 0.01
+    assert np.abs(frames["theirs_then_ours"] - frames["ours"]).max() > 0.01
+    # The order of what is added up does not count.
+    assert np.abs(frames["theirs_then_ours"] - frames["ours_then_theirs"]).max() < 0.01
+
+
 def test_our_control_nets_and_hooks_in_their_detailer(server):
     control = {"strength": 1.0, "start_percent": 0.0, "end_percent": 1.0}
     settings = {**SAMPLING, "guide_size": 64, "guide_size_for": False, "feather": 5, "cycle": 2, "wildcard": ""}

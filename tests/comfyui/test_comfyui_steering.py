@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +16,9 @@ from segs_detailer.comfyui.control import GraphControlNetWrapper
 from segs_detailer.comfyui.help_pages import help_page, reference
 from segs_detailer.comfyui.hooks import ScheduleHook
 from segs_detailer.comfyui.nodes import NODES
+from segs_detailer.crop_path import CropPath
 from segs_detailer.detailer import SegmentWarning
+from segs_detailer.detailer.conditioning import ConditioningWarning
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.subjects.masks import boxes_to_segs
 
@@ -204,6 +209,75 @@ def test_control_nets_chain_and_start_after_those_of_the_graph():
     assert last.previous.previous is before
     assert negative == "placeholder"
     assert len(images) == 2
+
+
+def test_what_acts_on_the_negative_untold_goes_on_doing_so():
+    """ComfyUI's older node says so by an option of the positive side."""
+    before = Network()
+    given = conditioning(control=before, control_apply_to_uncond=True)
+    (segs,) = run("SegsDetailerControlNet", segs=segs_of(), control_net=Network(), **CONTROL)
+    wrapper = segs[1][0].control_net_wrapper
+    positive, negative, _ = wrapper.apply(given, conditioning(), torch.rand((1, 8, 8, 3)))
+    assert positive[0][1]["control"] is negative[0][1]["control"]
+    assert negative[0][1]["control"].previous is before
+    own = Network()
+    _, negative, _ = wrapper.apply(given, conditioning(control=own), torch.rand((1, 8, 8, 3)))
+    assert negative[0][1]["control"].previous is own
+
+
+class TheirWrapper:
+    """As Impact Pack's: it knows nothing of where segments are, and asks for Advanced-ControlNet."""
+
+    def __init__(self, prev_control_net=None, control_image=None):
+        self.prev_control_net, self.control_image = prev_control_net, control_image
+
+    def apply(self, positive, negative, image, mask=None, use_acn=False):
+        images = []
+        if self.prev_control_net is not None:
+            positive, negative, images = self.prev_control_net.apply(positive, negative, image, mask, use_acn=use_acn)
+        mark = "advanced" if use_acn else "plain"
+        return [[embedding, {**details, "theirs": mark}] for embedding, details in positive], negative, [*images, image]
+
+    def doit_ipadapter(self, model):
+        return self.prev_control_net.doit_ipadapter(model) if self.prev_control_net is not None else (model, [])
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_a_wrapper_of_another_pack_acts_beside_ours(ours_first, monkeypatch):
+    segs, theirs = segs_of((8, 8, 24, 24)), {"control_net": Network(), "control_image": FRAMES, **CONTROL}
+    if ours_first:
+        (segs,) = run("SegsDetailerControlNet", segs=segs, **theirs)
+    segs = segs[0], [seg._replace(control_net_wrapper=TheirWrapper(seg.control_net_wrapper)) for seg in segs[1]]
+    if not ours_first:
+        (segs,) = run("SegsDetailerControlNet", segs=segs, **theirs)
+
+    class Wider:
+        def post_crop_region(self, w, h, item_bbox, crop_region):
+            return (0, 0, 32, 32)
+
+    for installed in (False, True):
+        nodes = types.SimpleNamespace(NODE_CLASS_MAPPINGS={"ACN_AdvancedControlNetApply": 1} if installed else {})
+        monkeypatch.setitem(sys.modules, "nodes", nodes)
+        sampler = FakeSampler()
+        pipe = (sampler, None, None, conditioning(), conditioning())
+        inputs = {**PIPE_SETTINGS, "guide_size": 16, "basic_pipe": pipe, "detailer_hook": Wider()}
+        *_, images = run("SegsDetailerForVideo", image_frames=FRAMES, segs=segs, **inputs)
+        [(_, details)] = sampler.jobs[0].positive
+        assert details["theirs"] == ("advanced" if installed else "plain")
+        # Ours knows of the region that the hook made.
+        assert torch.equal(details["control"].hint, FRAMES[:, :32, :32].movedim(-1, 1))
+        assert [tuple(image.shape) for image in images] == [(3, 32, 32, 3)] * 2
+
+
+def test_a_picture_that_was_cut_for_one_place_is_named_where_the_crop_moves():
+    seg = segs_of((0, 0, 16, 16))[1][0]
+    path = CropPath([(0, 0, 16, 16), (8, 0, 24, 16), (16, 0, 32, 16)])
+    seg = seg._replace(crop_region=path, control_net_wrapper=TheirWrapper(control_image=torch.zeros((1, 16, 16, 3))))
+    pipe = (FakeSampler(), None, None, conditioning(), conditioning())
+    with pytest.warns(ConditioningWarning, match="control_image of a TheirWrapper is cut for one place"):
+        run(
+            "SegsDetailerForVideo", image_frames=FRAMES, segs=((40, 60), [seg]), **{**PIPE_SETTINGS, "basic_pipe": pipe}
+        )
 
 
 def test_strength_zero_leaves_the_conditioning():

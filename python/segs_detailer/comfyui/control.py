@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+import sys
+import warnings
+from dataclasses import dataclass, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.comfyui.inputs import float_input, segs_input
+from segs_detailer.crop_path import CropPath
+from segs_detailer.detailer.conditioning import ConditioningWarning
 from segs_detailer.detailer.control import ControlNetWrapper, with_control_net
 from segs_detailer.errors import InvalidTypeError
 from segs_detailer.nodes.declaration import Input, Node, Output
@@ -17,7 +22,10 @@ if TYPE_CHECKING:
     from segs_detailer.models.interface import Conditioning
     from segs_detailer.segs import SEGS
 
-__all__ = ["CONTROL_NODES", "GraphControlNetWrapper", "apply_control_net"]
+__all__ = ["CONTROL_NODES", "GraphControlNetWrapper", "OtherPacksControl", "apply_control_net", "with_other_packs"]
+
+_ADVANCED = "ACN_AdvancedControlNetApply"
+"""What Impact Pack's wrappers look for when they are to steer clips."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -42,6 +50,7 @@ class GraphControlNetWrapper(ControlNetWrapper):
         """Put the network into both sides. With motion modules in context windows it must be one that knows of them."""
         if self.strength == 0:
             return positive, negative
+        negative = _with_those_of_positive(positive, negative)
         # A network that was before stays before; the same one gets the same successor, so that both sides share a run.
         successors: dict[int, Any] = {}
         return self._one_side(positive, picture, successors), self._one_side(negative, picture, successors)
@@ -65,6 +74,110 @@ class GraphControlNetWrapper(ControlNetWrapper):
         control.set_cond_hint(picture.movedim(-1, 1), self.strength, percents, vae=self.vae)
         control.set_previous_controlnet(before)
         return control
+
+
+def _with_those_of_positive(positive: Any, negative: Any) -> Any:
+    """Give the negative side the networks that count for it too without being told, as of ComfyUI's older node."""
+    if not (isinstance(positive, (list, tuple)) and isinstance(negative, (list, tuple))):
+        return negative
+    shared = [
+        details["control"]
+        for _, details in positive
+        if details.get("control") is not None and details.get("control_apply_to_uncond")
+    ]
+    if not shared or any(details.get("control") is not None for _, details in negative):
+        return negative
+    return [
+        [embedding, {**details, "control": shared[place % len(shared)]}]
+        for place, (embedding, details) in enumerate(negative)
+    ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OtherPacksControl:
+    """A chain with wrappers of other packs, such as Impact Pack's: they act where ours do.
+
+    Parameters
+    ----------
+    wrapper : object
+        The last of the chain.
+    """
+
+    wrapper: Any
+
+    def for_segment(
+        self, crop_region: tuple[int, int, int, int], frames_shape: tuple[int, int, int]
+    ) -> OtherPacksControl:
+        """Tell our wrappers of the chain where the segment is; see `ControlNetWrapper.for_segment`."""
+        return OtherPacksControl(_bound(self.wrapper, crop_region, frames_shape))
+
+    def apply(
+        self,
+        positive: Conditioning,
+        negative: Conditioning,
+        image: Tensor,
+        mask: Tensor | None = None,
+        use_acn: bool = True,
+    ) -> tuple[Conditioning, Conditioning, list[Tensor]]:
+        """Steer by all of the chain; Advanced-ControlNet is asked for only where it is installed."""
+        if not hasattr(self.wrapper, "apply"):
+            return positive, negative, []
+        advanced = use_acn and _ADVANCED in getattr(sys.modules.get("nodes"), "NODE_CLASS_MAPPINGS", ())
+        positive, negative, images = self.wrapper.apply(positive, negative, image, mask, use_acn=advanced)
+        return positive, negative, list(images or [])
+
+    def doit_ipadapter(self, model: Any) -> tuple[Any, list[Tensor]]:
+        """Change the model by all of the chain."""
+        if not hasattr(self.wrapper, "doit_ipadapter"):
+            return model, []
+        model, images = self.wrapper.doit_ipadapter(model)
+        return model, list(images or [])
+
+
+def _bound(wrapper: Any, region: tuple[int, int, int, int], shape: tuple[int, int, int]) -> Any:
+    previous = getattr(wrapper, "prev_control_net", None)
+    if previous is not None:
+        bound = _bound(previous, region, shape)
+        if is_dataclass(wrapper):
+            wrapper = replace(wrapper, prev_control_net=bound)  # type: ignore[type-var]
+        else:
+            wrapper = copy.copy(wrapper)
+            wrapper.prev_control_net = bound
+    if hasattr(wrapper, "for_segment"):
+        return wrapper.for_segment(region, shape)
+    if isinstance(region, CropPath) and getattr(wrapper, "control_image", None) is not None:
+        warnings.warn(
+            f"control_image of a {type(wrapper).__name__} is cut for one place, and the crop moves: use ControlNet "
+            "Apply (SEGS, for Video) in its place",
+            ConditioningWarning,
+            stacklevel=2,
+        )
+    return wrapper
+
+
+def with_other_packs(segs: SEGS) -> SEGS:
+    """Let control wrappers of other packs act together with ours.
+
+    Parameters
+    ----------
+    segs : SEGS
+        The segments; not changed.
+    """
+    size, items = check_segs(segs)
+    return size, [
+        seg._replace(control_net_wrapper=OtherPacksControl(seg.control_net_wrapper))
+        if _is_of_others(seg.control_net_wrapper)
+        else seg
+        for seg in items
+    ]
+
+
+def _is_of_others(wrapper: Any) -> bool:
+    while wrapper is not None:
+        if not hasattr(wrapper, "for_segment"):
+            return True
+        wrapper = getattr(wrapper, "prev_control_net", None)
+    return False
 
 
 def apply_control_net(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.comfyui import backend
+from segs_detailer.comfyui.control import with_other_packs
 from segs_detailer.comfyui.names import sampler_names, scheduler_names
 from segs_detailer.comfyui.seams import SEAMS, seam_settings
 from segs_detailer.nodes import detailers
@@ -41,7 +42,7 @@ def detail_segments(image_frames: Tensor, segs: SEGS, **inputs: Any) -> tuple[SE
         At least one image.
     """
     if detailers.without_segments(image_frames, segs) is None:
-        inputs = _inputs(inputs)
+        segs, inputs = with_other_packs(segs), _inputs(inputs)
     detailed, cnet_images = detailers.detail_segments(image_frames, segs, **inputs)
     return detailed, cnet_images or detailers.no_images()
 
@@ -70,7 +71,7 @@ def detail_frames(image_frames: Tensor, segs: SEGS, **inputs: Any) -> tuple[Tens
         At least one image.
     """
     if detailers.without_segments(image_frames, segs) is None:
-        inputs = _inputs(inputs)
+        segs, inputs = with_other_packs(segs), _inputs(inputs)
     *results, cnet_images = detailers.detail_and_paste_segments(image_frames, segs, **inputs)
     return (*results, cnet_images or detailers.no_images())
 

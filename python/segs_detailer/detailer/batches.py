@@ -31,7 +31,7 @@ def batch_segments(segs: Sequence[SEG], frames: Tensor, run: Run, *, pasted: boo
     At most `batch_segments` neighbors of one working size share a run, and where they are pasted, only those whose
     crop regions do not overlap: the later one must see what the earlier one painted. What single subjects have
     otherwise must be the same for all of a batch. Alone stay segments with a control wrapper, and all of them under a
-    hook, under masks or ControlNets in the conditioning, with a sampler that chooses its steps by the whole batch
+    hook, under what belongs to a place in the conditioning, with a sampler that chooses its steps by the whole batch
     (dpm_adaptive), or with a model that takes one clip at a time.
 
     Parameters

@@ -188,6 +188,12 @@ class Models:
         return own if self.refiner is None else own.within(self.refiner.sampler.geometry)
 
     @property
+    def conditionings(self) -> list[Conditioning]:
+        """Positive and negative of all models."""
+        pipes = [self.base] if self.refiner is None else [self.base, self.refiner]
+        return [side for pipe in pipes for side in (pipe.positive, pipe.negative)]
+
+    @property
     def paints_nothing(self) -> bool:
         """Whether a word stands in the model's place: crops are handed on as they are."""
         return isinstance(self.base.sampler, _Unpainted)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from segs_detailer.detailer.batches import batch_segments
+from segs_detailer.detailer.conditioning import warn_about_conditioning
 from segs_detailer.detailer.crops import check_frames, is_inside, prepare_segs
 from segs_detailer.detailer.pasting import Canvas, paste_mask
 from segs_detailer.detailer.plan import check_count
@@ -113,6 +114,7 @@ def _choose_segs(frames: Tensor, segs: object, run: Run) -> SEGS:
     check_subjects(run.subjects, [SubjectName(place, str(seg.label)) for place, seg in enumerate(prepared[1], start=1)])
     if prepared[1]:
         check_count(len(frames), run.models.geometry)
+        warn_about_conditioning(run.models.conditionings, (frames.shape[1], frames.shape[2]))
     run.hook.announce(sum(is_inside(seg, frames) for seg in prepared[1]) if len(frames) else 0)
     if not (run.hook.is_given or run.models.paints_nothing):
         # A hook is asked once for each segment, when its turn comes.

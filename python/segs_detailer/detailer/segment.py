@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from segs_detailer.crop_path import CropPath, part_of_frames
+from segs_detailer.detailer.canvas import Placed
 from segs_detailer.detailer.conditioning import crop_conditioning
 from segs_detailer.detailer.crops import change_region, crop_stack, is_inside
 from segs_detailer.detailer.decoding import CropTexture, Fault, decode_crops
@@ -23,6 +24,7 @@ from segs_detailer.detailer.settings import check_names
 from segs_detailer.detailer.subject_models import models_under
 from segs_detailer.detailer.subject_settings import SubjectName, settings_of
 from segs_detailer.errors import ModelError
+from segs_detailer.models.info import FramePacking
 from segs_detailer.models.interface import RefinerStage, SampleJob
 from segs_detailer.ops.frames import resize_frames
 from segs_detailer.ops.masks import feather_mask, resize_masks
@@ -405,9 +407,8 @@ def _sample(segment: _OpenSegment, frames: Tensor, run: Run, attempt: int) -> tu
     """Repaint one segment's latents, with everything that may change the run; each attempt has a seed of its own."""
     seg, pixels, mask = segment.seg, segment.pixels, segment.mask
     base, hook = run.models.base, run.hook
-    frame_size = (frames.shape[1], frames.shape[2])
-    positive = crop_conditioning(base.positive, seg.crop_region, frame_size, segment.order)
-    negative = crop_conditioning(base.negative, seg.crop_region, frame_size, segment.order)
+    placed = _placed(segment, frames, base.sampler)
+    positive, negative = crop_conditioning(base.positive, placed), crop_conditioning(base.negative, placed)
     model, positive, negative, cnet_images = _control(
         _bound(seg.control_net_wrapper, seg, frames), base.model, positive, negative, pixels, mask
     )
@@ -425,6 +426,8 @@ def _sample(segment: _OpenSegment, frames: Tensor, run: Run, attempt: int) -> tu
     noise = hook.noise(settings.seed, latent["samples"])
 
     sampler, custom = base.sampler_of(model), hook.custom_sampler
+    for each in (sampler,) if run.models.refiner is None else (sampler, run.models.refiner.sampler):
+        _refuse_whole_frames(each, placed)
     check_names(settings, sampler)
     if custom is not None and not sampler.takes_custom_sampler:
         raise ModelError(f"a model of the family {sampler.info.family!r} takes no sampler from get_custom_sampler")
@@ -434,7 +437,7 @@ def _sample(segment: _OpenSegment, frames: Tensor, run: Run, attempt: int) -> tu
         noise_mask=latent.get("noise_mask"),
         noise=noise,
         custom_sampler=custom,
-        refiner=_refiner(segment, frame_size, run),
+        refiner=_refiner(placed, run),
         callback=None if run.observer is None else segment.progress.after_step,
     )
     return {**latent, "samples": sampler.sample(latent["samples"], job)}, cnet_images
@@ -454,8 +457,8 @@ def _sample_together(segments: Sequence[_OpenSegment], frames: Tensor, run: Run)
     denoise = frame_denoise(segments[0].seg, segments[0].count, run)
     settings = run.settings if denoise is None else run.settings.with_denoise(*denoise)
     order = segments[0].order
-    # None of it has masks, so that any region does.
-    refiner = _refiner(segments[0], (frames.shape[1], frames.shape[2]), run)
+    # None of it belongs to a place, so that any region does.
+    refiner = _refiner(_placed(segments[0], frames, base.sampler), run)
     job = replace(
         _job(torch.cat([each.pixels for each in segments]), base.positive, base.negative, settings, run, order),
         noise_mask=_joined_masks(segments),
@@ -531,15 +534,33 @@ def _control(
     return model, positive, negative, cnet_images
 
 
-def _refiner(segment: _OpenSegment, frame_size: tuple[int, int], run: Run) -> RefinerStage | None:
-    region, order = segment.seg.crop_region, segment.order
+def _placed(segment: _OpenSegment, frames: Tensor, sampler: Sampler) -> Placed:
+    return Placed(
+        segment.seg.crop_region,
+        (frames.shape[1], frames.shape[2]),
+        segment.order,
+        (segment.pixels.shape[1], segment.pixels.shape[2]),
+        (segment.latents.shape[-2], segment.latents.shape[-1]),
+        sampler.geometry.packing or FramePacking(),
+    )
+
+
+def _refuse_whole_frames(sampler: Sampler, placed: Placed) -> None:
+    if sampler.of_whole_frames and not placed.is_whole_frame:
+        raise ModelError(
+            f"the model has {', '.join(sampler.of_whole_frames)}, with pictures of the whole frame that cannot be cut "
+            "to a segment: take it out, or give the segments a ControlNet of their own"
+        )
+
+
+def _refiner(placed: Placed, run: Run) -> RefinerStage | None:
     refiner, ratio = run.models.refiner, run.settings.refiner_ratio
     if refiner is None or ratio is None:
         return None
     return RefinerStage(
         sampler=refiner.sampler,
-        positive=crop_conditioning(refiner.positive, region, frame_size, order),
-        negative=crop_conditioning(refiner.negative, region, frame_size, order),
+        positive=crop_conditioning(refiner.positive, placed),
+        negative=crop_conditioning(refiner.negative, placed),
         ratio=ratio,
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
 
 from segs_detailer.errors import ModelError
 from segs_detailer.models.compute import ComputeOptions
+from segs_detailer.models.conditioning_keys import SPATIAL
 from segs_detailer.models.frame_noise import FrameNoise
 from segs_detailer.models.latent_preview import LatentPreview
 
@@ -49,11 +50,9 @@ Preview: TypeAlias = "Callable[[Tensor], NDArray[np.uint8] | None]"
 
 
 def of_one_clip(conditioning: Conditioning) -> bool:
-    """Whether conditioning has parts that are made for one clip: masks, and ControlNets with their pictures."""
+    """Whether conditioning has parts that belong to a place: masks, areas, latents, ControlNets with their pictures."""
     options = [entry[1] for entry in conditioning if isinstance(entry, (list, tuple)) and len(entry) == 2]
-    return any(
-        given.get(key) is not None for given in options if isinstance(given, Mapping) for key in ("mask", "control")
-    )
+    return any(given.get(key) is not None for given in options if isinstance(given, Mapping) for key in SPATIAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +198,11 @@ class Sampler(ABC):
     def is_flow(self) -> bool:
         """Whether its noise levels are those of flow matching, from 0 to 1: `SampleJob.sigma_start` is one of them."""
         return False
+
+    @property
+    def of_whole_frames(self) -> tuple[str, ...]:
+        """Names of what was put into the model that shows it pictures of whole frames, which cannot be cut."""
+        return ()
 
     def start_level(self, steps: int, denoise: float, sampler_name: str, scheduler: str) -> float | None:
         """Noise level that a run would start from; None where that says nothing to a user."""

@@ -31,6 +31,9 @@ __all__ = ["ComfySampler"]
 # Channel value of a masked pixel in what inpainting checkpoints are shown.
 _GRAY = 0.5
 
+# Where patches with a control network keep what they show it.
+_PICTURES = ("image", "inpaint_image", "control_video", "source_video", "mask")
+
 
 class ComfySampler(Sampler):
     """A ComfyUI model and VAE behind the detailer's protocol. Latents are those of ComfyUI's LATENT.
@@ -71,6 +74,14 @@ class ComfySampler(Sampler):
     def in_pipe(self) -> Any:
         """The graph's model."""
         return self.model
+
+    @property
+    def of_whole_frames(self) -> tuple[str, ...]:
+        """Control networks that are patched into the model, with their pictures."""
+        options = self.model.model_options.get("transformer_options", {})
+        patches = [patch for each in options.get("patches", {}).values() for patch in each]
+        patches += [patch for each in options.get("patches_replace", {}).values() for patch in each.values()]
+        return tuple(dict.fromkeys(name for patch in patches for name in _shown_pictures(patch)))
 
     def encode(self, frames: Tensor) -> Tensor:
         """Encode `(B, H, W, 3)` in [0, 1], see `GraphVAE.encode`."""
@@ -180,6 +191,17 @@ class ComfySampler(Sampler):
         # One mask for all frames still means a masked picture of each.
         shown = {"concat_latent_image": self.encode(masked.expand(count, -1, -1, -1)), "concat_mask": mask[:, None]}
         return _with_values(job.positive, shown), _with_values(job.negative, shown)
+
+
+def _shown_pictures(patch: Any) -> list[str]:
+    """Name the control network that a patch of ComfyUI's stands for, and those that it replaced."""
+    names = []
+    while patch is not None:
+        control = getattr(patch, "control_patch", patch)
+        if hasattr(control, "model_patch") and any(getattr(control, name, None) is not None for name in _PICTURES):
+            names.append(type(control).__name__)
+        patch = getattr(patch, "previous", None)
+    return names
 
 
 def _frame_axis(source: Tensor) -> int:
