@@ -81,7 +81,8 @@ def kind_of(argument: str, value: object) -> Kind:
     if is_tensor(value):
         _check_tensor(argument, value)
         return Kind.CPU_TENSOR if value.device.type == "cpu" else Kind.DEVICE_TENSOR
-    if isinstance(value, np.ma.MaskedArray):
+    # Its module takes a while to import: without it there are no masked arrays.
+    if isinstance(value, getattr(sys.modules.get("numpy.ma"), "MaskedArray", ())):
         raise InvalidTypeError(argument, "a plain NumPy array", "a masked array")
     if isinstance(value, np.ndarray):
         return Kind.NUMPY

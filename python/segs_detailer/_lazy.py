@@ -1,4 +1,4 @@
-"""Public names of a package, each loaded from its module when it is first used."""
+"""What is loaded when it is first used: public names of a package, and whole modules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["lazy_names"]
+__all__ = ["LazyModule", "lazy_names"]
 
 
 def lazy_names(
@@ -35,3 +35,33 @@ def lazy_names(
         return value
 
     return get, lambda: sorted(module_of)
+
+
+class LazyModule:
+    """Stands for a module that takes long to import, and imports it when something of it is used.
+
+    For modules of which the functions need another one, where their names and types are wanted without it: type
+    checkers are shown the import itself.
+
+    Parameters
+    ----------
+    name : str
+        The module's whole name.
+
+    Examples
+    --------
+    >>> import sys
+    >>> from segs_detailer._lazy import LazyModule
+    >>> colorsys = LazyModule("colorsys")
+    >>> colorsys.rgb_to_hls(1.0, 1.0, 1.0)[1]
+    1.0
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(importlib.import_module(self._name), name)
+        # The next look-up finds it at once.
+        setattr(self, name, value)
+        return value

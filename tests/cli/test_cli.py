@@ -341,12 +341,12 @@ def test_full_memory_is_an_error_that_says_what_to_do(clip, tmp_path, monkeypatc
     only(tmp_path, "in")
 
 
-@pytest.mark.parametrize("place", ["run.crop_clip", "run.write_clip_frames", "sampling.detail_frames"])
+@pytest.mark.parametrize("place", ["jobs.run.crop_clip", "jobs.run.write_clip_frames", "detailer.api.detail_frames"])
 def test_interrupt_leaves_nothing(clip, tmp_path, monkeypatch, capsys, place):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"segs_detailer.jobs.{place}", interrupted)
+    monkeypatch.setattr(f"segs_detailer.{place}", interrupted)
     args = ["--bbox", "20,20,50,50", "--compare", tmp_path / "both.mp4", "-q"]
     assert run("run", clip, "-o", tmp_path / "out.mp4", *args) == 130
     assert capsys.readouterr().err.strip() == "segs-detailer: stopped; nothing was written"

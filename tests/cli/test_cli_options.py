@@ -110,7 +110,7 @@ def test_what_files_say_is_taken_by_the_letter(clip, tmp_path, runs):
 def test_seam_options_reach_the_detailer(clip, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "segs_detailer.jobs.sampling.detail_frames",
+        "segs_detailer.detailer.api.detail_frames",
         lambda *arguments, **options: seen.append(arguments[3]) or detail_frames(*arguments, **options),
     )
     options = [

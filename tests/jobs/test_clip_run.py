@@ -353,7 +353,7 @@ def test_one_piece_passes_over_to_the_next(clip, tmp_path):
 def test_noise_of_pieces_is_that_of_their_frames(clip, tmp_path, monkeypatch):
     starts = []
     monkeypatch.setattr(
-        "segs_detailer.jobs.sampling.detail_frames",
+        "segs_detailer.detailer.api.detail_frames",
         lambda *given, **_: starts.append(given[3].noise_start) or pytest.fail("far enough"),
     )
     frames = range(10, COUNT)

@@ -121,7 +121,7 @@ def test_a_motion_model_runs_in_pieces_that_pass_over_to_each_other(clip, folder
             super().__init__(*arguments)
             runs.append((self, arguments[2]))
 
-    monkeypatch.setattr("segs_detailer.jobs.sampling.detail_frames", watched)
+    monkeypatch.setattr("segs_detailer.detailer.api.detail_frames", watched)
     monkeypatch.setattr("segs_detailer.jobs.run.ClipRun", Kept)
     traits = ModelTraits.of(load(folders))
     room = sampling_bytes(30, (16, 16), (16, 16), traits)

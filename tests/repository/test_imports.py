@@ -57,6 +57,58 @@ def test_numpy_work_loads_nothing_heavy(statements):
     assert loaded_after(statements) == set()
 
 
+COMMAND = """
+import contextlib, io
+from segs_detailer.cli.main import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main({words!r})
+"""
+
+UNTIL_THE_FIRST_FRAME = """
+import os, sys
+from segs_detailer.video.container_reader import ContainerSource
+pictures = ContainerSource.pictures
+def told(source, *args, **kwargs):
+    for picture in pictures(source, *args, **kwargs):
+        print(*(name for name in {heavy} if name in sys.modules), flush=True)
+        os._exit(0)
+ContainerSource.pictures = told
+from segs_detailer.cli.main import main
+main({words!r})
+"""
+
+
+def a_small_clip(folder):
+    av = pytest.importorskip("av")
+    path = str(folder / "clip.mkv")
+    with av.open(path, "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["plan", "--help"], ["batch", "--help"]])
+def test_help_loads_nothing_heavy(words):
+    assert loaded_after(COMMAND.format(words=words)) == set()
+
+
+def test_a_plan_of_a_preview_loads_no_torch(tmp_path):
+    words = ["plan", a_small_clip(tmp_path), "--bbox", "10,10,30,30", "--no-cache"]
+    assert loaded_after(COMMAND.format(words=words)) <= {"av", "PIL"}
+
+
+@pytest.mark.parametrize("more", [[], ["--batch-segments", "2"]])
+def test_until_the_first_frame_a_preview_loads_no_torch(tmp_path, more):
+    clip, output = a_small_clip(tmp_path), str(tmp_path / "out.mkv")
+    words = ["run", clip, "-o", output, "--bbox", "10,10,30,30", "--no-cache", "--quiet", *more]
+    code = UNTIL_THE_FIRST_FRAME.format(words=words, heavy=HEAVY)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["av"], done.stderr
+
+
 @pytest.mark.parametrize("name", sorted(segs_detailer.__all__))
 def test_every_public_name_is_there(name):
     assert getattr(segs_detailer, name) is not None

@@ -10,11 +10,10 @@ import torch
 from segs_detailer._interop import allocate, convert, dtype_name, kind_of, wrap
 from segs_detailer.crop_path import CropPath, place_of
 from segs_detailer.detailer.crops import brought_stack, check_frames, cut_stack, is_inside, prepare_segs, to_dtype
+from segs_detailer.detailer.paste_masks import paste_mask
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.ops.blend import paste, paste_
-from segs_detailer.ops.masks import feather_mask
-from segs_detailer.ops.morphology import dilate, erode
-from segs_detailer.segs import mask_frames, warn_about_counts
+from segs_detailer.segs import warn_about_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.segs import SEG, SEGS
 
-__all__ = ["Canvas", "grown_masks", "paste_mask", "paste_segs"]
+__all__ = ["Canvas", "paste_segs"]
 
 # Bytes of frames that are pasted between two reports: some tens of milliseconds.
 _PART = 2**28
@@ -118,55 +117,6 @@ def _parts(frames: Tensor, between: Callable[[int], None] | None) -> Iterator[sl
         if start and between is not None:
             between(start)
         yield slice(start, min(start + size, count))
-
-
-def paste_mask(seg: SEG, frames: Tensor, feather: int, grow: int = 0) -> Tensor:
-    """Make the mask that a segment is pasted with.
-
-    Parameters
-    ----------
-    seg : SEG
-        The segment.
-    frames : Tensor
-        The frames, for their number and device.
-    feather : int
-        Blur in pixels.
-    grow : int
-        Pixels by which the mask's edges are moved outwards before, or inwards where it is negative.
-
-    Returns
-    -------
-    Tensor
-        `(1 or B, h, w)` float32 in [0, 1].
-    """
-    x1, y1, x2, y2 = seg.crop_region
-    masks: Tensor = mask_frames(seg.cropped_mask, (y2 - y1, x2 - x1), frames.shape[0], like=frames)
-    if seg.cropped_mask is not None:
-        masks = grown_masks(masks, grow)
-        masks = feather_mask(masks, feather) if feather else masks
-    return masks
-
-
-def grown_masks(masks: Tensor, grow: int) -> Tensor:
-    """Move the edges of masks.
-
-    Parameters
-    ----------
-    masks : Tensor
-        `(N, h, w)` float32.
-    grow : int
-        Pixels outwards, along rows and columns and so to the corners of squares; negative ones go inwards. The crop's
-        own border stays.
-
-    Returns
-    -------
-    Tensor
-        New masks; `masks` itself for 0.
-    """
-    if grow == 0:
-        return masks
-    moved: Tensor = (dilate if grow > 0 else erode)(masks, 2 * abs(grow) + 1)
-    return moved
 
 
 def paste_segs(

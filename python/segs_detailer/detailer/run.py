@@ -10,7 +10,8 @@ import torch
 from segs_detailer.detailer.batches import batch_segments
 from segs_detailer.detailer.conditioning import warn_about_conditioning
 from segs_detailer.detailer.crops import check_frames, is_inside, prepare_segs
-from segs_detailer.detailer.pasting import Canvas, paste_mask
+from segs_detailer.detailer.paste_masks import paste_mask
+from segs_detailer.detailer.pasting import Canvas
 from segs_detailer.detailer.plan import check_count
 from segs_detailer.detailer.progress import SegmentProgress
 from segs_detailer.detailer.segment import detail_segment, detail_together, working_size

@@ -15,7 +15,7 @@ from segs_detailer.detailer.conditioning import crop_conditioning
 from segs_detailer.detailer.crops import change_region, crop_stack, is_inside
 from segs_detailer.detailer.decoding import CropTexture, Fault, decode_crops
 from segs_detailer.detailer.denoise_by_size import FrameDenoise, denoise_at
-from segs_detailer.detailer.pasting import grown_masks, paste_mask
+from segs_detailer.detailer.paste_masks import grown_masks, paste_mask
 from segs_detailer.detailer.plan import WorkingSize, check_side, fit_size, limited_size, plan_size, reflect_frames
 from segs_detailer.detailer.previews import DeferredPreview
 from segs_detailer.detailer.seams.color import match_colors

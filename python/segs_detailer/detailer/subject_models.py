@@ -6,13 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from PIL import Image, ImageOps
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.models.prompting import encoded_anew, encoder_of
 
 if TYPE_CHECKING:
+    from PIL import Image
     from torch import Tensor
 
     from segs_detailer.detailer.models import Models, PipeModel
@@ -99,6 +98,9 @@ def read_pictures(names: tuple[str, ...]) -> Tensor:
     InvalidArgumentError
         One cannot be read.
     """
+    import torch
+    from PIL import Image, ImageOps
+
     stack: list[Image.Image] = []
     for name in names:
         try:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import torch
-
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.subjects.moments import sharpness, spread_moments
 from segs_detailer.video.reading import frames_at
@@ -80,6 +78,8 @@ class BestFrames:
         return self._pictures[plan.index]
 
     def _read(self, plans: Sequence[TrackPlan]) -> None:
+        import torch
+
         wanted: dict[int, list[tuple[int, NDArray[np.float64]]]] = {}
         for plan in plans:
             track = plan.track

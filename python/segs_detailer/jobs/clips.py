@@ -360,8 +360,6 @@ def _detail(
     on_plan: Callable[[ClipPlan], None] | None,
     models: ModelCache | None,
 ) -> ClipReport:
-    from segs_detailer.jobs.compare import Comparison
-    from segs_detailer.jobs.threads import one_torch_thread
     from segs_detailer.jobs.writing import SinkTaker
 
     job = opened.job
@@ -370,6 +368,8 @@ def _detail(
     overwrite = job.overwrite or job.redo.is_given
     comparison = None
     if job.compare:
+        from segs_detailer.jobs.compare import Comparison
+
         comparison = Comparison(job.compare, opened.info, threads=encoder.threads, overwrite=overwrite)
     with suppress(_LeftAlone), ExitStack() as outputs:
         own = outputs.enter_context(ExitStack())
@@ -395,7 +395,7 @@ def _detail(
         if comparison is not None:
             comparison.prepare(run.plan)
         if takers:
-            with stages.passes() as progress, one_torch_thread(only_if=bool(_preview_note(run.pipe))):
+            with stages.passes() as progress:
                 run.run(takers, progress)
     return _report(opened, run, missing, left_out, stages)
 

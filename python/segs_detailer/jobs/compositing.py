@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from segs_detailer.detailer.pasting import paste_mask
+from segs_detailer.detailer.paste_masks import paste_mask
 from segs_detailer.jobs.store import to_floats
 from segs_detailer.ops.blend import paste_
 from segs_detailer.segs import SEG
@@ -99,6 +98,6 @@ class _Layer:
 def _paste_mask(mask: NDArray[np.float32], feather: int, grow: int) -> NDArray[np.float32]:
     height, width = mask.shape
     seg = SEG(None, mask[None], 1.0, (0, 0, width, height), (0, 0, width, height), "")
-    masks = paste_mask(seg, torch.empty(1, 1, 1, 3), feather, grow)
-    pixels: NDArray[np.float32] = masks[0].numpy()
+    masks: NDArray[np.float32] = paste_mask(seg, np.empty((1, 1, 1, 3), np.float32), feather, grow)
+    pixels: NDArray[np.float32] = masks[0]
     return pixels

@@ -15,8 +15,6 @@ from segs_detailer.segs import scale_match
 from segs_detailer.subjects.finders.finder import Detector, FollowSettings, find_tracks
 from segs_detailer.subjects.finders.opening import FINDER_NAMES, open_finder
 from segs_detailer.subjects.fitting import rescaled_track, still_track
-from segs_detailer.subjects.formats.files import read_tracks
-from segs_detailer.subjects.formats.mask_tracks import check_count, mask_tracks
 from segs_detailer.subjects.from_masks import MaskSettings
 from segs_detailer.subjects.from_segs import tracks_from_segs
 from segs_detailer.subjects.masks import boxes_to_segs
@@ -100,10 +98,14 @@ class TrackChooser:
             self._boxes = tracks_from_segs(segs, frame_count=info.frames).tracks
         self._mask: Source | None = None
         if find.mask is not None:
+            from segs_detailer.subjects.formats.mask_tracks import check_count
+
             self._mask = open_clip(find.mask, fill_gaps=job.fill_gaps)
             check_count(find.mask, self._mask.info.frames, info.frames)
         self._segments: Tracks | None = None
         if find.segs is not None:
+            from segs_detailer.subjects.formats.files import read_tracks
+
             self._segments = read_tracks(find.segs, size=info.size, frame_count=info.frames, fill_gaps=job.fill_gaps)
             self._check_count(self._segments)
         self._following = FollowSettings(
@@ -165,6 +167,8 @@ class TrackChooser:
             self._boxes, of_files, found = ([next(masked_tracks) for _ in part] for part in parts)
         take(self._boxes, self._paths.given)
         if self._mask is not None:
+            from segs_detailer.subjects.formats.mask_tracks import mask_tracks
+
             with stages.stage("masks") as advance:
                 masked = mask_tracks(self._mask, self._info, self._mask_options(), labels="give `mask_labels`")
                 take(masked, self._paths.given)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from segs_detailer._version import installed_version
 from segs_detailer.jobs.cache import digest
 from segs_detailer.subjects.finders.pictures import clip_frames
-from segs_detailer.subjects.formats.files import read_tracks, write_tracks
 from segs_detailer.subjects.track import Tracks
 
 if TYPE_CHECKING:
@@ -61,6 +60,8 @@ class TrackKeeper:
         look : callable
             Is given the frames, and what it calls with the number of frames done; returns the tracks.
         """
+        from segs_detailer.subjects.formats.files import read_tracks, write_tracks
+
         info = self.source.info
         path = self.cache.entry("tracks", self.clip, digest(installed_version(), *key), ".npz")
         if not path.exists():

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segs_detailer.detailer.api import detail_frames
 from segs_detailer.detailer.models import Models
 from segs_detailer.detailer.settings import DetailerSettings
 from segs_detailer.detailer.subject_models import models_under, pipe_with_loras
 from segs_detailer.detailer.subject_settings import SubjectName, SubjectSettings, settings_of
 from segs_detailer.jobs.store import to_floats, to_samples
+from segs_detailer.jobs.threads import one_torch_thread
 from segs_detailer.jobs.used_settings import UsedSetting, used_settings
 
 if TYPE_CHECKING:
@@ -115,6 +115,9 @@ class Detailing:
         list of ndarray
             Of each piece `(n, h, w, 4)` in the dtype of its crops: the new colors, and the mask.
         """
+        # A run is planned, and its first frames are decoded, before anything needs torch.
+        from segs_detailer.detailer.api import detail_frames
+
         plans = [tracks[piece.track] for piece in group]
         masks = [plan.masks_of(piece.low, piece.high) for plan, piece in zip(plans, group, strict=True)]
         frames, places = _side_by_side(crops)
@@ -123,17 +126,18 @@ class Detailing:
         if plans[0].own.of_model or self.best_frames is not None:
             models = self._shown(plans[0], tracks)
             pipe, refiner_pipe = models.base.parts, None if models.refiner is None else models.refiner.parts
-        result = detail_frames(
-            frames,
-            (frames.shape[1:3], segs),
-            pipe,
-            replace(plans[0].detail_of(group[0]), noise_start=_noise_start(plans[0], group[0])),
-            refiner_pipe=refiner_pipe,
-            frame_rate=self.frame_rate,
-            sound=None if self.sound is None else self.sound.between(group[0].low, group[0].high),
-            in_place=True,
-            progress=progress,
-        )
+        with one_torch_thread(only_if=bool(self._models.base.sampler.info.note)):
+            result = detail_frames(
+                frames,
+                (frames.shape[1:3], segs),
+                pipe,
+                replace(plans[0].detail_of(group[0]), noise_start=_noise_start(plans[0], group[0])),
+                refiner_pipe=refiner_pipe,
+                frame_rate=self.frame_rate,
+                sound=None if self.sound is None else self.sound.between(group[0].low, group[0].high),
+                in_place=True,
+                progress=progress,
+            )
         del frames
         new = list(result.segs[1])
         del result

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
 from segs_detailer.errors import InvalidArgumentError
-from segs_detailer.models.sound import Sound
 from segs_detailer.video.samples import read_samples
 
 if TYPE_CHECKING:
     from segs_detailer.models.info import ModelInfo
+    from segs_detailer.models.sound import Sound
     from segs_detailer.video.clip import ClipInfo
 
 __all__ = ["ClipSound"]
@@ -51,5 +49,9 @@ class ClipSound:
 
     def between(self, low: int, high: int) -> Sound:
         """Return what is heard from frame `low` up to `high`."""
+        import torch
+
+        from segs_detailer.models.sound import Sound
+
         start, end = (float(self.clip.times[place] * self.clip.time_base) for place in (low, high))
         return Sound(torch.from_numpy(read_samples(self.clip.path, self.rate, start, end - start)), self.rate)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
+from segs_detailer._lazy import LazyModule
 from segs_detailer.errors import InvalidArgumentError, ModelError
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = LazyModule("torch")
 
 __all__ = ["check_uniform", "execution_device", "is_of_diffusers", "named_device"]
 

@@ -6,18 +6,21 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-import torch
-
+from segs_detailer._lazy import LazyModule
 from segs_detailer.errors import InvalidArgumentError, unknown_name
 from segs_detailer.models.noise import SEEDS, seeded_noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import torch
     from torch import Tensor
 
     from segs_detailer.models.info import FramePacking
     from segs_detailer.models.noise import NoiseSampler
+else:
+    # Settings name a kind of noise long before any is drawn.
+    torch = LazyModule("torch")
 
 __all__ = ["NOISES", "FrameNoise", "clip_noise", "step_noise"]
 

@@ -11,7 +11,6 @@ from segs_detailer.errors import ModelError
 from segs_detailer.models.compute import ComputeOptions
 from segs_detailer.models.conditioning_keys import SPATIAL
 from segs_detailer.models.frame_noise import FrameNoise
-from segs_detailer.models.latent_preview import LatentPreview
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -245,6 +244,8 @@ class Sampler(ABC):
         pixels : Tensor
             What from, `(B, H, W, 3)` in [0, 1].
         """
+        from segs_detailer.models.latent_preview import LatentPreview
+
         return LatentPreview.fit_or_none(self.to_model(latents), pixels, self.geometry.packing)
 
     def release(self) -> None:  # noqa: B027 - most models hold nothing for a run

@@ -5,13 +5,16 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import torch
-from torch import Tensor
-
+from segs_detailer._lazy import LazyModule
 from segs_detailer.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import torch
+    from torch import Tensor
+else:
+    torch = LazyModule("torch")
 
 __all__ = [
     "SEEDS",

@@ -6,19 +6,27 @@ Each is a pure function `(table, steps) -> sigmas`: float32 on the CPU, descendi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from segs_detailer._lazy import LazyModule
 from segs_detailer.errors import InvalidArgumentError, unknown_name
-from segs_detailer.models.sigma_table import SigmaTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import torch
+    from torch import Tensor
+
+    from segs_detailer.models.sigma_table import SigmaTable
+else:
+    # The names of the schedules are wanted long before one is computed.
+    torch = LazyModule("torch")
 
 __all__ = ["SCHEDULES", "Schedule", "schedule_names", "sigmas_for"]
 
-Schedule: TypeAlias = Callable[[SigmaTable, int], Tensor]
+Schedule: TypeAlias = "Callable[[SigmaTable, int], Tensor]"
 
 _Floats: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 

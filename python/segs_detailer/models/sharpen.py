@@ -6,18 +6,21 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import torch
-import torch.nn.functional as F  # noqa: N812 - the name under which torch documents it
-
+from segs_detailer._lazy import LazyModule
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.models.info import Geometry, ModelInfo
 from segs_detailer.models.interface import SampleJob, Sampler
 from segs_detailer.ops.morphology import dilate, erode
 
 if TYPE_CHECKING:
+    import torch
+    import torch.nn.functional as F  # noqa: N812 - the name under which torch documents it
     from torch import Tensor
 
     from segs_detailer.models.interface import StepCallback
+else:
+    # A preview is planned, and its clip decoded, before the first crop is sharpened.
+    torch, F = LazyModule("torch"), LazyModule("torch.nn.functional")
 
 __all__ = ["SharpenSampler"]
 

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segs_detailer.errors import MediaError
-from segs_detailer.video.animation import AnimationSource, is_animation
 from segs_detailer.video.clip import Clip, ClipInfo, Picture, ReadProgress, Source
 from segs_detailer.video.container_reader import ContainerSource
-from segs_detailer.video.image_files import ImageSource
 from segs_detailer.video.local_path import local_path
 from segs_detailer.video.sequences import IMAGE_SUFFIXES, names_several
 from segs_detailer.video.transparency import with_depth
@@ -62,13 +60,18 @@ def open_clip(path: str | Path, *, rate: Fraction | None = None, fill_gaps: bool
     """
     path = local_path(path)
     suffix = path.suffix.lower()
-    if path.is_dir() or names_several(path):
-        return ImageSource(path, rate, fill_gaps=fill_gaps)
-    if not path.exists():
+    is_several = path.is_dir() or names_several(path)
+    if not (is_several or path.exists()):
         raise MediaError(f"{path}: no such file")
-    if suffix in _ANIMATION_SUFFIXES and is_animation(path):
-        return AnimationSource(path)
-    if suffix in IMAGE_SUFFIXES:
+    # Videos are read without Pillow.
+    if suffix in _ANIMATION_SUFFIXES and not is_several:
+        from segs_detailer.video.animation import AnimationSource, is_animation
+
+        if is_animation(path):
+            return AnimationSource(path)
+    if is_several or suffix in IMAGE_SUFFIXES:
+        from segs_detailer.video.image_files import ImageSource
+
         return ImageSource(path, rate, fill_gaps=fill_gaps)
     return ContainerSource(path)
 
@@ -115,13 +118,8 @@ def frames_at(source: Source, numbers: Iterable[int]) -> Iterator[tuple[int, NDA
     wanted = sorted(set(numbers))
     if not wanted:
         return
-    pictures: Iterator[tuple[int, Picture]]
-    if isinstance(source, ImageSource):
-        pictures = ((number, source.picture(number)) for number in wanted if 0 <= number < source.info.frames)
-    else:
-        pictures = enumerate(source.pictures())
     left = set(wanted)
-    for number, picture in pictures:
+    for number, picture in _pictures_up_to(source, wanted):
         if number in left:
             frame = np.empty((*source.info.size, 3), np.float32)
             picture.copy_to(frame)
@@ -129,6 +127,16 @@ def frames_at(source: Source, numbers: Iterable[int]) -> Iterator[tuple[int, NDA
             left.remove(number)
         if not left:
             return
+
+
+def _pictures_up_to(source: Source, wanted: list[int]) -> Iterator[tuple[int, Picture]]:
+    """Pictures with their numbers: of image files those that are wanted, else all from the first on."""
+    if source.info.kind == "images":
+        from segs_detailer.video.image_files import ImageSource
+
+        if isinstance(source, ImageSource):
+            return ((number, source.picture(number)) for number in wanted if 0 <= number < source.info.frames)
+    return enumerate(source.pictures())
 
 
 def iter_pictures(source: Source, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:

@@ -5,12 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from segs_detailer.errors import MediaError
-from segs_detailer.video.animated_images import AnimatedImageSink
-from segs_detailer.video.animation import AnimationSink
 from segs_detailer.video.container_writer import ContainerSink, can_write_container
 from segs_detailer.video.encoders import EncoderSettings
-from segs_detailer.video.image_files import ImageSink
-from segs_detailer.video.image_tags import tags_of
 from segs_detailer.video.local_path import output_path
 from segs_detailer.video.losses import picture_losses, warn_of_losses
 from segs_detailer.video.sequences import IMAGE_SUFFIXES, is_pattern
@@ -76,16 +72,33 @@ def open_output(
     path, kind = _output_kind(path, info)
     if info.path.exists() and path.exists() and path.samefile(info.path):
         raise MediaError(f"{path}: is the input itself: choose another output")
+    # From video to video nothing needs Pillow.
     if kind == "images":
+        from segs_detailer.video.image_files import ImageSink
+
         return ImageSink(path, info, overwrite=overwrite)
-    if warn and info.files and (name := tags_of(info.files[0]).profile_name):
-        warn_of_losses(path, [f"the color profile {name}"])
+    if warn and info.files:
+        _warn_of_profile(path, info.files[0])
     if kind == "animation":
-        return AnimationSink(path, info) if path.suffix.lower() == ".gif" else AnimatedImageSink(path, info)
+        return _open_animation(path, info)
     sink = ContainerSink(path, info, settings or EncoderSettings(), keep_audio=keep_audio)
     if warn:
         warn_of_losses(path, sink.left_out)
     return sink
+
+
+def _warn_of_profile(path: Path, image: Path) -> None:
+    from segs_detailer.video.image_tags import tags_of
+
+    if name := tags_of(image).profile_name:
+        warn_of_losses(path, [f"the color profile {name}"])
+
+
+def _open_animation(path: Path, info: ClipInfo) -> Sink:
+    from segs_detailer.video.animated_images import AnimatedImageSink
+    from segs_detailer.video.animation import AnimationSink
+
+    return AnimationSink(path, info) if path.suffix.lower() == ".gif" else AnimatedImageSink(path, info)
 
 
 def _output_kind(path: str | Path, info: ClipInfo) -> tuple[Path, ClipKind]:

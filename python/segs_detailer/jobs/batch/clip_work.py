@@ -45,13 +45,11 @@ class JobWork:
 
     def sample(self, payload: ClipJob, part: Part, tell: Tell) -> None:
         """Sample groups of pieces to the cache."""
-        from segs_detailer.jobs.threads import one_torch_thread
-
         opened, stages = OpenJob(payload), Stages(tell)
         with opened.threads(), begun_run(opened, stages=stages, models=_kept_models()) as run:
             wanted = {piece for number in part for piece in run.plan.groups[number]}
             groups = [group for group in run.missing if wanted & set(group)]
-            with stages.passes() as progress, one_torch_thread(only_if=payload.model.model is None):
+            with stages.passes() as progress:
                 run.sample(groups, progress)
 
     def finish(self, payload: ClipJob, slot: int, tell: Tell) -> Ending:

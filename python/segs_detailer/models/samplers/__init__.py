@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from segs_detailer.models.samplers.registry import SAMPLERS, SamplerFunction, SamplerSpec, sampler_named, sampler_names
-from segs_detailer.models.samplers.step import StepHook
 
-__all__ = ["SAMPLERS", "SamplerFunction", "SamplerSpec", "StepHook", "sampler_named", "sampler_names"]
+__all__ = ["SAMPLERS", "SamplerFunction", "SamplerSpec", "sampler_named", "sampler_names"]

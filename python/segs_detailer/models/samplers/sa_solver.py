@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from segs_detailer.models.denoiser import Denoiser
     from segs_detailer.models.noise import NoiseSampler
 
-__all__ = ["STOCHASTIC_PERCENTS", "sample_sa_solver", "sample_sa_solver_pece"]
-
-STOCHASTIC_PERCENTS = (0.2, 0.8)
-"""Shares of the sampling process between which noise is injected; before and after them the steps are ODE steps."""
+__all__ = ["sample_sa_solver", "sample_sa_solver_pece"]
 
 _PREDICTOR_ORDER, _CORRECTOR_ORDER = 3, 4
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from segs_detailer.errors import MissingDependencyError, ModelError, first_line
 from segs_detailer.hub.catalog import DINOV2
@@ -177,6 +176,8 @@ def _cut(sighting: Sighting) -> NDArray[np.float32]:
 
 
 def _resized(pixels: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    from PIL import Image
+
     image = Image.fromarray((pixels * np.float32(255) + np.float32(0.5)).clip(0, 255).astype(np.uint8))
     small = image.resize((side, side), Image.Resampling.BICUBIC)
     return np.asarray(small, np.float32) / np.float32(255)
