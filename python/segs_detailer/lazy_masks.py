@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["is_lazy", "lazy_masks"]
+__all__ = ["is_lazy", "lazy_masks", "lazy_without"]
 
 _BYTES_AT_ONCE = 1 << 25
 """Levels that are drawn at once, before they become floats."""
@@ -52,6 +52,25 @@ def lazy_masks(draw: Callable[[int, int], NDArray[np.uint8]], shape: tuple[int, 
 def is_lazy(masks: object) -> bool:
     """Whether masks are drawn when they are read; their values are numbers in [0, 1]."""
     return hasattr(type(masks), "_is_lazy_masks")
+
+
+def lazy_without(masks: Any, off: NDArray[np.bool_]) -> Tensor:
+    """Return lazy masks that are 0 in some places, and still hold no pixels.
+
+    Parameters
+    ----------
+    masks : Tensor
+        Lazy masks `(B, h, w)`.
+    off : ndarray
+        `(B,)` bool: where they are 0.
+    """
+    draw = masks._draw
+
+    def drawn(start: int, stop: int) -> NDArray[np.uint8]:
+        levels: NDArray[np.uint8] = draw(start, stop) * ~off[start:stop, None, None]
+        return levels
+
+    return lazy_masks(drawn, tuple(masks.shape))
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.lazy_masks import is_lazy, lazy_masks
 from segs_detailer.segs import SEG
 from segs_detailer.subjects import SizeWindow, gate_segs
 
@@ -192,6 +193,25 @@ def test_faint_values_do_not_become_white_where_the_bright_ones_go():
     masks[0][masks[0] == 255] = 1
     [seg] = gate(seg_of(masks), measure="height px", max=30).segs[1]
     assert seg.cropped_mask.max() == pytest.approx(1 / 255)
+
+
+@pytest.mark.parametrize(
+    "region", [(10, 10, 170, 90), CropPath([(f, 10, f + 160, 90) for f in range(6)])], ids=["still", "moving"]
+)
+def test_masks_that_are_drawn_when_they_are_read_stay_so(region):
+    levels, drawn = stack(SIDES), []
+
+    def draw(start, stop):
+        drawn.append((start, stop))
+        return levels[start:stop]
+
+    window = {"measure": "height px", "min": 20, "max": 40, "ramp": 1}
+    [seg] = gate(seg_of(lazy_masks(draw, levels.shape), region), **window).segs[1]
+    assert drawn == [(frame, frame + 1) for frame in range(6)]
+    assert is_lazy(seg.cropped_mask)
+    [dense] = gate(seg_of(levels, region), **window).segs[1]
+    assert np.array_equal(np.asarray(seg.cropped_mask[:]), dense.cropped_mask / np.float32(255))
+    assert seg[3:6] == dense[3:6]
 
 
 def test_the_report():

@@ -147,6 +147,7 @@ PICKING_NODES: tuple[Node, ...] = (
         ),
         function=pick_subjects,
         is_output=True,
+        image_dtypes=("float32", "float16"),
     ),
 )
 """The node by which subjects are picked by sight."""

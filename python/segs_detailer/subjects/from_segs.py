@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +11,15 @@ import numpy as np
 from segs_detailer.checks import shown, whole_number
 from segs_detailer.crop_path import CropPath, mask_on_frame
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.lazy_masks import is_lazy
 from segs_detailer.mask_levels import unit_masks
 from segs_detailer.segs import SEG, SEGS, Box, check_segs, combined_masks, warn_about_counts
 from segs_detailer.subjects.mask import Mask, mask_pixels
 from segs_detailer.subjects.track import Track, Tracks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 __all__ = ["tracks_from_segs"]
@@ -62,18 +66,19 @@ def _track(seg: SEG, index: int, size: tuple[int, int], count: int) -> Track:
     if not isinstance(seg.label, str):
         raise InvalidTypeError(f"{name}.label", "text", shown(seg.label))
     confidence = _confidence(seg.confidence, f"{name}.confidence")
-    stack = _mask_stack(seg, count, f"{name}.cropped_mask")
+    argument = f"{name}.cropped_mask"
+    stack, number = _masks_of(seg, count, argument)
     region = seg.crop_region
     if isinstance(region, CropPath):
         if region.frames != count:
             raise InvalidArgumentError(f"{name}.crop_region", f"a path of {count} frames", f"one of {region.frames}")
-        stack = np.broadcast_to(stack, (count, *stack.shape[1:]))
+        stack = stack if number == count else repeat(next(iter(stack)), count)
         masks = [
-            _placed_between(*place, size, f"{name}.cropped_mask")
+            _placed_between(*place, size, argument)
             for place in zip(stack, region.regions, region.angles.tolist(), strict=True)
         ]
     else:
-        masks = [_placed(pixels, region, size, f"{name}.cropped_mask") for pixels in stack]
+        masks = [_placed(pixels, region, size, argument) for pixels in stack]
     if len(masks) == 1:
         frames, boxes, masks = range(count), [seg.bbox] * count, masks * count
     else:
@@ -81,6 +86,15 @@ def _track(seg: SEG, index: int, size: tuple[int, int], count: int) -> Track:
         frames, masks = seen, [masks[frame] for frame in seen]  # type: ignore[assignment]
         boxes = [mask.place for mask in masks]
     return Track(index + 1, seg.label, list(frames), boxes, confidence, masks, seg.crop_region, seg.bbox)
+
+
+def _masks_of(seg: SEG, count: int, name: str) -> tuple[Iterable[NDArray[Any]], int]:
+    """Return the masks of a SEG one after the other, and how many there are: 1 or `count`."""
+    lazy = seg.cropped_mask
+    if is_lazy(lazy) and len(lazy) == count:
+        return (mask_pixels(lazy[frame]) for frame in range(count)), count
+    stack = _mask_stack(seg, count, name)
+    return stack, len(stack)
 
 
 def _mask_stack(seg: SEG, count: int, name: str) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from segs_detailer._interop import is_tensor
 from segs_detailer.checks import number_ranges
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError
+from segs_detailer.lazy_masks import is_lazy, lazy_without
 from segs_detailer.mask_levels import unit_masks
 from segs_detailer.segs import check_segs
 from segs_detailer.settings import check_settings, plain, setting, setting_like
@@ -313,6 +314,8 @@ def _changed(seg: SEG, path: CropPath, off: NDArray[np.bool_]) -> SEG:
 
 def _emptied(masks: Any, off: NDArray[np.bool_]) -> Any:
     """Return masks that are 0 in some frames, and mean in the others what they meant before."""
+    if is_lazy(masks):
+        return lazy_without(masks, off)
     places: Any = np.flatnonzero(off)
     if is_tensor(masks):
         import torch
