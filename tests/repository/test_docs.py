@@ -48,7 +48,8 @@ def test_python_examples_compile_and_import_what_exists(page):
 def test_pages_import_from_the_package_or_one_level_below(page):
     text = page.read_text(encoding="utf-8")
     modules = {"segs_detailer"} | set(re.findall(r"^\s*(?:from|import) (segs_detailer[.\w]*)", text, re.MULTILINE))
-    deep = {module for module in modules if module.count(".") > 1}
+    # What is added to the package names the modules that define, as the package itself does.
+    deep = {module for module in modules if module.count(".") > 1 and page.name != "CONTRIBUTING.md"}
     assert not deep
 
 
