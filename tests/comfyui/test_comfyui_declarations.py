@@ -270,6 +270,25 @@ def test_order(by, descending, start, count, expected, rest):
     assert chosen(remained) == rest
 
 
+def test_what_is_measured_is_the_bounding_box_or_the_crop_region():
+    size, items = MIXED
+    # The regions are ordered the other way round.
+    regions = [(0, 0, 40, 60), (0, 0, 60, 50), (0, 0, 61, 40)]
+    segs = (
+        size,
+        [seg._replace(crop_region=region, cropped_mask=None) for seg, region in zip(items, regions, strict=True)],
+    )
+    order = {"by": "area", "descending": True, "take_start": 0, "take_count": 1}
+    area = {"labels": "", "min_area": 2500, "max_area": 0, "min_confidence": 0.0}
+    items = segs[1]
+    assert run("SegsDetailerOrder", segs=segs, **order)[0][1] == [items[2]]
+    assert run("SegsDetailerOrder", segs=segs, **order, box="crop_region")[0][1] == [items[1]]
+    assert run("SegsDetailerFilter", segs=segs, **area, box="crop_region")[1][1] == [items[0], items[2]]
+    for node, inputs in (("SegsDetailerOrder", order), ("SegsDetailerFilter", area)):
+        with pytest.raises(InvalidArgumentError, match="box: expected one of bbox, crop_region"):
+            run(node, segs=segs, **inputs, box="region")
+
+
 def test_order_by_something_unknown_lists_what_is_known():
     with pytest.raises(InvalidArgumentError, match=f"by: expected one of {', '.join(ORDERS)}, got 'size'"):
         run("SegsDetailerOrder", segs=MIXED, by="size", descending=True, take_start=0, take_count=0)

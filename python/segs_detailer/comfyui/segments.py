@@ -17,11 +17,14 @@ from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
 from segs_detailer.subjects.settings import CropSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from segs_detailer.segs import SEG, SEGS, Box
 
 __all__ = [
+    "BOXES",
     "ORDERS",
     "SEGMENT_NODES",
     "filter_segs",
@@ -32,6 +35,26 @@ __all__ = [
 
 
 _LABELS = "make a mask of each"
+
+BOXES = ("bbox", "crop_region")
+"""What of a segment is measured."""
+
+_SIDES: dict[str, Callable[[Box], int]] = {
+    "area": lambda box: (box[2] - box[0]) * (box[3] - box[1]),
+    "width": lambda box: box[2] - box[0],
+    "height": lambda box: box[3] - box[1],
+    "x1": lambda box: box[0],
+    "y1": lambda box: box[1],
+    "x2": lambda box: box[2],
+    "y2": lambda box: box[3],
+}
+_KEYS: dict[str, Callable[[SEG], Any]] = {
+    "confidence": lambda seg: _confidence(seg),
+    "label": lambda seg: str(seg.label),
+}
+
+ORDERS = (*_SIDES, *_KEYS)
+"""What segments can be sorted by."""
 
 
 def mask_to_segs(
@@ -86,7 +109,9 @@ def match_scale(segs: SEGS, image_frames: Tensor) -> tuple[SEGS]:
     return (scale_match(segs, image_frames.shape),)
 
 
-def filter_segs(segs: SEGS, labels: str, min_area: int, max_area: int, min_confidence: float) -> tuple[SEGS, SEGS]:
+def filter_segs(
+    segs: SEGS, labels: str, min_area: int, max_area: int, min_confidence: float, box: str = BOXES[0]
+) -> tuple[SEGS, SEGS]:
     """Divide segments into those that meet every condition and the others.
 
     Parameters
@@ -96,29 +121,39 @@ def filter_segs(segs: SEGS, labels: str, min_area: int, max_area: int, min_confi
     labels : str
         Labels between commas or on lines of their own; empty for all.
     min_area, max_area : int
-        Limits of the bounding box's area in pixels, both included; a `max_area` of 0 is no limit.
+        Limits of the box's area in pixels, both included; a `max_area` of 0 is no limit.
     min_confidence : float
         Least confidence. Segments without one, such as those of masks, count as certain.
+    box : str
+        One of `BOXES`: whose area that is.
 
     Returns
     -------
     filtered, remained : SEGS
         Both in their old order.
+
+    Raises
+    ------
+    InvalidArgumentError
+        `box` is not known.
     """
     size, items = check_segs(segs)
+    measured = _measured(box)
     wanted = {label.strip() for label in re.split(r"[,\n]", labels)} - {""}
     most = max_area or math.inf
 
     def is_met(seg: SEG) -> bool:
         named = not wanted or str(seg.label) in wanted
-        return named and min_area <= _area(seg.bbox) <= most and _confidence(seg) >= min_confidence
+        return named and min_area <= _SIDES["area"](measured(seg)) <= most and _confidence(seg) >= min_confidence
 
     met = [is_met(seg) for seg in items]
     chosen = [seg for seg, is_in in zip(items, met, strict=True) if is_in]
     return (size, chosen), (size, [seg for seg, is_in in zip(items, met, strict=True) if not is_in])
 
 
-def order_segs(segs: SEGS, by: str, descending: bool, take_start: int, take_count: int) -> tuple[SEGS, SEGS]:
+def order_segs(
+    segs: SEGS, by: str, descending: bool, take_start: int, take_count: int, box: str = BOXES[0]
+) -> tuple[SEGS, SEGS]:
     """Sort segments and take some of them.
 
     Parameters
@@ -131,6 +166,8 @@ def order_segs(segs: SEGS, by: str, descending: bool, take_start: int, take_coun
         The largest first. Equal ones keep their order either way.
     take_start, take_count : int
         Place of the first that is taken, from 0, and how many; a `take_count` of 0 takes all that follow.
+    box : str
+        One of `BOXES`: whose sides and edges they are sorted by.
 
     Returns
     -------
@@ -140,18 +177,16 @@ def order_segs(segs: SEGS, by: str, descending: bool, take_start: int, take_coun
     Raises
     ------
     InvalidArgumentError
-        `by` is not known.
+        `by` or `box` is not known.
     """
     size, items = check_segs(segs)
-    if by not in _KEYS:
+    if by not in ORDERS:
         raise unknown_name("by", by, ORDERS)
-    ordered = sorted(items, key=_KEYS[by], reverse=descending)
+    measured = _measured(box)
+    key = _KEYS.get(by) or (lambda seg: _SIDES[by](measured(seg)))
+    ordered = sorted(items, key=key, reverse=descending)
     end = take_start + take_count if take_count else len(ordered)
     return (size, ordered[take_start:end]), (size, ordered[:take_start] + ordered[end:])
-
-
-def _area(box: Box) -> int:
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _confidence(seg: SEG) -> float:
@@ -165,20 +200,24 @@ def _confidence(seg: SEG) -> float:
         raise InvalidTypeError("segs: confidence", "a number", type(value).__name__) from None
 
 
-_KEYS = {
-    "area": lambda seg: _area(seg.bbox),
-    "width": lambda seg: seg.bbox[2] - seg.bbox[0],
-    "height": lambda seg: seg.bbox[3] - seg.bbox[1],
-    "x1": lambda seg: seg.bbox[0],
-    "y1": lambda seg: seg.bbox[1],
-    "x2": lambda seg: seg.bbox[2],
-    "y2": lambda seg: seg.bbox[3],
-    "confidence": _confidence,
-    "label": lambda seg: str(seg.label),
-}
+def _measured(box: str) -> Callable[[SEG], Box]:
+    """Return what gives the box of a segment that is measured."""
+    if box not in BOXES:
+        raise unknown_name("box", box, BOXES)
+    # Of a region that moves, this is the first frame's.
+    return (lambda seg: seg.bbox) if box == BOXES[0] else (lambda seg: tuple(seg.crop_region)[:4])  # type: ignore[return-value]
 
-ORDERS = tuple(_KEYS)
-"""What segments can be sorted by: sides and edges are the bounding box's."""
+
+def _box_input(what: str) -> Input:
+    """Return the choice of the box that is measured; at the end, so that older workflows stay as they are."""
+    return Input(
+        name="box",
+        type=COMBO,
+        tooltip=f"Whose {what} count: the subject's bounding box, or its crop region.",
+        optional=True,
+        widget={"default": BOXES[0]},
+        choices=lambda: BOXES,
+    )
 
 
 SEGMENT_NODES: tuple[Node, ...] = (
@@ -218,9 +257,10 @@ SEGMENT_NODES: tuple[Node, ...] = (
                 tooltip="Labels between commas or on lines of their own. Empty: all.",
                 widget={"default": "", "multiline": True},
             ),
-            int_input("min_area", "Least area of the bounding box in pixels.", 0, 0, MAX_COUNT),
-            int_input("max_area", "Largest area of the bounding box in pixels. 0: no limit.", 0, 0, MAX_COUNT),
+            int_input("min_area", "Least area of the box in pixels.", 0, 0, MAX_COUNT),
+            int_input("max_area", "Largest area of the box in pixels. 0: no limit.", 0, 0, MAX_COUNT),
             float_input("min_confidence", "Least confidence of the detector.", 0.0, 0.0, 1.0, 0.01),
+            _box_input("area"),
         ),
         outputs=(
             Output(name="filtered", type="SEGS", tooltip="The segments that meet every condition."),
@@ -237,12 +277,13 @@ SEGMENT_NODES: tuple[Node, ...] = (
             Input(
                 name="by",
                 type=COMBO,
-                tooltip="What they are sorted by; sides and edges are the bounding box's.",
+                tooltip="What they are sorted by.",
                 choices=lambda: ORDERS,
             ),
             bool_input("descending", "The largest first, or the smallest.", True, "descending", "ascending"),
             int_input("take_start", "How many of the first are left out.", 0, 0, MAX_COUNT),
             int_input("take_count", "How many are taken. 0: all.", 0, 0, MAX_COUNT),
+            _box_input("sides and edges"),
         ),
         outputs=(
             Output(name="ordered", type="SEGS", tooltip="The segments that are taken, sorted."),
