@@ -65,6 +65,7 @@ NODES = {
     "ImpactSEGSOrderedFilter": ({"segs": "SEGS"}, {"filtered_SEGS": "SEGS", "remained_SEGS": "SEGS"}),
     "ImpactSEGSLabelFilter": ({"segs": "SEGS"}, {"filtered_SEGS": "SEGS", "remained_SEGS": "SEGS"}),
     "ImpactSEGSRangeFilter": ({"segs": "SEGS"}, {"filtered_SEGS": "SEGS", "remained_SEGS": "SEGS"}),
+    "ImpactSEGSPicker": ({"segs": "SEGS", "fallback_image_opt": "IMAGE"}, {"SEGS": "SEGS"}),
     "ImpactSEGSConcat": ({"segs1": "SEGS", "segs2": "SEGS"}, {"SEGS": "SEGS"}),
     "DetailerHookCombine": (
         {"hook1": "DETAILER_HOOK", "hook2": "DETAILER_HOOK"},

@@ -366,6 +366,19 @@ def test_label_filters(labels, expected):
         assert values_of(of_type(made, "SegsDetailerFilter")[0])["labels"] == expected
 
 
+@pytest.mark.parametrize(("picks", "expected"), [(" 3, 1,x", "1,3"), ("", None), ("0", None)])
+def test_pickers(picks, expected):
+    inputs = {"segs": ["1", 0], "picks": picks, "fallback_image_opt": ["1", 1]}
+    prompt = {"1": {"class_type": "Loader", "inputs": {}}, "2": {"class_type": "ImpactSEGSPicker", "inputs": inputs}}
+    made, report = converted(prompt)
+    if expected is None:
+        assert made == prompt
+    else:
+        assert made["2"]["inputs"] == {"image_frames": ["1", 1], "segs": ["1", 0], "picks": expected}
+    made, report = converted(lone("ImpactSEGSPicker", ["1"]))
+    assert report.kept[-1].reason == "it has no fallback_image_opt: here the frames must be there"
+
+
 def test_hooks_a_refiner_and_schedules_of_theirs_are_said():
     prompt = as_prompt(two_nodes())
     prompt["7"]["inputs"] |= {"detailer_hook": ["90", 0], "refiner_basic_pipe_opt": ["2", 0], "scheduler": "OSS Wan"}

@@ -287,6 +287,22 @@ def _control_notes(values: Mapping[str, Any], linked: Collection[str]) -> tuple[
     return ()
 
 
+def _pick_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    parts = [part.strip() for part in values["picks"].split(",")]
+    # What is no number of a segment, theirs passes over.
+    numbers = sorted({int(part) for part in parts if part.isascii() and part.isdigit()} - {0})
+    if not numbers:
+        raise NoTwinError("without picks it takes no segment, and all of them here")
+    return {"picks": ",".join(map(str, numbers))}
+
+
+def _pick_notes(values: Mapping[str, Any], linked: Collection[str]) -> tuple[str, ...]:
+    del values
+    if "fallback_image_opt" not in linked:
+        raise NoTwinError("it has no fallback_image_opt: here the frames must be there")
+    return ()
+
+
 _STRENGTH = Widget("strength", "FLOAT")
 
 TWINS: dict[str, Twin] = {
@@ -364,6 +380,16 @@ TWINS: dict[str, Twin] = {
             values=_label_values,
             # The preset only adds to the labels, in the browser.
             known=frozenset({"preset", "labels"}),
+        ),
+        Twin(
+            theirs="ImpactSEGSPicker",
+            ours="SegsDetailerPick",
+            widgets=(Widget("picks", "STRING"),),
+            names={"fallback_image_opt": "image_frames"},
+            values=_pick_values,
+            notes=_pick_notes,
+            known=frozenset({"picks"}),
+            differs="a number that no segment has is an error here",
         ),
         Twin(
             theirs="ImpactControlNetApplySEGS",
