@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from face_meshes import landmarks_of, mesh_of
 from fake_sampler import FakeSampler
 from segs_detailer.nodes.declaration import COMBO
 from segs_detailer.subjects.masks import boxes_to_segs
@@ -68,6 +69,7 @@ class Network:
 
 
 def _socket(kind, dtype, empty):
+    meshes = [] if empty else [mesh_of((28, 22), (16, 16))]
     makers = {
         "IMAGE": lambda: frames_of(dtype),
         "MASK": lambda: masks_of(dtype),
@@ -77,6 +79,7 @@ def _socket(kind, dtype, empty):
         "CONTROL_NET": Network,
         "DETAILER_HOOK": object,
         "SAM3_TRACK_DATA": track_of,
+        "FACE_LANDMARKS": lambda: landmarks_of([meshes] * FRAMES, (HEIGHT, WIDTH)),
     }
     return makers[kind]() if kind in makers else None
 

@@ -172,6 +172,37 @@ def test_objects_that_sam3_tracked(server, prefix):
     assert not np.array_equal(kept, painted)
 
 
+@pytest.mark.parametrize("prefix", ["", "Classic"], ids=["schema", "classic"])
+def test_boxes_and_landmarks_of_other_nodes(server, prefix):
+    pytest.importorskip("cv2")
+    clip = {"image_frames": ["clip", 0], "crop_factor": 1.5}
+    boxes = {**clip, "boxes": "[[0, 0, 64, 64]]", "label": "box"}
+    mesh = {**clip, "region": "lips", "min_share": 0.3, "max_gap": 12, "drop_size": 4, "grow": 0}
+    prompt = graph(
+        others=node("TinyBoxes", frames=4),
+        faces=node("TinyFaces", frames=4),
+        written=node(f"{prefix}SegsDetailerBoxes", **boxes),
+        core=node(f"{prefix}SegsDetailerBoxes", **boxes, bounding_boxes=["others", 0], crop="follow"),
+        pack=node(f"{prefix}SegsDetailerBoxes", **boxes, bounding_boxes=["others", 1], bbox_format="xywh"),
+        lips=node(f"{prefix}SegsDetailerFaceLandmarks", **mesh, face_landmarks=["faces", 0]),
+        detail=detailer(segs=["lips", 0]),
+        keep_frames=keep(f"{prefix}smiled", image=["detail", 0]),
+        keep_before=keep(f"{prefix}before", image=["clip", 0]),
+        **{f"keep_{name}": keep(f"{prefix}{name}", segs=[name, 0]) for name in ("written", "core", "pack", "lips")},
+    )
+    assert end_of(server.run(prompt)) == "execution_success"
+    written, core, pack, lips = (server.kept(f"{prefix}{name}") for name in ("written", "core", "pack", "lips"))
+    assert written["region_0"][4:].tolist() == [0, 0, 64, 64]
+    assert core["region_1"][4:].tolist() == [80, 50, 112, 82]
+    assert pack["region_0"][4:].tolist() == [16, 20, 54, 52]
+    assert "region_1" not in pack
+    x1, y1, x2, y2 = lips["region_1"][4:]
+    assert np.abs(np.array([x1, y1, x2, y2]) - [90, 71, 102, 77]).max() <= 1
+    changed = (server.kept(f"{prefix}smiled")["image"] != server.kept(f"{prefix}before")["image"]).any(axis=(0, 3))
+    assert changed[72:76, 92:100].all()
+    assert not changed[:, 106:].any()
+
+
 def test_a_trained_checkpoint_restores_what_the_mask_shows(server):
     """A pipe of diffusers' models goes through the nodes as well; noise and blur go down by some decibels."""
     pytest.importorskip("diffusers")
@@ -253,6 +284,35 @@ def test_an_example_opens_without_a_red_node(page, path):
         # The browser adds widgets of its own behind those that are saved.
         assert item["values"][: len(saved["widgets_values"])] == saved["widgets_values"], item["type"]
     assert page.evaluate("app.graph.links.size ?? Object.keys(app.graph.links).length") == len(workflow["links"])
+
+
+def test_sockets_of_several_types_take_each_of_them(page):
+    """And the widgets beside them stay as they are."""
+    code = """(() => {
+        app.graph.clear();
+        const add = type => { const node = LiteGraph.createNode(type); app.graph.add(node); return node; };
+        const source = add("TinyBoxes"), faces = add("TinyFaces"), tracks = add("TinyTrack");
+        const links = [];
+        const connect = (from, slot, type, name) => {
+            const node = add(type), place = node.findInputSlot(name);
+            links.push([node.inputs[place].type, !!from.connect(slot, node, place), node.inputs[place].link != null]);
+            return node;
+        };
+        const boxes = connect(source, 0, "SegsDetailerBoxes", "bounding_boxes");
+        connect(source, 1, "SegsDetailerBoxes", "bounding_boxes");
+        connect(faces, 0, "SegsDetailerFaceLandmarks", "face_landmarks");
+        connect(tracks, 0, "SegsDetailerTrackToSegs", "track_data");
+        connect(faces, 0, "SegsDetailerBoxes", "bounding_boxes");
+        return {links, widgets: boxes.widgets.map(widget => [widget.name, widget.value])};
+    })()"""
+    shown_there = page.evaluate(code)
+    both = "BOUNDING_BOX,BBOX"
+    expected = [[both, True, True], [both, True, True], ["FACE_LANDMARKS", True, True], ["SAM3_TRACK_DATA", True, True]]
+    assert shown_there["links"] == [*expected, [both, False, False]]
+    assert [name for name, _ in shown_there["widgets"]] == [
+        *("boxes", "crop_factor", "label", "bbox_format", "min_frames", "max_gap", "drop_size", "crop")
+    ]
+    assert dict(shown_there["widgets"])["boxes"] == "[[0, 0, 64, 64]]"
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)

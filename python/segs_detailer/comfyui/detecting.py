@@ -1,8 +1,7 @@
-"""The detecting nodes: faces, another pack's detector, and boxes that are written down."""
+"""The detecting nodes: faces, and another pack's detector."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +9,12 @@ import numpy as np
 from segs_detailer.comfyui.inputs import crop_factor_input, crop_input, float_input, frames_input, int_input
 from segs_detailer.comfyui.progress import frame_progress
 from segs_detailer.detailer.crops import check_frames
-from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.errors import InvalidTypeError
 from segs_detailer.nodes.declaration import COMBO, Input, Node, Output
 from segs_detailer.segs import check_segs
 from segs_detailer.subjects.association import Detection
 from segs_detailer.subjects.finders.face_finder import detect_faces
 from segs_detailer.subjects.finders.finder import Detector, FollowSettings, find_tracks
-from segs_detailer.subjects.masks import boxes_to_segs
 from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
 from segs_detailer.subjects.settings import CropSettings
 
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.segs import SEG, SEGS
 
-__all__ = ["DETECTING_NODES", "SHAPES", "find_boxes", "find_faces", "read_boxes"]
+__all__ = ["DETECTING_NODES", "SHAPES", "find_boxes", "find_faces"]
 
 SHAPES = ("ellipse", "box")
 """Shapes of the masks of faces."""
@@ -171,69 +169,6 @@ def _detection(seg: SEG, dilation: int) -> Detection:
     return Detection((x1 - dilation, y1 - dilation, x2 + dilation, y2 + dilation), score, str(seg.label))
 
 
-def read_boxes(image_frames: Tensor, boxes: str, crop_factor: float, label: str) -> tuple[SEGS]:
-    """Make a SEG of each box of a JSON text.
-
-    Parameters
-    ----------
-    image_frames : Tensor
-        `(B, H, W, C)`: gives the size.
-    boxes : str
-        A JSON list of `[x1, y1, x2, y2]`, or of `{"box": [x1, y1, x2, y2], "label": ..., "confidence": ...}`. One box
-        may stand without the list around it; an empty text is no box.
-    crop_factor : float
-        Size of the crop region in sizes of the box.
-    label : str
-        Label of those boxes that bring none.
-
-    Raises
-    ------
-    InvalidArgumentError
-        The text is no JSON, or a box cannot be used.
-    """
-    entries = [_entry(f"boxes[{place}]", item, label) for place, item in enumerate(_items(boxes))]
-    height, width = image_frames.shape[1:3]
-    return (
-        boxes_to_segs(
-            (height, width),
-            [box for box, _, _ in entries],
-            crop_factor=crop_factor,
-            label=[name for _, name, _ in entries],
-            confidence=[confidence for _, _, confidence in entries],
-        ),
-    )
-
-
-def _items(text: str) -> list[Any]:
-    if not text.strip():
-        return []
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise InvalidArgumentError("boxes", "JSON such as [[x1, y1, x2, y2]]", f"{text[:60]!r} ({error})") from None
-    if isinstance(content, dict) or (
-        isinstance(content, list) and content and not isinstance(content[0], (list, dict))
-    ):
-        return [content]
-    if not isinstance(content, list):
-        raise InvalidArgumentError("boxes", "a JSON list of boxes", f"{text[:60]!r}")
-    return content
-
-
-def _entry(name: str, item: Any, label: str) -> tuple[Any, str, float]:
-    if not isinstance(item, dict):
-        return item, label, 1.0
-    unknown = set(item) - {"box", "label", "confidence"}
-    if unknown or "box" not in item:
-        raise InvalidArgumentError(
-            name, "box, and perhaps label and confidence", ", ".join(map(str, item)) or "nothing"
-        )
-    confidence = item.get("confidence", 1.0)
-    if isinstance(confidence, bool) or not isinstance(confidence, (int, float)):
-        raise InvalidTypeError(f"{name}: confidence", "a number", repr(confidence))
-    return item["box"], str(item.get("label", label)), float(confidence)
-
-
 DETECTING_NODES: tuple[Node, ...] = (
     Node(
         id="SegsDetailerFaces",
@@ -273,30 +208,6 @@ DETECTING_NODES: tuple[Node, ...] = (
         ),
         outputs=(Output(name="segs", type="SEGS", tooltip="One segment for each subject."),),
         function=find_boxes,
-    ),
-    Node(
-        id="SegsDetailerBoxes",
-        display_name="Boxes to SEGS (JSON)",
-        description="Makes a segment of each box that is written down.",
-        inputs=(
-            Input(name="image_frames", type="IMAGE", tooltip="The clip: gives the size of the frames."),
-            Input(
-                name="boxes",
-                type="STRING",
-                tooltip="Boxes in pixels as JSON: [[x1, y1, x2, y2], ...], or each as an object with box, and perhaps "
-                "label and confidence.",
-                widget={"default": "[[0, 0, 64, 64]]", "multiline": True},
-            ),
-            crop_factor_input("the box"),
-            Input(
-                name="label",
-                type="STRING",
-                tooltip="Label of the boxes that bring none.",
-                widget={"default": "A"},
-            ),
-        ),
-        outputs=(Output(name="segs", type="SEGS", tooltip="One segment for each box."),),
-        function=read_boxes,
     ),
 )
 """The nodes that find subjects."""

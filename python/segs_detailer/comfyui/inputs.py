@@ -14,6 +14,7 @@ __all__ = [
     "crop_input",
     "float_input",
     "frames_input",
+    "grow_input",
     "int_input",
     "segs_input",
 ]
@@ -72,3 +73,10 @@ def frames_input() -> Input:
 def crop_factor_input(of: str) -> Input:
     """Return the widget of the crop factor, in sizes of what is named."""
     return float_input("crop_factor", f"Size of the crop, in sizes of {of}.", 3.0, 1.0, 100.0, 0.1)
+
+
+def grow_input() -> Input:
+    """Return the widget of the pixels by which masks grow."""
+    return int_input(
+        "grow", "Pixels by which the masks grow, or shrink below 0; as far as the crop goes.", 0, -1000, 1000
+    )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from segs_detailer.comfyui.boxes import BOX_NODES
 from segs_detailer.comfyui.control import CONTROL_NODES
 from segs_detailer.comfyui.detailing import DETAILING_NODES
 from segs_detailer.comfyui.detecting import DETECTING_NODES
 from segs_detailer.comfyui.gating import GATING_NODES
 from segs_detailer.comfyui.hooks import HOOK_NODES
+from segs_detailer.comfyui.landmarks import LANDMARK_NODES
 from segs_detailer.comfyui.picking import PICKING_NODES
 from segs_detailer.comfyui.pipes import PIPE_NODES
 from segs_detailer.comfyui.preview import PREVIEW_NODES
@@ -25,6 +27,8 @@ NODES: tuple[Node, ...] = (
     *DETAILING_NODES,
     *SEAMS_NODES,
     *DETECTING_NODES,
+    *BOX_NODES,
+    *LANDMARK_NODES,
     *SAM3_NODES,
     *SEGMENT_NODES,
     *GATING_NODES,

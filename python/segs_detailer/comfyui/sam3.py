@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from segs_detailer.comfyui.inputs import bool_input, crop_factor_input, crop_input, float_input, int_input
+from segs_detailer.comfyui.inputs import bool_input, crop_factor_input, crop_input, float_input, grow_input, int_input
 from segs_detailer.comfyui.progress import frame_progress
 from segs_detailer.detailer.crops import check_frames
 from segs_detailer.errors import InvalidArgumentError
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["SAM3_NODES", "tracked_objects"]
 
 _NOTHING = "SAM 3 found no object: lower detection_threshold, or say in other words what is to be found"
-_MOST_GROW = 1000
 
 
 def tracked_objects(
@@ -174,13 +173,7 @@ SAM3_NODES: tuple[Node, ...] = (
             ),
             int_input("max_gap", "Frames without the object in which its crop goes on.", 12, 0, 10000),
             int_input("drop_size", "Objects with a side that is never longer than this are left out.", 10, 0, 16384),
-            int_input(
-                "grow",
-                "Pixels by which the masks grow, or shrink below 0; as far as the crop goes.",
-                0,
-                -_MOST_GROW,
-                _MOST_GROW,
-            ),
+            grow_input(),
             crop_factor_input("the object, or of its whole way where the crop is fixed"),
             crop_input(),
             bool_input(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.criteria import SelectSettings
     from segs_detailer.subjects.finders.word_opening import open_word_finder
     from segs_detailer.subjects.fitting import split_at_cuts
+    from segs_detailer.subjects.formats.bounding_boxes import ClipBoxes, read_bounding_boxes
     from segs_detailer.subjects.formats.files import FORMATS, Format, format_to_write, read_tracks, write_tracks
     from segs_detailer.subjects.from_masks import MaskSettings, MaskStream, tracks_from_masks
     from segs_detailer.subjects.from_segs import tracks_from_segs
@@ -56,6 +57,7 @@ __all__ = [
     "SHAPES",
     "Associator",
     "Chain",
+    "ClipBoxes",
     "CropSettings",
     "Detection",
     "Embedder",
@@ -106,6 +108,7 @@ __all__ = [
     "owner_order",
     "path_of_clip",
     "presence",
+    "read_bounding_boxes",
     "read_tracks",
     "refine_tracks",
     "size_gate",
@@ -138,6 +141,7 @@ __getattr__, __dir__ = lazy_names(
         "segs_detailer.subjects.segmenters.refining": ("RefineSettings", "refine_tracks"),
         "segs_detailer.subjects.segmenters.segmenter": ("FollowedSubject", "SegmenterSession", "VideoSegmenter"),
         "segs_detailer.subjects.fitting": ("split_at_cuts",),
+        "segs_detailer.subjects.formats.bounding_boxes": ("ClipBoxes", "read_bounding_boxes"),
         "segs_detailer.subjects.formats.files": (
             "FORMATS",
             "Format",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from segs_detailer.subjects.settings import CropSettings
     from segs_detailer.subjects.track import Track
 
-__all__ = ["mask_lean", "smooth_angles"]
+__all__ = ["face_angle", "mask_lean", "smooth_angles"]
 
 _LEAST_ELONGATION = 1.25
 """How much longer than wide a mask must be for its axis to say anything."""
@@ -34,6 +34,24 @@ _OUTLIER_DEGREES = 60.0
 
 _MOST_SLACK = 1.5
 """Degrees by which a crop may be away from its subject's smoothed angle, at most."""
+
+
+def face_angle(points: NDArray[np.float64]) -> float | None:
+    """By how many degrees a face is turned clockwise in the picture, as its points say.
+
+    The line through the eyes says it where a face is seen from the front, the one from the eyes to the mouth, turned by
+    a right angle, where it is seen from the side and the eyes are close to each other: each counts by its length.
+
+    Parameters
+    ----------
+    points : ndarray
+        `(5, 2)`, see `Track`.
+    """
+    right_eye, left_eye, _, right_corner, left_corner = points
+    across = left_eye - right_eye
+    down = 0.5 * (right_corner + left_corner) - 0.5 * (right_eye + left_eye)
+    x, y = across[0] + down[1], across[1] - down[0]
+    return math.degrees(math.atan2(y, x)) if x or y else None
 
 
 def mask_lean(mask: Mask) -> tuple[float, float]:

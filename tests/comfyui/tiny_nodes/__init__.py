@@ -366,6 +366,46 @@ class TinyTrack:
         return ({**data, "scores": [0.9, 0.8] if found else []},)
 
 
+class TinyBoxes:
+    """The boxes of TinyClip's masks for each frame, as ComfyUI and as KJNodes hand them over."""
+
+    RETURN_TYPES = ("BOUNDING_BOX", "BBOX")
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {"frames": ("INT", {"default": 4})}}
+
+    def run(self, frames):
+        boxes = [
+            [
+                {"x": 16 + 2 * index, "y": 20, "width": 32, "height": 32, "score": 0.8, "label": "square"},
+                {"x": 80.0, "y": 50.0, "width": 32.0, "height": 32.0},
+            ]
+            for index in range(frames)
+        ]
+        return boxes, [(16 + 2 * index, 20, 32, 32) for index in range(frames)]
+
+
+class TinyFaces:
+    """FACE_LANDMARKS of two faces about the squares of TinyClip's masks."""
+
+    RETURN_TYPES = ("FACE_LANDMARKS",)
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {"frames": ("INT", {"default": 4})}}
+
+    def run(self, frames):
+        from face_meshes import landmarks_of, mesh_of
+
+        meshes = [[mesh_of((32 + 2 * i, 36), (16, 16)), mesh_of((96, 66), (16, 16))] for i in range(frames)]
+        return (landmarks_of(meshes, (96, 128)),)
+
+
 class GrowingMask:
     """A square that grows from frame to frame."""
 
@@ -438,6 +478,8 @@ NODE_CLASS_MAPPINGS = {
     "TinyDetector": TinyDetector,
     "TinyClip": TinyClip,
     "TinyTrack": TinyTrack,
+    "TinyBoxes": TinyBoxes,
+    "TinyFaces": TinyFaces,
     "GrowingMask": GrowingMask,
     "LazySwitch": LazySwitch,
     "DrawnFaces": DrawnFaces,

@@ -12,6 +12,7 @@ from segs_detailer._lazy import lazy_names
 if TYPE_CHECKING:
     from segs_detailer.subjects.finders.cascade import FaceCascade
     from segs_detailer.subjects.finders.face_finder import detect_faces, open_face_finder
+    from segs_detailer.subjects.finders.face_meshes import follow_face_landmarks
     from segs_detailer.subjects.finders.faces import FaceDetector
     from segs_detailer.subjects.finders.finder import (
         Detector,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         ReducedDetector,
         find_tracks,
     )
+    from segs_detailer.subjects.finders.given import follow_detections
     from segs_detailer.subjects.finders.opening import FINDER_NAMES, FINDERS, FinderKind, open_finder
     from segs_detailer.subjects.finders.pictures import ClipFrames, clip_frames
     from segs_detailer.subjects.finders.shots import ShotDetector
@@ -48,6 +50,8 @@ __all__ = [
     "clip_frames",
     "detect_faces",
     "find_tracks",
+    "follow_detections",
+    "follow_face_landmarks",
     "open_face_finder",
     "open_finder",
     "open_word_finder",
@@ -58,6 +62,8 @@ __getattr__, __dir__ = lazy_names(
     {
         "segs_detailer.subjects.finders.cascade": ("FaceCascade",),
         "segs_detailer.subjects.finders.face_finder": ("detect_faces", "open_face_finder"),
+        "segs_detailer.subjects.finders.face_meshes": ("follow_face_landmarks",),
+        "segs_detailer.subjects.finders.given": ("follow_detections",),
         "segs_detailer.subjects.finders.faces": ("FaceDetector",),
         "segs_detailer.subjects.finders.finder": (
             "Detector",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from segs_detailer.errors import ModelError
 from segs_detailer.ops.turns import cos_sin
+from segs_detailer.subjects.angles import face_angle
 from segs_detailer.subjects.association import Detection
 from segs_detailer.subjects.finders.filtering import DetectionFilter, check_labels
 from segs_detailer.subjects.finders.finder import FollowSettings, ReducedDetector
@@ -180,7 +180,7 @@ class YuNetDetector(ReducedDetector):
         angle = float(max(seen, key=lambda look: look[1][_SCORE_COLUMN])[0])
         for _ in range(_TURNED_LOOKS):
             face = self._turned_face(picture, row, angle, fine)
-            rest = None if face is None else _angle(face[_POINTS].reshape(-1, 2))
+            rest = None if face is None else face_angle(face[_POINTS].reshape(-1, 2))
             if rest is None:
                 break
             angle += rest
@@ -212,18 +212,5 @@ def _detection(row: NDArray[np.float64], back: NDArray[np.float64]) -> Detection
         float(row[_SCORE_COLUMN]),
         _LABEL,
         landmarks=tuple((float(x), float(y)) for x, y in points),
-        angle=_angle(points),
+        angle=face_angle(points),
     )
-
-
-def _angle(points: NDArray[np.float64]) -> float | None:
-    """By how many degrees a face is turned clockwise in the picture, as its points say.
-
-    The line through the eyes says it where a face is seen from the front, the one from the eyes to the mouth, turned by
-    a right angle, where it is seen from the side and the eyes are close to each other: each counts by its length.
-    """
-    right_eye, left_eye, _, right_corner, left_corner = points
-    across = left_eye - right_eye
-    down = 0.5 * (right_corner + left_corner) - 0.5 * (right_eye + left_eye)
-    x, y = across[0] + down[1], across[1] - down[0]
-    return math.degrees(math.atan2(y, x)) if x or y else None
