@@ -16,6 +16,7 @@ import torch
 from fake_sampler import FakeSampler
 from segs_detailer import nodes
 from segs_detailer.comfyui.classic import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+from segs_detailer.comfyui.extension import known_options
 from segs_detailer.comfyui.nodes import NODES
 from segs_detailer.comfyui.seams import SEAMS
 from segs_detailer.comfyui.segments import ORDERS
@@ -64,6 +65,27 @@ def test_ids_and_names_are_unique():
     assert len({node.id for node in NODES}) == len(NODES)
     assert len({node.display_name for node in NODES}) == len(NODES)
     assert set(NODE_CLASS_MAPPINGS) == set(NODE_DISPLAY_NAME_MAPPINGS) == {node.id for node in NODES}
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.id)
+def test_the_search_finds_a_node_by_other_words(node):
+    aliases = [alias.lower() for alias in node.search_aliases]
+    assert aliases, "say by what other words it is looked for"
+    assert len(set(aliases)) == len(aliases)
+    assert all(alias == alias.strip() and alias not in node.display_name.lower() for alias in aliases)
+    assert list(node.search_aliases) == NODE_CLASS_MAPPINGS[node.id].SEARCH_ALIASES
+
+
+def test_a_release_gets_the_options_that_it_knows():
+    def newer(node_id, search_aliases=(), is_dev_only=False):
+        raise AssertionError
+
+    def older(node_id):
+        raise AssertionError
+
+    options = {"search_aliases": ["face"]}
+    assert known_options(newer, options) == options
+    assert known_options(older, options) == {}
 
 
 @pytest.mark.parametrize(("node_id", "original"), ORIGINALS.items(), ids=ORIGINALS)

@@ -128,6 +128,7 @@ BOX_NODES: tuple[Node, ...] = (
         display_name="Boxes to SEGS",
         description="Makes a segment of each box: of those that are written down, or of what other nodes found. Boxes "
         "for each frame are put together to subjects and followed through the clip, as those of a detector are.",
+        search_aliases=("bounding box", "bbox to SEGS", "coordinates", "JSON boxes"),
         inputs=(
             Input(
                 name="image_frames",

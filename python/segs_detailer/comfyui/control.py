@@ -248,6 +248,7 @@ CONTROL_NODES: tuple[Node, ...] = (
         display_name="ControlNet Apply (SEGS, for Video)",
         description="Steers the repainting of each segment by a ControlNet, with the crops themselves as its pictures, "
         "with what a preprocessor makes of them, or with your own pictures.",
+        search_aliases=("ImpactControlNetApplySEGS", "ControlNet per segment", "tile ControlNet"),
         inputs=(
             segs_input(),
             Input(name="control_net", type="CONTROL_NET", tooltip="The network."),

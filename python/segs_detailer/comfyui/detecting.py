@@ -175,6 +175,7 @@ DETECTING_NODES: tuple[Node, ...] = (
         display_name="Face Detector for Video",
         description="Finds the faces of a clip with YuNet, a model of 230 kB that is fetched once, or with OpenCV's "
         "cascades where it cannot be fetched: one segment for each face of each shot, with a mask for each frame.",
+        search_aliases=("face detection", "YuNet", "face SEGS", "find faces"),
         inputs=(
             frames_input(),
             int_input("min_size", "Smallest face in pixels, from 8. 0: a sixteenth of the shorter side.", 0, 0, 16384),
@@ -195,6 +196,7 @@ DETECTING_NODES: tuple[Node, ...] = (
         display_name="BBOX Detector for Video",
         description="Lets a detector of Impact Pack look at each frame, and follows what it finds through the clip: "
         "one segment for each subject of each shot, with a mask for each frame.",
+        search_aliases=("BboxDetectorSEGS", "simple detector", "object detection", "ultralytics", "YOLO"),
         inputs=(
             Input(name="bbox_detector", type="BBOX_DETECTOR", tooltip="The detector."),
             frames_input(),

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["has_schemas"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["has_schemas", "known_options"]
 
 
 def has_schemas() -> bool:
@@ -20,3 +25,22 @@ def has_schemas() -> bool:
     except ImportError:
         return False
     return hasattr(api, "ComfyExtension") and hasattr(getattr(api, "io", None), "Schema")
+
+
+def known_options(function: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what the running ComfyUI does not know yet.
+
+    Parameters
+    ----------
+    function : callable
+        What takes the options by name.
+    options : dict
+        Options of some release.
+
+    Returns
+    -------
+    dict
+        Those that the function has parameters for.
+    """
+    parameters = inspect.signature(function).parameters
+    return {name: value for name, value in options.items() if name in parameters}

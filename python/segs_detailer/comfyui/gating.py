@@ -65,6 +65,7 @@ GATING_NODES: tuple[Node, ...] = (
         description="Lets segments be painted in the frames in which their subject has a size that is worth the work; "
         "their masks are black in the others. Connect any to a lazy switch, and the branch behind it, with its "
         "loaders, does not run where there is nothing to paint.",
+        search_aliases=("face size filter", "small faces", "skip large faces", "hysteresis", "lazy switch"),
         inputs=(segs_input(), *_inputs()),
         outputs=(
             Output(name="segs", type="SEGS", tooltip="The segments that are painted in some frame."),

@@ -81,6 +81,7 @@ LANDMARK_NODES: tuple[Node, ...] = (
         display_name="Face Landmarks to SEGS",
         description="Makes a segment of each face that ComfyUI's MediaPipe Face Landmarker found, or of its eyes, its "
         "lips or another part of it: one for each face of each shot, with a mask for each frame.",
+        search_aliases=("MediaPipe", "face mesh", "eyes mask", "lips mask", "face oval"),
         inputs=(
             Input(name="face_landmarks", type="FACE_LANDMARKS", tooltip="From MediaPipe Face Landmarker."),
             frames_input(),

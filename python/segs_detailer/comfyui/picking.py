@@ -131,6 +131,7 @@ PICKING_NODES: tuple[Node, ...] = (
         display_name="Pick Subjects",
         description="Shows a tile of each segment after a run: click those that are to be taken. Their numbers are "
         "kept in picks, and are those that SEGS Preview draws for the same segments.",
+        search_aliases=("SEGSPicker", "select faces", "choose subjects", "thumbnails"),
         inputs=(
             frames_input(),
             segs_input(),

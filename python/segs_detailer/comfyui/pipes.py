@@ -45,6 +45,7 @@ PIPE_NODES: tuple[Node, ...] = (
         id="SegsDetailerToBasicPipe",
         display_name="ToBasicPipe (segs-detailer)",
         description="Binds a model, its companions and its conditioning into one BASIC_PIPE.",
+        search_aliases=("bundle model", "make pipe"),
         inputs=tuple(Input(name=name, type=kind, tooltip=tooltip) for name, kind, tooltip in _pipe_parts()),
         outputs=(Output(name="basic_pipe", type="BASIC_PIPE", tooltip="All five."),),
         function=to_basic_pipe,
@@ -53,6 +54,7 @@ PIPE_NODES: tuple[Node, ...] = (
         id="SegsDetailerFromBasicPipe",
         display_name="FromBasicPipe (segs-detailer)",
         description="Gives the parts of a BASIC_PIPE.",
+        search_aliases=("unpack pipe", "pipe out"),
         inputs=(Input(name="basic_pipe", type="BASIC_PIPE", tooltip="The pipe to take apart."),),
         outputs=(
             Output(name="basic_pipe", type="BASIC_PIPE", tooltip="The pipe, as it came."),

@@ -148,6 +148,7 @@ PREVIEW_NODES: tuple[Node, ...] = (
         id="SegsDetailerPreview",
         display_name="SEGS Preview (boxes, regions, masks)",
         description="Shows frames with the segments drawn in: masks red, bounding boxes thick, crop regions thin.",
+        search_aliases=("SEGSPreview", "show segments", "debug masks", "bounding boxes"),
         inputs=(
             frames_input(),
             segs_input(),

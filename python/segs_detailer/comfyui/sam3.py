@@ -148,6 +148,7 @@ SAM3_NODES: tuple[Node, ...] = (
         description="Makes a segment of each object that ComfyUI's SAM3 Video Track followed, with its mask in each "
         "frame, also where objects touch. Masks are drawn when they are read, so that long clips of many objects fit "
         "into memory.",
+        search_aliases=("segment anything 3", "video tracking", "track data", "object masks"),
         inputs=(
             Input(name="track_data", type="SAM3_TRACK_DATA", tooltip="From SAM3 Video Track, with SAM 3.1."),
             Input(

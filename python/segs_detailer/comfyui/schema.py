@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.latest import ComfyExtension, io
 
+from segs_detailer.comfyui.extension import known_options
 from segs_detailer.comfyui.nodes import NODES
 from segs_detailer.nodes.declaration import COMBO, Input, Node, Output, Shown
 
@@ -36,6 +37,7 @@ def class_of(node: Node) -> type:
             inputs=[_input(item) for item in node.inputs],
             outputs=[_output(item, place) for place, item in enumerate(node.outputs)],
             is_output_node=node.is_output,
+            **known_options(io.Schema, {"search_aliases": list(node.search_aliases)}),
         )
 
     def execute(cls: type, /, **inputs: Any) -> Any:

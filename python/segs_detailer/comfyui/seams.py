@@ -92,6 +92,7 @@ SEAMS_NODES: tuple[Node, ...] = (
         display_name="Seams and Noise for Video",
         description="Settings against seams and flicker, and for memory, for the detailing nodes and SEGS Paste. As "
         "they come, they change nothing.",
+        search_aliases=("color match", "flicker", "noise settings", "mask grow", "VRAM limit"),
         inputs=seam_inputs(),
         outputs=(Output(name="seams", type=SEAMS, tooltip="The settings, for seams_opt."),),
         function=make_seams,

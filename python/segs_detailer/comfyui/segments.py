@@ -226,6 +226,7 @@ SEGMENT_NODES: tuple[Node, ...] = (
         display_name="MASK to SEGS for Video",
         description="Makes a segment of each object in the masks. With one mask per frame, a segment follows its "
         "object through the clip.",
+        search_aliases=("MaskToSEGS", "mask sequence", "SAM masks"),
         inputs=(
             Input(name="masks", type="MASK", tooltip="One mask, or one per frame: white is repainted."),
             bool_input("combined", "Take everything in the masks as one subject.", False, "True", "False"),
@@ -249,6 +250,7 @@ SEGMENT_NODES: tuple[Node, ...] = (
         id="SegsDetailerFilter",
         display_name="SEGS Filter (label, area, confidence)",
         description="Divides segments into those that meet every condition, and the others.",
+        search_aliases=("label filter", "range filter", "area filter", "confidence filter"),
         inputs=(
             segs_input(),
             Input(
@@ -272,6 +274,7 @@ SEGMENT_NODES: tuple[Node, ...] = (
         id="SegsDetailerOrder",
         display_name="SEGS Order",
         description="Sorts segments and takes some of them.",
+        search_aliases=("sort SEGS", "ordered filter", "largest face", "take first"),
         inputs=(
             segs_input(),
             Input(
@@ -295,6 +298,7 @@ SEGMENT_NODES: tuple[Node, ...] = (
         id="SegsDetailerScaleMatch",
         display_name="SEGS Scale Match",
         description="Fits segments to frames of another size than those that they were made for.",
+        search_aliases=("resize SEGS", "rescale segments"),
         inputs=(segs_input(), Input(name="image_frames", type="IMAGE", tooltip="The frames to fit them to.")),
         outputs=(Output(name="segs", type="SEGS", tooltip="The segments in the frames' size."),),
         function=match_scale,

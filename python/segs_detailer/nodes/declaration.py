@@ -128,6 +128,8 @@ class Node:
         Place in the menu.
     is_output : bool
         The node is run even where nothing hangs on it.
+    search_aliases : tuple of str
+        Other words by which the search finds it, such as what other packs call it.
     image_dtypes : tuple of str
         Floats in which the function takes pictures. Those of other floats, and masks, reach it in float32; what comes
         out is of the dtype that came in.
@@ -141,6 +143,7 @@ class Node:
     function: Callable[..., tuple[Any, ...] | Shown]
     category: str = "segs-detailer"
     is_output: bool = False
+    search_aliases: tuple[str, ...] = ()
     image_dtypes: tuple[str, ...] = ("float32",)
 
     def run(self, **inputs: Any) -> tuple[Any, ...] | Shown:
@@ -222,6 +225,7 @@ class ClassicNode:
     FUNCTION: ClassVar[str]
     CATEGORY: ClassVar[str]
     DESCRIPTION: ClassVar[str]
+    SEARCH_ALIASES: ClassVar[list[str]]
     node: ClassVar[Node]
 
     def __init_subclass__(cls, *, node: Node, function: str, **more: Any) -> None:
@@ -235,6 +239,7 @@ class ClassicNode:
         cls.FUNCTION = function
         cls.CATEGORY = node.category
         cls.DESCRIPTION = node.description
+        cls.SEARCH_ALIASES = list(node.search_aliases)
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, dict[str, tuple[Any, ...]]]:  # noqa: N802
