@@ -1,11 +1,13 @@
 """Kernels in Rust. Every function checks its arrays, releases the interpreter and writes to `out`."""
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "blend_planes",
     "components",
     "copy_paste",
     "cpu_has_avx512",
@@ -17,6 +19,7 @@ __all__ = [
     "fill_holes",
     "get_num_threads",
     "paste",
+    "planes_to_rgb",
     "rescale_regions",
     "resize_frames",
     "resize_masks",
@@ -34,6 +37,8 @@ _Regions: TypeAlias = NDArray[np.int64]
 # (1 or B, 2) as (x, y): parts of a pixel, in [0, 1), right of and below the regions; (1 or B, 3) with an angle, degrees
 # clockwise about the middle of the shifted region; None where all places are whole.
 _Shifts: TypeAlias = NDArray[np.float64] | None
+# (H, W) of uint8 or uint16, in any strides; what they hold is said by a `PlaneFormat` of `segs_detailer.ops`.
+_Planes: TypeAlias = Sequence[NDArray[Any]]
 
 def crop_frames(
     frames: _Frames, regions: _Regions, out: _Frames, fill: float | None = None, shifts: _Shifts = None
@@ -53,6 +58,8 @@ def copy_paste(
     out: _Frames,
     shifts: _Shifts = None,
 ) -> None: ...
+def planes_to_rgb(planes: _Planes, format: Any, window: _Regions, clip: bool, out: _Frames) -> None: ...  # noqa: A002
+def blend_planes(planes: _Planes, format: Any, overlay: _Frames, window: _Regions) -> None: ...  # noqa: A002
 def rescale_regions(regions: _Regions, from_size: tuple[int, int], to_size: tuple[int, int], out: _Regions) -> None: ...
 def threshold(masks: _Masks, level: float, out: NDArray[np.uint8]) -> None: ...
 def dilate(masks: _Masks, size: int, out: _Masks) -> None: ...

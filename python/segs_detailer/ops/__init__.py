@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from segs_detailer.ops.frames import crop_frames, resize_frames
     from segs_detailer.ops.masks import feather_mask, resize_masks
     from segs_detailer.ops.morphology import Components, connected_components, dilate, erode, fill_holes, threshold
+    from segs_detailer.ops.planes import PlaneFormat, blend_planes, planes_to_rgb
     from segs_detailer.ops.threads import get_num_threads, set_num_threads
 
 __all__ = [
     "Components",
+    "PlaneFormat",
+    "blend_planes",
     "connected_components",
     "crop_frames",
     "dilate",
@@ -30,6 +33,7 @@ __all__ = [
     "get_num_threads",
     "paste",
     "paste_",
+    "planes_to_rgb",
     "resize_frames",
     "resize_masks",
     "set_num_threads",
@@ -58,6 +62,11 @@ __getattr__, __dir__ = lazy_names(
             "erode",
             "fill_holes",
             "threshold",
+        ),
+        "segs_detailer.ops.planes": (
+            "PlaneFormat",
+            "blend_planes",
+            "planes_to_rgb",
         ),
         "segs_detailer.ops.threads": (
             "get_num_threads",

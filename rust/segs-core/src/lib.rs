@@ -13,6 +13,7 @@ pub mod morphology;
 pub mod parallel;
 pub mod paste;
 pub mod pixel;
+pub mod planes;
 pub mod region;
 pub mod resize;
 pub mod shift;

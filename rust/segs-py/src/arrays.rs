@@ -58,7 +58,10 @@ pub(crate) fn pixel_dtype(argument: &str, array: &Bound<'_, PyAny>) -> PyResult<
     }
 }
 
-fn untyped<'a, 'py>(argument: &str, array: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyUntypedArray>> {
+pub(crate) fn untyped<'a, 'py>(
+    argument: &str,
+    array: &'a Bound<'py, PyAny>,
+) -> PyResult<&'a Bound<'py, PyUntypedArray>> {
     array.cast::<PyUntypedArray>().map_err(|_| wrong_type(argument, "a NumPy array", type_name(array)))
 }
 
@@ -67,7 +70,10 @@ fn type_name(value: &Bound<'_, PyAny>) -> String {
 }
 
 /// The array with its element type, which is in native byte order and aligned.
-fn typed<'a, 'py, T: Element>(argument: &str, array: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyArrayDyn<T>>> {
+pub(crate) fn typed<'a, 'py, T: Element>(
+    argument: &str,
+    array: &'a Bound<'py, PyAny>,
+) -> PyResult<&'a Bound<'py, PyArrayDyn<T>>> {
     let untyped = untyped(argument, array)?;
     let typed = array
         .cast::<PyArrayDyn<T>>()
@@ -126,6 +132,11 @@ impl<'py, T: Element> Input<'py, T> {
         self.frame_stride * (self.shape.frames - 1) + self.row_stride * (self.shape.height - 1) + self.shape.row_len()
     }
 
+    /// Its addresses.
+    pub(crate) fn bytes(&self) -> (usize, usize) {
+        addresses(self.array.data(), self.span())
+    }
+
     /// The checked view.
     pub(crate) fn view(&self) -> PyResult<Frames<'_, T>> {
         let len = self.span();
@@ -139,6 +150,16 @@ impl<'py, T: Element> Input<'py, T> {
         };
         Frames::with_strides(self.argument, data, self.shape, self.frame_stride, self.row_stride).map_err(to_python)
     }
+}
+
+/// The address of the first byte of `len` elements, and of the one after the last.
+fn addresses<T>(start: *const T, len: usize) -> (usize, usize) {
+    (start as usize, start as usize + len * size_of::<T>())
+}
+
+/// Whether two ranges of addresses have one in common.
+pub(crate) fn overlaps((a, b): (usize, usize), (c, d): (usize, usize)) -> bool {
+    a < d && c < b
 }
 
 /// Distances between frames and rows in elements.
@@ -204,11 +225,13 @@ impl<'py, T: Element> Output<'py, T> {
 
     /// Refuses memory shared with `input`, also where both came from other owners (two views of one torch tensor).
     pub(crate) fn apart_from<U: Element>(&self, input: &Input<'_, U>) -> PyResult<()> {
-        let range = |start: usize, len: usize, size: usize| (start, start + len * size);
-        let (a, b) = range(self.array.data() as usize, self.shape.len(), size_of::<T>());
-        let (c, d) = range(input.array.data() as usize, input.span(), size_of::<U>());
-        if a < d && c < b {
-            let got = format!("memory shared with {}", input.argument);
+        self.apart_from_bytes(input.argument, input.bytes())
+    }
+
+    /// Refuses memory shared with that of `input`, between two addresses.
+    pub(crate) fn apart_from_bytes(&self, input: &str, bytes: (usize, usize)) -> PyResult<()> {
+        if overlaps(addresses(self.array.data(), self.shape.len()), bytes) {
+            let got = format!("memory shared with {input}");
             return Err(invalid(self.argument, "an array that shares no memory with an input", got));
         }
         Ok(())
@@ -242,6 +265,14 @@ impl RegionList {
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// The region, where there is to be one.
+    pub(crate) fn only(&self, argument: &str) -> PyResult<Region> {
+        match self.0.as_slice() {
+            [region] => Ok(*region),
+            regions => Err(invalid(argument, "one region", regions.len().to_string())),
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Region> {

@@ -10,6 +10,7 @@ mod gather;
 mod geometry;
 mod morphology;
 mod paste;
+mod planes;
 mod resize;
 mod threads;
 
@@ -25,6 +26,8 @@ mod _native {
     use crate::morphology::{components, dilate, erode, fill_holes, threshold};
     #[pymodule_export]
     use crate::paste::{copy_paste, paste};
+    #[pymodule_export]
+    use crate::planes::{blend_planes, planes_to_rgb};
     #[pymodule_export]
     use crate::resize::{resize_frames, resize_masks};
     #[pymodule_export]
