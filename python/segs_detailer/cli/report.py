@@ -90,6 +90,6 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def describe_times(seconds: Mapping[str, float], total: float) -> str:
-    """One line with the seconds of each stage. Stages of a run overlap: together they take less than their sum."""
+    """One line with the seconds that each stage worked, and those that went by: stages of a run go on at once."""
     parts = [f"{name} {taken:.1f} s" for name, taken in seconds.items()]
-    return f"time: {', '.join(parts)}, total {total:.1f} s"
+    return f"time: {total:.1f} s; at work: {', '.join(parts)}" if parts else f"time: {total:.1f} s"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.jobs.pieces import Piece
 
-__all__ = ["Advance", "ClipProgress", "Stages", "Stopped", "Work"]
+__all__ = ["Advance", "ClipProgress", "Passes", "Stages", "Stopped", "Work"]
 
 ClipProgress: TypeAlias = Callable[[str, int, int], None]
 """Called with a stage (`"load"`, `"masks"`, `"detect"`, `"decode"`, `"detail"`, `"encode"`), and how much of it is
@@ -23,27 +23,79 @@ Advance: TypeAlias = Callable[[int, int], None]
 """Called with `(done, total)`."""
 
 
-class Stages:
-    """Times the stages of a job, one after the other or at once, and tells its caller how far each is.
+Clock: TypeAlias = Callable[[], float]
+"""Gives seconds since some moment."""
+
+
+class Passes:
+    """Passes of a run, which go on at once: tells how far each is, and times what each works, without its waits.
 
     Parameters
     ----------
     tell : callable or None
         See `ClipProgress`.
+    clock : callable
+        Gives the seconds.
     """
 
-    def __init__(self, tell: ClipProgress | None = None) -> None:
+    def __init__(self, tell: ClipProgress | None = None, clock: Clock = time.perf_counter) -> None:
         self._tell = tell
-        self._started = time.perf_counter()
+        self._clock = clock
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        """Tell how far a pass is."""
+        if self._tell is not None:
+            self._tell(name, done, total)
+
+    @contextmanager
+    def working(self, name: str) -> Iterator[None]:
+        """Note that a pass is at work meanwhile. Each pass is the work of one thread."""
+        started = self._clock()
+        try:
+            yield
+        finally:
+            self._add(name, self._clock() - started)
+
+    @contextmanager
+    def waiting(self, name: str) -> Iterator[None]:
+        """Note that a pass, which is at work, waits meanwhile for another."""
+        started = self._clock()
+        try:
+            yield
+        finally:
+            self._add(name, started - self._clock())
+
+    def _add(self, name: str, seconds: float) -> None:
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+
+class Stages:
+    """Times the stages of a job, one after the other or at once, and tells its caller how far each is.
+
+    What a stage takes is the time that it works; that it waits for another does not count.
+
+    Parameters
+    ----------
+    tell : callable or None
+        See `ClipProgress`.
+    clock : callable
+        Gives the seconds.
+    """
+
+    def __init__(self, tell: ClipProgress | None = None, clock: Clock = time.perf_counter) -> None:
+        self._tell = tell
+        self._clock = clock
+        self._started = clock()
         self.seconds: dict[str, float] = {}
 
     @property
     def total(self) -> float:
         """Seconds since the beginning."""
-        return time.perf_counter() - self._started
+        return self._clock() - self._started
 
     @contextmanager
-    def stage(self, name: str, unit: str = "frame") -> Iterator[Advance]:
+    def stage(self, name: str, unit: str = "frame", passes: Passes | None = None) -> Iterator[Advance]:
         """Time a stage, and give what is told how far it is.
 
         Parameters
@@ -52,14 +104,15 @@ class Stages:
             The stage.
         unit : str
             What is counted.
+        passes : Passes or None
+            Time it, where it is a pass of a run.
         """
-        started = time.perf_counter()
-        moved = None
+        started = self._clock()
         last = (0, 0)
 
         def advance(done: int, total: int) -> None:
-            nonlocal last, moved
-            last, moved = (done, total), time.perf_counter()
+            nonlocal last
+            last = done, total
             self._moved(name, done, total)
 
         self._began(name, unit)
@@ -67,19 +120,21 @@ class Stages:
             yield advance
         finally:
             self._left(name)
-        # Stages of a run overlap, and are left together: each has ended with its last step.
-        taken = (moved or time.perf_counter()) - started
-        self.seconds[name] = self.seconds.get(name, 0.0) + taken
-        self._ended(name, unit, last, taken)
+        taken = self._clock() - started if passes is None else passes.seconds.get(name)
+        if taken is not None:
+            self.seconds[name] = self.seconds.get(name, 0.0) + taken
+            self._ended(name, unit, last, taken)
 
     @contextmanager
-    def passes(self) -> Iterator[ClipProgress]:
+    def passes(self) -> Iterator[Passes]:
         """Time the passes of a run, which go on at once."""
+        advances: dict[str, Advance] = {}
+        passes = Passes(lambda name, done, total: advances[name](done, total), self._clock)
         with ExitStack() as shown:
             # The first is left last: what is reported then stands in the order of the passes.
-            units = {"encode": "frame", "detail": "step", "decode": "frame"}
-            advances = {name: shown.enter_context(self.stage(name, unit)) for name, unit in units.items()}
-            yield lambda name, done, total: advances[name](done, total)
+            for name, unit in {"encode": "frame", "detail": "step", "decode": "frame"}.items():
+                advances[name] = shown.enter_context(self.stage(name, unit, passes))
+            yield passes
 
     def _began(self, name: str, unit: str) -> None:
         """Show that a stage has begun."""
@@ -107,9 +162,12 @@ class Work:
     ----------
     done : iterable of Piece
         Pieces whose results are there from the beginning.
+    passes : Passes or None
+        Are told how long each pass waits.
     """
 
-    def __init__(self, done: Iterable[Piece]) -> None:
+    def __init__(self, done: Iterable[Piece], passes: Passes | None = None) -> None:
+        self._passes = passes or Passes()
         self._change = threading.Condition()
         self._done = set(done)
         self._cropped = 0
@@ -161,18 +219,19 @@ class Work:
         Stopped
             Another thread has ended the run.
         """
-        self._wait(lambda: self._cropped >= frames)
+        self._wait("detail", lambda: self._cropped >= frames)
 
     def wait_for_room(self, most: int) -> None:
         """Wait until at most so many bytes of crops wait for being sampled."""
-        self._wait(lambda: self._waiting <= most)
+        self._wait("decode", lambda: self._waiting <= most)
 
     def wait_for_results(self, pieces: Iterable[Piece]) -> None:
         """Wait until the results of pieces are there."""
         wanted = set(pieces)
-        self._wait(lambda: wanted <= self._done)
+        self._wait("encode", lambda: wanted <= self._done)
 
-    def _wait(self, condition: Callable[[], bool]) -> None:
-        with self._change:
+    def _wait(self, name: str, condition: Callable[[], bool]) -> None:
+        """Let a pass wait for others."""
+        with self._change, self._passes.waiting(name):
             self._change.wait_for(lambda: self._error is not None or condition())
         self.check()

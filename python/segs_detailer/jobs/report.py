@@ -115,9 +115,9 @@ class ClipReport:
     sampled, reused : int
         Pieces that were sampled, and those that were in the cache.
     seconds : dict
-        How long each stage took; stages of a run overlap.
+        How long each stage worked. Stages of a run go on at once, and what one waits for another does not count.
     total_seconds : float
-        How long all of it took.
+        How long all of it took, by the clock.
     warnings : tuple of str
         What a user should know.
     left_out : tuple of str

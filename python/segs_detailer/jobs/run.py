@@ -8,6 +8,7 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.detailer.models import PipeModel
@@ -18,7 +19,7 @@ from segs_detailer.jobs.disk import plan_disk
 from segs_detailer.jobs.job import Redo
 from segs_detailer.jobs.keys import content_key, settings_key, track_digest
 from segs_detailer.jobs.planning import plan_tracks
-from segs_detailer.jobs.progress import Stopped, Work
+from segs_detailer.jobs.progress import Passes, Stopped, Work
 from segs_detailer.jobs.store import PixelFile, sample_dtype
 from segs_detailer.jobs.traits import ModelTraits
 from segs_detailer.jobs.writing import write_clip_frames
@@ -172,7 +173,7 @@ class ClipRun:
         SegsDetailerError, OSError
             Something cannot be done. What was sampled stays in the cache.
         """
-        self._work(self.missing, list(takers), progress or _silent)
+        self._work(self.missing, list(takers), progress)
 
     def sample(self, groups: Iterable[Sequence[Piece]] | None = None, progress: ClipProgress | None = None) -> None:
         """Sample pieces to the cache, and write nothing.
@@ -185,7 +186,7 @@ class ClipRun:
             See `ClipProgress`.
         """
         wanted = self.missing if groups is None else tuple(tuple(group) for group in groups)
-        self._work(wanted, None, progress or _silent)
+        self._work(wanted, None, progress)
 
     def write(self, takers: Sequence[FrameTaker], progress: ClipProgress | None = None) -> None:
         """Write all frames with the results that are there.
@@ -200,7 +201,7 @@ class ClipRun:
             raise MediaError(
                 f"{self._cache.folder}: lacks {lacking} pieces of {self._plan.info.path}: sample them first"
             )
-        self._work((), list(takers), progress or _silent)
+        self._work((), list(takers), progress)
 
     def _located(self, piece: Piece) -> PixelFile:
         """Find the file of a piece's result, there or not."""
@@ -221,35 +222,41 @@ class ClipRun:
     def _is_done(self, piece: Piece) -> bool:
         return piece not in self._anew and self._results[piece].is_complete
 
-    def _work(self, groups: Sequence[Sequence[Piece]], takers: list[FrameTaker] | None, progress: ClipProgress) -> None:
+    def _work(
+        self, groups: Sequence[Sequence[Piece]], takers: list[FrameTaker] | None, progress: ClipProgress | None
+    ) -> None:
         """Crop and write in threads of their own, sample in this one, and end all of them together."""
         sampled = {piece for group in groups for piece in group}
         for piece, file in self._results.items():
             if piece not in sampled and file.is_complete:
                 # Others that share the folder must see that it is in use; and it is what the last run has shown.
                 self._cache.touch(file.path)
-        work = Work(piece for piece in self._plan.pieces if piece not in sampled)
+        passes = progress if isinstance(progress, Passes) else Passes(progress)
+        work = Work((piece for piece in self._plan.pieces if piece not in sampled), passes)
         files = {piece: self._crops_of(piece) for piece in sampled}
         self._check_room(self._disk_of(files))
 
         def crop() -> None:
-            crop_clip(self._source, self._plan, files, work, lambda done, total: progress("decode", done, total))
+            crop_clip(self._source, self._plan, files, work, partial(passes, "decode"))
 
         def write(to: list[FrameTaker]) -> None:
             detail = self._settings.detailing.settings
             compositor = Compositor(self._plan, self._results.__getitem__, feather=detail.feather, grow=detail.grow)
             info = self._plan.info
-            write_clip_frames(
-                self._source, info, compositor, to, work, lambda done, total: progress("encode", done, total)
-            )
+            write_clip_frames(self._source, info, compositor, to, work, partial(passes, "encode"))
 
-        threads = [_thread("crop", crop, work)] if files else []
+        def at_work(name: str, work_of: Callable[[], None]) -> None:
+            with passes.working(name):
+                work_of()
+
+        threads = [_thread("crop", partial(at_work, "decode", crop), work)] if files else []
         if takers is not None:
-            threads.append(_thread("write", lambda: write(takers), work))
+            threads.append(_thread("write", partial(at_work, "encode", partial(write, takers)), work))
         try:
             for thread in threads:
                 thread.start()
-            self._sample_all(groups, files, work, progress)
+            if groups:
+                at_work("detail", lambda: self._sample_all(groups, files, work, passes))
             for thread in threads:
                 _join(thread, work)
         except BaseException as error:  # whatever it is, the other threads must end before it goes on
@@ -320,10 +327,6 @@ class _StepCounter:
             self._sum += state.step - self._taken.get(piece, 0)
             self._taken[piece] = state.step
             self._progress("detail", self._sum, self._pieces * state.steps)
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    del stage, done, total
 
 
 def _thread(name: str, work_of: Callable[[], None], work: Work) -> threading.Thread:
