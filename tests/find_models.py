@@ -41,11 +41,12 @@ def _clip_tokenizer(folder: Path):
 
 
 def _picture_processor(name: str, **options):
-    """Of the library's two of that name, the one that works here."""
+    """Of the library's two of that name, the one that works here; before its version 5 there is one."""
     import transformers
     from transformers.utils import is_torchvision_available
 
-    return getattr(transformers, name if is_torchvision_available() else f"{name}Pil")(**options)
+    usual = getattr(transformers, name)
+    return (usual if is_torchvision_available() else getattr(transformers, f"{name}Pil", usual))(**options)
 
 
 def save_grounding_dino(folder: Path, *, kind: str = "grounding-dino") -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from diffusers import (
@@ -113,7 +114,12 @@ def make_tokenizer() -> CLIPTokenizer:
     """A byte-level tokenizer without merges: one token per character."""
     alphabet = [chr(code) for code in range(33, 127)]
     words = [*alphabet, *(letter + "</w>" for letter in alphabet), "<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(vocab={word: index for index, word in enumerate(words)}, merges=[], model_max_length=77)
+    with TemporaryDirectory() as folder:
+        # Versions of transformers differ in what else they take.
+        files = (Path(folder, "vocab.json"), Path(folder, "merges.txt"))
+        files[0].write_text(json.dumps({word: index for index, word in enumerate(words)}), encoding="utf-8")
+        files[1].write_text("#version: 0.2\n", encoding="utf-8")
+        return CLIPTokenizer(*map(str, files), model_max_length=77)
 
 
 def make_text_encoder(*, seed: int = 4, projection: bool = False) -> CLIPTextModel:

@@ -39,6 +39,9 @@ _TURNS = {
     8: (True, True, False),
 }
 
+_ERRORS_ALONE = 2
+"""OpenCV's `LOG_LEVEL_ERROR`."""
+
 
 def _cv2() -> Any:
     try:
@@ -51,12 +54,13 @@ def _cv2() -> Any:
 @contextmanager
 def _quiet(cv2: Any) -> Iterator[None]:
     """Keep OpenCV's own words about odd files off the terminal."""
-    log = cv2.utils.logging
-    level = log.setLogLevel(log.LOG_LEVEL_ERROR)
+    # OpenCV moved it there in 4.13.
+    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    level = set_level(_ERRORS_ALONE)
     try:
         yield
     finally:
-        log.setLogLevel(level)
+        set_level(level)
 
 
 def is_deep(image: Image.Image) -> bool:
