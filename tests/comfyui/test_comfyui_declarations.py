@@ -15,6 +15,7 @@ import torch
 
 from fake_sampler import FakeSampler
 from segs_detailer import nodes
+from segs_detailer.comfyui.audio import AUDIO
 from segs_detailer.comfyui.classic import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 from segs_detailer.comfyui.extension import known_options
 from segs_detailer.comfyui.nodes import NODES
@@ -91,9 +92,10 @@ def test_a_release_gets_the_options_that_it_knows():
 @pytest.mark.parametrize(("node_id", "original"), ORIGINALS.items(), ids=ORIGINALS)
 def test_detailers_have_the_widgets_of_their_node_classes(node_id, original):
     ours, theirs = NODE_CLASS_MAPPINGS[node_id].INPUT_TYPES(), original.INPUT_TYPES()
-    # One socket more, after all that a workflow may have stored.
-    name, (kind, _) = ours["optional"].popitem()
-    assert (name, kind) == ("seams_opt", SEAMS)
+    # Sockets more, after all that a workflow may have stored.
+    added = {"seams_opt": SEAMS} if original is nodes.SEGSPaste else {"seams_opt": SEAMS, "audio_opt": AUDIO}
+    last = list(ours["optional"])[-len(added) :]
+    assert {name: ours["optional"].pop(name)[0] for name in last} == added
     assert {group: list(inputs) for group, inputs in ours.items()} == {
         group: list(inputs) for group, inputs in theirs.items()
     }

@@ -73,7 +73,7 @@ def test_it_is_an_optional_input_of_both_nodes(node, monkeypatch):
     runs = []
     monkeypatch.setattr(detailers, "DetailerSettings", Grained)
     original = detailers.Run
-    monkeypatch.setattr(detailers, "Run", lambda *given: runs.append(given[1]) or original(*given))
+    monkeypatch.setattr(detailers, "Run", lambda *given, **more: runs.append(given[1]) or original(*given, **more))
     frames = clip()
     feather = {"feather": 0} if pastes else {}
     for given, grain in (({"grain": 0.75}, 0.75), ({}, 0.25)):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from segs_detailer.comfyui import backend
+from segs_detailer.comfyui.audio import AUDIO, audio_of
 from segs_detailer.comfyui.control import with_other_packs
 from segs_detailer.comfyui.names import sampler_names, scheduler_names
 from segs_detailer.comfyui.seams import SEAMS, seam_settings
@@ -32,7 +33,7 @@ def detail_segments(image_frames: Tensor, segs: SEGS, **inputs: Any) -> tuple[SE
     segs : SEGS
         The segments.
     **inputs : object
-        Those of `nodes.SEGSDetailerForAnimateDiff.doit`, and `seams_opt`.
+        Those of `nodes.SEGSDetailerForAnimateDiff.doit`, and `seams_opt` and `audio_opt`.
 
     Returns
     -------
@@ -57,7 +58,7 @@ def detail_frames(image_frames: Tensor, segs: SEGS, **inputs: Any) -> tuple[Tens
     segs : SEGS
         The segments.
     **inputs : object
-        Those of `nodes.DetailerForEachPipeForAnimateDiff.doit`, and `seams_opt`.
+        Those of `nodes.DetailerForEachPipeForAnimateDiff.doit`, `seams_opt` and `audio_opt`.
 
     Returns
     -------
@@ -98,9 +99,12 @@ def paste_segments(
 
 
 def _inputs(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Register this program's backend, and put the settings of the seams beside the others."""
+    """Register this program's backend, and put the settings of the seams and the sound beside the others."""
     backend.register()
-    seams = seam_settings(inputs.pop("seams_opt", None))
+    seams, sound = seam_settings(inputs.pop("seams_opt", None)), audio_of(inputs.pop("audio_opt", None))
+    if sound is not None:
+        backend.check_sound(inputs["basic_pipe"])
+        inputs = {**inputs, "sound": sound, "frame_rate": sound.frame_rate}
     return {**inputs, **seams.values, "observer": backend.node_progress(inputs["basic_pipe"])}
 
 
@@ -109,6 +113,15 @@ _CHOICES = {"sampler_name": sampler_names, "scheduler": scheduler_names}
 
 def _seams_input(what: str) -> Input:
     return Input(name="seams_opt", type=SEAMS, tooltip=f"From Seams and Noise for Video: {what}.", optional=True)
+
+
+def _audio_input() -> Input:
+    return Input(
+        name="audio_opt",
+        type=AUDIO,
+        tooltip="From Audio for Detailer: the clip's sound, for mouths that fit it.",
+        optional=True,
+    )
 
 
 def _detailer_inputs(node: Node, seams: str) -> tuple[Input, ...]:
@@ -131,7 +144,7 @@ DETAILING_NODES: tuple[Node, ...] = (
             "repaint segments",
             "inpaint crops",
         ),
-        inputs=_detailer_inputs(SEGS_DETAILER, "colors, the VAE's own changes, noise"),
+        inputs=(*_detailer_inputs(SEGS_DETAILER, "colors, the VAE's own changes, noise"), _audio_input()),
         function=detail_segments,
         category="segs-detailer",
     ),
@@ -148,7 +161,10 @@ DETAILING_NODES: tuple[Node, ...] = (
             "restore faces",
             "inpaint crop and stitch",
         ),
-        inputs=_detailer_inputs(DETAILER_FOR_EACH, "edges of the masks, colors, the VAE's own changes, noise"),
+        inputs=(
+            *_detailer_inputs(DETAILER_FOR_EACH, "edges of the masks, colors, the VAE's own changes, noise"),
+            _audio_input(),
+        ),
         function=detail_frames,
         category="segs-detailer",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from segs_detailer.comfyui.audio import AUDIO_NODES
 from segs_detailer.comfyui.boxes import BOX_NODES
 from segs_detailer.comfyui.control import CONTROL_NODES
 from segs_detailer.comfyui.detailing import DETAILING_NODES
@@ -26,6 +27,7 @@ __all__ = ["NODES"]
 NODES: tuple[Node, ...] = (
     *DETAILING_NODES,
     *SEAMS_NODES,
+    *AUDIO_NODES,
     *DETECTING_NODES,
     *BOX_NODES,
     *LANDMARK_NODES,

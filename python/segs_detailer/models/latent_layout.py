@@ -20,7 +20,8 @@ def frame_latents(latents: Tensor, frames_shape: Sequence[int], packing: FramePa
     Parameters
     ----------
     latents : Tensor
-        `(F, C, h, w)` or `(F, h, w, C)`, or `(1, C, T, h, w)` as video VAEs have it.
+        `(F, C, h, w)` or `(F, h, w, C)`; `(1, C, T, h, w)` as video VAEs have it, or `(F, C, 1, h, w)` where they take
+        each frame for a picture of its own.
     frames_shape : sequence of int
         `(F, H, W, ...)`: the shape of the frames. Both sides are the same multiple of the latents'.
     packing : FramePacking or None
@@ -36,6 +37,8 @@ def frame_latents(latents: Tensor, frames_shape: Sequence[int], packing: FramePa
     if latents.ndim == 5 and len(latents) == 1 and _packs(latents.shape[2], frames, packing):
         stack = latents[0].movedim(1, 0)
         return stack if _scales(stack.shape[2:], size) else None
+    if latents.ndim == 5 and latents.shape[2] == 1:
+        latents = latents[:, :, 0]
     if latents.ndim != 4 or len(latents) != frames:
         return None
     if _scales(latents.shape[2:], size):

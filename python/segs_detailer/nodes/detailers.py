@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segs_detailer.detailer.progress import Observer
+    from segs_detailer.models.sound import Sound
     from segs_detailer.segs import SEGS
 
 __all__ = [
@@ -142,6 +143,8 @@ def run_of(
     scheduler_func_opt: Any = None,
     guide_size_for: bool = True,
     observer: Observer | None = None,
+    frame_rate: float | None = None,
+    sound: Sound | None = None,
     **settings: Any,
 ) -> Run:
     """Make the run of a detailing node from its inputs.
@@ -154,6 +157,8 @@ def run_of(
         True for the bounding box, False for the crop region.
     observer : Observer or None
         Who is told of the progress; what it raises ends the run.
+    frame_rate, sound
+        See `Run`.
     **settings : object
         The others of `DetailerSettings`.
 
@@ -168,7 +173,7 @@ def run_of(
         **{**_UNSAID, **settings},
     )
     models = Models.of(basic_pipe, refiner_basic_pipe_opt, names=("basic_pipe", "refiner_basic_pipe_opt"))
-    return Run(models, own, HookCalls(detailer_hook), observer)
+    return Run(models, own, HookCalls(detailer_hook), observer, frame_rate=frame_rate, sound=sound)
 
 
 def paste_into(

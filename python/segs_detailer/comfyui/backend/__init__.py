@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from segs_detailer.comfyui.backend.registration import node_progress, paste_progress, register
+from segs_detailer.comfyui.backend.registration import check_sound, node_progress, paste_progress, register
 
-__all__ = ["node_progress", "paste_progress", "register"]
+__all__ = ["check_sound", "node_progress", "paste_progress", "register"]

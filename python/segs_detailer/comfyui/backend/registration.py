@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from segs_detailer.comfyui.backend.traits import HEARING, ModelTraits, check_hears
+from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.models import registry
 from segs_detailer.models.family import Family
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from segs_detailer.detailer.progress import Observer
     from segs_detailer.models.interface import Sampler
 
-__all__ = ["node_progress", "paste_progress", "register"]
+__all__ = ["check_sound", "node_progress", "paste_progress", "register"]
 
 
 class _ComfyUI(Family):
@@ -37,6 +39,26 @@ _FAMILY = _ComfyUI()
 def register() -> None:
     """Let `sampler_for` take ComfyUI's models. Any number of calls does what one does."""
     registry.register(_FAMILY)
+
+
+def check_sound(basic_pipe: object) -> None:
+    """Refuse sound for models that cannot hear it.
+
+    Parameters
+    ----------
+    basic_pipe : object
+        The run's pipe.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Its model is none of a graph, or makes pictures alone.
+    """
+    model = basic_pipe[0] if isinstance(basic_pipe, (tuple, list)) and basic_pipe else None
+    if not _is_comfy_model(model):
+        expected = f"a MODEL of pictures and sound in the basic_pipe ({HEARING})"
+        raise InvalidArgumentError("audio_opt", expected, f"a {type(model).__name__}")
+    check_hears(ModelTraits.of(model))
 
 
 def node_progress(basic_pipe: object) -> Observer | None:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import comfy.sample
 import comfy.samplers
+import torch
 
+from segs_detailer.comfyui.audio import GraphSound
 from segs_detailer.comfyui.backend.differential import threshold_for, with_threshold
+from segs_detailer.comfyui.backend.hearing import check_frame_rate, empty_latents, sound_latents
+from segs_detailer.comfyui.backend.mask_support import check_masks
 from segs_detailer.comfyui.backend.schedules import levels_of
 from segs_detailer.comfyui.backend.stages import StagedRun
+from segs_detailer.comfyui.backend.streams import is_nested, nested, streams_of
+from segs_detailer.comfyui.backend.telling import tell_once
+from segs_detailer.comfyui.backend.traits import ModelTraits, check_hears
 from segs_detailer.comfyui.backend.vae import GraphVAE
 from segs_detailer.comfyui.names import scheduler_names
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, ModelError
-from segs_detailer.models.denoise_mask import clip_mask
+from segs_detailer.models.denoise_mask import clip_mask, latent_mask
 from segs_detailer.models.frame_noise import clip_noise
 from segs_detailer.models.info import ModelInfo
 from segs_detailer.models.interface import Sampler
@@ -23,6 +31,7 @@ from segs_detailer.models.stages import total_steps
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from segs_detailer.models.denoise_mask import DifferentialThreshold
     from segs_detailer.models.frame_noise import FrameNoise
     from segs_detailer.models.interface import Conditioning, RefinerStage, SampleJob
 
@@ -55,7 +64,8 @@ class ComfySampler(Sampler):
 
     def __init__(self, model: Any, vae: Any) -> None:
         self.model = model
-        self._vae = GraphVAE(vae)
+        self._traits = ModelTraits.of(model)
+        self._vae = GraphVAE(vae, of_pictures=self._traits.of_pictures, token=self._traits.token)
 
     @property
     def info(self) -> ModelInfo:
@@ -101,25 +111,26 @@ class ComfySampler(Sampler):
 
         Parameters
         ----------
-        latents : Tensor
-            `(B, C, h, w)`, or `(1, C, T, h, w)` of a video VAE; not changed.
+        latents : Tensor or NestedTensor
+            `(B, C, h, w)`, or `(1, C, T, h, w)` of a video VAE; or those nested with latents of sound. Not changed.
         job : SampleJob
             The job. `negative` may be a placeholder, or empty, for models that take guidance as a number.
 
         Returns
         -------
-        Tensor
+        Tensor or NestedTensor
             The last prediction, of the same shape; `latents` itself where the schedule leaves no steps to run.
 
         Raises
         ------
         ModelError
-            The refiner is not a ComfyUI model, or works on other latents.
+            The refiner is not a ComfyUI model, or works on other latents; this ComfyUI repaints the model's masked
+            latents wrongly.
         InvalidTypeError
-            `job.custom_sampler` is no SAMPLER.
+            `job.custom_sampler` is no SAMPLER, or `job.sound` not what the node for sound gives.
         InvalidArgumentError
-            `inpaint_model` with a model of clips, noise of another shape, or a schedule that neither ComfyUI nor Impact
-            Pack has.
+            `inpaint_model` with a model of clips, noise of another shape, a schedule that neither ComfyUI nor Impact
+            Pack has, or sound that the model cannot hear.
         """
         if job.custom_sampler is not None and not isinstance(job.custom_sampler, comfy.samplers.Sampler):
             got = type(job.custom_sampler).__name__
@@ -132,7 +143,10 @@ class ComfySampler(Sampler):
         sigmas = schedule[start : total + 1]
         if len(sigmas) < 2:
             return latents
-        source: Tensor = comfy.sample.fix_empty_latent_channels(self.model, latents)
+        source = self._source(latents, job)
+        mask = self._mask(job, source)
+        if mask is not None:
+            check_masks(self.model, self._traits)
         run = StagedRun(
             job=job,
             schedule=schedule,
@@ -140,48 +154,109 @@ class ComfySampler(Sampler):
             source=source,
             noise=self._noise(source, job),
             frame_noise=self._frame_noise(source, job),
-            frame_axis=_frame_axis(source),
-            mask=self._mask(job, source),
+            frame_axis=self._frame_axis(source),
+            mask=mask,
         )
         positive, negative = self._conditioning(job, source)
-        differential = job.differential and run.mask is not None
-        threshold = threshold_for(self.model, sigmas) if differential else None
+        threshold = self._threshold(job, sigmas) if mask is not None else None
         refiner = job.refiner
         split = job.steps if refiner is None else math.floor(job.steps * (1 - refiner.ratio))
-        result: Tensor = source
+        result = source
         if split > 0:
             result = run.stage(with_threshold(self.model, threshold), positive, negative, sigmas[: split + 1])
         if refiner is not None and len(sigmas[split:]) > 1:
             model = with_threshold(_refiner_model(self.model, refiner), threshold)
-            result = run.stage(model, refiner.positive, refiner.negative, sigmas[split:])
+            positive, negative = self._timed(refiner.positive, job), self._timed(refiner.negative, job)
+            result = run.stage(model, positive, negative, sigmas[split:])
+        given: Tensor = _as_given(result, latents)
+        return given
+
+    def _source(self, latents: Any, job: SampleJob) -> Any:
+        """Put sound beside the pictures, where the job or the model wants it."""
+        if is_nested(latents):
+            if job.sound is not None:
+                raise InvalidArgumentError("audio_opt", "no sound beside latents that have their own", "some")
+            return latents
         # Models of clips take even single pictures with an axis for time.
-        return result.reshape(latents.shape).to(latents)
+        pictures: Tensor = comfy.sample.fix_empty_latent_channels(self.model, latents)
+        if job.sound is None and not self._traits.needs_sound:
+            return pictures
+        check_hears(self._traits)
+        hears = self._traits.hears
+        frames = self._vae.packing.frames(pictures.shape[2])
+        if job.sound is None or hears is None:
+            return nested([pictures, empty_latents(frames).to(pictures)])
+        if not isinstance(job.sound, GraphSound):
+            raise InvalidTypeError("sound", "what Audio for Detailer gives", type(job.sound).__name__)
+        return nested([pictures, sound_latents(job.sound, frames, hears).to(pictures)])
 
-    def _frame_noise(self, source: Tensor, job: SampleJob) -> FrameNoise:
+    def _threshold(self, job: SampleJob, sigmas: Tensor) -> DifferentialThreshold | None:
+        if not job.differential:
+            return None
+        if self._traits.reads_mask:
+            # The model would hear of other noise levels than those of what it sees.
+            tell_once(
+                f"{self._traits.name} reads the noise mask itself: soft edges are repainted in part, not one after the "
+                "other",
+                logging.INFO,
+            )
+            return None
+        return threshold_for(self.model, sigmas)
+
+    def _frame_axis(self, source: Any) -> int:
+        """Latents of clips have an axis for time; so have those of some pictures, with one place on it."""
+        return 0 if self._is_of_pictures(source) else 2
+
+    def _is_of_pictures(self, source: Any) -> bool:
+        shape = streams_of(source)[0].shape
+        return len(shape) == 4 or (not self._vae.is_of_clips and shape[2] == 1)
+
+    def _frame_noise(self, source: Any, job: SampleJob) -> FrameNoise:
         rule = job.frame_noise
-        return rule if source.ndim == 4 else rule.for_latents(self._vae.packing)
+        return rule if self._is_of_pictures(source) else rule.for_latents(self._vae.packing)
 
-    def _noise(self, source: Tensor, job: SampleJob) -> Tensor:
-        if job.noise is not None:
-            if job.noise.shape != source.shape:
-                raise InvalidArgumentError("noise", f"shape {tuple(source.shape)}", f"shape {tuple(job.noise.shape)}")
+    def _noise(self, source: Any, job: SampleJob) -> Any:
+        pictures, *others = streams_of(source)
+        if job.noise is None and job.frame_noise.is_plain:
+            return comfy.sample.prepare_noise(source, job.seed)
+        if others and is_nested(job.noise):
             return job.noise
-        if job.frame_noise.is_plain:
-            noise: Tensor = comfy.sample.prepare_noise(source, job.seed)
-            return noise
-        # A graph's latents are on the CPU, as noise is.
-        return clip_noise(source, job.seed, self._frame_noise(source, job), axis=_frame_axis(source))
+        if job.noise is None:
+            # A graph's latents are on the CPU, as noise is.
+            own = clip_noise(pictures, job.seed, self._frame_noise(source, job), axis=self._frame_axis(source))
+        elif job.noise.shape == pictures.shape:
+            own = job.noise
+        else:
+            raise InvalidArgumentError("noise", f"shape {tuple(pictures.shape)}", f"shape {tuple(job.noise.shape)}")
+        if not others:
+            return own
+        # The noise of the sound is what it is without rules for the pictures.
+        return nested([own, *streams_of(comfy.sample.prepare_noise(source, job.seed))[1:]])
 
-    def _mask(self, job: SampleJob, source: Tensor) -> Tensor | None:
-        if job.noise_mask is None or source.ndim == 4:
+    def _mask(self, job: SampleJob, source: Any) -> Any:
+        pictures, *others = streams_of(source)
+        given = [None] if job.noise_mask is None else streams_of(job.noise_mask)
+        mask = self._picture_mask(given[0], pictures)
+        held = isinstance(job.sound, GraphSound) and job.sound.is_held
+        if not others or (mask is None and not held and len(given) == 1):
+            return mask
+        first = pictures.new_ones(1, 1, *pictures.shape[2:]) if mask is None else mask
+        rest = given[1:] or [other.new_full((1, 1, *other.shape[2:]), float(not held)) for other in others]
+        return nested([first, *rest])
+
+    def _picture_mask(self, mask: Tensor | None, source: Tensor) -> Tensor | None:
+        if mask is None or source.ndim == 4 or mask.ndim == source.ndim:
             # ComfyUI itself brings the masks of pictures to the latents' size.
-            return job.noise_mask
-        return clip_mask(job.noise_mask, source, self._vae.packing)
+            return mask
+        if self._is_of_pictures(source):
+            return latent_mask(mask, source[:, :, 0])[:, :, None]
+        return clip_mask(mask, source, self._vae.packing)
 
-    def _conditioning(self, job: SampleJob, source: Tensor) -> tuple[Conditioning, Conditioning]:
+    def _conditioning(self, job: SampleJob, source: Any) -> tuple[Conditioning, Conditioning]:
         """Show the mask and the masked picture to an inpainting checkpoint, by the keys that ComfyUI reads."""
+        positive, negative = self._timed(job.positive, job), self._timed(job.negative, job)
         if not job.inpaint_model:
-            return job.positive, job.negative
+            return positive, negative
         if source.ndim != 4:
             raise InvalidArgumentError("inpaint_model", "False for models of clips: the noise mask is enough", "True")
         count, height, width, _ = job.pixels.shape
@@ -190,7 +265,15 @@ class ComfySampler(Sampler):
         masked = (job.pixels[..., :3] - _GRAY) * kept + _GRAY
         # One mask for all frames still means a masked picture of each.
         shown = {"concat_latent_image": self.encode(masked.expand(count, -1, -1, -1)), "concat_mask": mask[:, None]}
-        return _with_values(job.positive, shown), _with_values(job.negative, shown)
+        return _with_values(positive, shown), _with_values(negative, shown)
+
+    def _timed(self, conditioning: Conditioning, job: SampleJob) -> Conditioning:
+        """Tell the model the frame rate, where it asks, so that the sound passes by as fast as the pictures."""
+        if job.sound is None or job.frame_rate is None or not self._traits.told_rate:
+            return conditioning
+        check_frame_rate(conditioning, job.frame_rate)
+        timed: Conditioning = _with_values(conditioning, {"frame_rate": job.frame_rate})
+        return timed
 
 
 def _shown_pictures(patch: Any) -> list[str]:
@@ -204,9 +287,10 @@ def _shown_pictures(patch: Any) -> list[str]:
     return names
 
 
-def _frame_axis(source: Tensor) -> int:
-    """Latents of clips have an axis for time."""
-    return 0 if source.ndim == 4 else 2
+def _as_given(result: Any, like: Any) -> Any:
+    """Bring a result to the layout that was given: its streams, their shapes and their dtype."""
+    pairs = zip(streams_of(result), streams_of(like), strict=is_nested(like))
+    return nested([torch.as_tensor(stream).reshape(given.shape).to(given) for stream, given in pairs])
 
 
 def _refiner_model(base: Any, refiner: RefinerStage) -> Any:

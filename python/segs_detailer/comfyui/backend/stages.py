@@ -12,6 +12,7 @@ import comfy.samplers
 import comfy.utils
 import torch
 
+from segs_detailer.comfyui.backend.streams import from_pack, nested, of_pictures, streams_of, to_pack
 from segs_detailer.errors import ModelError
 from segs_detailer.models.frame_noise import FrameNoise, step_noise
 from segs_detailer.models.noise import gaussian_noise
@@ -48,32 +49,32 @@ class StagedRun:
         All noise levels, those before the run's first too.
     steps : int
         Steps of all stages.
-    source : Tensor
-        Clean latents, as the VAE gave them.
-    noise : Tensor
+    source : Tensor or NestedTensor
+        Clean latents, as the VAE gave them: of pictures, or of pictures and sound.
+    noise : Tensor or NestedTensor
         Noise of their shape with standard deviation 1.
-    mask : Tensor or None
+    mask : Tensor, NestedTensor or None
         Where the run repaints, as ComfyUI takes noise masks.
     frame_noise : FrameNoise
         How the noise between steps is correlated over the frames; it counts for samplers whose function takes a
-        `noise_sampler`, as those of ComfyUI do that add noise.
+        `noise_sampler`, as those of ComfyUI do that add noise. That of sound is not correlated.
     frame_axis : int
-        The latents' axis of frames.
+        Axis of frames of the pictures' latents.
     """
 
     job: SampleJob
     schedule: Tensor
     steps: int
-    source: Tensor
-    noise: Tensor
-    mask: Tensor | None
+    source: Any
+    noise: Any
+    mask: Any
     frame_noise: FrameNoise = field(default_factory=FrameNoise)
     frame_axis: int = 0
     _x: Tensor | None = field(default=None, init=False)
     _x0: Tensor | None = field(default=None, init=False)
     _done: int = field(default=0, init=False)
 
-    def stage(self, model: Any, positive: Conditioning, negative: Conditioning, sigmas: Tensor) -> Tensor:
+    def stage(self, model: Any, positive: Conditioning, negative: Conditioning, sigmas: Tensor) -> Any:
         """Run some of the steps.
 
         Parameters
@@ -87,7 +88,7 @@ class StagedRun:
 
         Returns
         -------
-        Tensor
+        Tensor or NestedTensor
             The last prediction of the result, as the VAE takes it.
         """
         arguments = {
@@ -109,15 +110,21 @@ class StagedRun:
         spec = SAMPLERS.get(self.job.sampler_name)
         ends_past = self.job.custom_sampler is not None or (spec is not None and spec.ends_past_prediction)
         if self._x0 is None or ends_past:
-            return torch.as_tensor(samples)
-        result: Tensor = model.model.process_latent_out(self._x0.to(torch.float32))
-        return result
+            return samples
+        pictures: Tensor = model.model.process_latent_out(self._x0.to(torch.float32))
+        # Programs differ in how they scale sound back, so theirs is taken as they give it.
+        return nested([pictures, *streams_of(samples)[1:]])
+
+    @property
+    def _shapes(self) -> list[torch.Size]:
+        return [stream.shape for stream in streams_of(self.source)]
 
     def _reporter(self, sigmas: Tensor) -> Any:
         levels, first = sigmas.tolist(), self._done
 
-        def report(step: int, x0: Tensor, x: Tensor, steps: int) -> None:
+        def report(step: int, x0: Any, x: Any, steps: int) -> None:
             del steps  # the stage's, not the run's
+            x0, x = of_pictures(x0, self._shapes), of_pictures(x, self._shapes)
             self._x0 = x0
             # Some samplers choose their own number of steps: what counts is how many there were.
             place = first + step
@@ -165,7 +172,14 @@ class StagedRun:
         return self._over_frames(gaussian_noise, x, self.job.seed + (self._x is not None))
 
     def _over_frames(self, make: Any, x: Tensor, seed: int) -> Any:
-        return step_noise(make, x, seed, self.frame_noise, axis=self.frame_axis)
+        if self.frame_noise.is_plain:
+            return make(x, seed)
+        pictures, *others = from_pack(x, self._shapes)
+        rules = [step_noise(make, pictures, seed, self.frame_noise, axis=self.frame_axis)]
+        rules += [make(other, seed) for other in others]
+        if not others:
+            return rules[0]
+        return lambda sigma, sigma_next: to_pack([rule(sigma, sigma_next) for rule in rules])
 
     def _brownian(self, like: Tensor, seed: int, *, on_cpu: bool) -> Any:
         levels = self.schedule
