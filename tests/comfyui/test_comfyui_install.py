@@ -43,6 +43,7 @@ def test_install_status_uninstall(comfyui):
     assert uninstall(comfyui) is None
     assert install(comfyui) == nodes_folder(comfyui)
     assert sorted(file.name for file in nodes_folder(comfyui).iterdir()) == [
+        ".comfyignore",
         "LICENSE",
         "__init__.py",
         "example_workflows",
@@ -198,15 +199,20 @@ def test_what_the_registry_reads():
     assert project["license"] == {"file": "LICENSE"}
     assert b"Apache License" in files["LICENSE"]
     assert project["urls"] == {"Repository": "https://example.org/segs-detailer"}
-    assert project["classifiers"] == ["Operating System :: OS Independent"]
+    assert project["classifiers"][0] == "Operating System :: OS Independent"
+    assert {"NVIDIA CUDA", "AMD ROCm", "Apple Metal"} < {name.split(" :: ")[-1] for name in project["classifiers"]}
+    assert files[".comfyignore"].decode().splitlines() == ["__pycache__/", "*.pyc"]
     assert project["dependencies"] == files["requirements.txt"].decode().split()
     assert project["dependencies"][0].startswith("segs-detailer[video]")
     assert comfy == {
         "PublisherId": "somebody",
         "DisplayName": "SEGS Detailer",
         "Icon": "https://example.org/segs-detailer/raw/HEAD/docs/images/icon.svg",
+        "Banner": "https://example.org/segs-detailer/raw/HEAD/docs/images/banner.svg",
+        "requires-comfyui": ">=0.3.64",
     }
-    assert (ROOT / "docs" / "images" / "icon.svg").is_file()
+    for picture in ("icon.svg", "banner.svg"):
+        assert (ROOT / "docs" / "images" / picture).is_file()
 
 
 @pytest.mark.skipif(tomllib is None, reason="tomllib came with Python 3.11")

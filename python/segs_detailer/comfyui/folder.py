@@ -27,6 +27,21 @@ _SCRIPT = ".js"
 _LICENSE = "LICENSE"
 _EXAMPLE_FILES = (".json", ".jpg")
 _ICON = "docs/images/icon.svg"
+"""400 x 400, as the registry wants it."""
+_BANNER = "docs/images/banner.svg"
+"""21:9."""
+_LEAST_COMFYUI = "0.3.64"
+"""The oldest version that the nodes are tested with."""
+_CLASSIFIERS = (
+    "Operating System :: OS Independent",
+    "Environment :: GPU :: NVIDIA CUDA",
+    "Environment :: GPU :: AMD ROCm",
+    "Environment :: GPU :: Intel Arc",
+    "Environment :: GPU :: Apple Metal",
+)
+"""Whatever ComfyUI samples on: the nodes bring no code for a device."""
+_IGNORED = "__pycache__/\n*.pyc\n"
+"""What ComfyUI leaves in the folder, and the registry does not want."""
 
 _INIT = f'''{MARK}
 """Nodes that re-detail chosen regions of video frames. The code is in the package segs_detailer."""
@@ -62,12 +77,14 @@ version = "$version"
 license = $license
 requires-python = ">=3.10"
 dependencies = ["$requirement"]
-classifiers = ["Operating System :: OS Independent"]
+classifiers = $classifiers
 $urls
 [tool.comfy]
 PublisherId = $publisher
 DisplayName = "SEGS Detailer"
 Icon = $icon
+Banner = $banner
+requires-comfyui = ">={_LEAST_COMFYUI}"
 """
 )
 
@@ -96,6 +113,7 @@ def folder_files(*, repository: str = "", publisher: str = FOLDER) -> dict[str, 
     texts = {
         "__init__.py": _INIT,
         "requirements.txt": f"{requirement}\n",
+        ".comfyignore": _IGNORED,
         "pyproject.toml": _PYPROJECT.substitute(
             version=version or UNKNOWN_VERSION,
             requirement=requirement,
@@ -103,6 +121,8 @@ def folder_files(*, repository: str = "", publisher: str = FOLDER) -> dict[str, 
             urls=f"\n[project.urls]\nRepository = {json.dumps(repository)}\n" if repository else "",
             publisher=json.dumps(publisher),
             icon=json.dumps(f"{repository}/raw/HEAD/{_ICON}" if repository else ""),
+            banner=json.dumps(f"{repository}/raw/HEAD/{_BANNER}" if repository else ""),
+            classifiers=json.dumps(_CLASSIFIERS),
         ),
         **({} if terms is None else {_LICENSE: terms}),
         **{f"{PAGES}/{name}.md": page for name, page in help_pages().items()},
