@@ -523,3 +523,21 @@ def test_a_number_that_no_segment_has_any_more_is_named(server):
     prompt = graph(pick=node("SegsDetailerPick", image_frames=["clip", 0], segs=["segs", 0], picks="2,5"))
     with pytest.raises(AssertionError, match="picks: expected numbers of the segments that come, A: 1 to 2, got 5"):
         end_of(server.run(prompt))
+
+
+def test_the_browser_speaks_the_languages(server, tmp_path):
+    known = server.get("/i18n")
+    assert {"en", "fr", "ja", "ko", "zh"} <= set(known)
+    assert known["zh"]["nodeDefs"]["SegsDetailerPaste"]["display_name"] == "SEGS 粘贴"
+    if browser.chromium() is None:
+        pytest.skip("no Chromium")
+    server.post("/settings/Comfy.Locale", "zh")
+    try:
+        with Browser(tmp_path) as page:
+            page.open(f"http://127.0.0.1:{server.port}/", READY)
+            page.evaluate(f"{PICKING}('zh')")
+            assert page.evaluate(f"{PICK}.title") == "选取主体"
+            assert page.evaluate(f"{PICK}.inputs[0].label ?? {PICK}.inputs[0].localized_name") == "视频帧"
+            until(page, f"{PICK}.widgets.at(-1).element.innerText", '"运行工作流后即可看到分割区域。"')
+    finally:
+        server.post("/settings/Comfy.Locale", "en")

@@ -47,6 +47,7 @@ def test_install_status_uninstall(comfyui):
         "LICENSE",
         "__init__.py",
         "example_workflows",
+        "locales",
         "pyproject.toml",
         "requirements.txt",
         "web",

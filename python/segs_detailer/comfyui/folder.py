@@ -23,6 +23,7 @@ UNKNOWN_VERSION = "0.0.0"
 
 # ComfyUI lists what lies here among its templates.
 _EXAMPLES = "example_workflows"
+_LOCALES = "locales"
 _SCRIPT = ".js"
 _LICENSE = "LICENSE"
 _EXAMPLE_FILES = (".json", ".jpg")
@@ -105,6 +106,7 @@ def folder_files(*, repository: str = "", publisher: str = FOLDER) -> dict[str, 
         Contents by the files' names, with `/` between folders.
     """
     from segs_detailer.comfyui.help_pages import help_pages
+    from segs_detailer.comfyui.localizing import locale_files
 
     version = _version()
     requirement = f"{FOLDER}[video]" + ("" if version is None else f"=={version}")
@@ -126,6 +128,7 @@ def folder_files(*, repository: str = "", publisher: str = FOLDER) -> dict[str, 
         ),
         **({} if terms is None else {_LICENSE: terms}),
         **{f"{PAGES}/{name}.md": page for name, page in help_pages().items()},
+        **{f"{_LOCALES}/{name}": text for name, text in locale_files().items()},
     }
     files = {name: text.encode() for name, text in texts.items()}
     examples = sorted(Path(__file__).with_name(_EXAMPLES).iterdir())
