@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segs_detailer.errors import InvalidTypeError
+from segs_detailer.ops.masks import resize_masks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["is_lazy", "lazy_masks", "lazy_without"]
+__all__ = ["is_lazy", "lazy_masks", "lazy_resized", "lazy_without"]
 
 _BYTES_AT_ONCE = 1 << 25
 """Levels that are drawn at once, before they become floats."""
@@ -52,6 +53,26 @@ def lazy_masks(draw: Callable[[int, int], NDArray[np.uint8]], shape: tuple[int, 
 def is_lazy(masks: object) -> bool:
     """Whether masks are drawn when they are read; their values are numbers in [0, 1]."""
     return hasattr(type(masks), "_is_lazy_masks")
+
+
+def lazy_resized(masks: Any, size: tuple[int, int]) -> Tensor:
+    """Return lazy masks of another size, which still hold no pixels.
+
+    Parameters
+    ----------
+    masks : Tensor
+        Lazy masks `(B, h, w)`.
+    size : (int, int)
+        Height and width, to which they are resized as `resize_masks` does it; levels are rounded to 8 bits.
+    """
+    draw = masks._draw
+
+    def drawn(start: int, stop: int) -> NDArray[np.uint8]:
+        resized = resize_masks(draw(start, stop).astype(np.float32), size)
+        levels: NDArray[np.uint8] = np.floor(resized + np.float32(0.5)).astype(np.uint8)
+        return levels
+
+    return lazy_masks(drawn, (len(masks), *size))
 
 
 def lazy_without(masks: Any, off: NDArray[np.bool_]) -> Tensor:

@@ -13,6 +13,7 @@ from segs_detailer._interop import FRAME_DTYPES, Array, check_dtype, convert, dt
 from segs_detailer.checks import MAX_COORDINATE, shown, typed, whole_number
 from segs_detailer.crop_path import CropPath
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
+from segs_detailer.lazy_masks import is_lazy, lazy_resized
 from segs_detailer.mask_levels import MASK_DTYPES, unit_masks
 from segs_detailer.ops.frames import resize_frames
 from segs_detailer.ops.masks import resize_masks
@@ -212,7 +213,8 @@ def scale_match(segs: SEGS, frames_shape: Sequence[int]) -> SEGS:
     """Fit SEGS to frames of another size.
 
     x is scaled by the ratio of the widths and y by that of the heights, truncated to whole pixels; a side that was not
-    empty keeps at least one. Masks are resized bilinearly and images by Lanczos, to the size of the new crop region.
+    empty keeps at least one. Masks are resized bilinearly and images by Lanczos, to the size of the new crop region;
+    masks that are drawn when they are read, then.
 
     Parameters
     ----------
@@ -284,7 +286,7 @@ def _matched(seg: SEG, crop_region: Box, bbox: Box) -> SEG:
     if image is not None and tuple(image.shape[1:3]) != size:
         image = resize_frames(image if dtype_name(image) in FRAME_DTYPES else _unit_floats(image), size)
     if mask is not None and tuple(mask.shape[-2:]) != size:
-        mask = resize_masks(unit_masks(mask), size)
+        mask = lazy_resized(mask, size) if is_lazy(mask) else resize_masks(unit_masks(mask), size)
     return seg._replace(cropped_image=image, cropped_mask=mask, crop_region=crop_region, bbox=bbox)
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from segs_detailer.detailer.crops import prepare_segs
 from segs_detailer.errors import InvalidTypeError
-from segs_detailer.lazy_masks import is_lazy, lazy_masks
+from segs_detailer.lazy_masks import is_lazy, lazy_masks, lazy_without
 from segs_detailer.segs import SEG, mask_frames, scale_match
 
 LEVELS = (np.random.default_rng(0).random((20, 12, 16)) * 255).astype(np.uint8)
@@ -126,4 +126,16 @@ def test_the_detailer_reads_them_as_any_others(drawing):
     assert torch.equal(mask_frames(seg.cropped_mask, (12, 16), 20), DENSE)
     _, [scaled] = scale_match((size, [seg]), (20, 60, 80, 3))
     _, [expected] = scale_match((size, [seg._replace(cropped_mask=DENSE)]), (20, 60, 80, 3))
-    assert torch.equal(scaled.cropped_mask, expected.cropped_mask)
+    assert is_lazy(scaled.cropped_mask)
+    assert scaled.crop_region == expected.crop_region
+    assert (scaled.cropped_mask - expected.cropped_mask).abs().max() <= 0.501 / 255
+    assert (scaled.cropped_mask[3:5] - expected.cropped_mask[3:5]).abs().max() <= 0.501 / 255
+    assert drawing.drawn[-1] == (3, 5)
+
+
+def test_some_are_switched_off(drawing):
+    off = np.arange(20) % 3 == 0
+    masks = lazy_without(drawing.masks, off)
+    assert is_lazy(masks)
+    assert torch.equal(masks, DENSE * torch.from_numpy(~off)[:, None, None])
+    assert torch.equal(masks[2:5], DENSE[2:5] * torch.from_numpy(~off[2:5])[:, None, None])
