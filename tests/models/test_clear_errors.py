@@ -273,7 +273,5 @@ def test_parts_of_different_dtypes_work_together(plain):
 def test_devices_that_are_not_there_are_named(folder):
     with pytest.raises(InvalidArgumentError, match=r"device: expected cpu, cuda, .* got 'gpu'"):
         BasicPipe.from_pretrained(folder, device="gpu")
-    with pytest.raises(
-        InvalidArgumentError, match=r"device: expected one of the \d+ CUDA device\(s\) that PyTorch finds"
-    ):
+    with pytest.raises(InvalidArgumentError, match=r"device: expected .*cpu.*, got cuda:99"):
         BasicPipe.from_pretrained(folder, device="cuda:99")

@@ -9,9 +9,9 @@ from segs_detailer.comfyui.inputs import crop_factor_input, crop_input, int_inpu
 from segs_detailer.comfyui.progress import frame_progress
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.nodes.declaration import COMBO, Input, Node, Output
+from segs_detailer.subjects.bounding_boxes import BOX_LAYOUTS, read_bounding_boxes
 from segs_detailer.subjects.finders.finder import FollowSettings
 from segs_detailer.subjects.finders.given import follow_detections
-from segs_detailer.subjects.formats.bounding_boxes import BOX_LAYOUTS, read_bounding_boxes
 from segs_detailer.subjects.masks import boxes_to_segs
 from segs_detailer.subjects.segs_of_tracks import tracks_to_segs
 from segs_detailer.subjects.settings import CropSettings
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segs_detailer.segs import SEGS
-    from segs_detailer.subjects.formats.bounding_boxes import BoxLayout
+    from segs_detailer.subjects.bounding_boxes import BoxLayout
 
 __all__ = ["BOX_NODES", "read_boxes"]
 

@@ -11,7 +11,6 @@ from segs_detailer.comfyui.inputs import frames_input, segs_input
 from segs_detailer.comfyui.pictures import saved_pictures
 from segs_detailer.detailer.crops import check_frames, check_paths, to_dtype
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.jobs.drawing import to_image
 from segs_detailer.nodes.declaration import Input, Node, Output, Shown
 from segs_detailer.segs import check_segs, scale_match, warn_about_counts
 from segs_detailer.subjects.portraits import segs_portraits
@@ -112,6 +111,9 @@ def _tiles(image_frames: Tensor, segs: SEGS) -> list[dict[str, Any]]:
         return frame
 
     portraits = segs_portraits(matched, count, frame_at)
+    # Beside files of video, which ComfyUI need not load when it starts.
+    from segs_detailer.jobs.drawing import to_image
+
     files = saved_pictures([to_image(each.pixels, (_SIDE, _SIDE)) for each in portraits], "segs_tile")
     # Without ComfyUI there are no files.
     return [

@@ -12,11 +12,11 @@ from segs_detailer._lazy import lazy_names
 
 if TYPE_CHECKING:
     from segs_detailer.subjects.association import Chain, Detection, suppress
+    from segs_detailer.subjects.bounding_boxes import ClipBoxes, read_bounding_boxes
     from segs_detailer.subjects.boxes import make_crop_region, overlap
     from segs_detailer.subjects.criteria import SelectSettings
     from segs_detailer.subjects.finders.word_opening import open_word_finder
     from segs_detailer.subjects.fitting import split_at_cuts
-    from segs_detailer.subjects.formats.bounding_boxes import ClipBoxes, read_bounding_boxes
     from segs_detailer.subjects.formats.files import FORMATS, Format, format_to_write, read_tracks, write_tracks
     from segs_detailer.subjects.from_masks import MaskSettings, MaskStream, tracks_from_masks
     from segs_detailer.subjects.from_segs import tracks_from_segs
@@ -141,7 +141,7 @@ __getattr__, __dir__ = lazy_names(
         "segs_detailer.subjects.segmenters.refining": ("RefineSettings", "refine_tracks"),
         "segs_detailer.subjects.segmenters.segmenter": ("FollowedSubject", "SegmenterSession", "VideoSegmenter"),
         "segs_detailer.subjects.fitting": ("split_at_cuts",),
-        "segs_detailer.subjects.formats.bounding_boxes": ("ClipBoxes", "read_bounding_boxes"),
+        "segs_detailer.subjects.bounding_boxes": ("ClipBoxes", "read_bounding_boxes"),
         "segs_detailer.subjects.formats.files": (
             "FORMATS",
             "Format",

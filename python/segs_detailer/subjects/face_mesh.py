@@ -16,7 +16,7 @@ from segs_detailer.errors import InvalidArgumentError, InvalidTypeError, unknown
 from segs_detailer.subjects.angles import face_angle
 from segs_detailer.subjects.association import Detection
 from segs_detailer.subjects.boxes import check_frame_size
-from segs_detailer.subjects.formats.outlines import fill
+from segs_detailer.subjects.outlines import fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

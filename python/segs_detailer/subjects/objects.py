@@ -13,9 +13,9 @@ from segs_detailer.checks import shown, whole_number
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.mask_levels import MaskLevels, MaskSurvey, warn_about_masks
 from segs_detailer.subjects.boxes import check_frame_size
-from segs_detailer.subjects.formats.outlines import fill
 from segs_detailer.subjects.from_segs import tracks_from_segs
 from segs_detailer.subjects.mask import Mask, mask_pixels
+from segs_detailer.subjects.outlines import fill
 from segs_detailer.subjects.packed_masks import is_packed, tracks_from_packed
 from segs_detailer.subjects.sightings import Sighting, frames_needed, gather
 from segs_detailer.subjects.track import Tracks

@@ -18,7 +18,7 @@ from segs_detailer.cli.main import main
 from segs_detailer.errors import InvalidArgumentError, MediaError
 from segs_detailer.subjects import Mask, Track, Tracks, read_tracks, write_tracks
 from segs_detailer.subjects.formats import archive, claims
-from segs_detailer.subjects.formats.outlines import fill
+from segs_detailer.subjects.outlines import fill
 
 HUGE = 600 * 10**6
 ROOM = 300 << 20
@@ -209,7 +209,7 @@ def test_polygons_are_the_same_in_parts(monkeypatch):
     corners = np.random.default_rng(5).uniform(-10, 90, (40, 2))
     whole = fill([corners], (80, 70))
     for at_once in (1, 200, 1000):
-        monkeypatch.setattr("segs_detailer.subjects.formats.outlines._AT_ONCE", at_once)
+        monkeypatch.setattr("segs_detailer.subjects.outlines._AT_ONCE", at_once)
         assert fill([corners], (80, 70)) == whole
 
 

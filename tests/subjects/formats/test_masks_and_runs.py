@@ -10,8 +10,8 @@ from random_tracks import arrays
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
 from segs_detailer.subjects import Mask
-from segs_detailer.subjects.formats.outlines import fill, trace
 from segs_detailer.subjects.formats.rle import compress, decode, decompress, encode
+from segs_detailer.subjects.outlines import fill, trace
 
 SIZE = (7, 9)
 

@@ -216,7 +216,7 @@ def test_settings_of_to_segs_are_checked():
     segments = Tracks((9, 9), 1, (track(),))
     with pytest.raises(InvalidArgumentError, match="crop_factor"):
         tracks_to_segs(segments, settings=CropSettings.as_given(0.5))
-    with pytest.raises(InvalidArgumentError, match="dtype: expected uint8 or float32"):
+    with pytest.raises(InvalidArgumentError, match="dtype: expected uint8, float32 or lazy"):
         tracks_to_segs(segments, settings=CropSettings.as_given(), dtype="int8")
 
 

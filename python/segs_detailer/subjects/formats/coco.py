@@ -13,8 +13,8 @@ from segs_detailer.subjects.boxes import check_frame_size
 from segs_detailer.subjects.formats.claims import masks_within_limit
 from segs_detailer.subjects.formats.fields import box_of, dict_of, list_of, number_of, text_of, whole_of
 from segs_detailer.subjects.formats.new_files import write_json
-from segs_detailer.subjects.formats.outlines import fill, trace
 from segs_detailer.subjects.formats.rle import compress, decode, decompress, encode
+from segs_detailer.subjects.outlines import fill, trace
 from segs_detailer.subjects.sightings import Sighting, frames_needed, gather
 from segs_detailer.subjects.track import Tracks
 

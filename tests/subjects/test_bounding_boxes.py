@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from segs_detailer.errors import InvalidArgumentError, InvalidTypeError
-from segs_detailer.subjects.formats.bounding_boxes import read_bounding_boxes
+from segs_detailer.subjects.bounding_boxes import read_bounding_boxes
 
 SIZE = (100, 200)
 
