@@ -5,10 +5,13 @@ It is run by the Python that runs ComfyUI, with COMFYUI_PATH set.
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import math
 import os
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -20,24 +23,33 @@ import comfy.cli_args  # noqa: E402
 
 comfy.cli_args.args.cpu = True
 
+import comfy.k_diffusion.sampling  # noqa: E402
 import comfy.model_management  # noqa: E402
+import comfy.model_patcher  # noqa: E402
+import comfy.model_sampling  # noqa: E402
 import comfy.patcher_extension  # noqa: E402
 import comfy.sample  # noqa: E402
 import comfy.samplers  # noqa: E402
 import comfy.utils  # noqa: E402
 import comfyui_version  # noqa: E402
 import torch  # noqa: E402
-from closed_form import ClosedFormDenoiser, reference_arrays, reference_cases  # noqa: E402
+from closed_form import SD_SCALE, ClosedFormDenoiser, reference_arrays, reference_cases  # noqa: E402
 from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion  # noqa: E402
+from test_reference_sampling import run_case  # noqa: E402
 from tiny_nodes import tiny_clip_vae, tiny_model, tiny_vae  # noqa: E402
 
 import nodes  # noqa: E402
 from segs_detailer.comfyui.backend.sampler import ComfySampler  # noqa: E402
+from segs_detailer.comfyui.classic import class_of  # noqa: E402
 from segs_detailer.comfyui.detailing import paste_segments  # noqa: E402
+from segs_detailer.comfyui.nodes import NODES  # noqa: E402
+from segs_detailer.detailer import SegmentWarning  # noqa: E402
 from segs_detailer.detailer import pasting as detailer_pasting  # noqa: E402
 from segs_detailer.errors import SegsDetailerError  # noqa: E402
 from segs_detailer.models.frame_noise import FrameNoise  # noqa: E402
 from segs_detailer.models.interface import RefinerStage, SampleJob  # noqa: E402
+from segs_detailer.models.sigma_table import SigmaTable  # noqa: E402
+from segs_detailer.models.stages import SamplingOptions  # noqa: E402
 from segs_detailer.subjects.masks import boxes_to_segs  # noqa: E402
 
 comfy.utils.set_progress_bar_enabled(False)
@@ -99,25 +111,98 @@ def cases_here():
     return [case for case in reference_cases(version()) if case["scheduler"] in names]
 
 
+class Keeping:
+    """A VAE of ComfyUI's that gives latents of the tests' own, and keeps those that it is to decode."""
+
+    def __init__(self, latents):
+        self.vae = copy.copy(VAE)
+        self.vae.encode = lambda pixels: latents
+        self.vae.decode = self.decode
+        self.decoded = None
+
+    def decode(self, latents, **options):
+        self.decoded = latents
+        return torch.rand((len(latents), *(8 * side for side in latents.shape[-2:]), 3))
+
+
+class GivenMask:
+    """A hook: the mask of the reference, which the detailer would have softened."""
+
+    def __init__(self, mask):
+        self.mask = mask
+
+    def post_encode(self, samples):
+        return {**samples, "noise_mask": self.mask}
+
+
+def through_the_node(case, arrays, formula, **inputs):
+    """Latents that the detailer's node decodes, of one segment as large as the frames."""
+    job = job_of(case, arrays)
+    keeping = Keeping(torch.from_numpy(arrays["src"]))
+    # A rule that the graph brought counts, and not ours.
+    model = sampler_over(formula, comfyuis_rule=job.differential).model
+    size, [seg] = boxes_to_segs((64, 64), [(0, 0, 64, 64)], crop_factor=1.0)
+    mask = None if job.noise_mask is None or job.differential else job.noise_mask.numpy()
+    [node] = [node for node in NODES if node.id == "SegsDetailerForVideo"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SegmentWarning)
+        class_of(node).execute(
+            image_frames=torch.rand((4, 64, 64, 3)),
+            segs=(size, [seg._replace(cropped_mask=mask)]),
+            basic_pipe=(model, None, keeping.vae, job.positive, job.negative),
+            guide_size=64,
+            guide_size_for=True,
+            max_size=64,
+            feather=0,
+            detailer_hook=GivenMask(job.noise_mask) if job.differential else None,
+            noise_mask_feather=int(job.differential),
+            **{name: getattr(job, name) for name in ("seed", "steps", "cfg", "sampler_name", "scheduler", "denoise")},
+            **{"refiner_ratio": 0.2, **inputs},
+        )
+    return keeping.decoded
+
+
 def reference():
-    """Deviation of each reference case without a refiner, in standard deviations, and its model calls."""
+    """Deviation of each reference case without a refiner, in standard deviations, and its model calls: by the node."""
     arrays = reference_arrays()
-    source = torch.from_numpy(arrays["src"])
     for case in cases_here():
         if case["refiner_ratio"] is not None:
             continue
-        formula, steps = Formula(), []
-        job = job_of(case, arrays, callback=lambda *report, steps=steps: steps.append(report))
-        # A rule that the graph brought counts, and not ours.
-        result = sampler_over(formula, comfyuis_rule=job.differential).sample(source, job)
+        formula, bars = Formula(), []
+        comfy.utils.set_progress_bar_global_hook(lambda value, total, *_, bars=bars, **__: bars.append((value, total)))
+        try:
+            result = through_the_node(case, arrays, formula)
+        finally:
+            comfy.utils.set_progress_bar_global_hook(None)
         expected = torch.from_numpy(arrays[case["key"]])
         yield {
             **case,
             "deviation": float(((result - expected) / expected.std()).abs().max()),
             "called": formula.calls,
-            "places": [report[0] for report in steps],
-            "totals": sorted({report[1] for report in steps}),
+            "places": [value for value, _ in bars],
+            "totals": sorted({total for _, total in bars}),
         }
+
+
+def refined():
+    """The same of cases with a refiner, but from what scripts give: Impact Pack hands over in another way."""
+    arrays = reference_arrays()
+    source = torch.from_numpy(arrays["src"]) * SD_SCALE
+    table = SigmaTable.from_config({"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012})
+    for case in cases_here():
+        # With those of longer ends ComfyUI's own `uni_pc` stops a step early.
+        if case["refiner_ratio"] != 0.25:
+            continue
+        formulas = Formula(), Formula()
+        refiner = sampler_over(formulas[1]).model
+        pipe = (refiner, None, None, *CONDITIONING.values())
+        result = through_the_node(
+            case, arrays, formulas[0], refiner_ratio=case["refiner_ratio"], refiner_basic_pipe_opt=pipe
+        )
+        options = SamplingOptions(strict_mask=False, comfyui=version())
+        expected, calls = run_case(case, arrays, source, table, options)
+        deviation = float(((result - expected) / expected.std()).abs().max())
+        yield {**case, "deviation": deviation, "called": sum(formula.calls for formula in formulas), "calls": calls}
 
 
 def strict_rule():
@@ -376,6 +461,125 @@ def scaled_noise():
     yield {"halved": "changes", "deviation": float((results[1] - results[0]).abs().max() / results[0].std())}
 
 
+def flow(scale):
+    """A model of flow matching whose noise is scaled, as those of newer versions say of themselves."""
+
+    class Scaled(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
+        noise_scale = scale
+
+        def noise_scaling(self, sigma, noise, latent_image, max_denoise=False):
+            return super().noise_scaling(sigma, noise * self.noise_scale, latent_image, max_denoise)
+
+    model = MODEL.clone()
+    model.add_object_patch("model_sampling", Scaled(MODEL.model.model_config))
+    model.set_model_unet_function_wrapper(Formula())
+    return model
+
+
+def sample_cfgpp_ud10_ab(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    """A sampler of a newer ComfyUI, by its formulas for models that are no flows; its end is past its prediction."""
+    given = []
+
+    def keep(arguments):
+        given.append(arguments["uncond_denoised"])
+        return arguments["denoised"]
+
+    extra_args = dict(extra_args or {})
+    options = extra_args.get("model_options", {})
+    extra_args["model_options"] = comfy.model_patcher.set_model_options_post_cfg_function(
+        options, keep, disable_cfg1_optimization=True
+    )
+    before = None
+    for i in range(len(sigmas) - 1):
+        sigma, following = sigmas[i], sigmas[i + 1]
+        x0 = model(x, sigma * x.new_ones([len(x)]), **extra_args)
+        if callback is not None:
+            callback({"x": x, "i": i, "sigma": sigma, "sigma_hat": sigma, "denoised": x0})
+        slope, step = (x - given[-1]) / sigma, following - sigma
+        if before is None:
+            used = slope
+            move = x0 + following * used - x
+            x = x + move
+        elif following == 0:
+            x = x0 - sigma * (x0 - before["x0"]) / (sigma - before["sigma"])
+        else:
+            used = slope + 0.1 * (step / before["step"]) * (slope - before["slope"])
+            move = x0 + following * used - x
+            ratio = step / before["step"]
+            second = step * ((1 + ratio / 2) * (move / step) - ratio / 2 * before["move"] / before["step"])
+            x = x + 0.75 * move + 0.25 * second
+        before = {"slope": slope, "step": step, "move": move, "x0": x0, "sigma": sigma}
+    return x
+
+
+def scaled_steps(function):
+    """What newer versions do with the noise between steps."""
+
+    @functools.wraps(function)
+    def run(model, x, sigmas, *args, s_noise=1.0, **options):
+        scale = getattr(model.inner_model.model_patcher.get_model_object("model_sampling"), "noise_scale", 1.0)
+        return function(model, x, sigmas, *args, s_noise=s_noise * scale, **options)
+
+    return run
+
+
+def newer():
+    """What newer versions of ComfyUI sample otherwise, put into this one: ours beside its own KSampler."""
+    arrays, sampling = reference_arrays(), comfy.k_diffusion.sampling
+    source = torch.from_numpy(arrays["src"])
+    case = next(case for case in cases_here() if case["sampler"] == "euler" and case["mask"] == "soft")
+    original, names = sampling.sample_euler_ancestral, comfy.samplers.KSampler.SAMPLERS
+    sampling.sample_euler_ancestral = scaled_steps(original)
+    sampling.sample_cfgpp_ud10_ab = sample_cfgpp_ud10_ab
+    comfy.samplers.KSampler.SAMPLERS = [*names, "cfgpp_ud10_ab"]
+    try:
+        discrete = MODEL.clone()
+        discrete.set_model_unet_function_wrapper(Formula())
+        runs = [("cfgpp_ud10_ab", discrete, "none"), ("cfgpp_ud10_ab", discrete, "soft")]
+        runs += [(name, flow(0.5), "soft") for name in ("euler", "euler_ancestral", "dpmpp_2m")]
+        for name, model, mask in runs:
+            job = job_of({**case, "mask": mask, "cfg": 2.0}, arrays, sampler_name=name)
+            noise, predicted = comfy.sample.prepare_noise(source, job.seed), []
+            theirs = comfy.sample.sample(
+                model,
+                noise,
+                job.steps,
+                job.cfg,
+                name,
+                job.scheduler,
+                job.positive,
+                job.negative,
+                source,
+                denoise=job.denoise,
+                noise_mask=job.noise_mask,
+                seed=job.seed,
+                callback=lambda step, x0, x, steps, predicted=predicted: predicted.append(x0),
+                disable_pbar=True,
+            )
+            last = MODEL.model.process_latent_out(predicted[-1])
+            expected = theirs if name == "cfgpp_ud10_ab" else last
+            ours = ComfySampler(model, VAE).sample(source, job)
+            stage = RefinerStage(sampler=ComfySampler(model, VAE), **CONDITIONING, ratio=0.4)
+            split = ComfySampler(model, VAE).sample(source, replace(job, refiner=stage))
+            equal = source[:1].repeat(3, 1, 1, 1)
+            fixed = ComfySampler(model, VAE).sample(
+                equal, replace(job, frame_noise=FrameNoise("fixed"), noise_mask=None)
+            )
+            yield {
+                "sampler": name,
+                "deviation": float((ours - expected).abs().max() / expected.std()),
+                "past": float((theirs - last).abs().max() / last.std()),
+                "split": float((split - ours).abs().max() / ours.std()),
+                "fixed": float((fixed - fixed[:1]).abs().max() / fixed.std()),
+            }
+        loud, soft = (ComfySampler(flow(scale), VAE).sample(source, job_of(case, arrays)) for scale in (1.0, 0.5))
+        yield {"sampler": "scale", "change": float((loud - soft).abs().max() / loud.std())}
+    finally:
+        sampling.sample_euler_ancestral = original
+        del sampling.sample_cfgpp_ud10_ab
+        comfy.samplers.KSampler.SAMPLERS = names
+
+
 class Impact(ModuleType):
     """As much of Impact Pack as schedules need."""
 
@@ -531,6 +735,7 @@ def pasting():
 
 CHECKS = (
     reference,
+    refined,
     strict_rule,
     refiner_like_base,
     frame_noise,
@@ -539,6 +744,7 @@ CHECKS = (
     applied,
     every_name,
     scaled_noise,
+    newer,
     schedules,
     memory,
     pasting,

@@ -24,6 +24,25 @@ IN_COMFYUI = pytest.mark.skipif(not os.environ.get(comfy_server.VARIABLE), reaso
 TOLERANCE = 2e-4
 """Of the latents' standard deviation. `dpmpp_3m_sde` comes nearest, with 1.2e-4: the reference's own rounding."""
 
+# Samplers that draw noise between steps, and not along a path over the whole schedule.
+DRAWING = {
+    "ddpm",
+    "dpm_2_ancestral",
+    "dpmpp_2m_sde_heun",
+    "dpmpp_2m_sde_heun_gpu",
+    "dpmpp_2s_ancestral",
+    "dpmpp_2s_ancestral_cfg_pp",
+    "er_sde",
+    "euler_ancestral",
+    "euler_ancestral_cfg_pp",
+    "exp_heun_2_x0_sde",
+    "lcm",
+    "res_multistep_ancestral",
+    "res_multistep_ancestral_cfg_pp",
+    "seeds_2",
+    "seeds_3",
+}
+
 # Samplers without memory of earlier steps and without fresh noise, or with a Brownian path: a run that is cut in two
 # gives what the whole gives.
 SPLIT_LIKE_ONE = {
@@ -52,7 +71,7 @@ def results():
 
 
 @IN_COMFYUI
-def test_every_sampler_gives_the_reference_numbers(results):
+def test_every_sampler_gives_the_reference_numbers_through_the_node(results):
     wrong = [
         (case["key"], case["sampler"], case["mask"], case["deviation"])
         for case in results["reference"]
@@ -63,11 +82,23 @@ def test_every_sampler_gives_the_reference_numbers(results):
 
 
 @IN_COMFYUI
-def test_every_step_is_reported_once(results):
+def test_cases_with_a_refiner_through_the_node_are_those_of_scripts(results):
+    """Both go on where the first model stopped, which Impact Pack does not; graphs draw noise anew for the second."""
+    assert len(results["refined"]) >= 42
+    for case in results["refined"]:
+        assert case["called"] == case["calls"], case
+        if case["sampler"] not in DRAWING:
+            assert case["deviation"] < TOLERANCE, case
+
+
+@IN_COMFYUI
+def test_every_step_moves_the_nodes_bar(results):
     for case in results["reference"]:
-        assert case["places"] == list(range(len(case["places"]))), case
+        # Two choose their own number of steps.
         if case["sampler"] not in ("dpm_adaptive", "dpm_fast"):
             assert case["totals"] == [case["steps"]], case
+            assert case["places"] == list(range(case["steps"] + 1)), case
+        assert case["places"] == sorted(case["places"]), case
 
 
 @IN_COMFYUI
@@ -156,6 +187,20 @@ def test_a_models_own_scale_of_noise_counts(results):
     plain, halved, change = (case["deviation"] for case in results["scaled_noise"])
     assert max(plain, halved) < 1e-5
     assert change > 0.01
+
+
+@IN_COMFYUI
+def test_what_newer_versions_sample_goes_through_as_it_is(results):
+    """A sampler that ends past its prediction, and flows with a scale of noise, at the start and between steps."""
+    *sampled, scale = results["newer"]
+    assert [case["sampler"] for case in sampled] == ["cfgpp_ud10_ab"] * 2 + ["euler", "euler_ancestral", "dpmpp_2m"]
+    for case in sampled:
+        assert case["deviation"] < 1e-5, case
+        assert case["fixed"] < 1e-4, case
+        assert (case["past"] > 0.01) == (case["sampler"] == "cfgpp_ud10_ab"), case
+        if case["sampler"] in SPLIT_LIKE_ONE:
+            assert case["split"] < 1e-5, case
+    assert scale["change"] > 0.01
 
 
 @IN_COMFYUI
