@@ -59,7 +59,7 @@ def test_tracks_crops_pieces_and_memory_are_told(tmp_path, clip, capsys):
     # Where it is away for long it is not sampled.
     assert [(piece["low"], piece["high"]) for piece in hand["pieces"]] == [(0, 6), (30, COUNT)]
     memory = content["memory"]
-    assert memory["total"] == sum(memory[name] for name in ("program", "models", "streams", "sampling"))
+    assert memory["total"] == sum(memory[name] for name in ("program", "models", "streams", "sampling", "held"))
     assert memory["sampling"] > 10 * 96 * 96 * 3 * 4
     assert content["pieces_in_cache"] == 0
     for text in (

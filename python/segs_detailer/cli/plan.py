@@ -216,6 +216,7 @@ def describe_plan(found: ClipPlan, limit: int) -> list[str]:
             ("for models", memory.models),
             ("for decoding and encoding", memory.streams),
             ("for sampling", memory.sampling),
+            ("for frames that wait, so that the clip is read once", memory.held),
         )
         if value
     ]
@@ -279,7 +280,7 @@ def plan_to_json(found: ClipPlan) -> dict[str, Any]:
         }
         for track in found.tracks
     ]
-    names = ("program", "models", "streams", "sampling", "total", "accelerator")
+    names = ("program", "models", "streams", "sampling", "held", "total", "accelerator")
     parts = {name: getattr(memory, name) for name in names}
     return {
         "format": _FORMAT,

@@ -67,22 +67,25 @@ class StreamSizes:
         Frames of this size in all outputs together: 1, or 3 with a video of before and after side by side.
     threads : int or None
         Threads of each encoder; None is `encoder_threads`.
+    decoders : int
+        Decoders at once: 2, or 1 where what it gives serves for crops and output.
     """
 
     pixels: int
     sample_bytes: int = 1
     outputs: int = 1
     threads: int | None = None
+    decoders: int = 2
 
     @property
     def bytes(self) -> int:
         """Memory that all of them take."""
         threads = encoder_threads(self.pixels) if self.threads is None else self.threads
         encoded = (_ENCODED_FRAMES + _ENCODED_PER_THREAD * threads) * self.outputs
-        coded = 3 * self.pixels * self.sample_bytes * (2 * _DECODED_FRAMES + encoded) // 2
-        # Two decoders, each with the frame as it is converted and as numbers; the frame that is pasted into; and what
-        # each output makes of it.
-        floats = (2 * 2 + 1 + 2 * self.outputs) * _FLOAT_RGB * self.pixels
+        coded = 3 * self.pixels * self.sample_bytes * (self.decoders * _DECODED_FRAMES + encoded) // 2
+        # Decoders, each with the frame as it is converted and as numbers; the frame that is pasted into; and what each
+        # output makes of it.
+        floats = (2 * self.decoders + 1 + 2 * self.outputs) * _FLOAT_RGB * self.pixels
         return coded + floats
 
 

@@ -242,6 +242,9 @@ class MemoryPlan:
     accelerator : int
         Bytes on a GPU: its weights, and what they compute for the largest piece, as the family estimates it; no part of
         the total, and held to no limit. 0 where nothing works there.
+    held : int
+        Decoded frames that wait for their pieces, where the clip is read once for crops and output; 0 where it is read
+        twice.
     """
 
     program: int
@@ -249,11 +252,12 @@ class MemoryPlan:
     streams: int
     sampling: int
     accelerator: int = 0
+    held: int = 0
 
     @property
     def total(self) -> int:
         """Everything together."""
-        return self.program + self.models + self.streams + self.sampling
+        return self.program + self.models + self.streams + self.sampling + self.held
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +313,8 @@ class ClipPlan:
         All that was found; their ids are their numbers.
     steps : tuple of Step
         What each criterion left that says which of them are meant; empty where all are.
+    held_frames : int
+        Decoded frames that wait for their pieces at most; 0 where the clip is read twice.
     """
 
     info: ClipInfo
@@ -324,6 +330,12 @@ class ClipPlan:
     start: str = ""
     found: tuple[Track, ...] = ()
     steps: tuple[Step, ...] = ()
+    held_frames: int = 0
+
+    @property
+    def reads_once(self) -> bool:
+        """Whether frames are held until their pieces are sampled, so that the clip is decoded only once."""
+        return self.held_frames > 0
 
     @property
     def selected(self) -> Tracks:

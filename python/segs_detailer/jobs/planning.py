@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ from segs_detailer.subjects.mask_filter import MaskFilter
 from segs_detailer.subjects.ownership import owner_order
 from segs_detailer.subjects.path import crop_path, is_in_frame, subject_sizes
 from segs_detailer.subjects.segs_of_tracks import subject_box
+from segs_detailer.video.planes import coded_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,6 +40,9 @@ DetailsOf: TypeAlias = "Callable[[SubjectName], tuple[SubjectSettings, DetailerS
 
 OVERLAP = 8
 """Frames over which one piece cross-fades into the next, where a model cannot say how far it looks."""
+
+HELD_BESIDE = 4
+"""Frames that are held beside those that wait for their pieces: the one that is written, and what follows it."""
 
 _SAMPLED_TWICE = 1.2
 """Pieces are worth a word where what they share makes so many times the frames."""
@@ -117,6 +122,7 @@ def plan_tracks(
         _largest(groups, tracks, traits) if groups else 0,
         _on_accelerator(groups, tracks, traits),
     )
+    memory, held_frames = _held(memory, groups, info, streams, max_ram)
     height, width = info.size
     check_cap(max_ram, memory.total, f"frames of {width}x{height} and crops of {_largest_crop(tracks)}")
     return ClipPlan(
@@ -126,6 +132,7 @@ def plan_tracks(
         memory,
         tuple(owner_order([plan.track for plan in tracks])),
         tuple(_warnings(info, tracks, traits)),
+        held_frames=held_frames,
     )
 
 
@@ -256,6 +263,25 @@ def _largest(groups: Sequence[Sequence[Piece]], tracks: Sequence[TrackPlan], tra
         return sampling_bytes(group[0].frames, crop, tracks[group[0].track].size, traits, beside)
 
     return max(needed(group) for group in groups)
+
+
+def _held(
+    memory: MemoryPlan, groups: Sequence[Sequence[Piece]], info: ClipInfo, streams: StreamSizes, max_ram: int
+) -> tuple[MemoryPlan, int]:
+    """Let decoded frames wait for their pieces where there is room for them: the clip is then read once.
+
+    Twice as many as must wait let one piece be sampled while the frames of the last are written.
+    """
+    longest = max((max(p.high for p in group) - min(p.low for p in group) for group in groups), default=0)
+    for count in (2 * longest + HELD_BESIDE, longest + HELD_BESIDE) if longest else ():
+        once = replace(
+            memory,
+            streams=replace(streams, decoders=1).bytes,
+            held=count * coded_bytes(info.size, info.bits, info.pix_fmt),
+        )
+        if once.total <= max_ram:
+            return once, count
+    return memory, 0
 
 
 def _on_accelerator(groups: Sequence[Sequence[Piece]], tracks: Sequence[TrackPlan], traits: ModelTraits) -> int:

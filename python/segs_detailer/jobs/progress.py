@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeAlias
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from segs_detailer.jobs.pieces import Piece
+    from segs_detailer.video.clip import Picture
 
 __all__ = ["Advance", "ClipProgress", "Passes", "Stages", "Stopped", "Work"]
 
@@ -173,6 +175,8 @@ class Work:
         self._cropped = 0
         self._waiting = 0
         self._error: BaseException | None = None
+        self._held: deque[Picture] = deque()
+        self._ended = False
 
     @property
     def error(self) -> BaseException | None:
@@ -224,6 +228,30 @@ class Work:
     def wait_for_room(self, most: int) -> None:
         """Wait until at most so many bytes of crops wait for being sampled."""
         self._wait("decode", lambda: self._waiting <= most)
+
+    def hand_on(self, picture: Picture, most: int) -> None:
+        """Hand a decoded frame to the write pass, once it holds fewer than so many."""
+        self._wait("decode", lambda: len(self._held) < most)
+        with self._change:
+            self._held.append(picture)
+            self._change.notify_all()
+
+    def no_more(self) -> None:
+        """Note that all frames were handed on."""
+        with self._change:
+            self._ended = True
+            self._change.notify_all()
+
+    def handed_on(self) -> Iterator[Picture]:
+        """Frames that were handed on, one after the other; waits for each."""
+        while True:
+            self._wait("encode", lambda: bool(self._held) or self._ended)
+            with self._change:
+                if not self._held:
+                    return
+                picture = self._held.popleft()
+                self._change.notify_all()
+            yield picture
 
     def wait_for_results(self, pieces: Iterable[Piece]) -> None:
         """Wait until the results of pieces are there."""

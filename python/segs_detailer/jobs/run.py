@@ -236,14 +236,18 @@ class ClipRun:
         files = {piece: self._crops_of(piece) for piece in sampled}
         self._check_room(self._disk_of(files))
 
+        reads_once = bool(files) and takers is not None and self._plan.reads_once
+
         def crop() -> None:
-            crop_clip(self._source, self._plan, files, work, partial(passes, "decode"))
+            hand_on = partial(work.hand_on, most=self._plan.held_frames) if reads_once else None
+            crop_clip(self._source, self._plan, files, work, partial(passes, "decode"), hand_on)
+            work.no_more()
 
         def write(to: list[FrameTaker]) -> None:
             detail = self._settings.detailing.settings
             compositor = Compositor(self._plan, self._results.__getitem__, feather=detail.feather, grow=detail.grow)
-            info = self._plan.info
-            write_clip_frames(self._source, info, compositor, to, work, partial(passes, "encode"))
+            pictures = work.handed_on() if reads_once else self._source.pictures()
+            write_clip_frames(pictures, self._plan.info, compositor, to, work, partial(passes, "encode"))
 
         def at_work(name: str, work_of: Callable[[], None]) -> None:
             with passes.working(name):

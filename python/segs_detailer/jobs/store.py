@@ -24,10 +24,10 @@ def sample_dtype(bits: int) -> np.dtype[Any]:
     return np.dtype(np.uint16 if bits > 8 else np.uint8)
 
 
-def to_samples(pixels: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Round floats in [0, 1] to whole numbers; what lies outside is clipped."""
+def to_samples(pixels: NDArray[np.float32], dtype: np.dtype[Any], *, in_place: bool = False) -> NDArray[Any]:
+    """Round floats in [0, 1] to whole numbers; what lies outside is clipped. In place, `pixels` are used up."""
     white = np.float32(np.iinfo(dtype).max)
-    scaled = pixels * white
+    scaled = np.multiply(pixels, white, out=pixels if in_place else None)
     scaled += np.float32(0.5)
     np.clip(scaled, 0, white, out=scaled)
     return scaled.astype(dtype)

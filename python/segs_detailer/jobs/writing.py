@@ -1,13 +1,15 @@
-"""The pass that reads the clip again, pastes what was sampled, and hands the frames on."""
+"""The pass that pastes what was sampled, and hands the frames on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from segs_detailer.errors import MediaError
+from segs_detailer.video.container_writer import ContainerSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,33 +18,102 @@ if TYPE_CHECKING:
 
     from segs_detailer.jobs.compositing import Compositor
     from segs_detailer.jobs.progress import Work
-    from segs_detailer.video.clip import ClipInfo, Picture, Sink, Source
+    from segs_detailer.video.clip import ClipInfo, Picture, Sink
+    from segs_detailer.video.planes import CodedFrame
 
-__all__ = ["FrameTaker", "NewFrame", "SinkTaker", "write_clip_frames"]
+__all__ = ["Canvas", "FrameTaker", "NewFrame", "SinkTaker", "write_clip_frames"]
 
 
-@dataclass(frozen=True, slots=True)
 class NewFrame:
-    """One frame of the output.
+    """One frame of the output, made when it is asked for.
 
     Parameters
     ----------
     number : int
         Its number, from 0.
-    before, after : ndarray
-        `(H, W, 3)` float32, as it was and as it is now. The memory is used again for the next frame.
     start, end : int
         When it is shown, in units of the clip's time base.
-    alpha : ndarray or None
-        `(H, W)` uint8, or uint16, where it is partly transparent.
+    picture : Picture
+        The frame as it was.
+    compositor : Compositor
+        Pastes.
+    canvas : Canvas
+        Memory for its pixels, used again for the next frame.
     """
 
-    number: int
-    before: NDArray[np.float32]
-    after: NDArray[np.float32]
-    start: int
-    end: int
-    alpha: NDArray[Any] | None
+    def __init__(
+        self, number: int, start: int, end: int, picture: Picture, compositor: Compositor, canvas: Canvas
+    ) -> None:
+        self.number = number
+        self.start = start
+        self.end = end
+        self._picture = picture
+        self._compositor = compositor
+        self._canvas = canvas
+        self._has_before = self._has_after = self._is_painted = False
+
+    @property
+    def alpha(self) -> NDArray[Any] | None:
+        """`(H, W)` uint8, or uint16, where it is partly transparent."""
+        return self._picture.alpha
+
+    @property
+    def before(self) -> NDArray[np.float32]:
+        """`(H, W, 3)` float32, as it was."""
+        if not self._has_before:
+            self._picture.copy_to(self._canvas.before)
+            self._has_before = True
+        return self._canvas.before
+
+    @property
+    def after(self) -> NDArray[np.float32]:
+        """`(H, W, 3)` float32, as it is now."""
+        if not self._has_after:
+            np.copyto(self._canvas.after, self.before)
+            self._compositor.paint(self.number, self._canvas.after)
+            self._has_after = True
+        return self._canvas.after
+
+    def prepare(self) -> None:
+        """Make `before` and `after`."""
+        self._has_after = bool(self.after.size)
+
+    @property
+    def coded(self) -> CodedFrame | None:
+        """The frame as it was coded; None where it cannot be written so."""
+        coded = self._picture.coded
+        if coded is None or coded.has_regions or not self._compositor.pieces_at(self.number):
+            return coded
+        return None
+
+    def paint(self, coded: CodedFrame) -> None:
+        """Paste what belongs into `coded`, once. Who wants `before` and `after` as well asks for them first."""
+        if not self._is_painted:
+            self._is_painted = True
+            self._compositor.paint_coded(self.number, coded)
+
+
+class Canvas:
+    """Memory for the pixels of one frame, before and after; taken when it is first used.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width of the frames.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._shape = (*size, 3)
+
+    @cached_property
+    def before(self) -> NDArray[np.float32]:
+        """`(H, W, 3)`."""
+        return np.empty(self._shape, np.float32)
+
+    @cached_property
+    def after(self) -> NDArray[np.float32]:
+        """`(H, W, 3)`."""
+        return np.empty(self._shape, np.float32)
 
 
 class FrameTaker(Protocol):
@@ -67,23 +138,28 @@ class SinkTaker:
 
     def take(self, frame: NewFrame) -> None:
         """Write the next frame."""
-        self.sink.write(frame.after, frame.start, frame.end, frame.alpha)
+        coded, sink = frame.coded, self.sink
+        if coded is not None and isinstance(sink, ContainerSink) and sink.takes_coded(coded):
+            frame.paint(coded)
+            sink.write_coded(coded, frame.start, frame.end)
+        else:
+            sink.write(frame.after, frame.start, frame.end, frame.alpha)
 
 
 def write_clip_frames(
-    source: Source,
+    pictures: Iterator[Picture],
     info: ClipInfo,
     compositor: Compositor,
     takers: list[FrameTaker],
     work: Work,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Read the clip, paste each frame as soon as its pieces are sampled, and hand it on.
+    """Paste each frame as soon as its pieces are sampled, and hand it on.
 
     Parameters
     ----------
-    source : Source
-        The clip.
+    pictures : iterator of Picture
+        The clip's frames.
     info : ClipInfo
         Its description.
     compositor : Compositor
@@ -100,16 +176,14 @@ def write_clip_frames(
     MediaError
         The clip is damaged, or an output cannot be written.
     """
-    shape = (*info.size, 3)
-    before, after = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    canvas = Canvas(info.size)
     count = 0
-    for number, (picture, start, end) in enumerate(_timed(source.pictures(), info)):
-        work.check()
-        picture.copy_to(before)
-        np.copyto(after, before)
+    for number, (picture, start, end) in enumerate(_timed(pictures, info)):
         work.wait_for_results(compositor.pieces_at(number))
-        compositor.paint(number, after)
-        frame = NewFrame(number, before, after, start, end, picture.alpha)
+        frame = NewFrame(number, start, end, picture, compositor, canvas)
+        if len(takers) > 1:
+            # Before one of them has the frame painted as it is coded.
+            frame.prepare()
         for taker in takers:
             taker.take(frame)
         count = number + 1

@@ -10,12 +10,14 @@ from segs_detailer._interop import FRAME_DTYPES, ArrayT, check_dtype, common_kin
 from segs_detailer.checks import unit_number
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.ops._backend import Call, packed, rows_are_contiguous
-from segs_detailer.ops._checks import Places, Regions, frames_shape, image_size, output, region_places
+from segs_detailer.ops._checks import Places, Region, Regions, frames_shape, image_size, output, region_places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["crop_frames", "resize_frames"]
+    from numpy.typing import NDArray
+
+__all__ = ["crop_frames", "crop_window", "moved_place", "resize_frames"]
 
 _FILTER_REACH = (2, 3)  # pixels before and after a region that a crop between pixels reads
 
@@ -79,6 +81,45 @@ def crop_frames(frames: ArrayT, region: Regions, *, fill: float | None = None, o
     call.kernels.crop_frames(source, seen.regions, written, value, seen.shifts)
     result: ArrayT = call.result(written, out)
     return result
+
+
+def crop_window(region: Region) -> tuple[int, int, int, int]:
+    """Tell which whole pixels of a frame a crop is made of.
+
+    Parameters
+    ----------
+    region : sequence of numbers
+        `(x1, y1, x2, y2)` in pixels, perhaps with an angle, as for `crop_frames`.
+
+    Returns
+    -------
+    (int, int, int, int)
+        `(x1, y1, x2, y2)`: the region itself where it is whole, else with what its filter reads around it. It may pass
+        the frame's edges.
+
+    Examples
+    --------
+    >>> from segs_detailer.ops.frames import crop_window
+    >>> crop_window((10, 20, 50, 60)), crop_window((10.5, 20, 50.5, 60))
+    ((10, 20, 50, 60), (8, 18, 53, 63))
+    """
+    x1, y1, x2, y2 = region_places("region", region, 1).reach(*_FILTER_REACH).tolist()
+    return x1, y1, x2, y2
+
+
+def moved_place(place: NDArray[Any], x: int, y: int) -> NDArray[Any]:
+    """Return regions `(B, 4)` or `(B, 5)` as seen from another corner than the frame's.
+
+    Parameters
+    ----------
+    place : ndarray
+        The regions.
+    x, y : int
+        The corner.
+    """
+    moved = place.copy()
+    moved[:, :4] -= (x, y, x, y)
+    return moved
 
 
 def _readable(call: Call, frames: Any, places: Places) -> tuple[Any, Places]:

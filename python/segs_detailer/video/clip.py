@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from segs_detailer.video.frame_metadata import HdrMetadata, Interlacing
     from segs_detailer.video.packets import Joins
+    from segs_detailer.video.planes import CodedFrame
 
 __all__ = ["DEFAULT_RATE", "Clip", "ClipInfo", "ClipKind", "Picture", "ReadProgress", "Sink", "Source"]
 
@@ -178,12 +179,16 @@ class Picture:
     reduced_to : callable or None
         Gives the picture reduced to a size `(h, w)` as `(h, w, 3)` uint8, in a fraction of the time that all of it
         takes; None where nothing is saved.
+    coded : CodedFrame or None
+        The frame as its decoder gave it, of which single regions can be converted and which an encoder may take as it
+        is; None for images, and where it is turned in a way that moves its chroma off their grid.
     """
 
     copy_to: Callable[[NDArray[np.float32]], None]
     start: int
     alpha: NDArray[Any] | None = None
     reduced_to: Callable[[tuple[int, int]], NDArray[np.uint8]] | None = None
+    coded: CodedFrame | None = None
 
 
 class Source(Protocol):

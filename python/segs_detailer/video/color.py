@@ -1,4 +1,4 @@
-"""Color conversion between decoded video frames and RGB in [0, 1], the same matrix and range both ways.
+"""Color conversion between whole video frames and RGB in [0, 1], the same matrix and range both ways.
 
 The conversion is libswscale's, through planar 32-bit float RGB: bicubic chroma one way and area averaging the other
 bring an 8-bit 4:2:0 frame back almost unchanged (mean error 0.001 of a luma step, 0.01 of a chroma step), which 8-bit
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from av.video.plane import VideoPlane
     from numpy.typing import NDArray
 
-__all__ = ["ColorTags", "FrameToRgb", "RgbToFrame", "sample_bits"]
+__all__ = ["ColorTags", "FrameToFrame", "FrameToRgb", "RgbToFrame", "matrix_weights", "sample_bits"]
 
 # Numbers of libav's AVColorSpace and AVColorRange, and of libswscale's SWS_CS_* tables.
 _MATRIX_TO_SWS = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 _SWS_BT709 = 1
+# Weights of red and blue in luma, by libswscale's numbers (ITU-T H.273, table 4).
+_WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
 # Given for the RGB side too, where it means nothing: without it PyAV below 17 leaves out the matrix of the other side.
 _SWS_BT601 = 5
 _RANGE_LIMITED = 1
@@ -45,6 +47,7 @@ _CHROMA_LAYOUTS = {(1, 1): "444", (2, 1): "422", (2, 2): "420"}
 # PyAV's planar order of gbrp formats.
 _PLANE_CHANNELS = (1, 2, 0)
 _FLOAT_FORMAT = "gbrpf32le"
+_DEEPEST = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,11 @@ class ColorTags:
         """Matrix to convert with, as libswscale numbers it, for frames of `height` pixels."""
         default = _SWS_BT709 if height >= _HD_HEIGHT else _SWS_BT601
         return _MATRIX_TO_SWS.get(self.matrix, default)
+
+
+def matrix_weights(tags: ColorTags, height: int) -> tuple[float, float]:
+    """Weights of red and blue in luma, in frames of `height` pixels."""
+    return _WEIGHTS[tags.conversion_matrix(height)]
 
 
 def sample_bits(pixel_format: VideoFormat) -> int:
@@ -99,15 +107,22 @@ def _float_planes(frame: VideoFrame) -> list[NDArray[np.float32]]:
     return planes
 
 
-def _samples_alone(frame: VideoFrame) -> VideoFrame:
+def _samples_alone(frame: VideoFrame, pix_fmt: str | None = None) -> VideoFrame:
     """Copy of a frame that says nothing of its samples: libswscale heeds some of that since PyAV 17.
 
     Decoders of H.264 and HEVC say where chroma samples lie; the frames that go to an encoder cannot, and chroma would
     move by half a pixel each time a clip is read and written. PyAV 17.0 converts transfers and primaries too.
+
+    Parameters
+    ----------
+    frame : VideoFrame
+        The frame.
+    pix_fmt : str or None
+        Another name of its format.
     """
     import av
 
-    copy = av.VideoFrame(frame.width, frame.height, frame.format.name)
+    copy = av.VideoFrame(frame.width, frame.height, pix_fmt or frame.format.name)
     for source, target in zip(frame.planes, copy.planes, strict=True):
         rows, place = (np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size) for plane in (source, target))  # type: ignore[call-overload]
         length = min(source.line_size, target.line_size)
@@ -292,3 +307,65 @@ class RgbToFrame:
             np.multiply(pixels[..., channel], np.float32(white), out=plane)
             np.clip(plane, 0, np.float32(white), out=plane)
         return rgb
+
+
+class FrameToFrame:
+    """Converts frames of one stream to the pixel format of an encoder, without a detour through RGB.
+
+    What RGB cannot show, levels outside 16 to 235 and colors outside its gamut, stays.
+
+    Parameters
+    ----------
+    tags : ColorTags
+        The color description of both.
+    pix_fmt : str
+        The encoder's pixel format.
+    """
+
+    def __init__(self, tags: ColorTags, pix_fmt: str) -> None:
+        from av.video.format import VideoFormat
+
+        self._tags = tags
+        self._format = VideoFormat(pix_fmt)
+        self._reformat = _reformatter()
+
+    def takes(self, pix_fmt: str) -> bool:
+        """Whether frames of a format become just what they show: libswscale is exact where no range is stretched."""
+        from av.video.format import VideoFormat
+
+        name, source = self._format.name, VideoFormat(pix_fmt)
+        if _same_samples(pix_fmt, name):
+            return self._tags.is_full_range(pix_fmt) == self._tags.is_full_range(name)
+        is_exact = not (self._tags.is_full_range(pix_fmt) or self._tags.is_full_range(name))
+        kinds = [(len(each.components), each.is_rgb, each.has_palette) for each in (source, self._format)]
+        return (
+            is_exact
+            and kinds[0] == kinds[1] in ((3, False, False), (4, False, False))
+            and sample_bits(source) <= sample_bits(self._format) <= _DEEPEST
+        )
+
+    def __call__(self, frame: VideoFrame) -> VideoFrame:
+        """Frame in the encoder's format: `frame` itself where it is in it already."""
+        name = self._format.name
+        if frame.format.name == name:
+            return frame
+        if _same_samples(frame.format.name, name):
+            converted = _samples_alone(frame, name)
+        else:
+            same = {"src_color_range": _RANGE_LIMITED, "dst_color_range": _RANGE_LIMITED}
+            matrix = self._tags.conversion_matrix(frame.height)
+            converted = self._reformat(
+                _samples_alone(frame),
+                format=name,
+                interpolation=_FROM_RGB,
+                src_colorspace=matrix,
+                dst_colorspace=matrix,
+                **same,
+            )
+        converted.colorspace, converted.color_range = self._tags.matrix, self._tags.range
+        return converted
+
+
+def _same_samples(one: str, other: str) -> bool:
+    """Whether two pixel formats differ at most in what their names say of the range."""
+    return one.replace("yuvj", "yuv") == other.replace("yuvj", "yuv")

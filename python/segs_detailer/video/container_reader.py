@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from bisect import bisect_right
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, islice
@@ -23,10 +24,11 @@ from segs_detailer.video.frame_metadata import (
 from segs_detailer.video.frame_times import FrameClock, frame_times
 from segs_detailer.video.orientation import orientation_of
 from segs_detailer.video.packets import Scan, has_stamps, import_av, open_input, packets_of, read_error, scan
+from segs_detailer.video.planes import CodedFrame, layout_of
 from segs_detailer.video.transparency import alpha_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from av.container import InputContainer
@@ -43,6 +45,8 @@ __all__ = ["ContainerSource", "picture_stream"]
 # Time stamps of containers such as Matroska are rounded to milliseconds.
 _TIMESTAMP_ROUNDING = Fraction(1, 1000)
 _LIBAV_MICROSECONDS = 1_000_000
+# Frames that are rather decoded than passed over: a file is opened anew for that.
+_WORTH_SEEKING = 24
 # Formats that say how long each stream is.
 _WITH_LENGTHS = ("mov", "matroska")
 # Formats that say how long they are as a whole.
@@ -182,6 +186,7 @@ class ContainerSource:
             self._coded_size = (first.height, first.width)
             self._orientation = orientation_of(first)
             self._info = self._describe(container, stream, first, found, timed)
+        self._keys = _key_frames(found, timed) if self._has_stamps else ()
         self._warn(found, timed)
         # Of a long clip, its packets are not kept.
         self._scan = replace(found, picture=())
@@ -251,14 +256,103 @@ class ContainerSource:
                 )
             if frame.is_corrupt:
                 damaged.append(done)
-            alpha = alpha_of(frame)
-            if alpha is not None:
-                alpha = np.ascontiguousarray(self._orientation.apply(alpha))
             done += 1
-            start = clock.time(frame.pts if self._has_stamps else None)
-            filler = _Filler(frame, convert, self._orientation)
-            yield Picture(filler, start, alpha, filler.reduced)
+            yield self._picture(frame, clock.time(frame.pts if self._has_stamps else None), convert)
         self._warn_of_damage(damaged, done)
+
+    def pictures_in(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, Picture]]:
+        """Decode what lies in some spans, from the key frames before them on.
+
+        Where the file does not lead to these, or other frames come than its packets say, it is decoded from its start.
+
+        Parameters
+        ----------
+        spans : iterable of (int, int)
+            First frame, and the frame after the last, of each.
+
+        Yields
+        ------
+        (int, Picture)
+            A number, and its picture.
+        """
+        wanted, done = _merged(spans), 0
+        convert = FrameToRgb(self._info.color)
+        try:
+            for key, parts in self._stretches(wanted):
+                for number, frame in self._decoded_from(key, parts[-1][1]):
+                    if any(first <= number < stop for first, stop in parts):
+                        yield number, self._picture(frame, self._info.times[number], convert)
+                        done = number + 1
+        except _UnexpectedFrame:
+            for number, picture in enumerate(self.pictures()):
+                if number >= done and any(first <= number < stop for first, stop in wanted):
+                    yield number, picture
+                if number + 1 >= wanted[-1][1]:
+                    return
+
+    def _stretches(self, wanted: Sequence[tuple[int, int]]) -> list[tuple[int, list[tuple[int, int]]]]:
+        """Tell at which key frames decoding begins, and which spans are reached from each."""
+        stretches: list[tuple[int, list[tuple[int, int]]]] = []
+        reached = 0
+        for first, stop in wanted:
+            key = self._keys[bisect_right(self._keys, first) - 1] if self._keys and self._keys[0] <= first else 0
+            if not stretches or key - reached > _WORTH_SEEKING:
+                stretches.append((key if key > _WORTH_SEEKING else reached, []))
+            stretches[-1][1].append((first, stop))
+            reached = stop
+        return stretches
+
+    def _decoded_from(self, key: int, stop: int) -> Iterator[tuple[int, VideoFrame]]:
+        """Numbered frames from a key frame on, up to another.
+
+        Raises
+        ------
+        _UnexpectedFrame
+            They are not those that the packets of the file say.
+        """
+        av = import_av()
+        times, number = self._info.times, key
+        if key == 0 and not self._keys:
+            # Nothing is known of its packets that frames could be held against.
+            raise _UnexpectedFrame
+        with open_input(self._path) as container:
+            stream = picture_stream(container, self._path)
+            decoder = _alpha_decoder(stream) or stream.codec_context
+            decoder.thread_type = "AUTO"
+            try:
+                if key:
+                    container.seek(times[key], stream=stream)
+                packets = packets_of(container, [stream], {})
+                for packet in chain(_from_key(packets, times[key]) if key else packets, (None,)):
+                    for frame in decoder.decode(packet):
+                        if key and number == key and frame.pts is not None and frame.pts < times[key]:
+                            # It is shown before the key frame, and decoded after it.
+                            continue
+                        if number >= len(times) - 1 or frame.pts != times[number] or frame.is_corrupt:
+                            raise _UnexpectedFrame
+                        yield number, frame
+                        number += 1
+                        if number >= stop:
+                            return
+            except av.FFmpegError as error:
+                raise _UnexpectedFrame from error
+
+    def _picture(self, frame: VideoFrame, start: int, convert: FrameToRgb) -> Picture:
+        alpha = alpha_of(frame)
+        if alpha is not None:
+            alpha = np.ascontiguousarray(self._orientation.apply(alpha))
+        filler = _Filler(frame, convert, self._orientation)
+        return Picture(filler, start, alpha, filler.reduced, self._coded(frame))
+
+    def _coded(self, frame: VideoFrame) -> CodedFrame | None:
+        """Return a frame as it is coded, for what takes it so; None where it cannot be turned upright so."""
+        turn, info = self._orientation, self._info
+        layout = layout_of(frame.format.name, info.color, frame.height, info.codec)
+        if not turn.is_upright and (
+            layout is None or frame.interlaced_frame or not layout.can_turn(turn, self._coded_size)
+        ):
+            return None
+        return CodedFrame(frame, layout, turn, interlaced=frame.interlaced_frame)
 
     def _warn_of_damage(self, damaged: list[int], done: int) -> None:
         # That a file is cut off within a frame was said when it was opened.
@@ -312,6 +406,42 @@ class ContainerSource:
                 for frame in frames:
                     done += 1
                     yield frame
+
+
+class _UnexpectedFrame(Exception):  # noqa: N818 - no error of a user's
+    """Decoding from a key frame does not give what the packets of the file say."""
+
+
+def _key_frames(found: Scan, timed: FrameTimes) -> tuple[int, ...]:
+    """Numbers of the frames at which decoding can begin; none where frames cannot be told by their stamps."""
+    if found.joins or found.corrupt_packets or timed.corrected or any(each.pts is None for each in found.picture):
+        return ()
+    numbers = {time: number for number, time in enumerate(timed.times[:-1])}
+    keys = sorted(numbers.get(each.pts or 0, -1) for each in found.picture if each.is_key)
+    return tuple(keys) if keys and keys[0] == 0 else ()
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Put spans in order, and those that touch into one."""
+    merged: list[tuple[int, int]] = []
+    for first, stop in sorted(spans):
+        if merged and first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((first, stop))
+    return merged
+
+
+def _from_key(packets: Iterable[Any], time: int) -> Iterator[Any]:
+    """Packets from the key frame of a time on."""
+    rest = iter(packets)
+    for packet in rest:
+        if packet.is_keyframe and packet.pts == time:
+            yield packet
+            break
+        if packet.dts is None or packet.dts > time:
+            raise _UnexpectedFrame
+    yield from rest
 
 
 def _alpha_decoder(stream: VideoStream) -> Any:

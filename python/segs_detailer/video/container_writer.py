@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 from segs_detailer.errors import InvalidArgumentError, MediaError
-from segs_detailer.video.color import RgbToFrame
+from segs_detailer.video.color import FrameToFrame, RgbToFrame
 from segs_detailer.video.companions import Companions
 from segs_detailer.video.encoders import ALPHA_BESIDE, EncoderSettings, plan_encoding
 from segs_detailer.video.frame_metadata import FieldMarker
@@ -27,14 +27,17 @@ if TYPE_CHECKING:
 
     import numpy as np
     from av.container import OutputContainer
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
     from segs_detailer.video.clip import ClipInfo
+    from segs_detailer.video.planes import CodedFrame
 
 __all__ = ["ContainerSink", "can_write_container", "container_losses"]
 
 _QUICKTIME_FORMATS = ("mp4", "mov")
+_NO_PICTURE_TYPE = 0
 _HEVC_APPLE_TAG = "hvc1"
 # QuickTime's edit lists count in a clock of the whole file, by default of milliseconds.
 _FILE_CLOCK = 1000
@@ -153,6 +156,7 @@ class _Output:
             # Decoders look for it only if they are told.
             stream.metadata["alpha_mode"] = "1"
         self.convert = RgbToFrame(tags, plan.pix_fmt)
+        self.recode = FrameToFrame(tags, plan.pix_fmt)
         fields = self._info.interlacing if "field_order" in plan.options else None
         self.mark = None if fields is None else FieldMarker(fields)
         return stream, plan.lost
@@ -232,11 +236,25 @@ class ContainerSink:
 
     def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[Any] | None = None) -> None:
         """Encode one frame; see `Sink.write`. Transparency is kept by pixel formats that have it."""
-        av = import_av()
-        output = self._output
-        frame = output.convert(pixels)
+        frame = self._output.convert(pixels)
         if alpha is not None:
             self._set_alpha(frame, alpha)
+        self._encode(frame, start, end)
+
+    def takes_coded(self, frame: CodedFrame) -> bool:
+        """Whether a frame of the clip can be written as it was decoded, without a detour through RGB."""
+        return self._info.kind == "video" and self._output.recode.takes(frame.pix_fmt)
+
+    def write_coded(self, frame: CodedFrame, start: int, end: int) -> None:
+        """Encode one frame as it was decoded, where `takes_coded` says so; see `Sink.write`."""
+        coded = self._output.recode(frame.frame)
+        # What the clip's encoder made of a frame is nothing to ours.
+        coded.pict_type = _NO_PICTURE_TYPE
+        self._encode(coded, start, end)
+
+    def _encode(self, frame: VideoFrame, start: int, end: int) -> None:
+        av = import_av()
+        output = self._output
         frame.pts = output.stamps.add(self._tick(start), self._tick(end))
         frame.time_base = output.stamps.step
         if output.mark is not None:

@@ -68,6 +68,8 @@ _ENCODER_OPTIONS: dict[str, dict[str, str]] = {
     "libsvtav1": {"preset": "8"},
     "libaom-av1": {"cpu-used": "6", "row-mt": "1"},
 }
+# Encoders that write closed captions of their own accord where frames come as they were decoded, and only there.
+_CAPTIONING_ENCODERS = ("libx264", "libx264rgb", "libx265", "mpeg2video")
 # libsvtav1 tells of itself on the terminal; errors alone, unless the user has set this variable of its own.
 _SVT_LOG, _SVT_ERRORS = "SVT_LOG", "1"
 # Quantizers of the encoders that have no constant quality.
@@ -342,6 +344,8 @@ def _encoder_options(encoder: str, settings: EncoderSettings) -> dict[str, str]:
         crf = _DEFAULT_CRF.get(encoder)
     if crf is not None:
         options["crf"] = f"{crf:g}"
+    if encoder in _CAPTIONING_ENCODERS:
+        options["a53cc"] = "0"
     if encoder in ("libx264", "libx264rgb") and cpu_has_avx512():
         options["x264-params"] = _X264_WITHOUT_AVX512
     return options

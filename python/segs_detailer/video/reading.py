@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["frames_at", "iter_frames", "iter_pictures", "open_clip", "read_clip"]
+__all__ = ["frames_at", "iter_frames", "iter_pictures", "open_clip", "pictures_in", "read_clip"]
 
 _ANIMATION_SUFFIXES = (".gif", ".apng", ".webp", ".png")
 _GROWTH = 16
@@ -94,7 +94,8 @@ def iter_frames(source: Source) -> Iterator[NDArray[np.float32]]:
 def frames_at(source: Source, numbers: Iterable[int]) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Read some frames of a clip, in their order, and nothing after the last.
 
-    Of image files only these are read. A video is decoded up to the last of them, and only they are converted.
+    Of image files only these are read. A video is decoded from the key frames before them on, and only they are
+    converted.
 
     Parameters
     ----------
@@ -115,28 +116,55 @@ def frames_at(source: Source, numbers: Iterable[int]) -> Iterator[tuple[int, NDA
     >>> [(number, frame.shape) for number, frame in frames_at(open_clip("frames/"), (2, 0))]
     [(0, (48, 64, 3)), (2, (48, 64, 3))]
     """
-    wanted = sorted(set(numbers))
+    for number, picture in pictures_in(source, ((number, number + 1) for number in set(numbers))):
+        frame = np.empty((*source.info.size, 3), np.float32)
+        picture.copy_to(frame)
+        yield number, frame
+
+
+def pictures_in(source: Source, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, Picture]]:
+    """Read the frames in some spans of a clip, in their order.
+
+    Of image files only these are read. A video is decoded from the key frames before them on.
+
+    Parameters
+    ----------
+    source : Source
+        What `open_clip` gave.
+    spans : iterable of (int, int)
+        First frame, from 0, and the frame after the last, of each; frames that there are not are passed over.
+
+    Yields
+    ------
+    (int, Picture)
+        A number, and its picture.
+
+    Examples
+    --------
+    >>> from segs_detailer import open_clip
+    >>> from segs_detailer.video.reading import pictures_in
+    >>> [number for number, _ in pictures_in(open_clip("frames/"), [(0, 1), (2, 9)])]
+    [0, 2]
+    """
+    wanted = [(max(first, 0), stop) for first, stop in spans if stop > max(first, 0)]
     if not wanted:
         return
-    left = set(wanted)
-    for number, picture in _pictures_up_to(source, wanted):
-        if number in left:
-            frame = np.empty((*source.info.size, 3), np.float32)
-            picture.copy_to(frame)
-            yield number, frame
-            left.remove(number)
-        if not left:
-            return
-
-
-def _pictures_up_to(source: Source, wanted: list[int]) -> Iterator[tuple[int, Picture]]:
-    """Pictures with their numbers: of image files those that are wanted, else all from the first on."""
+    if isinstance(source, ContainerSource):
+        yield from source.pictures_in(wanted)
+        return
     if source.info.kind == "images":
         from segs_detailer.video.image_files import ImageSource
 
         if isinstance(source, ImageSource):
-            return ((number, source.picture(number)) for number in wanted if 0 <= number < source.info.frames)
-    return enumerate(source.pictures())
+            numbers = {number for first, stop in wanted for number in range(first, min(stop, source.info.frames))}
+            yield from ((number, source.picture(number)) for number in sorted(numbers))
+            return
+    end = max(stop for _, stop in wanted)
+    for number, picture in enumerate(source.pictures()):
+        if any(first <= number < stop for first, stop in wanted):
+            yield number, picture
+        if number + 1 >= end:
+            return
 
 
 def iter_pictures(source: Source, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
