@@ -18,7 +18,7 @@ TEXTS = {text for node in NODES for text in (node.display_name, node.description
 NAMES = {item.name for item in SOCKETS}
 # Sentences may be reworded before somebody who speaks a language looks at them again: English takes their place.
 ENOUGH = 0.9
-KEPT = re.compile(r"\d{2,}|\beuler|fixed(?=:)|follow(?=:)|xywh|YuNet|OpenCV|ControlNet|BASIC_PIPE|SAM")
+KEPT = re.compile(r"\d{2,}|\beuler|(?:fixed|follow|hold|generate)(?=:)|xywh|YuNet|OpenCV|ControlNet|BASIC_PIPE|SAM")
 
 
 @pytest.fixture(scope="module")
