@@ -98,3 +98,14 @@ def test_every_sampler_and_schedule_has_its_row():
         assert sorted(named) == sorted(known)
     wan = re.search(r"\* Samplers: (.*?)\. Those", text, re.DOTALL)
     assert wan[1].replace("\n", " ").split() == ", ".join(FLOW_SAMPLERS).split()
+
+
+def test_every_variable_of_our_own_has_its_row():
+    table = (ROOT / "docs" / "environment.md").read_text(encoding="utf-8")
+    files = (path for folder in ("python", "rust") for path in (ROOT / folder).rglob("*"))
+    # Sockets of ComfyUI have types of such names.
+    sources = [path for path in files if path.suffix in (".py", ".rs") and "comfyui" not in path.parts]
+    texts = (path.read_text(encoding="utf-8") for path in sources)
+    named = {name for text in texts for name in re.findall(r"\"(SEGS_DETAILER_[A-Z_]+)\"", text)}
+    assert named
+    assert {name for name in named if f"`{name}`" not in table} == set()

@@ -120,6 +120,10 @@ def _command(args: argparse.Namespace) -> None:
         from segs_detailer.cli.comfyui import comfyui
 
         comfyui(args)
+    elif args.command == "completion":
+        from segs_detailer.cli.completion import completion
+
+        completion(build_parser(), args.shell)
     elif args.command == "doctor":
         from segs_detailer.cli.doctor import doctor
 

@@ -9,6 +9,7 @@ from segs_detailer._version import installed_version
 from segs_detailer.cli.arguments import EXIT_CODES, CommandParser, add_command, count, output_name
 from segs_detailer.cli.batch import add_batch
 from segs_detailer.cli.comfyui import add_comfyui
+from segs_detailer.cli.completion import add_completion
 from segs_detailer.cli.convert import add_convert
 from segs_detailer.cli.models import add_models
 from segs_detailer.cli.plan import add_plan
@@ -73,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
         "say what this machine has for a run, and what to do where something is missing",
         _DOCTOR_EPILOG,
     )
+    add_completion(commands)
     return parser
 
 
