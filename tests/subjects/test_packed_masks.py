@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -140,6 +142,32 @@ def test_objects_are_left_out_for_a_reason():
     assert why_left_out(None, 6, min_share=0, drop_size=0) == "never shown"
     with pytest.raises(InvalidArgumentError, match="min_share"):
         why_left_out(None, 6, min_share=2, drop_size=0)
+
+
+def test_memory_is_that_of_what_is_shown():
+    """Far below that of the packed masks, and of one mask of a frame for each object."""
+    frames, objects, side = 24, 32, 1008
+    base = np.zeros((objects, side + frames, side // 8), np.uint8)
+    base[:, 400:500, 20:32] = 255
+    strides = (side // 8, (side + frames) * side // 8, side // 8, 1)
+    packed = torch.from_numpy(base).as_strided((frames, objects, side, side // 8), strides)
+    data = {"packed_masks": packed, "n_frames": frames, "orig_size": (720, 1280)}
+    tracks_from_packed({**data, "packed_masks": packed[:1], "n_frames": 1})
+    tracemalloc.start()
+    try:
+        _, segs = tracks_to_segs(tracks_from_packed(data), settings=CropSettings(crop="fixed"), dtype="lazy")
+        held, peak = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        assert segs[5].cropped_mask[7].sum() > 0
+        one = tracemalloc.get_traced_memory()[1] - held
+    finally:
+        tracemalloc.stop()
+    assert len(segs) == objects
+    shown = frames * objects * (100 * 720 // side) * (96 * 1280 // side) // 8
+    assert held < 4 * shown
+    assert peak < held + 4 * objects * side * side // 8
+    assert one < 16 * segs[5].cropped_mask[0].numel()
+    assert peak < packed.numel() // 10
 
 
 # Their SEGS
