@@ -91,6 +91,20 @@ def test_control_nets_in_the_conditioning_are_cut_to_the_segments(server):
     assert np.array_equal(newer[~inside], plain[~inside])
 
 
+def test_an_area_counts_for_the_segments_that_lie_in_it(server):
+    """The left third of the frame, where the first of two subjects is."""
+    area = {"width": 0.4, "height": 1.0, "x": 0.0, "y": 0.0, "strength": 5.0}
+    nodes = {
+        "left": node("ConditioningSetAreaPercentage", conditioning=["model", 4], **area),
+        "both": node("ConditioningCombine", conditioning_1=["model", 3], conditioning_2=["left", 0]),
+        "pipe_of_it": node("SegsDetailerToBasicPipe", **(graph()["pipe"]["inputs"] | {"positive": ["both", 0]})),
+    }
+    plain = detailed(server, "without_area")
+    found = detailed(server, "with_area", model=nodes, basic_pipe=["pipe_of_it", 0])
+    assert np.abs(found - plain)[0, 24:44, 20:40].max() > 0.01
+    assert np.array_equal(found[:, 54:78, 84:108], plain[:, 54:78, 84:108])
+
+
 def test_hooks_change_the_segments_one_after_the_other(server):
     hooks = {
         "denoise": node("SegsDetailerDenoiseHook", target_denoise=0.2),

@@ -343,6 +343,21 @@ def test_their_control_net_beside_ours(server):
     assert np.abs(frames["theirs_then_ours"] - frames["ours_then_theirs"]).max() < 0.01
 
 
+def test_their_dummy_in_the_place_of_a_model(server):
+    prompt = still(
+        dummy=node("ImpactDummyInput"),
+        pipe_of_it=node("ToBasicPipe", **{**THEIR_PIPE["inputs"], "model": ["dummy", 0]}),
+        ours=detail(OURS, basic_pipe=["pipe_of_it", 0], scheduler="AYS SD1"),
+        keep_ours=keep("ours", image=["ours", 0], segs=["ours", 1]),
+        keep_before=keep("before", image=["clip", 0]),
+    )
+    assert end_of(server.run(prompt)) == "execution_success"
+    ours, before = server.kept("ours"), server.kept("before")["image"]
+    assert np.array_equal(ours["image"], before)
+    x1, y1, x2, y2 = ours["region_0"][:4]
+    assert np.array_equal(ours["crop_0"], before[:, y1:y2, x1:x2])
+
+
 def test_our_control_nets_and_hooks_in_their_detailer(server):
     control = {"strength": 1.0, "start_percent": 0.0, "end_percent": 1.0}
     settings = {**SAMPLING, "guide_size": 64, "guide_size_for": False, "feather": 5, "cycle": 2, "wildcard": ""}
