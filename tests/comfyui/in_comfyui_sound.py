@@ -31,7 +31,7 @@ from segs_detailer.comfyui.backend.telling import tell_once  # noqa: E402
 from segs_detailer.comfyui.detailing import detail_frames  # noqa: E402
 from segs_detailer.errors import SegsDetailerError  # noqa: E402
 from segs_detailer.models.frame_noise import FrameNoise  # noqa: E402
-from segs_detailer.models.interface import SampleJob  # noqa: E402
+from segs_detailer.models.interface import RefinerStage, SampleJob  # noqa: E402
 from segs_detailer.subjects.masks import boxes_to_segs  # noqa: E402
 
 try:
@@ -156,9 +156,16 @@ def ltx():
         "generated": own.changes(generated),
         "by_sound": float((heard - plain).abs().max()),
         "by_mode": float((heard - generated).abs().max()),
+        "refined": refined(own, held, heard),
         "as_comfyui": float((own.model.model.process_latent_out(predicted[-1]) - plain).abs().max()),
         "sound_again": float((own.sample(heard=held) - heard).abs().max()),
     }
+
+
+def refined(own, held, once):
+    """How much a refiner that is the base model changes, of the sound's run."""
+    stage = RefinerStage(sampler=ComfySampler(own.model, own.vae), **conditioning(48), ratio=0.5)
+    return float((own.sample(heard=held, refiner=stage) - once).abs().max())
 
 
 def newer_callback():
@@ -257,13 +264,19 @@ def through_the_node():
     pipe = (own.model, None, own.vae, *conditioning(48).values())
     inputs = {**inputs, "basic_pipe": pipe, "refiner_ratio": 0.2}
     plain = detail_frames(frames, **inputs)[0]
-    heard = detail_frames(frames, audio_opt=own.audio(), **inputs)[0]
+    heard, encode = [], own.audio_vae.encode
+    own.audio_vae.encode = lambda audio: heard.append(audio) or encode(audio)
+    inputs["segs"] = (segs[0], [*segs[1], *boxes_to_segs((HEIGHT, WIDTH), [(16, 32, 48, 64)], crop_factor=1.0)[1]])
+    once = detail_frames(frames, **{**inputs, "segs": segs}, audio_opt=own.audio())[0]
+    heard.clear()
+    detail_frames(frames, audio_opt=own.audio(), **inputs)
     outside = torch.ones((HEIGHT, WIDTH), dtype=torch.bool)
     outside[16:64, 16:48] = False
     yield {
-        "by_sound": float((heard - plain).abs().max()),
-        "kept": torch.equal(heard[:, outside], frames[:, outside]),
-        "frames": list(heard.shape),
+        "by_sound": float((once - plain).abs().max()),
+        "kept": torch.equal(once[:, outside], frames[:, outside]),
+        "frames": list(once.shape),
+        "encoded": len(heard),
     }
 
 

@@ -73,6 +73,8 @@ def test_pictures_follow_the_sound(checked):
     assert case["by_sound"] > 0.05
     assert case["by_mode"] > 0.05
     assert case["sound_again"] == 0
+    # A refiner goes on where the base stopped, of both streams.
+    assert case["refined"] == 0
     # Without sound the model paints as ComfyUI's own KSampler does.
     assert case["as_comfyui"] < 1e-6
 
@@ -128,6 +130,8 @@ def test_frames_through_the_node_with_sound(checked):
     assert case["frames"] == [10, 96, 64, 3]
     assert case["by_sound"] > 0.001
     assert case["kept"]
+    # Two segments hear the same.
+    assert case["encoded"] == 1
 
 
 @IN_COMFYUI

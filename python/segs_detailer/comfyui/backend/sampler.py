@@ -31,6 +31,7 @@ from segs_detailer.models.stages import total_steps
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from segs_detailer.comfyui.backend.traits import Hears
     from segs_detailer.models.denoise_mask import DifferentialThreshold
     from segs_detailer.models.frame_noise import FrameNoise
     from segs_detailer.models.interface import Conditioning, RefinerStage, SampleJob
@@ -66,6 +67,7 @@ class ComfySampler(Sampler):
         self.model = model
         self._traits = ModelTraits.of(model)
         self._vae = GraphVAE(vae, of_pictures=self._traits.of_pictures, token=self._traits.token)
+        self._last_heard: tuple[GraphSound, int, Tensor] | None = None
 
     @property
     def info(self) -> ModelInfo:
@@ -188,7 +190,13 @@ class ComfySampler(Sampler):
             return nested([pictures, empty_latents(frames).to(pictures)])
         if not isinstance(job.sound, GraphSound):
             raise InvalidTypeError("sound", "what Audio for Detailer gives", type(job.sound).__name__)
-        return nested([pictures, sound_latents(job.sound, frames, hears).to(pictures)])
+        return nested([pictures, self._heard(job.sound, frames, hears).to(pictures)])
+
+    def _heard(self, sound: GraphSound, frames: int, hears: Hears) -> Tensor:
+        """Encode sound once for all segments: they have the same frames, and its VAE would push the model aside."""
+        if self._last_heard is None or self._last_heard[:2] != (sound, frames):
+            self._last_heard = (sound, frames, sound_latents(sound, frames, hears))
+        return self._last_heard[2]
 
     def _threshold(self, job: SampleJob, sigmas: Tensor) -> DifferentialThreshold | None:
         if not job.differential:
