@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 import comfy_server
 import numpy as np
@@ -232,6 +233,30 @@ def test_crops_that_follow_with_seams_and_noise(server, prefix, model):
     assert np.abs(kept["image"] - frames)[:, 24:48].max() > 0.01
     if prefix:
         assert np.array_equal(kept["image"], server.kept(f"{model}followed")["image"])
+
+
+@pytest.mark.skipif(
+    not (Path(os.environ.get(comfy_server.VARIABLE, "")) / "comfy" / "nested_tensor.py").exists(),
+    reason="this ComfyUI knows no latents of pictures and sound",
+)
+@pytest.mark.parametrize("prefix", ["", "Classic"], ids=["schema", "classic"])
+def test_pictures_follow_the_sound_of_the_clip(server, frames, prefix):
+    images = {}
+    for mode in ("hold", "generate"):
+        heard = {
+            "model": node("TinySoundModel", seed=2),
+            "audio": node(
+                f"{prefix}SegsDetailerAudio", audio=["model", 6], audio_vae=["model", 5], frame_rate=24.0, mode=mode
+            ),
+        }
+        images[mode] = detailed(server, f"{prefix}{mode}", prefix, model=heard, audio_opt=["audio", 0], feather=0)
+    silent = detailed(server, f"{prefix}silent", prefix, model={"model": heard["model"]}, feather=0)
+    inside = touched(frames)
+    for image in (*images.values(), silent):
+        assert np.array_equal(image[~inside], frames[~inside])
+        assert np.abs(image - frames)[inside].max() > 0.01
+    assert np.abs(images["hold"] - silent).max() > 1e-3
+    assert np.abs(images["hold"] - images["generate"]).max() > 1e-3
 
 
 def test_a_refiner_equal_to_the_base_changes_nothing(server):

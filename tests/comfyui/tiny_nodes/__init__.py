@@ -214,6 +214,27 @@ class TinyVideoModel:
         return model, "no text encoder", tiny_clip_vae(), [[positive, {}]], [[negative, {}]]
 
 
+class TinySoundModel:
+    """A tiny LTX-2 with its VAE of sound, and a tone to hear."""
+
+    RETURN_TYPES = ("MODEL", "CLIP", "VAE", "CONDITIONING", "CONDITIONING", "VAE", "AUDIO")
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {"seed": ("INT", {"default": 0})}}
+
+    def run(self, seed):
+        # Older programs have no such classes.
+        from . import sound
+
+        generator = torch.Generator().manual_seed(seed)
+        positive, negative = torch.randn((2, 1, 7, 48), generator=generator)
+        parts = sound.tiny_sound_model(seed), "no text encoder", sound.tiny_sound_clip_vae()
+        return *parts, [[positive, {}]], [[negative, {}]], sound.tiny_audio_vae(seed), sound.tone(1.0, 44100)
+
+
 class TinySchedule:
     """Gives noise levels that fall steeply."""
 
@@ -473,6 +494,7 @@ class Keep:
 NODE_CLASS_MAPPINGS = {
     "TinyModel": TinyModel,
     "TinyVideoModel": TinyVideoModel,
+    "TinySoundModel": TinySoundModel,
     "TinyControlNet": TinyControlNet,
     "TinySchedule": TinySchedule,
     "TinyDetector": TinyDetector,
