@@ -135,14 +135,28 @@ class Canvas:
         Tensor
             `(N, C, *size)`; parts outside repeat the edge.
         """
+        device = self.values.device
+        values = self.values.expand(len(places), -1, -1, -1)
+        cut = torch.empty((*values.shape[:2], *size), dtype=values.dtype, device=device)
+        # Frame by frame: the places of all pixels would be larger than the pictures.
+        grid, before = torch.empty(0), None
+        for index, place in enumerate(places.tolist()):
+            if place != before:
+                grid, before = self._grid(place, frame_size, size).to(device), place
+            cut[index] = torch.nn.functional.grid_sample(
+                values[index : index + 1].to(torch.float32), grid, padding_mode="border", align_corners=False
+            )[0]
+        return cut
+
+    def _grid(self, place: list[float], frame_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
+        """Places of a crop's pixels, `(1, *size, 2)`, from -1 to 1 along the sides of the values."""
         height, width = self.values.shape[-2:]
-        scale = self.scale(frame_size)
-        x1, y1, x2, y2, degrees = torch.from_numpy(places).T[..., None, None]
+        scale, (x1, y1, x2, y2, degrees) = self.scale(frame_size), place
         across = ((torch.arange(size[1], dtype=torch.float64) + 0.5) / size[1] - 0.5) * (x2 - x1)
         down = ((torch.arange(size[0], dtype=torch.float64)[:, None] + 0.5) / size[0] - 0.5) * (y2 - y1)
-        turn = degrees * (math.pi / 180)
-        x = (x1 + x2) / 2 + across * turn.cos() - down * turn.sin()
-        y = (y1 + y2) / 2 + across * turn.sin() + down * turn.cos()
+        turn = math.radians(degrees)
+        x = (x1 + x2) / 2 + across * math.cos(turn) - down * math.sin(turn)
+        y = (y1 + y2) / 2 + across * math.sin(turn) + down * math.cos(turn)
         grid = torch.stack(
             [
                 ((x - frame_size[1] / 2) * scale + width / 2) * (2 / width) - 1,
@@ -150,8 +164,4 @@ class Canvas:
             ],
             dim=-1,
         )
-        values = self.values.expand(len(places), -1, -1, -1)
-        found = torch.nn.functional.grid_sample(
-            values.to(torch.float32), grid.to(values.device, torch.float32), padding_mode="border", align_corners=False
-        )
-        return found.to(values.dtype)
+        return grid[None].to(torch.float32)
