@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cache", "default_folder", "digest", "digest_of_files"]
 
-FORMAT = 3
+FORMAT = 4
 """Changed whenever the entries of older versions must not be used any more."""
 
 _READ = 1 << 22
