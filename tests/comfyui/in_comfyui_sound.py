@@ -237,6 +237,7 @@ def refusals():
     held = own.audio()
     segs = boxes_to_segs((HEIGHT, WIDTH), [(8, 8, 40, 40)], crop_factor=1.0)
     inputs = {**SETTINGS, "segs": segs, "guide_size": 64, "guide_size_for": True, "max_size": 64, "feather": 0}
+    inputs["refiner_ratio"] = 0.2
     parts = conditioning(48).values()
 
     def detail(model, audio_opt):
@@ -245,7 +246,8 @@ def refusals():
     rated = conditioning(48, frame_rate=24.0)
     yield {
         "deaf": refusal(lambda: detail(standins.qwen_model(fill, 0), held)),
-        "no_model": refusal(lambda: detail("DUMMY", held)),
+        "no_model": refusal(lambda: detail("none", held)),
+        "dummy": refusal(lambda: detail("DUMMY", held)),
         "other": refusal(lambda: detail(own.model, "sound")),
         "wrong_vae": refusal(lambda: own.sample(heard=make_audio(sound.tone(1, 16000), own.vae, 25.0, "hold")[0])),
         "rate": refusal(lambda: own.sample(heard=held, **rated)),

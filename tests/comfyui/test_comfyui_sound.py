@@ -116,6 +116,7 @@ def test_what_does_not_go_with_the_sound_is_refused(checked):
         "deaf": f"InvalidArgumentError: audio_opt: expected a model of pictures and sound {hearing}, got QwenImage",
         "no_model": "InvalidArgumentError: audio_opt: expected a MODEL of pictures and sound in the basic_pipe "
         f"{hearing}, got a str",
+        "dummy": "nothing",
         "other": "InvalidTypeError: audio_opt: expected what Audio for Detailer gives, got str",
         "wrong_vae": "InvalidTypeError: audio_vae: expected the audio VAE of LTX-2, got a VAE",
         "rate": "InvalidArgumentError: frame_rate: expected 24, as the conditioning says, for the sound too, got 25",

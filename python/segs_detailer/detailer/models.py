@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from segs_detailer.models.info import Geometry
     from segs_detailer.models.interface import Conditioning, SampleJob
 
-__all__ = ["Models", "PipeModel"]
+__all__ = ["Models", "PipeModel", "is_dummy"]
 
 
 _DUMMY = "DUMMY"
 """What Impact Pack's node for a missing input gives, and its detailers know as a model that does nothing."""
 
 
-def _is_dummy(model: object) -> bool:
+def is_dummy(model: object) -> bool:
+    """Whether it stands for no model at all: crops are handed on as they are."""
     return isinstance(model, str) and model == _DUMMY
 
 
@@ -106,7 +107,7 @@ class PipeModel:
                 raise InvalidArgumentError(argument, expected, f"{len(pipe)} items")
             model, clip, own_vae, positive, negative = pipe
             vae = own_vae if vae is None else vae
-            if _is_dummy(model):
+            if is_dummy(model):
                 return cls(model, clip, vae, _Unpainted(), positive, negative)
             return cls(model, clip, vae, sampler_for(model, clip, vae), positive, negative)
         if isinstance(pipe, Sampler):

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from segs_detailer.comfyui.backend.traits import HEARING, ModelTraits, check_hears
+from segs_detailer.detailer.models import is_dummy
 from segs_detailer.errors import InvalidArgumentError
 from segs_detailer.models import registry
 from segs_detailer.models.family import Family
@@ -52,9 +53,12 @@ def check_sound(basic_pipe: object) -> None:
     Raises
     ------
     InvalidArgumentError
-        Its model is none of a graph, or makes pictures alone.
+        Its model is none of a graph, or makes pictures alone. No model at all, for which crops are handed on, hears as
+        much as it paints.
     """
     model = basic_pipe[0] if isinstance(basic_pipe, (tuple, list)) and basic_pipe else None
+    if is_dummy(model):
+        return
     if not _is_comfy_model(model):
         expected = f"a MODEL of pictures and sound in the basic_pipe ({HEARING})"
         raise InvalidArgumentError("audio_opt", expected, f"a {type(model).__name__}")
