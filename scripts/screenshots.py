@@ -76,9 +76,9 @@ def run(server, page, prompt):
 
 
 def with_preview(server, page, path):
-    """Open an example, and let its preview node show the segments; nothing is repainted."""
+    """Open an example, and let its preview node show the segments, on tiny models; nothing is repainted."""
     workflows.shown(page, workflows.loaded(path))
-    prompt = page.evaluate("app.graphToPrompt().then(p => p.output)")
+    prompt = workflows.on_tiny_models(page.evaluate("app.graphToPrompt().then(p => p.output)"))
     run(server, page, {name: item for name, item in prompt.items() if item["class_type"] != "SaveVideo"})
     fit(page)
 

@@ -13,12 +13,14 @@ import pytest
 from browser import Browser
 from comfy_server import ComfyServer, base_folder, end_of
 from test_comfyui_server import detailed, detailer, graph, keep, node, touched
-from workflows import FRAMES, READY, WORKFLOWS, faces_detailed, loaded, prepare, shown
+from workflows import BLUEPRINTS, FRAMES, READY, WORKFLOWS, faces_detailed, loaded, on_tiny_models, prepare, shown
 
 from processes import PATIENCE
 
 # Nodes of the browser side alone.
 NOTES = {"MarkdownNote"}
+# Nodes of a newer ComfyUI and of another pack, for which the tests have some with the same inputs and outputs.
+STAND_INS = {"SAM3_VideoTrack", "ADE_AnimateDiffLoaderGen1", "ADE_StandardUniformContextOptions"}
 
 pytestmark = pytest.mark.skipif(not os.environ.get(comfy_server.VARIABLE), reason=comfy_server.REASON)
 
@@ -240,31 +242,71 @@ def test_a_trained_checkpoint_restores_what_the_mask_shows(server):
 # The example workflows
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_every_node_and_link_of_an_example_exists(known, path):
-    workflow = loaded(path)
-    nodes = {item["id"]: item for item in workflow["nodes"] if item["type"] not in NOTES}
+def assert_fits(known, graph):
+    """Every node, socket and value is one that ComfyUI knows, in its order."""
+    nodes = {item["id"]: item for item in graph["nodes"] if item["type"] not in NOTES}
     assert {item["type"] for item in nodes.values()} <= set(known)
-    for number, origin, out, target, into, kind in workflow["links"]:
-        source, sink = nodes[origin], nodes[target]
-        assert known[source["type"]]["output"][out] == kind
-        socket = sink["inputs"][into]
-        assert socket["link"] == number
-        assert number in source["outputs"][out]["links"]
-        inputs = {name: spec for group in known[sink["type"]]["input"].values() for name, spec in group.items()}
-        assert inputs[socket["name"]][0] == kind == socket["type"]
+    keys = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
+    for link in graph["links"]:
+        number, origin, out, target, into, kind = link if isinstance(link, list) else (link[key] for key in keys)
+        # Those at the ends of a subgraph have no node there.
+        if origin in nodes:
+            source = nodes[origin]
+            assert known[source["type"]]["output"][out] == kind
+            assert number in source["outputs"][out]["links"]
+        if target in nodes:
+            sink = nodes[target]
+            socket = sink["inputs"][into]
+            assert socket["link"] == number
+            inputs = {name: spec for group in known[sink["type"]]["input"].values() for name, spec in group.items()}
+            assert inputs[socket["name"]][0] == kind == socket["type"]
     for item in nodes.values():
         info = known[item["type"]]
         packs = ("nodes", "comfy_extras.", "custom_nodes.segs-detailer")
-        assert info["python_module"].startswith(packs)
+        assert info["python_module"].startswith(packs) or item["type"] in STAND_INS
         linked = {socket["name"] for socket in item["inputs"] if socket["link"] is not None}
-        widgets = {"INT", "FLOAT", "BOOLEAN", "STRING", "COMBO"}
-        for name, spec in info["input"].get("required", {}).items():
-            assert isinstance(spec[0], list) or spec[0] in widgets or name in linked, f"{item['type']}: {name}"
+        values = list(item["widgets_values"])
+        for group in ("required", "optional"):
+            for name, spec in info["input"].get(group, {}).items():
+                kind = "COMBO" if isinstance(spec[0], list) else spec[0]
+                if kind not in ("INT", "FLOAT", "BOOLEAN", "STRING", "COMBO"):
+                    assert group == "optional" or name in linked, f"{item['type']}: {name}"
+                    continue
+                value, options = values.pop(0), spec[1] if len(spec) > 1 else {}
+                if kind == "COMBO":
+                    assert value in (spec[0] if isinstance(spec[0], list) else options["options"]), name
+                elif kind in ("INT", "FLOAT"):
+                    assert options.get("min", value) <= value <= options.get("max", value), name
+                if name == "seed" or options.get("video_upload"):
+                    values.pop(0)
+        assert not values, item["type"]
 
 
-def test_the_examples_are_the_four():
-    assert [path.stem for path in WORKFLOWS] == ["controlnet", "face_detail", "mask", "refiner"]
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_every_node_link_and_value_of_an_example_exists(known, path):
+    assert_fits(known, loaded(path))
+
+
+@pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
+def test_every_node_link_and_value_of_a_blueprint_exists(known, path):
+    workflow = loaded(path)
+    [definition], [instance] = workflow["definitions"]["subgraphs"], workflow["nodes"]
+    assert_fits(known, definition)
+    links = {link["id"]: link for link in definition["links"]}
+    for side, end, slot in (("inputs", "origin_id", "origin_slot"), ("outputs", "target_id", "target_slot")):
+        number = definition[f"{side[:-1]}Node"]["id"]
+        for place, entry in enumerate(definition[side]):
+            assert entry["linkIds"]
+            assert all((links[link][end], links[link][slot]) == (number, place) for link in entry["linkIds"])
+        assert [entry["name"] for entry in instance[side]] == [entry["name"] for entry in definition[side]]
+    kinds = {str(item["id"]): known[item["type"]]["input"] for item in definition["nodes"]}
+    for owner, name in instance["properties"]["proxyWidgets"]:
+        assert any(name in group for group in kinds[owner].values())
+
+
+def test_the_examples_are_these():
+    names = ["animatediff", "controlnet", "face_detail", "ltx2", "mask", "refiner", "sam3_object", "wan"]
+    assert [path.stem for path in WORKFLOWS] == names
     assert all(path.with_suffix(".jpg").is_file() for path in WORKFLOWS)
 
 
@@ -332,19 +374,9 @@ def test_sockets_of_several_types_take_each_of_them(page):
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_an_example_runs_on_tiny_models(server, page, path):
     shown(page, loaded(path))
-    prompt = page.evaluate("app.graphToPrompt().then(p => p.output)")
-    for name in [name for name, item in prompt.items() if item["class_type"] == "CheckpointLoaderSimple"]:
-        prompt[name] = node("TinyModel", seed=int(name), seconds_per_step=0.0, inpaint=False)
-    loader = next(name for name, item in prompt.items() if item["class_type"] == "TinyModel")
-    for name, item in list(prompt.items()):
-        if item["class_type"] == "ControlNetLoader":
-            prompt[name] = node("TinyControlNet", seed=2)
-        elif item["class_type"] == "SegsDetailerToBasicPipe":
-            item["inputs"] |= {"positive": [loader, 3], "negative": [loader, 4]}
-        elif item["class_type"] == "SegsDetailerForVideo":
-            item["inputs"] |= {"guide_size": 64, "max_size": 96, "steps": 2}
-            prompt["keep"] = keep(path.stem, image=[name, 0], segs=[name, 1])
-    prompt = {name: item for name, item in prompt.items() if item["class_type"] != "CLIPTextEncode"}
+    prompt = on_tiny_models(page.evaluate("app.graphToPrompt().then(p => p.output)"))
+    [name] = [name for name, item in prompt.items() if item["class_type"] == "SegsDetailerForVideo"]
+    prompt["keep"] = keep(path.stem, image=[name, 0], segs=[name, 1])
     assert end_of(server.run(prompt)) == "execution_success"
     kept = server.kept(path.stem)
     assert len(kept["image"]) == FRAMES
@@ -352,6 +384,44 @@ def test_an_example_runs_on_tiny_models(server, page, path):
     height, width = kept["size"]
     assert 0 < (x2 - x1) * (y2 - y1) < height * width / 2
     assert list((server.base / "output" / "video").glob(f"{path.stem}_*.mp4"))
+
+
+@pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
+def test_a_blueprint_is_served_and_runs_on_tiny_models(server, page, path):
+    """With a clip before it, and conditioning and models where it takes them."""
+    served = server.get("/global_subgraphs")
+    [number] = [number for number, entry in served.items() if entry["name"] == path.stem]
+    assert served[number]["info"] == {"node_pack": "custom_nodes.segs-detailer"}
+    workflow = json.loads(server.get(f"/global_subgraphs/{number}")["data"])
+    assert workflow == loaded(path)
+    shown(page, workflow)
+    state = page.evaluate(STATE)
+    assert [item["type"] for item in state if item["red"]] == []
+    # The widgets that its node shows are those of the nodes in it, and of inputs that are values.
+    [definition], [instance] = workflow["definitions"]["subgraphs"], workflow["nodes"]
+    own = [entry for entry in definition["inputs"] if entry["type"] == "FLOAT"]
+    assert len(state[0]["values"]) == len(instance["properties"]["proxyWidgets"]) + len(own)
+    prompt = page.evaluate("app.graphToPrompt().then(p => p.output)")
+    assert len(prompt) == len(definition["nodes"])
+    sources = {"image_frames": ["clip", 0], "model": ["own", 0], "clip": ["own", 1], "vae": ["own", 2]}
+    sources |= {"positive": ["own", 3], "negative": ["own", 4], "audio": ["clip", 1], "fps": ["clip", 2]}
+    links = {link["id"]: link for link in definition["links"]}
+    for entry in definition["inputs"]:
+        for number in entry["linkIds"]:
+            link = links[number]
+            name = next(item for item in definition["nodes"] if item["id"] == link["target_id"])["inputs"]
+            prompt[f"1:{link['target_id']}"]["inputs"][name[link["target_slot"]]["name"]] = sources[entry["name"]]
+    if any(entry["name"] == "model" for entry in definition["inputs"]):
+        prompt["own"] = node("TinyModel", seed=1, seconds_per_step=0.0, inpaint=False)
+    prompt["video"] = node("LoadVideo", file="sample.mp4")
+    prompt["clip"] = node("GetVideoComponents", video=["video", 0])
+    prompt = on_tiny_models(prompt)
+    [name] = [name for name, item in prompt.items() if item["class_type"] == "SegsDetailerForVideo"]
+    prompt["keep"] = keep("blueprint", image=[name, 0], segs=[name, 1])
+    assert end_of(server.run(prompt)) == "execution_success"
+    kept = server.kept("blueprint")
+    assert len(kept["image"]) == FRAMES
+    assert "crop_0" in kept
 
 
 def test_the_browser_finds_the_help_pages(server, page):

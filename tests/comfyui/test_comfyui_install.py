@@ -50,6 +50,7 @@ def test_install_status_uninstall(comfyui):
         "locales",
         "pyproject.toml",
         "requirements.txt",
+        "subgraphs",
         "web",
         "written.txt",
     ]
@@ -136,6 +137,16 @@ def test_each_example_has_a_picture_under_its_name(comfyui):
         with Image.open(nodes_folder(comfyui) / "example_workflows" / f"{name}.jpg") as picture:
             assert picture.format == "JPEG"
         json.loads((nodes_folder(comfyui) / "example_workflows" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_each_blueprint_is_a_workflow_of_one_subgraph(comfyui):
+    blueprints = sorted((install(comfyui) / "subgraphs").iterdir())
+    assert len(blueprints) >= 4
+    for path in blueprints:
+        workflow = json.loads(path.read_text(encoding="utf-8"))
+        [instance], [definition] = workflow["nodes"], workflow["definitions"]["subgraphs"]
+        assert instance["type"] == definition["id"]
+        assert path.stem == definition["name"]
 
 
 def written_by_another_version(folder, *names):

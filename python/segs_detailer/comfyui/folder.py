@@ -21,12 +21,11 @@ PAGES = f"{_WEB}/docs"
 """ComfyUI shows these pages beside its nodes."""
 UNKNOWN_VERSION = "0.0.0"
 
-# ComfyUI lists what lies here among its templates.
-_EXAMPLES = "example_workflows"
 _LOCALES = "locales"
-_SCRIPT = ".js"
 _LICENSE = "LICENSE"
-_EXAMPLE_FILES = (".json", ".jpg")
+# Files that are shipped as they are. ComfyUI lists the workflows among its templates, and the blueprints, by the files'
+# names, among its nodes.
+_SHIPPED = {"example_workflows": (".json", ".jpg"), "subgraphs": (".json",), _WEB: (".js",)}
 _ICON = "docs/images/icon.svg"
 """400 x 400, as the registry wants it."""
 _BANNER = "docs/images/banner.svg"
@@ -131,10 +130,9 @@ def folder_files(*, repository: str = "", publisher: str = FOLDER) -> dict[str, 
         **{f"{_LOCALES}/{name}": text for name, text in locale_files().items()},
     }
     files = {name: text.encode() for name, text in texts.items()}
-    examples = sorted(Path(__file__).with_name(_EXAMPLES).iterdir())
-    files |= {f"{_EXAMPLES}/{file.name}": file.read_bytes() for file in examples if file.suffix in _EXAMPLE_FILES}
-    scripts = sorted(Path(__file__).with_name(_WEB).iterdir())
-    files |= {f"{_WEB}/{file.name}": file.read_bytes() for file in scripts if file.suffix == _SCRIPT}
+    for folder, kinds in _SHIPPED.items():
+        own = sorted(Path(__file__).with_name(folder).iterdir())
+        files |= {f"{folder}/{file.name}": file.read_bytes() for file in own if file.suffix in kinds}
     return {**files, LIST: "\n".join([MARK, *sorted([*files, LIST]), ""]).encode()}
 
 

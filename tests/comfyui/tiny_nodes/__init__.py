@@ -427,6 +427,104 @@ class TinyFaces:
         return (landmarks_of(meshes, (96, 128)),)
 
 
+class StandInTrack:
+    """ComfyUI's SAM3 Video Track, which came after 0.8: same inputs and outputs. It finds one square that moves."""
+
+    RETURN_TYPES = ("SAM3_TRACK_DATA",)
+    RETURN_NAMES = ("track_data",)
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {
+            "required": {
+                "images": ("IMAGE",),
+                "model": ("MODEL",),
+                "detection_threshold": ("FLOAT", {"default": 0.5, "min": 0.0, "max": 1.0, "step": 0.01}),
+                "max_objects": ("INT", {"default": 4, "min": 0, "max": 64}),
+                "detect_interval": ("INT", {"default": 1, "min": 1}),
+            },
+            "optional": {"initial_mask": ("MASK",), "conditioning": ("CONDITIONING",)},
+        }
+
+    def run(
+        self, images, model, detection_threshold, max_objects, detect_interval, initial_mask=None, conditioning=None
+    ):
+        assert conditioning is not None or initial_mask is not None
+        masks = np.zeros((len(images), 1, 1008, 1008), bool)
+        for index in range(len(images)):
+            masks[index, 0, 240:640, 300 + 8 * index : 600 + 8 * index] = True
+        packed = torch.from_numpy(np.packbits(masks, axis=-1, bitorder="little"))
+        return (
+            {"packed_masks": packed, "n_frames": len(images), "orig_size": tuple(images.shape[1:3]), "scores": [0.9]},
+        )
+
+
+class StandInMotion:
+    """AnimateDiff-Evolved's loader: same inputs and outputs; the model goes through as it is."""
+
+    RETURN_TYPES = ("MODEL",)
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        schedules = ["autoselect", "use existing", "sqrt_linear (AnimateDiff)", "linear (AnimateDiff-SDXL)"]
+        sockets = {
+            "context_options": "CONTEXT_OPTIONS",
+            "motion_lora": "MOTION_LORA",
+            "ad_settings": "AD_SETTINGS",
+            "ad_keyframes": "AD_KEYFRAMES",
+            "sample_settings": "SAMPLE_SETTINGS",
+            "scale_multival": "MULTIVAL",
+            "effect_multival": "MULTIVAL",
+            "per_block": "PER_BLOCK",
+        }
+        return {
+            "required": {
+                "model": ("MODEL",),
+                "model_name": (["v3_sd15_mm.ckpt"],),
+                "beta_schedule": (schedules, {"default": "autoselect"}),
+            },
+            "optional": {name: (kind,) for name, kind in sockets.items()},
+        }
+
+    def run(self, model, model_name, beta_schedule, context_options=None, **others):
+        assert context_options == (16, 1, 4)
+        return (model,)
+
+
+class StandInContext:
+    """AnimateDiff-Evolved's context options: same inputs and outputs."""
+
+    RETURN_TYPES = ("CONTEXT_OPTIONS",)
+    RETURN_NAMES = ("CONTEXT_OPTS",)
+    FUNCTION = "run"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {
+            "required": {
+                "context_length": ("INT", {"default": 16, "min": 1, "max": 128}),
+                "context_stride": ("INT", {"default": 1, "min": 1, "max": 32}),
+                "context_overlap": ("INT", {"default": 4, "min": 0, "max": 128}),
+            },
+            "optional": {
+                "fuse_method": (["pyramid", "relative", "flat", "overlap-linear"],),
+                "use_on_equal_length": ("BOOLEAN", {"default": False}),
+                "start_percent": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.001}),
+                "guarantee_steps": ("INT", {"default": 1, "min": 0}),
+                "prev_context": ("CONTEXT_OPTIONS",),
+                "view_opts": ("VIEW_OPTS",),
+            },
+        }
+
+    def run(self, context_length, context_stride, context_overlap, **others):
+        return ((context_length, context_stride, context_overlap),)
+
+
 class GrowingMask:
     """A square that grows from frame to frame."""
 
@@ -503,6 +601,10 @@ NODE_CLASS_MAPPINGS = {
     "TinyBoxes": TinyBoxes,
     "TinyFaces": TinyFaces,
     "GrowingMask": GrowingMask,
+    # Under the ids of nodes that are not here.
+    "SAM3_VideoTrack": StandInTrack,
+    "ADE_AnimateDiffLoaderGen1": StandInMotion,
+    "ADE_StandardUniformContextOptions": StandInContext,
     "LazySwitch": LazySwitch,
     "DrawnFaces": DrawnFaces,
     "TrainedPipe": TrainedPipe,
