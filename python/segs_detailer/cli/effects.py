@@ -251,7 +251,7 @@ RULES = (
         _reads_sequences,
     ),
     Rule(
-        ("codec", "crf", "pix_fmt", "no_audio"),
+        ("codec", "crf", "pix_fmt", "no_audio", "copy_untouched"),
         "a video file as output, such as .mp4",
         _encodes,
         "output",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from segs_detailer.checks import number_ranges
 from segs_detailer.cli.arguments import add_command, add_overwrite, in_options, option_of, output_name
-from segs_detailer.cli.report import own_lines, table, titled
+from segs_detailer.cli.report import copied_line, own_lines, table, titled
 from segs_detailer.cli.report_file import report_file
 from segs_detailer.cli.run_options import INPUT_HELP, add_run_options
 from segs_detailer.cli.stages import ShownStages
@@ -234,6 +234,7 @@ def describe_plan(found: ClipPlan, limit: int) -> list[str]:
         f"  memory: {_bytes(memory.total)} of {_bytes(limit)} ({', '.join(parts)})",
         *([f"  on the GPU: about {_bytes(memory.accelerator)}, an estimate"] if memory.accelerator else []),
         f"  disk, beside the output: {_disk(found.disk)}",
+        *(["  " + copied_line(found.copied_frames, found.info.frames)] if found.copied_frames else []),
         *(f"warning: {text}" for text in found.warnings),
     ]
 
@@ -287,6 +288,7 @@ def plan_to_json(found: ClipPlan) -> dict[str, Any]:
         "clip": str(info.path),
         "size": {"width": info.size[1], "height": info.size[0]},
         "frames": info.frames,
+        "copied_frames": found.copied_frames,
         "found": [
             {
                 "number": track.id,

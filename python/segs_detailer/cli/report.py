@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.plan import ClipPlan, TrackPlan
     from segs_detailer.jobs.report import ClipReport
 
-__all__ = ["describe_ending", "describe_plan_tracks", "describe_report", "describe_times", "own_lines", "table"]
+__all__ = [
+    "copied_line",
+    "describe_ending",
+    "describe_plan_tracks",
+    "describe_report",
+    "describe_times",
+    "own_lines",
+    "table",
+]
 
 
 def describe_ending(report: ClipReport) -> str:
@@ -33,6 +41,8 @@ def describe_report(report: ClipReport) -> list[str]:
     if report.compare:
         same = ", which are the same" if report.status == "copied" else ""
         lines.append(f"wrote {report.compare}: before and after{same}")
+    if report.copied_frames:
+        lines.append(copied_line(report.copied_frames, report.clip.frames))
     if report.tracks:
         lines += _describe_tracks(report.tracks)
     lines.append(describe_times(report.seconds, report.total_seconds))
@@ -42,6 +52,11 @@ def describe_report(report: ClipReport) -> list[str]:
     if report.note:
         lines.append(f"note: {report.note}; name one with `model`")
     return lines
+
+
+def copied_line(copied: int, frames: int) -> str:
+    """One line: how much of a clip is not encoded anew."""
+    return f"copied as they are: {copied} of {frames} frames ({copied / frames:.0%})"
 
 
 def describe_plan_tracks(plan: ClipPlan) -> list[str]:

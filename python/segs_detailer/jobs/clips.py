@@ -158,6 +158,10 @@ def plan_clip(
         if opened.info.interlaced:
             warned.append(INTERLACED)
         warned += _losses(job, opened.info) + _lacking_room(run)
+        copied = 0
+        if job.encode.copy_untouched:
+            copied, reason = _copied_share(job, opened.info, run.plan)
+            warned += [] if reason is None else [f"nothing would be copied as it is: {reason}"]
         tracks = tuple(replace(track, windows=count_windows(track, run.pipe)) for track in run.plan.tracks)
         return replace(
             run.plan,
@@ -170,6 +174,7 @@ def plan_clip(
             start=opened.start,
             found=tuple(item.track for item in opened.selection.found),
             steps=opened.selection.steps,
+            copied_frames=copied,
         )
 
 
@@ -345,7 +350,13 @@ def encoder_settings(job: ClipJob, info: ClipInfo) -> EncoderSettings:
 
     threads = job.limits.threads or min(os.cpu_count() or 1, encoder_threads(info.size[0] * info.size[1]))
     encode = job.encode
-    return EncoderSettings(codec=encode.codec, crf=encode.crf, pix_fmt=encode.pix_fmt, threads=threads)
+    return EncoderSettings(
+        codec=encode.codec,
+        crf=encode.crf,
+        pix_fmt=encode.pix_fmt,
+        threads=threads,
+        copy_untouched=encode.copy_untouched,
+    )
 
 
 class _LeftAlone(Exception):  # noqa: N818 - no error
@@ -366,7 +377,7 @@ def _detail(
     encoder = encoder_settings(job, opened.info)
     # What is done anew replaces what the last run wrote.
     overwrite = job.overwrite or job.redo.is_given
-    comparison = None
+    comparison, copied = None, 0
     if job.compare:
         from segs_detailer.jobs.compare import Comparison
 
@@ -394,10 +405,12 @@ def _detail(
             on_plan(run.plan)
         if comparison is not None:
             comparison.prepare(run.plan)
+        if takers and job.encode.copy_untouched:
+            copied = _copy_untouched(sink, output, run.plan)
         if takers:
             with stages.passes() as progress:
                 run.run(takers, progress)
-    return _report(opened, run, missing, left_out, stages)
+    return replace(_report(opened, run, missing, left_out, stages), copied_frames=copied)
 
 
 def _open_output(
@@ -412,6 +425,20 @@ def _open_output(
     lost = losses_as_pictures(output, info, keep_audio=keep_audio)
     warn_of_losses(output, lost)
     return sink, (*lost, *sink.left_out)
+
+
+def _copy_untouched(sink: Sink, output: str, plan: ClipPlan) -> int:
+    """Let stretches go over as they are, or warn that none does; return how many frames do."""
+    from segs_detailer.video.container_writer import ContainerSink
+
+    if isinstance(sink, ContainerSink):
+        reason = sink.copy_untouched(plan.is_touched)
+        if reason is None:
+            return sink.copied_frames
+    else:
+        reason = "pictures and animations have no groups of pictures"
+    warnings.warn(f"{output}: nothing is copied as it is: {reason}", stacklevel=5)
+    return 0
 
 
 def _report(opened: OpenJob, run: ClipRun, missing: int, left_out: tuple[str, ...], stages: Stages) -> ClipReport:
@@ -543,6 +570,19 @@ def _losses(job: ClipJob, info: ClipInfo) -> list[str]:
     except MediaError as error:
         return [str(error)]
     return [f"an output like {target.name} cannot hold {', '.join(lost)}"] if lost else []
+
+
+def _copied_share(job: ClipJob, info: ClipInfo, plan: ClipPlan) -> tuple[int, str | None]:
+    """Count the frames that an output like the clip would take over as they are, and say why none."""
+    from segs_detailer.video.container_writer import untouched_share
+
+    if info.kind != "video":
+        return 0, "the clip is no video"
+    settings = encoder_settings(job, info)
+    try:
+        return untouched_share(info.path, info, settings, plan.is_touched, keep_audio=not job.encode.no_audio)
+    except MediaError as error:
+        return 0, str(error)
 
 
 def _lacking_room(run: ClipRun) -> list[str]:

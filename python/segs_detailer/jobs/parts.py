@@ -455,6 +455,11 @@ class EncodeSettings:
     crf: float | None = setting(None, help="constant quality in the encoder's scale, smaller is better")
     pix_fmt: str | None = setting(None, help="pixel format", default_text="the input's")
     no_audio: bool = setting(False, help="leave the sound out")
+    copy_untouched: bool = setting(
+        False,
+        help="copy groups of pictures in which nothing is pasted as they are, without encoding them: needs an output "
+        "of the input's codec and pixel format, in .mp4, .mov or .mkv",
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -462,7 +467,7 @@ class EncodeSettings:
     @property
     def is_default(self) -> bool:
         """Whether nothing is asked for."""
-        return self == EncodeSettings()
+        return replace(self, copy_untouched=False) == EncodeSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

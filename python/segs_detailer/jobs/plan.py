@@ -315,6 +315,8 @@ class ClipPlan:
         What each criterion left that says which of them are meant; empty where all are.
     held_frames : int
         Decoded frames that wait for their pieces at most; 0 where the clip is read twice.
+    copied_frames : int
+        Frames that an output like the clip would take over as they are, where that is asked for.
     """
 
     info: ClipInfo
@@ -331,11 +333,16 @@ class ClipPlan:
     found: tuple[Track, ...] = ()
     steps: tuple[Step, ...] = ()
     held_frames: int = 0
+    copied_frames: int = 0
 
     @property
     def reads_once(self) -> bool:
         """Whether frames are held until their pieces are sampled, so that the clip is decoded only once."""
         return self.held_frames > 0
+
+    def is_touched(self, frame: int) -> bool:
+        """Whether something is pasted into a frame."""
+        return any(track.alpha(frame) > 0 and track.pieces_at(frame) for track in self.tracks)
 
     @property
     def selected(self) -> Tracks:

@@ -128,6 +128,8 @@ class ClipReport:
         Settings that a model may recommend, as they held, and why; empty for one without networks.
     start : str
         Which noise level the run started from, where that says something.
+    copied_frames : int
+        Frames that went over as they are, without being encoded.
     note : str
         What the model says of its results: that they are a preview.
     """
@@ -147,6 +149,7 @@ class ClipReport:
     used: tuple[UsedSetting, ...] = ()
     start: str = ""
     note: str = ""
+    copied_frames: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain lists, dictionaries, numbers and texts."""

@@ -138,12 +138,17 @@ class SinkTaker:
 
     def take(self, frame: NewFrame) -> None:
         """Write the next frame."""
-        coded, sink = frame.coded, self.sink
-        if coded is not None and isinstance(sink, ContainerSink) and sink.takes_coded(coded):
-            frame.paint(coded)
-            sink.write_coded(coded, frame.start, frame.end)
-        else:
-            sink.write(frame.after, frame.start, frame.end, frame.alpha)
+        sink = self.sink
+        if isinstance(sink, ContainerSink):
+            if sink.copies(frame.number):
+                sink.copy(frame.start, frame.end)
+                return
+            coded = frame.coded
+            if coded is not None and sink.takes_coded(coded):
+                frame.paint(coded)
+                sink.write_coded(coded, frame.start, frame.end)
+                return
+        sink.write(frame.after, frame.start, frame.end, frame.alpha)
 
 
 def write_clip_frames(

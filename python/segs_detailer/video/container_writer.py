@@ -6,12 +6,14 @@ import contextlib
 import math
 import warnings
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 from segs_detailer.errors import InvalidArgumentError, MediaError
 from segs_detailer.video.color import FrameToFrame, RgbToFrame
 from segs_detailer.video.companions import Companions
+from segs_detailer.video.copying import JoinedPicture, layout_of, nothing_left, plan_copies, reason_against
 from segs_detailer.video.encoders import ALPHA_BESIDE, EncoderSettings, plan_encoding
 from segs_detailer.video.frame_metadata import FieldMarker
 from segs_detailer.video.muxer_trial import Nowhere
@@ -22,23 +24,28 @@ from segs_detailer.video.sequences import VIDEO_FORMATS
 from segs_detailer.video.transparency import has_alpha, set_alpha
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
     import numpy as np
     from av.container import OutputContainer
+    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
     from segs_detailer.video.clip import ClipInfo
+    from segs_detailer.video.encoders import EncodingPlan
     from segs_detailer.video.planes import CodedFrame
 
-__all__ = ["ContainerSink", "can_write_container", "container_losses"]
+__all__ = ["ContainerSink", "can_write_container", "container_losses", "untouched_share"]
 
 _QUICKTIME_FORMATS = ("mp4", "mov")
 _NO_PICTURE_TYPE = 0
 _HEVC_APPLE_TAG = "hvc1"
+# Tags of pictures whose parameters lie in the stream, where they may change.
+_IN_STREAM_TAGS = {"h264": "avc3", "hevc": "hev1"}
 # QuickTime's edit lists count in a clock of the whole file, by default of milliseconds.
 _FILE_CLOCK = 1000
 _FINEST_FILE_CLOCK = 1_000_000
@@ -83,6 +90,7 @@ class _Output:
         self.companions: Companions | None = None
         self.container: OutputContainer | None = None
         self.left_out: tuple[str, ...] = ()
+        self.not_copied: str | None = None
         with contextlib.ExitStack() as undo:
             # Whatever stops it, Ctrl-C too, nothing stays open.
             undo.callback(self.abort)
@@ -121,45 +129,81 @@ class _Output:
 
     def _add_video(self, container: OutputContainer, settings: EncoderSettings) -> tuple[VideoStream, tuple[str, ...]]:
         plan = plan_encoding(settings, self._info, container, self._path)
+        stream = cast("VideoStream", container.add_stream(plan.encoder.name, rate=plan.rate))
+        # An encoder counts frames; packets get their true times when they come out.
+        self.stamps = PacketStamps(1 / plan.rate)
+        stream.time_base = self.clock
+        self._configure = partial(self._configured, plan, settings, container.format.name)
+        context = self._configure(stream.codec_context)
+        if settings.copy_untouched and container.format.name in _QUICKTIME_FORMATS:
+            context.codec_tag = _IN_STREAM_TAGS.get(plan.encoder.canonical_name, context.codec_tag)
+        if plan.encoder.name in ALPHA_BESIDE and context.format is not None and has_alpha(context.format):
+            # Decoders look for it only if they are told.
+            stream.metadata["alpha_mode"] = "1"
+        self._encoder_name, self._format_name = plan.encoder.name, container.format.name
+        self.convert = RgbToFrame(self._info.color, plan.pix_fmt)
+        self.recode = FrameToFrame(self._info.color, plan.pix_fmt)
+        fields = self._info.interlacing if "field_order" in plan.options else None
+        self.mark = None if fields is None else FieldMarker(fields)
+        return stream, plan.lost
+
+    def new_encoder(self) -> VideoCodecContext:
+        """Make another encoder of the same settings, whose parameters lie in its stream."""
+        av = import_av()
+        context: VideoCodecContext = self._configure(av.CodecContext.create(self._encoder_name, "w"))
+        return context
+
+    def joined(self, is_touched: Callable[[int], bool], mux: Callable[[Any], None]) -> JoinedPicture | None:
+        """Join encoded stretches with those that are copied, or say in `not_copied` why nothing is."""
+        layout, context = layout_of(self._info), self.stream.codec_context
+        self.not_copied = reason_against(
+            self._info,
+            layout,
+            self._format_name,
+            context.codec.canonical_name,
+            context.pix_fmt,
+            bytes(context.extradata or b""),
+            holds_last=self._format_name in _QUICKTIME_FORMATS and _holds_last_frame(self._info),
+        )
+        if self.not_copied is not None:
+            return None
+        copies = plan_copies(layout, is_touched)
+        if not copies.frames:
+            self.not_copied = nothing_left(layout)
+            return None
+        return JoinedPicture(self._info, copies, self.stamps, self.clock, self.new_encoder, mux)
+
+    def _configured(
+        self, plan: EncodingPlan, settings: EncoderSettings, format_name: str, context: VideoCodecContext
+    ) -> VideoCodecContext:
+        """Tell an encoder all that it must know."""
         name = plan.encoder.name
-        stream = cast("VideoStream", container.add_stream(name, rate=plan.rate))
-        context = stream.codec_context
         context.height, context.width = self._info.size
         context.pix_fmt = plan.pix_fmt
         context.thread_count = settings.threads
         if name != "prores_ks":
             context.thread_type = "AUTO"
         context.sample_aspect_ratio = self._info.sample_aspect_ratio
-        # An encoder counts frames; packets get their true times when they come out.
-        self.stamps = PacketStamps(1 / plan.rate)
         context.time_base = 1 / plan.rate
-        stream.time_base = self.clock
         tags = self._info.color
         if not context.format or not context.format.is_rgb:
             context.colorspace = tags.matrix
             context.color_range = tags.range
             context.color_primaries = tags.primaries
             context.color_trc = tags.transfer
-        if name == "libx265" and container.format.name in _QUICKTIME_FORMATS:
+        if name == "libx265" and format_name in _QUICKTIME_FORMATS:
             context.codec_tag = _HEVC_APPLE_TAG
         if plan.quantizers is not None:
             context.qmin, context.qmax = plan.quantizers
             height, width = self._info.size
             context.bit_rate = round(height * width * float(plan.rate))
         context.options = plan.options
-        is_held = container.format.name in _QUICKTIME_FORMATS and _holds_last_frame(self._info)
-        if is_held or container.format.name == "avi":
+        is_held = format_name in _QUICKTIME_FORMATS and _holds_last_frame(self._info)
+        if is_held or format_name == "avi":
             # In QuickTime the last frame is shown as long as until the next one would be decoded; AVI knows only when
             # frames are decoded.
             context.options = {**plan.options, "bf": "0"}
-        if name in ALPHA_BESIDE and context.format is not None and has_alpha(context.format):
-            # Decoders look for it only if they are told.
-            stream.metadata["alpha_mode"] = "1"
-        self.convert = RgbToFrame(tags, plan.pix_fmt)
-        self.recode = FrameToFrame(tags, plan.pix_fmt)
-        fields = self._info.interlacing if "field_order" in plan.options else None
-        self.mark = None if fields is None else FieldMarker(fields)
-        return stream, plan.lost
+        return context
 
     def close(self) -> None:
         """Finish the file."""
@@ -195,6 +239,29 @@ def container_losses(path: Path, info: ClipInfo, settings: EncoderSettings, *, k
     return output.left_out
 
 
+def untouched_share(
+    path: Path, info: ClipInfo, settings: EncoderSettings, is_touched: Callable[[int], bool], *, keep_audio: bool
+) -> tuple[int, str | None]:
+    """Count the frames that an output would take over as they are, and say why none; nothing is written.
+
+    Parameters
+    ----------
+    path, info, settings, keep_audio
+        As in `ContainerSink`.
+    is_touched : callable
+        Whether a frame changes.
+
+    Raises
+    ------
+    MediaError, InvalidArgumentError
+        The file could not be made.
+    """
+    output = _Output(Nowhere(), path, info, settings, keep_audio=keep_audio)
+    joined = output.joined(is_touched, lambda _: None)
+    output.abort()
+    return 0 if joined is None else joined.frames, output.not_copied
+
+
 class ContainerSink:
     """Writes one video file; leaving it with an exception leaves no file.
 
@@ -223,6 +290,7 @@ class ContainerSink:
         self._info = info
         self._partial = PartialFile(path)
         self._lost_alpha = False
+        self._joined: JoinedPicture | None = None
         with contextlib.ExitStack() as undo:
             undo.callback(self._partial.discard)
             file = f"file:{self._partial.path}"
@@ -233,6 +301,47 @@ class ContainerSink:
     def left_out(self) -> tuple[str, ...]:
         """What of the clip the file cannot hold."""
         return self._output.left_out
+
+    def copy_untouched(self, is_touched: Callable[[int], bool]) -> str | None:
+        """Let groups of pictures in which no frame changes go over as they are, from the first frame on.
+
+        Parameters
+        ----------
+        is_touched : callable
+            Whether a frame changes.
+
+        Returns
+        -------
+        str or None
+            Why nothing is copied.
+        """
+        self._joined = self._output.joined(is_touched, self._mux_one)
+        return self._output.not_copied
+
+    @property
+    def copied_frames(self) -> int:
+        """Frames that go over as they are."""
+        return 0 if self._joined is None else self._joined.frames
+
+    def copies(self, frame: int) -> bool:
+        """Whether a frame goes over as it is: then `copy` takes it."""
+        return self._joined is not None and frame in self._joined
+
+    def copy(self, start: int, end: int) -> None:
+        """Let the next frame go over as it is."""
+        av = import_av()
+        output = self._output
+        number = output.stamps.add(self._tick(start), self._tick(end))
+        try:
+            self._send_companions(start)
+            if self._joined is not None:
+                self._joined.copy(number, start)
+        except av.FFmpegError as error:
+            raise _write_error(self._path, error) from error
+
+    def _send_companions(self, start: int) -> None:
+        if self._output.companions is not None:
+            self._output.companions.send(start * self._info.time_base - self._info.origin)
 
     def write(self, pixels: NDArray[np.float32], start: int, end: int, alpha: NDArray[Any] | None = None) -> None:
         """Encode one frame; see `Sink.write`. Transparency is kept by pixel formats that have it."""
@@ -260,9 +369,11 @@ class ContainerSink:
         if output.mark is not None:
             frame = output.mark(frame)
         try:
-            if output.companions is not None:
-                output.companions.send(start * self._info.time_base - self._info.origin)
-            self._mux(output.stream.encode(frame))
+            self._send_companions(start)
+            if self._joined is not None:
+                self._joined.encode(frame)
+            else:
+                self._mux(output.stream.encode(frame))
         except av.FFmpegError as error:
             raise _write_error(self._path, error) from error
 
@@ -285,6 +396,12 @@ class ContainerSink:
                 output.stamps.apply(packet, output.clock)
                 output.container.mux(packet)
 
+    def _mux_one(self, packet: Any) -> None:
+        output = self._output
+        if output.container is not None:
+            packet.stream = output.stream
+            output.container.mux_one(packet)
+
     def __enter__(self) -> ContainerSink:
         return self
 
@@ -298,7 +415,10 @@ class ContainerSink:
         with contextlib.ExitStack() as undo:
             undo.callback(self._abort)
             try:
-                self._mux(self._output.stream.encode(None))
+                if self._joined is not None:
+                    self._joined.end_stretch()
+                else:
+                    self._mux(self._output.stream.encode(None))
                 if self._output.companions is not None:
                     self._output.companions.send(None)
                 self._output.close()

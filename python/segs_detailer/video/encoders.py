@@ -112,6 +112,8 @@ class EncoderSettings:
         More options of the encoder, by its own names.
     threads : int
         Encoder threads; 0 leaves the number to the encoder.
+    copy_untouched : bool
+        Stretches of the clip may go over as they are: parameters of the codec then lie in the stream.
     """
 
     codec: str | None = None
@@ -119,6 +121,7 @@ class EncoderSettings:
     pix_fmt: str | None = None
     options: dict[str, str] = field(default_factory=dict)
     threads: int = 0
+    copy_untouched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

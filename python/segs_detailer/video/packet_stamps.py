@@ -60,8 +60,22 @@ class PacketStamps:
 
     def apply(self, packet: Any, clock: Fraction) -> None:
         """Give a packet its true times in ticks of `clock` seconds."""
-        shown = round(packet.pts * packet.time_base / self.step)
+        shown = self.number_of(packet)
         decoded = shown if packet.dts is None else round(packet.dts * packet.time_base / self.step)
+        self.give(packet, shown, decoded, clock)
+
+    @property
+    def count(self) -> int:
+        """Frames whose times are noted."""
+        return self._count
+
+    def number_of(self, packet: Any) -> int:
+        """Return the number of the frame that a packet of an encoder holds."""
+        number: int = round(packet.pts * packet.time_base / self.step)
+        return number
+
+    def give(self, packet: Any, shown: int, decoded: int, clock: Fraction) -> None:
+        """Give a packet the times of the frame that it shows, and of the frame in whose place it is decoded."""
         start, end = self._frames[shown]
         packet.pts, packet.duration = start, max(end - start, 0)
         packet.dts = min(self._decoded_at(decoded), start)
