@@ -451,7 +451,11 @@ class PromptSettings:
 class EncodeSettings:
     """How a video is written."""
 
-    codec: str | None = setting(None, help="h264, hevc, vp9, av1, prores, ffv1, ...", default_text="the input's")
+    codec: str | None = setting(
+        None,
+        help="h264, hevc, vp9, av1, prores, ffv1, ..., or an encoder by its name, such as h264_nvenc",
+        default_text="the input's",
+    )
     crf: float | None = setting(None, help="constant quality in the encoder's scale, smaller is better")
     pix_fmt: str | None = setting(None, help="pixel format", default_text="the input's")
     no_audio: bool = setting(False, help="leave the sound out")

@@ -191,10 +191,11 @@ class _Output:
             context.color_range = tags.range
             context.color_primaries = tags.primaries
             context.color_trc = tags.transfer
-        if name == "libx265" and format_name in _QUICKTIME_FORMATS:
+        if plan.encoder.canonical_name == "hevc" and format_name in _QUICKTIME_FORMATS:
             context.codec_tag = _HEVC_APPLE_TAG
         if plan.quantizers is not None:
             context.qmin, context.qmax = plan.quantizers
+        if plan.quantizers is not None or plan.by_rate:
             height, width = self._info.size
             context.bit_rate = round(height * width * float(plan.rate))
         context.options = plan.options

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from segs_detailer._native import cpu_has_avx512
 from segs_detailer.errors import InvalidArgumentError, MediaError, unknown_name
 from segs_detailer.video.color import sample_bits
+from segs_detailer.video.hardware import hardware_encoders, hardware_kind, software_formats
 from segs_detailer.video.muxer_trial import Nowhere
 from segs_detailer.video.packets import import_av
 
@@ -140,6 +141,8 @@ class EncodingPlan:
         Its options.
     quantizers : (int, int) or None
         Least and most quantizer, of encoders that have no constant quality.
+    by_rate : bool
+        The encoder has neither constant quality nor quantizers, and needs a bit rate.
     lost : tuple of str
         What of the picture it cannot write.
     """
@@ -150,6 +153,7 @@ class EncodingPlan:
     options: dict[str, str]
     quantizers: tuple[int, int] | None
     lost: tuple[str, ...]
+    by_rate: bool = False
 
 
 def plan_encoding(settings: EncoderSettings, info: ClipInfo, container: OutputContainer, path: Path) -> EncodingPlan:
@@ -177,8 +181,37 @@ def plan_encoding(settings: EncoderSettings, info: ClipInfo, container: OutputCo
         if _muxes(plan, info, name):
             return plan
     if settings.codec is not None:
+        _check_opens(encoder, plan, info)
         raise MediaError(f"{path}: a {path.suffix} file cannot hold {settings.codec}: choose .mkv or another codec")
     raise MediaError(f"{path}: no encoder for {path.suffix} files is available: choose .mp4 or .mkv")
+
+
+def _check_opens(encoder: Codec, plan: EncodingPlan, info: ClipInfo) -> None:
+    """Refuse an encoder in hardware that this machine does not have, and say which ones it has.
+
+    Raises
+    ------
+    InvalidArgumentError
+        It cannot be opened.
+    """
+    if hardware_kind(encoder.name) is None:
+        return
+    reason = _refusal(encoder.name, plan.pix_fmt, info, plan.rate, plan.options)
+    if reason is None:
+        return
+    codec = encoder.canonical_name
+    others = [found.name for found in map(_find_encoder, (*_encoder_names(codec), *hardware_encoders(codec))) if found]
+    here = [name for name in others if name != encoder.name and _is_here(name, info, plan.rate)]
+    expected = f"an encoder that this machine has, such as {', '.join(here)}" if here else "an encoder of this machine"
+    raise InvalidArgumentError("codec", expected, f"{encoder.name!r}, which cannot be opened here ({reason})")
+
+
+def _is_here(name: str, info: ClipInfo, rate: Fraction) -> bool:
+    av = import_av()
+    encoder = av.codec.Codec(name, "w")
+    formats = software_formats(encoder)
+    pix_fmt = next((each for each in (info.pix_fmt, "yuv420p", "nv12") if each in formats), None)
+    return _opens(encoder, pix_fmt or (formats or ["yuv420p"])[0], info, rate)
 
 
 def _plan(settings: EncoderSettings, info: ClipInfo, encoder: Codec, format_name: str) -> EncodingPlan:
@@ -210,9 +243,10 @@ def _plan(settings: EncoderSettings, info: ClipInfo, encoder: Codec, format_name
         # It refuses frames that are never shown beside transparency.
         options["auto-alt-ref"] = "0"
     quantizers = _QUANTIZERS if encoder.name in _QUANTIZER_ENCODERS else None
-    return EncodingPlan(
-        encoder, pix_fmt, rate, {**options, **_merged(options, settings.options)}, quantizers, tuple(lost)
-    )
+    kind = hardware_kind(encoder.name)
+    by_rate = kind is not None and not kind.quality
+    options = {**options, **_merged(options, settings.options)}
+    return EncodingPlan(encoder, pix_fmt, rate, options, quantizers, tuple(lost), by_rate)
 
 
 def _muxes(plan: EncodingPlan, info: ClipInfo, format_name: str) -> bool:
@@ -288,7 +322,7 @@ def _fitting_format(settings: EncoderSettings, info: ClipInfo, encoder: Codec, p
     """Return a format that the encoder takes for the clip's size: with full chroma where odd sides need that."""
     if not _has_odd_side(info) or _opens(encoder, pix_fmt, info, rate):
         return pix_fmt
-    offered = [each.name for each in encoder.video_formats or []]
+    offered = software_formats(encoder)
     bits = _bits(pix_fmt)
     full = [
         name for name in offered if _has_full_chroma(name) and _bits(name) >= bits and _opens(encoder, name, info, rate)
@@ -321,32 +355,39 @@ def _has_full_chroma(pix_fmt: str) -> bool:
 
 def _opens(encoder: Codec, pix_fmt: str, info: ClipInfo, rate: Fraction) -> bool:
     """Ask an encoder whether it takes frames of the clip's size in a format."""
+    return _refusal(encoder.name, pix_fmt, info, rate, _ENCODER_OPTIONS.get(encoder.name, {})) is None
+
+
+def _refusal(name: str, pix_fmt: str, info: ClipInfo, rate: Fraction, options: dict[str, str]) -> str | None:
+    """Open an encoder for frames of the clip's size, and give its reason where it cannot be."""
     av = import_av()
-    context = av.CodecContext.create(encoder.name, "w")
+    context = av.CodecContext.create(name, "w")
     context.height, context.width = info.size
     context.pix_fmt = pix_fmt
     context.time_base, context.framerate = 1 / rate, rate
-    context.options = dict(_ENCODER_OPTIONS.get(encoder.name, {}))
+    context.options = dict(options)
     try:
         context.open()
-    except av.FFmpegError:
-        return False
-    return True
+    except av.FFmpegError as error:
+        return str(error.strerror or error)
+    return None
 
 
 def _encoder_options(encoder: str, settings: EncoderSettings) -> dict[str, str]:
-    options = dict(_ENCODER_OPTIONS.get(encoder, {}))
+    kind = hardware_kind(encoder)
+    options = dict(_ENCODER_OPTIONS.get(encoder, {}) if kind is None else kind.options)
     crf = settings.crf
     if crf is not None:
-        worst = _CRF_RANGE.get(encoder)
+        worst = _CRF_RANGE.get(encoder) if kind is None else kind.worst if kind.quality else None
         if worst is None:
             raise InvalidArgumentError("crf", f"no value: {encoder} has no constant quality", f"{crf:g}")
-        if not 0 <= crf <= worst:
-            raise InvalidArgumentError("crf", f"0 to {worst} for {encoder}", f"{crf:g}")
+        least = 0 if kind is None else kind.least
+        if not least <= crf <= worst:
+            raise InvalidArgumentError("crf", f"{least} to {worst} for {encoder}", f"{crf:g}")
     else:
-        crf = _DEFAULT_CRF.get(encoder)
+        crf = _DEFAULT_CRF.get(encoder) if kind is None else kind.usual
     if crf is not None:
-        options["crf"] = f"{crf:g}"
+        options |= dict.fromkeys(("crf",) if kind is None else kind.quality, f"{crf:g}")
     if encoder in _CAPTIONING_ENCODERS:
         options["a53cc"] = "0"
     if encoder in ("libx264", "libx264rgb") and cpu_has_avx512():
@@ -387,7 +428,7 @@ def _candidates(settings: EncoderSettings, info: ClipInfo, container: OutputCont
 def _choose_pix_fmt(settings: EncoderSettings, info: ClipInfo, encoder: Codec) -> str:
     from av.video.format import VideoFormat
 
-    offered = [pixel_format.name for pixel_format in encoder.video_formats or []]
+    offered = software_formats(encoder)
     if settings.pix_fmt is not None:
         if offered and settings.pix_fmt not in offered:
             raise unknown_name("pix_fmt", settings.pix_fmt, offered, expected=f"one of {encoder.name}'s: {{}}")
