@@ -26,7 +26,7 @@ PLOT = ROOT / "docs" / "images" / "benchmarks-growth.svg"
 BEGIN = "<!-- benches: from here on written by benches/report.py -->"
 END = "<!-- benches: end -->"
 
-AREAS = ("Whole nodes", "Pasting", "Crops", "Resizing", "Masks", "Finding", "Memory")
+AREAS = ("Whole nodes", "Pasting", "Crops", "Planes", "Resizing", "Masks", "Finding", "Memory")
 # Share of the processor taken by other programs above which a time is marked.
 DISTURBED = 0.2
 BANDWIDTH_WORK = "into memory in use"

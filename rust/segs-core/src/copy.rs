@@ -6,8 +6,10 @@
 use crate::cpu::multiversion;
 use crate::pixel::Pixel;
 
-/// More than this is not kept by any cache until someone reads it, and better written past them.
-const STREAM_BYTES: usize = 64 << 20;
+/// More than this is better written past the caches. Those of last level keep some 32 MB for a few cores; what is copied
+/// passes them twice, read and written, and pushes out what was written first before someone reads it. Written past
+/// them, a line is not read before either: copies of bytes take two thirds of the time.
+const STREAM_BYTES: usize = 16 << 20;
 
 /// Whether an output of so many bytes is to be streamed past the caches.
 pub(crate) fn streams(bytes: usize) -> bool {
@@ -91,7 +93,9 @@ unsafe fn copy_bytes<const STREAM: bool>(from: *const u8, to: *mut u8, next: *co
                 }
             }
         }
-        from.add(end).copy_to_nonoverlapping(to.add(end), bytes - end);
+        if end < bytes {
+            from.add(end).copy_to_nonoverlapping(to.add(end), bytes - end);
+        }
     }
 }
 

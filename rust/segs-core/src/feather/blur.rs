@@ -14,6 +14,11 @@ const BLOCK: usize = 64;
 /// first cache.
 const GROUP_ROWS: usize = 16;
 
+/// Filtered samples of one row. They begin with a line of the cache, so that no vector of them lies in two.
+#[derive(Debug, Clone)]
+#[repr(align(64))]
+pub(super) struct Block([f32; BLOCK]);
+
 /// Buffers of one job.
 #[derive(Debug)]
 pub(super) struct Blur<'a> {
@@ -26,7 +31,7 @@ pub(super) struct Blur<'a> {
     /// Horizontally filtered rows, block by block: each block of a row at a place of its own in its column of blocks,
     /// until as many rows later as there are places. If rows lay together, those of most masks would lie a power of two
     /// apart and push each other out of the cache; the one place more keeps the columns from doing so.
-    ring: Vec<[f32; BLOCK]>,
+    ring: Vec<Block>,
     /// For each block in the ring, column by column: where it is flat.
     flats: Vec<Flat>,
     /// One less than the places of a column, which are a power of two.
@@ -52,7 +57,7 @@ impl<'a> Blur<'a> {
             height,
             width,
             padded: vec![0.0; blocks * BLOCK + 2 * radius],
-            ring: vec![[0.0; BLOCK]; (capacity + 1) * blocks],
+            ring: vec![Block([0.0; BLOCK]); (capacity + 1) * blocks],
             flats: vec![Flat::default(); capacity * blocks],
             last_place: capacity - 1,
             places: vec![0; 2 * radius + GROUP_ROWS],
@@ -96,11 +101,11 @@ impl<'a> Blur<'a> {
             // The results of a block are made of the samples from its first one, less the radius, on.
             let flat = flat_value(&samples[..(self.width - x).min(BLOCK) + 2 * radius]);
             flats[place] = if let Some(value) = flat {
-                column[place].fill(value);
+                column[place].0.fill(value);
                 let goes_on = !is_first && flats[before].rows > 0 && flats[before].value == value;
                 Flat { value, rows: if goes_on { flats[before].rows + 1 } else { 1 } }
             } else {
-                filter_row(samples, self.weights, &mut column[place]);
+                filter_row(samples, self.weights, &mut column[place].0);
                 Flat::default()
             };
         }
@@ -199,13 +204,13 @@ fn filter_row_body<const FUSED: bool, const LANES: usize>(padded: &[f32], weight
 
 multiversion! {
     /// One block of one row of the vertical pass, whose samples are at `places` of `column`.
-    fn weigh_rows(column: &[[f32; BLOCK]], places: &[usize], weights: &[f32], out: &mut [f32]) =
+    fn weigh_rows(column: &[Block], places: &[usize], weights: &[f32], out: &mut [f32]) =
         weigh_rows_body::<true, BLOCK>, weigh_rows_body::<false, { BLOCK / 2 }>;
 }
 
 #[inline(always)]
 fn weigh_rows_body<const FUSED: bool, const LANES: usize>(
-    column: &[[f32; BLOCK]],
+    column: &[Block],
     places: &[usize],
     weights: &[f32],
     out: &mut [f32],
@@ -222,13 +227,13 @@ fn weigh_rows_body<const FUSED: bool, const LANES: usize>(
 /// Columns from `x` on of a block, for the row whose samples are at `places`.
 #[inline(always)]
 fn weigh_columns<const FUSED: bool, const LANES: usize>(
-    column: &[[f32; BLOCK]],
+    column: &[Block],
     places: &[usize],
     weights: &[f32],
     x: usize,
 ) -> [f32; LANES] {
     let radius = weights.len() - 1;
-    let samples = |place: usize| &column[place][x..x + LANES];
+    let samples = |place: usize| &column[place].0[x..x + LANES];
     let (before, rest) = places.split_at(radius);
     let center = samples(rest[0]);
     let mut sums: [f32; LANES] = std::array::from_fn(|i| weights[0] * center[i]);

@@ -7,7 +7,7 @@ use crate::pixel::Pixel;
 use crate::region::Regions;
 use crate::shift::{LANCZOS_TAPS, Rows, Shifts, Source};
 use crate::turn::{Grid, SincTile, TILE};
-use crate::view::{Frames, FramesMut};
+use crate::view::{Frames, FramesMut, Shape};
 
 /// What a crop shows where it passes the frame's edge.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,9 +55,10 @@ pub fn crop_frames<T: Pixel>(
     let stream = streams(bytes);
     for_each_band(out, BAND_ROWS, 2 * bytes, interrupted, |band| {
         let region = regions.get(band.frame);
+        let span = Span::new(from, to, region.x1());
         for (i, row) in band.data.chunks_exact_mut(to.row_len()).enumerate() {
             let y = region.y1() + (band.y + i) as i64;
-            crop_row(frames, band.frame, region.x1(), y, fill, row, stream);
+            span.crop_row(frames, band.frame, y, fill, row, stream);
         }
         if stream {
             finish_stream();
@@ -91,7 +92,7 @@ fn crop_shifted<T: Pixel>(
             }
             let y = region.y1() + (band.y + i) as i64;
             if shift.is_whole() {
-                crop_row(frames, band.frame, region.x1(), y, fill, row, false);
+                Span::new(frames.shape(), to, region.x1()).crop_row(frames, band.frame, y, fill, row, false);
             } else {
                 rows.write(y, row);
             }
@@ -117,34 +118,59 @@ fn crop_turned<T: Pixel>(mut tile: SincTile<'_, T>, y: usize, rows: &mut [T], ro
     }
 }
 
-/// Copies a row of a frame from column `x` on, as far as the frame has one; what lies outside is filled.
-fn crop_row<T: Pixel>(frames: Frames<'_, T>, frame: usize, x: i64, y: i64, fill: Fill<T>, out: &mut [T], stream: bool) {
-    let shape = frames.shape();
-    let channels = shape.channels;
-    let nearest = |y: i64| frames.row(frame, y.clamp(0, shape.height as i64 - 1) as usize);
-    let source = match fill {
-        Fill::Constant(value) if y < 0 || y >= shape.height as i64 => return out.fill(value),
-        _ => nearest(y),
-    };
-    let width = (out.len() / channels) as i64;
-    // Columns of the crop before, inside and after the frame.
-    let start = (-x).clamp(0, width) as usize;
-    let end = (shape.width as i64 - x).clamp(start as i64, width) as usize;
-    let (before, rest) = out.split_at_mut(start * channels);
-    let (inside, after) = rest.split_at_mut((end - start) * channels);
-    if !inside.is_empty() {
-        let first = (x + start as i64) as usize * channels;
-        let columns = first..first + inside.len();
-        copy_row(&source[columns.clone()], inside, &nearest(y + 1)[columns], stream);
+/// Which samples of the rows of a crop are before, inside and after the frame. The same for all rows of a frame.
+struct Span {
+    start: usize,
+    end: usize,
+    /// The first sample of the frame inside.
+    first: usize,
+}
+
+impl Span {
+    /// For rows of `to` that begin at column `x` of frames `from`.
+    fn new(from: Shape, to: Shape, x: i64) -> Self {
+        let width = to.width as i64;
+        let start = (-x).clamp(0, width);
+        let end = (from.width as i64 - x).clamp(start, width);
+        let first = if start < end { (x + start) as usize } else { 0 };
+        let samples = |columns: i64| columns as usize * to.channels;
+        Self { start: samples(start), end: samples(end), first: first * to.channels }
     }
-    match fill {
-        Fill::Constant(value) => {
-            before.fill(value);
-            after.fill(value);
+
+    /// Copies a row of a frame, as far as the frame has one; what lies outside is filled.
+    #[inline]
+    fn crop_row<T: Pixel>(
+        &self,
+        frames: Frames<'_, T>,
+        frame: usize,
+        y: i64,
+        fill: Fill<T>,
+        out: &mut [T],
+        stream: bool,
+    ) {
+        let Shape { height, channels, .. } = frames.shape();
+        let nearest = |y: i64| frames.row(frame, y.clamp(0, height as i64 - 1) as usize);
+        let source = match fill {
+            Fill::Constant(value) if y < 0 || y >= height as i64 => return out.fill(value),
+            _ => nearest(y),
+        };
+        let columns = self.first..self.first + self.end - self.start;
+        if !columns.is_empty() {
+            copy_row(&source[columns.clone()], &mut out[self.start..self.end], &nearest(y + 1)[columns], stream);
         }
-        Fill::Edge => {
-            repeat_pixel(before, &source[..channels]);
-            repeat_pixel(after, &source[source.len() - channels..]);
+        if self.end - self.start == out.len() {
+            return;
+        }
+        let (before, after) = (self.start, self.end);
+        match fill {
+            Fill::Constant(value) => {
+                out[..before].fill(value);
+                out[after..].fill(value);
+            }
+            Fill::Edge => {
+                repeat_pixel(&mut out[..before], &source[..channels]);
+                repeat_pixel(&mut out[after..], &source[source.len() - channels..]);
+            }
         }
     }
 }

@@ -79,23 +79,15 @@ fn primaries_body(red: &[f32], green: &[f32], blue: &[f32], codes: &Codes, clip:
     weave(red, green, blue, clip, out, |red, green, blue| [red / span, green / span, blue / span]);
 }
 
-/// Pixels that are worked on together.
-const TILE: usize = 8;
-
+/// One loop without choices in it, which compilers make vectors of, and weave these themselves.
 #[inline(always)]
 fn weave(a: &[f32], b: &[f32], c: &[f32], clip: bool, out: &mut [f32], color: impl Fn(f32, f32, f32) -> [f32; 3]) {
-    let limit = |value: f32| if clip { value.clamp(0.0, 1.0) } else { value };
-    let tile = |a: &[f32; TILE], b: &[f32; TILE], c: &[f32; TILE], out: &mut [[f32; 3]; TILE]| {
-        for x in 0..TILE {
-            out[x] = color(a[x], b[x], c[x]).map(limit);
-        }
+    let (low, high) = if clip { (0.0, 1.0) } else { (f32::NEG_INFINITY, f32::INFINITY) };
+    let limit = |value: f32| {
+        let raised = if value > low { value } else { low };
+        if raised < high { raised } else { high }
     };
-    let (pixels, rest) = out.as_chunks_mut::<3>().0.as_chunks_mut::<TILE>();
-    let ((a, a_rest), (b, b_rest), (c, c_rest)) = (a.as_chunks(), b.as_chunks(), c.as_chunks());
-    for (((a, b), c), pixels) in a.iter().zip(b).zip(c).zip(pixels) {
-        tile(a, b, c, pixels);
-    }
-    for (((&a, &b), &c), pixel) in a_rest.iter().zip(b_rest).zip(c_rest).zip(rest) {
+    for (((pixel, &a), &b), &c) in out.as_chunks_mut::<3>().0.iter_mut().zip(a).zip(b).zip(c) {
         *pixel = color(a, b, c).map(limit);
     }
 }

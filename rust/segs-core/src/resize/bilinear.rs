@@ -2,7 +2,7 @@
 
 use crate::cpu::multiversion;
 use crate::error::{Error, Result};
-use crate::parallel::{Interrupted, for_each};
+use crate::parallel::{Interrupted, for_each_band};
 use crate::resize::columns::{Columns, between_columns};
 use crate::view::{Band, Frames, FramesMut, check_mask};
 
@@ -50,7 +50,7 @@ pub fn resize_masks(masks: Frames<'_, f32>, out: FramesMut<'_, f32>, interrupted
     let columns = Columns::new(&places(from.width, to.width, fused));
     let rows = places(from.height, to.height, fused);
     let bytes = (from.len() + to.len()) * size_of::<f32>();
-    for_each(out.all_bands(BAND_ROWS), bytes, interrupted, |mut band| {
+    for_each_band(out, BAND_ROWS, bytes, interrupted, |mut band| {
         if copy {
             for (i, row) in band.data.chunks_exact_mut(to.width).enumerate() {
                 row.copy_from_slice(masks.row(band.frame, band.y + i));
