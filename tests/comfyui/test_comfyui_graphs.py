@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from urllib.error import HTTPError
 
 import browser
 import comfy_server
@@ -242,6 +243,18 @@ def test_a_trained_checkpoint_restores_what_the_mask_shows(server):
 # The example workflows
 
 
+def skip_without_nodes(known, path):
+    """Older releases of ComfyUI lack nodes of some models."""
+    workflow = loaded(path)
+    graphs = [workflow, *workflow.get("definitions", {}).get("subgraphs", [])]
+    inner = {graph.get("id") for graph in graphs[1:]}
+    kinds = {item["type"] for graph in graphs for item in graph["nodes"]} - NOTES - inner
+    # Those are ours, or the tests' own.
+    missing = {kind for kind in kinds - set(known) - STAND_INS if not kind.startswith("SegsDetailer")}
+    if missing:
+        pytest.skip(f"this ComfyUI has no {', '.join(sorted(missing))}")
+
+
 def assert_fits(known, graph):
     """Every node, socket and value is one that ComfyUI knows, in its order."""
     nodes = {item["id"]: item for item in graph["nodes"] if item["type"] not in NOTES}
@@ -284,11 +297,13 @@ def assert_fits(known, graph):
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_every_node_link_and_value_of_an_example_exists(known, path):
+    skip_without_nodes(known, path)
     assert_fits(known, loaded(path))
 
 
 @pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
 def test_every_node_link_and_value_of_a_blueprint_exists(known, path):
+    skip_without_nodes(known, path)
     workflow = loaded(path)
     [definition], [instance] = workflow["definitions"]["subgraphs"], workflow["nodes"]
     assert_fits(known, definition)
@@ -329,7 +344,8 @@ def page(server, tmp_path_factory):
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_an_example_opens_without_a_red_node(page, path):
+def test_an_example_opens_without_a_red_node(known, page, path):
+    skip_without_nodes(known, path)
     workflow = loaded(path)
     shown(page, workflow)
     state = page.evaluate(STATE)
@@ -372,7 +388,8 @@ def test_sockets_of_several_types_take_each_of_them(page):
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_an_example_runs_on_tiny_models(server, page, path):
+def test_an_example_runs_on_tiny_models(server, known, page, path):
+    skip_without_nodes(known, path)
     shown(page, loaded(path))
     prompt = on_tiny_models(page.evaluate("app.graphToPrompt().then(p => p.output)"))
     [name] = [name for name, item in prompt.items() if item["class_type"] == "SegsDetailerForVideo"]
@@ -387,9 +404,13 @@ def test_an_example_runs_on_tiny_models(server, page, path):
 
 
 @pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
-def test_a_blueprint_is_served_and_runs_on_tiny_models(server, page, path):
+def test_a_blueprint_is_served_and_runs_on_tiny_models(server, known, page, path):
     """With a clip before it, and conditioning and models where it takes them."""
-    served = server.get("/global_subgraphs")
+    skip_without_nodes(known, path)
+    try:
+        served = server.get("/global_subgraphs")
+    except HTTPError:
+        pytest.skip("this ComfyUI has no blueprints")
     [number] = [number for number, entry in served.items() if entry["name"] == path.stem]
     assert served[number]["info"] == {"node_pack": "custom_nodes.segs-detailer"}
     workflow = json.loads(server.get(f"/global_subgraphs/{number}")["data"])
