@@ -409,7 +409,8 @@ def test_a_blueprint_is_served_and_runs_on_tiny_models(server, known, page, path
     skip_without_nodes(known, path)
     try:
         served = server.get("/global_subgraphs")
-    except HTTPError:
+    except HTTPError as error:
+        error.close()
         pytest.skip("this ComfyUI has no blueprints")
     [number] = [number for number, entry in served.items() if entry["name"] == path.stem]
     assert served[number]["info"] == {"node_pack": "custom_nodes.segs-detailer"}
