@@ -2,7 +2,8 @@
 
 `--json FILE` takes the results of an earlier `pytest benches --benchmark-json FILE`, `--growth FILE` those of
 `benches/growth.py --json FILE`, `--imports FILE` those of `benches/import_time.py --json FILE`, `--comfyui FILE` those
-of `benches/comfyui_nodes.py --json FILE`, which measures nothing where COMFYUI_PATH or IMPACT_PACK_PATH is not set.
+of `benches/comfyui_nodes.py --json FILE`, which measures nothing where COMFYUI_PATH or IMPACT_PACK_PATH is not set,
+`--runs FILE` those of `benches/whole_runs.py --json FILE`; `--runs-only` writes their section alone.
 """
 
 from __future__ import annotations
@@ -261,6 +262,66 @@ def imports_section(points: list[dict[str, Any]]) -> list[str]:
     return lines + table(["import", "time", "processor", "at most", "met", "heavy modules loaded"], rows)
 
 
+RUNS_TITLE = "Whole runs"
+FIRST_FRAME_GOAL = 0.5
+"""Seconds of the processor until the first frame, beyond what importing PyAV and NumPy takes."""
+
+
+def runs_section(results: dict[str, Any]) -> list[str]:
+    """Whole runs beside transcodes, and the way to the first frame."""
+    rows = []
+    for run in results["runs"]:
+        ours, transcode = run["ours"], run["transcode"]
+        spent = ours["processor"] - ours["sampling"]
+        times = spent / transcode["processor"]
+        rows.append(
+            [
+                run["name"],
+                str(run["frames"]),
+                f"{transcode['processor']:.1f} s",
+                f"{spent:.1f} s",
+                f"{times:.2f} x",
+                f"{run['goal']:g} x",
+                "yes" if times <= run["goal"] else "**no**",
+                f"{ours['clock']:.1f} of {transcode['clock']:.1f} s",
+                f"{ours['peak'] / 1e6:.0f} of {transcode['peak'] / 1e6:.0f} MB",
+                ", ".join(f"{name} {seconds:.1f} s" for name, seconds in ours["passes"].items()),
+            ]
+        )
+    start = results["start"]
+    beyond = start["first_frame"] - start["imports"]
+    met = "met" if beyond <= FIRST_FRAME_GOAL else "**missed**"
+    machine = results["machine"]
+    kind = " A quick run, of short clips: what a run begins with weighs more in it." if machine["quick"] else ""
+    names = ["work", "frames", "transcode", "ours", "is", "at most", "met", "on the clock", "peak of memory", "at work"]
+    return [
+        f"## {RUNS_TITLE}",
+        "",
+        "From file to file, beside a plain transcode by PyAV with the same encoder settings, each in a fresh process: "
+        "time of the processor of the whole process, imports too, without the thread that samples (by a sampler that "
+        "darkens crops), the clock, the peak of memory, and what each pass worked. Measured by "
+        f"`benches/whole_runs.py` on {machine['processor']}, {machine['cores']} cores.{kind}",
+        "",
+        *table(names, rows),
+        f"Until the first frame is decoded, `run` takes {start['first_frame']:.2f} s of the processor, "
+        f"`import av, numpy` in a fresh process {start['imports']:.2f} s: {beyond:.2f} s more, where the goal is "
+        f"{FIRST_FRAME_GOAL} s, which is {met}.",
+        "",
+    ]
+
+
+def write_section(title: str, lines: list[str]) -> None:
+    """Put one section of the generated part in place of what is there of it, or before the imports."""
+    text = PAGE.read_text(encoding="utf-8")
+    body = "\n".join(lines).strip() + "\n\n"
+    if f"## {title}\n" in text:
+        start = text.index(f"## {title}\n")
+        end = text.index("\n## ", start) + 1
+    else:
+        start = end = text.index("## Imports\n")
+    PAGE.write_text(text[:start] + body + text[end:], encoding="utf-8")
+
+
 START_GOAL = 0.3
 
 
@@ -374,10 +435,21 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="results of pytest-benchmark to report")
     parser.add_argument("--growth", type=Path, help="results of growth.py to report")
     parser.add_argument("--imports", type=Path, help="results of import_time.py to report")
+    parser.add_argument("--runs", type=Path, help="results of whole_runs.py to report")
+    parser.add_argument("--runs-only", action="store_true", help="write the section of whole runs alone")
     parser.add_argument("--comfyui", type=Path, help="results of comfyui_nodes.py to report")
     parser.add_argument("--quick", action="store_true", help="run the small version of what has to be run")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        runs = arguments.runs or Path(folder) / "runs.json"
+        if arguments.runs is None:
+            import whole_runs
+
+            runs.write_text(json.dumps(whole_runs.measure_all(quick=arguments.quick)), encoding="utf-8")
+        run_results = json.loads(runs.read_text(encoding="utf-8"))
+        if arguments.runs_only:
+            write_section(RUNS_TITLE, runs_section(run_results))
+            return
         results = arguments.json or Path(folder) / "benches.json"
         if arguments.json is None:
             run_benches(results, quick=arguments.quick)
@@ -406,6 +478,7 @@ def main() -> None:
         lines += [f"## {area}", ""] if works else []
         for work in works:
             lines += work_section(data, work)
+    lines += runs_section(run_results)
     lines += imports_section(import_points)
     lines += comfyui_section(comfyui_results)
     write_page([*lines, *growth_section(points, draw(points))])

@@ -89,6 +89,17 @@ def test_each_pass_of_a_run_has_the_seconds_that_it_worked(tmp_path, monkeypatch
     assert report.total_seconds == 1000
 
 
+def test_what_an_encoder_still_holds_in_the_end_is_its_work():
+    clock = Clock()
+    stages = Stages(clock=clock)
+    stages.seconds["encode"] = 2.0
+    with stages.ending("encode"):
+        clock.now += 5
+    with stages.ending("draw"):
+        clock.now += 5
+    assert stages.seconds == {"encode": 7}
+
+
 def test_the_summary_says_work_and_the_clock():
     assert describe_times({"decode": 1.04, "encode": 3}, 51) == "time: 51.0 s; at work: decode 1.0 s, encode 3.0 s"
     assert describe_times({}, 0.3) == "time: 0.3 s"

@@ -385,7 +385,7 @@ def _detail(
     with suppress(_LeftAlone), ExitStack() as outputs:
         own = outputs.enter_context(ExitStack())
         sink, left_out = _open_output(job, output, opened.info, encoder, overwrite=overwrite)
-        takers: list[FrameTaker] = [SinkTaker(own.enter_context(sink))]
+        takers: list[FrameTaker] = [SinkTaker(own.enter_context(_finished(sink, stages)))]
         if comparison is not None:
             takers.append(outputs.enter_context(comparison))
         run = outputs.enter_context(begun_run(opened, pipe, stages, models))
@@ -411,6 +411,15 @@ def _detail(
             with stages.passes() as progress:
                 run.run(takers, progress)
     return replace(_report(opened, run, missing, left_out, stages), copied_frames=copied)
+
+
+@contextmanager
+def _finished(sink: Sink, stages: Stages) -> Iterator[Sink]:
+    """Use a sink; what its encoder still holds when all frames are there is encoded in the end."""
+    with ExitStack() as stack:
+        yield stack.enter_context(sink)
+        with stages.ending("encode"):
+            stack.close()
 
 
 def _open_output(

@@ -138,6 +138,14 @@ class Stages:
                 advances[name] = shown.enter_context(self.stage(name, unit, passes))
             yield passes
 
+    @contextmanager
+    def ending(self, name: str) -> Iterator[None]:
+        """Add what a stage still works when all its frames were handed over."""
+        started = self._clock()
+        yield
+        if name in self.seconds:
+            self.seconds[name] += self._clock() - started
+
     def _began(self, name: str, unit: str) -> None:
         """Show that a stage has begun."""
 
