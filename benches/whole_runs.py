@@ -1,7 +1,8 @@
 """Whole runs from file to file beside a plain transcode by PyAV with the same encoder settings, each a process.
 
 `python benches/whole_runs.py --json FILE` measures all; without `--json` it prints the numbers. The time of the
-processor is that of the whole process, without the sampler: one that darkens its crops, so that all are pasted.
+processor is that of the whole process, without the thread that samples, by a sampler that darkens its crops, so that
+all are pasted. Kernels work on one thread, that of their caller: what sampling calls is left out with it.
 """
 
 from __future__ import annotations
@@ -92,6 +93,7 @@ print(json.dumps({}))
 
 OURS = """
 import sys, json, time
+from segs_detailer import set_num_threads
 from segs_detailer.jobs.clips import detail_clip
 from segs_detailer.jobs.sampling import Detailing
 from segs_detailer.models.info import Geometry, ModelInfo
@@ -114,9 +116,11 @@ def timed(self, *args, **kwargs):
     finally:
         spent += time.thread_time() - before
 Detailing.sample = timed
+# On one thread of their own, kernels that sampling calls count as sampling.
+set_num_threads(1)
 clip, output, boxes, copies = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4] == "copies"
 values = {"segs": boxes, "copy_untouched": copies, "steps": 1, "guide_size": 300, "max_size": 1024}
-report = detail_clip(clip, output, Darker(), max_ram=16 * 10**9, **values)
+report = detail_clip(clip, output, Darker(), **values)
 print(json.dumps({"sampling": spent, "passes": report.seconds, "copied": report.copied_frames}))
 """
 

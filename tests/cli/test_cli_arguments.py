@@ -262,6 +262,7 @@ _CASES = {
     "crf": ("--crf 9 -o f_%04d.png", "-o b.mkv"),
     "pix_fmt": ("--pix-fmt rgb24 -o b.gif", "-o b.mkv"),
     "no_audio": ("--no-audio -o b.png", "-o b.mkv"),
+    "copy_untouched": ("--copy-untouched -o x.gif", "-o x.mp4"),
 }
 _OF_VERIFY = {
     "crop": "--crop fixed",
