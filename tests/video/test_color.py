@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import av
 import numpy as np
 import pytest
 from av.video.format import VideoFormat
+from av.video.reformatter import VideoReformatter
 
 from segs_detailer.video import ColorTags
 from segs_detailer.video.color import FrameToRgb, RgbToFrame, sample_bits
@@ -80,6 +84,30 @@ def test_every_color_gets_the_nearest_code(name, tags):
         # Half a step, and what coefficients of 15 bits leave at this depth.
         atol = 0.5 + 0.08 * 2 ** (bits - 8)
         np.testing.assert_allclose(codes_of(frame), np.minimum(exact_codes(color, tags, bits), top), atol=atol)
+
+
+def test_threads_that_convert_at_once_share_nothing(monkeypatch):
+    users = []
+
+    class Recorded:
+        def __init__(self):
+            self.own, self.threads = VideoReformatter(), set()
+            users.append(self.threads)
+
+        def reformat(self, *args, **options):
+            self.threads.add(threading.get_ident())
+            return self.own.reformat(*args, **options)
+
+    monkeypatch.setattr("av.video.reformatter.VideoReformatter", Recorded)
+    convert, frame, together = FrameToRgb(ColorTags()), av.VideoFrame(16, 16, "gray10le"), threading.Barrier(2)
+
+    def work():
+        together.wait(timeout=60)
+        convert(frame, np.empty((16, 16, 3), np.float32))
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda _: work(), range(2)))
+    assert [len(each) for each in users] == [1, 1]
 
 
 @pytest.mark.parametrize("name", ["gray", "gray10le", "gray16le"])

@@ -288,7 +288,7 @@ def test_a_file_whose_index_is_wrong_is_decoded_from_its_start(tmp_path, monkeyp
     assert all(np.array_equal(whole[n][0], views_of(each.coded.frame)[0]) for n, each in seen.items())
 
 
-@pytest.mark.parametrize(("pix_fmt", "expected"), [("yuv420p", 1.5), ("yuv444p", 3), ("yuv422p10le", 4)])
+@pytest.mark.parametrize(("pix_fmt", "expected"), [("yuv420p", 1.5), ("yuv444p", 3), ("yuv422p10le", 4), ("bgr0", 4)])
 def test_a_coded_frame_takes_so_much_memory(tmp_path, pix_fmt, expected):
     path = make_video(tmp_path / "a.mkv", frames=1, codec="ffv1", pix_fmt=pix_fmt)
     info = open_clip(path).info

@@ -8,8 +8,8 @@ from limited range in 16 bits, where libswscale is exact.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,16 +135,25 @@ def _is_byte_rgb(pixel_format: VideoFormat) -> bool:
 
 
 def _reformatter() -> Callable[..., VideoFrame]:
-    """Make a converter between pixel formats that works on one thread.
+    """Make a converter between pixel formats that works on the thread that calls it, and for several of them at once.
 
-    With several, libswscale's slices come out wrong now and then where a frame's height is no multiple of them.
+    With threads of its own, libswscale's slices come out wrong now and then where a frame's height is no multiple of
+    them. And what it keeps from one frame to the next serves one thread only: each gets its own.
     """
     import av
     from av.video.reformatter import VideoReformatter
 
     # PyAV is threaded here from version 17 on, and knows the argument since.
     options: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
-    return partial(VideoReformatter().reformat, **options)
+    own = threading.local()
+
+    def reformat(frame: VideoFrame, **wanted: Any) -> VideoFrame:
+        if not hasattr(own, "reformatter"):
+            own.reformatter = VideoReformatter()
+        converted: VideoFrame = own.reformatter.reformat(frame, **options, **wanted)
+        return converted
+
+    return reformat
 
 
 def _planar_format(pixel_format: VideoFormat) -> tuple[str, str]:

@@ -136,7 +136,9 @@ def coded_bytes(size: tuple[int, int], bits: int, pix_fmt: str | None) -> int:
         return _MOST_SAMPLES * height * width * sample
     samples = layout.planes
     chroma = 2 * -(-height // samples.step_y) * -(-width // samples.step_x)
-    return (height * width * (len(layout.places) - 2) + chroma) * sample
+    # Packed RGB may have a fourth sample that means nothing.
+    full = max(len(layout.places), layout.places[0].step if samples.matrix is None else 0) - 2
+    return (height * width * full + chroma) * sample
 
 
 def _planar(name: str) -> tuple[PlaneFormat, tuple[_Place, ...]] | None:
