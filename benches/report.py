@@ -281,6 +281,7 @@ def runs_section(results: dict[str, Any]) -> list[str]:
                 f"{transcode['processor']:.1f} s",
                 f"{spent:.1f} s",
                 f"{times:.2f} x",
+                f"{ours['importing'] / transcode['processor']:.2f} x",
                 f"{run['goal']:g} x",
                 "yes" if times <= run["goal"] else "**no**",
                 f"{ours['clock']:.1f} of {transcode['clock']:.1f} s",
@@ -293,13 +294,26 @@ def runs_section(results: dict[str, Any]) -> list[str]:
     met = "met" if beyond <= FIRST_FRAME_GOAL else "**missed**"
     machine = results["machine"]
     kind = " A quick run, of short clips: what a run begins with weighs more in it." if machine["quick"] else ""
-    names = ["work", "frames", "transcode", "ours", "is", "at most", "met", "on the clock", "peak of memory", "at work"]
+    names = [
+        "work",
+        "frames",
+        "transcode",
+        "ours",
+        "is",
+        "of it PyTorch",
+        "at most",
+        "met",
+        "on the clock",
+        "peak of memory",
+        "at work",
+    ]
     return [
         f"## {RUNS_TITLE}",
         "",
         "From file to file, beside a plain transcode by PyAV with the same encoder settings, each in a fresh process: "
         "time of the processor of the whole process, imports too, without the thread that samples (by a sampler that "
-        "darkens crops), the clock, the peak of memory, and what each pass worked. Measured by "
+        "darkens crops), and of it the import of PyTorch, once for a run of any length; the clock, the peak of memory, "
+        "most of it the crops of a piece as floats within `max_ram`, and what each pass worked. Measured by "
         f"`benches/whole_runs.py` on {machine['processor']}, {machine['cores']} cores.{kind}",
         "",
         *table(names, rows),

@@ -45,6 +45,8 @@ class WholeRun:
         Share of the frames in which they are.
     copies : bool
         With `copy_untouched`.
+    max_ram : int
+        Bytes; frames of 2160p take more than a run takes by itself.
     goal : float
         Times the processor time of the transcode, at most.
     """
@@ -57,6 +59,7 @@ class WholeRun:
     subjects: int = 1
     share: float = 1.0
     copies: bool = False
+    max_ram: int = 4 * 10**9
 
 
 RUNS = (
@@ -64,7 +67,14 @@ RUNS = (
     WholeRun("the same, five subjects", 1.5, subjects=5),
     WholeRun("the same, subject in a tenth of the frames", 1.1, share=0.1),
     WholeRun("the same with `--copy-untouched`", 0.3, share=0.1, copies=True),
-    WholeRun("2160p 10-bit HEVC, one subject", 1.25, size=(3840, 2160), codec="libx265", pix_fmt="yuv420p10le"),
+    WholeRun(
+        "2160p 10-bit HEVC, one subject",
+        1.25,
+        size=(3840, 2160),
+        codec="libx265",
+        pix_fmt="yuv420p10le",
+        max_ram=8 * 10**9,
+    ),
 )
 
 _OPTIONS = {
@@ -105,11 +115,13 @@ class Darker(Sampler):
     def sample(self, latents, job): return latents * 0.9
     def decode(self, latents, full_precision=False): return latents
 
-spent = 0.0
+spent = importing = 0.0
 sample = Detailing.sample
 def timed(self, *args, **kwargs):
-    global spent
+    global spent, importing
+    before = time.thread_time()
     import segs_detailer.detailer.api
+    importing += time.thread_time() - before
     before = time.thread_time()
     try:
         return sample(self, *args, **kwargs)
@@ -120,8 +132,9 @@ Detailing.sample = timed
 set_num_threads(1)
 clip, output, boxes, copies = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4] == "copies"
 values = {"segs": boxes, "copy_untouched": copies, "steps": 1, "guide_size": 300, "max_size": 1024}
+values["max_ram"] = int(sys.argv[5])
 report = detail_clip(clip, output, Darker(), **values)
-print(json.dumps({"sampling": spent, "passes": report.seconds, "copied": report.copied_frames}))
+print(json.dumps({"sampling": spent, "importing": importing, "passes": report.seconds, "copied": report.copied_frames}))
 """
 
 FIRST_FRAME = """
@@ -215,7 +228,8 @@ def measure_all(*, quick: bool) -> dict[str, Any]:
             threads = min(os.cpu_count() or 1, encoder_threads(run.size[0] * run.size[1]))
             options = json.dumps(_OPTIONS[run.codec])
             transcode = measure(TRANSCODE, str(clip), output, run.codec, str(threads), options)
-            ours = measure(OURS, str(clip), output, str(boxes), "copies" if run.copies else "encodes")
+            way = "copies" if run.copies else "encodes"
+            ours = measure(OURS, str(clip), output, str(boxes), way, str(run.max_ram))
             rows.append({**asdict(run), "frames": count, "transcode": transcode, "ours": ours})
         start = measure_start(folder)
     return {"machine": machine(quick=quick), "runs": rows, "start": start}
