@@ -120,10 +120,33 @@ class TestCrop:
         x1, _, x2, _ = found["fixed"].crop_region
         assert x2 - x1 > 3 * found["follow"].crop_region.size[1]
 
+    def test_masks_are_floats_from_0_to_1(self, monkeypatch):
+        """Other packs multiply them by 255: of bytes nothing would be left."""
+        asked = {}
+
+        def detect_faces(frames, settings, *, dtype, **rest):
+            asked["dtype"] = dtype
+            return frames.shape[1:3], []
+
+        monkeypatch.setattr("segs_detailer.comfyui.detecting.detect_faces", detect_faces)
+        widgets = {"min_size": 0, "min_share": 0.3, "max_gap": 7, "crop_factor": 2.0, "drop_size": 4}
+        run("SegsDetailerFaces", image_frames=FRAMES, mask_shape="ellipse", **widgets)
+        assert asked["dtype"] == "lazy"
+        (followed,) = run("SegsDetailerMaskToSegs", masks=moving_masks(), crop="follow", **MASKS)
+        pytest.importorskip("cv2")
+        settings = {"threshold": 0.4, "dilation": 0, "min_frames": 2, "max_gap": 3, "crop_factor": 1.5, "drop_size": 4}
+        frames = torch.full((COUNT, HEIGHT, WIDTH, 3), 0.5)
+        (boxes,) = run("SegsDetailerBboxDetector", bbox_detector=Detector(), image_frames=frames, **settings)
+        for segs in (followed, boxes):
+            mask = segs[1][0].cropped_mask
+            assert mask.dtype == torch.float32
+            assert float(mask.max()) == 1
+            assert ((mask * 255).numpy().astype(np.uint8).max()) == 255
+
     def test_faces_are_followed(self, monkeypatch):
         given = {}
 
-        def detect_faces(frames, settings, *, min_size, crop, progress):
+        def detect_faces(frames, settings, *, min_size, crop, dtype, progress):
             given["crop"] = crop
             return frames.shape[1:3], []
 

@@ -70,7 +70,9 @@ def find_faces(
     way = CropSettings(crop=crop, crop_factor=crop_factor, max_gap=max_gap)  # type: ignore[arg-type]  # checked there
     # The widget's 0 means that nothing is asked for.
     least = float(min_size) if min_size else None
-    return (detect_faces(frames, settings, min_size=least, crop=way, progress=frame_progress(len(frames))),)
+    told = frame_progress(len(frames))
+    # Other packs take masks from 0 to 1: bytes would be black in their graphs.
+    return (detect_faces(frames, settings, min_size=least, crop=way, dtype="lazy", progress=told),)
 
 
 def find_boxes(
@@ -127,7 +129,7 @@ def find_boxes(
     frames = (frame[..., :3].cpu().numpy() for frame in image_frames)
     tracks = find_tracks(frames, theirs, settings, progress=frame_progress(count))
     way = CropSettings(crop=crop, crop_factor=crop_factor, max_gap=max_gap)  # type: ignore[arg-type]  # checked there
-    return (tracks_to_segs(tracks, (height, width), count, way),)
+    return (tracks_to_segs(tracks, (height, width), count, way, dtype="lazy"),)
 
 
 class _TheirDetector(Detector):

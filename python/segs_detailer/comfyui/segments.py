@@ -101,7 +101,7 @@ def mask_to_segs(
     # One after the other: floats of all masks that are clamped would be as large as the clip.
     clamped = (mask.clip(0, 1) if mask.dtype.kind == "f" else mask for mask in stack)
     tracks = tracks_from_masks(clamped, **objects)
-    return (tracks_to_segs(tracks, (stack.shape[1], stack.shape[2]), len(stack), settings),)
+    return (tracks_to_segs(tracks, (stack.shape[1], stack.shape[2]), len(stack), settings, dtype="lazy"),)
 
 
 def match_scale(segs: SEGS, image_frames: Tensor) -> tuple[SEGS]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from segs_detailer.errors import InvalidArgumentError, MissingDependencyError, ModelError
 from segs_detailer.hub.catalog import YUNET
@@ -88,6 +88,7 @@ def detect_faces(
     *,
     min_size: float | None = None,
     crop: CropSettings | None = None,
+    dtype: Literal["uint8", "float32", "lazy"] = "uint8",
     progress: Callable[[int], None] | None = None,
 ) -> SEGS:
     """Find the faces of a clip, as `open_face_finder` does: one SEG for each subject of each shot.
@@ -106,6 +107,8 @@ def detect_faces(
         Smallest face in pixels, at least 8; None is a sixteenth of the frame's shorter side. Smaller takes longer.
     crop : CropSettings or None
         How crops are laid. None is a fixed one, with the `max_gap` of `settings`.
+    dtype : {"uint8", "float32", "lazy"}
+        Of the masks, see `segs_detailer.subjects.tracks_to_segs`.
     progress : callable or None
         Called with the number of frames done. It may raise to cancel.
 
@@ -132,4 +135,5 @@ def detect_faces(
     colors = (frame[..., :3] for frame in frames)
     settings = settings or FollowSettings()
     tracks = find_tracks(colors, open_face_finder(min_size=min_size), settings, progress=progress)
-    return tracks_to_segs(tracks, size, len(frames), crop or CropSettings(crop="fixed", max_gap=settings.max_gap))
+    crop = crop or CropSettings(crop="fixed", max_gap=settings.max_gap)
+    return tracks_to_segs(tracks, size, len(frames), crop, dtype=dtype)
