@@ -341,6 +341,12 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("other")
-    add_settings(group, ClipJob, ("fps", "fill_gaps"), types={"fps": _rate}, metavars={"fps": "RATE"})
+    add_settings(
+        group,
+        ClipJob,
+        ("fps", "fill_gaps", "hwaccel"),
+        types={"fps": _rate},
+        metavars={"fps": "RATE", "hwaccel": "DEVICE"},
+    )
     add_settings(group, LimitSettings, ("threads",), types={"threads": count})
     group.add_argument("-q", "--quiet", action="store_true", help="show nothing but errors and warnings")

@@ -320,7 +320,7 @@ class OpenJob:
 
 def open_job_clip(job: ClipJob) -> Source:
     """Open a job's clip and learn what it holds, without decoding it."""
-    return open_clip(job.clip, rate=job.fps, fill_gaps=job.fill_gaps)
+    return open_clip(job.clip, rate=job.fps, fill_gaps=job.fill_gaps, hwaccel=job.hwaccel)
 
 
 @contextmanager

@@ -125,6 +125,8 @@ class ClipJob:
         Frames per second of image files; None is 24.
     fill_gaps : bool
         Where a number is missing in a sequence of images, of the clip or of masks, show the frame before again.
+    hwaccel : str or None
+        Kind of device that decodes the clip; None decodes in software.
 
     Raises
     ------
@@ -169,6 +171,11 @@ class ClipJob:
     fill_gaps: bool = setting(
         False,
         help="where a number is missing in a sequence of images, of the clip or of masks, show the frame before again",
+    )
+    hwaccel: str | None = setting(
+        None,
+        help="decode CLIP on such a device: cuda, vaapi, qsv, videotoolbox, ...; refused where there is none",
+        default_text="in software",
     )
 
     def __post_init__(self) -> None:

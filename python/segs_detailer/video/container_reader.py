@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segs_detailer.errors import MediaError
+from segs_detailer.errors import InvalidArgumentError, MediaError
 from segs_detailer.video.clip import DEFAULT_RATE, ClipInfo, Picture
 from segs_detailer.video.color import ColorTags, FrameToRgb, sample_bits
 from segs_detailer.video.frame_metadata import (
@@ -162,15 +162,21 @@ class ContainerSource:
     ----------
     path : Path
         The file.
+    hwaccel : str or None
+        Kind of device that decodes its frames, see `hardware_decoder`; None decodes in software. What the file is, is
+        told in software either way.
 
     Raises
     ------
     MediaError
         The file is missing, empty, or holds no picture that can be decoded.
+    InvalidArgumentError
+        No such device, or one that cannot decode the file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, hwaccel: str | None = None) -> None:
         self._path = path
+        self._hwaccel: str | None = None
         self._scan = found = _scan_clip(path)
         with open_input(path) as container:
             stream = picture_stream(container, path)
@@ -187,9 +193,26 @@ class ContainerSource:
             self._orientation = orientation_of(first)
             self._info = self._describe(container, stream, first, found, timed)
         self._keys = _key_frames(found, timed) if self._has_stamps else ()
+        if hwaccel is not None:
+            self._use_device(hwaccel)
         self._warn(found, timed)
         # Of a long clip, its packets are not kept.
         self._scan = replace(found, picture=())
+
+    def _use_device(self, hwaccel: str) -> None:
+        """Decode on a device from now on, after a trial."""
+        av = import_av()
+        with open_input(self._path, hwaccel) as container:
+            stream = picture_stream(container, self._path)
+            if _has_alpha_beside(stream):
+                expected = "none: devices do not see the transparency beside its packets"
+                raise InvalidArgumentError("hwaccel", expected, hwaccel)
+            try:
+                next(container.decode(stream))
+            except (av.FFmpegError, RuntimeError, StopIteration) as error:
+                expected = f"a device that decodes {self._path.name}, or none for decoding in software"
+                raise InvalidArgumentError("hwaccel", expected, f"{hwaccel} ({error})") from error
+        self._hwaccel = hwaccel
 
     def _describe(
         self, container: InputContainer, stream: VideoStream, first: VideoFrame, found: Scan, timed: FrameTimes
@@ -315,7 +338,7 @@ class ContainerSource:
         if key == 0 and not self._keys:
             # Nothing is known of its packets that frames could be held against.
             raise _UnexpectedFrame
-        with open_input(self._path) as container:
+        with open_input(self._path, self._hwaccel) as container:
             stream = picture_stream(container, self._path)
             decoder = _alpha_decoder(stream) or stream.codec_context
             decoder.thread_type = "AUTO"
@@ -389,7 +412,7 @@ class ContainerSource:
         """Frames in order, by a decoder with such threads; without a list to note them in, bad packets raise."""
         av = import_av()
         done = 0
-        with open_input(self._path) as container:
+        with open_input(self._path, self._hwaccel) as container:
             stream = picture_stream(container, self._path)
             decoder = _alpha_decoder(stream) or stream.codec_context
             decoder.thread_type = threads

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from segs_detailer.errors import unknown_name
 from segs_detailer.video.packets import import_av
 
 if TYPE_CHECKING:
     from av.codec import Codec
 
-__all__ = ["HardwareKind", "hardware_encoders", "hardware_kind", "software_formats"]
+__all__ = [
+    "HardwareKind",
+    "hardware_decoder",
+    "hardware_encoders",
+    "hardware_kind",
+    "software_formats",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,33 @@ _KINDS = {
 def hardware_kind(encoder: str) -> HardwareKind | None:
     """Tell what an encoder is of by its name; None for one that works on the processor."""
     return next((kind for suffix, kind in _KINDS.items() if encoder.endswith(suffix)), None)
+
+
+def hardware_decoder(name: str) -> Any:
+    """Make what decodes on a device; frames come back into the computer's own memory.
+
+    Parameters
+    ----------
+    name : str
+        Of a kind of device, as FFmpeg calls it: cuda, vaapi, qsv, videotoolbox, d3d11va, ...
+
+    Returns
+    -------
+    av.codec.hwaccel.HWAccel
+        For `av.open`. It decodes nothing in software where the device cannot.
+
+    Raises
+    ------
+    InvalidArgumentError
+        PyAV was not built with such devices.
+    """
+    import_av()
+    from av.codec.hwaccel import HWAccel, hwdevices_available
+
+    known = list(hwdevices_available())
+    if name not in known:
+        raise unknown_name("hwaccel", name, known, expected="{}, with which PyAV is built here")
+    return HWAccel(device_type=name, allow_software_fallback=False)
 
 
 def hardware_encoders(codec: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segs_detailer.errors import MediaError
+from segs_detailer.errors import InvalidArgumentError, MediaError
 from segs_detailer.video.clip import Clip, ClipInfo, Picture, ReadProgress, Source
 from segs_detailer.video.container_reader import ContainerSource
 from segs_detailer.video.local_path import local_path
@@ -27,7 +27,9 @@ _ANIMATION_SUFFIXES = (".gif", ".apng", ".webp", ".png")
 _GROWTH = 16
 
 
-def open_clip(path: str | Path, *, rate: Fraction | None = None, fill_gaps: bool = False) -> Source:
+def open_clip(
+    path: str | Path, *, rate: Fraction | None = None, fill_gaps: bool = False, hwaccel: str | None = None
+) -> Source:
     """Open a clip and learn what it holds, without decoding it.
 
     Parameters
@@ -39,6 +41,8 @@ def open_clip(path: str | Path, *, rate: Fraction | None = None, fill_gaps: bool
         Frames per second of image files, which do not say; None is 24.
     fill_gaps : bool
         Where a number is missing among numbered image files, show the frame before again; else that is an error.
+    hwaccel : str or None
+        Kind of device that decodes a video: cuda, vaapi, qsv, videotoolbox, d3d11va, ...; None decodes in software.
 
     Returns
     -------
@@ -46,6 +50,9 @@ def open_clip(path: str | Path, *, rate: Fraction | None = None, fill_gaps: bool
 
     Raises
     ------
+    InvalidArgumentError
+        `hwaccel` for what is no video, a device that this PyAV or this machine does not have, or that cannot decode the
+        file.
     MediaError
         It is missing, empty, damaged or not a clip.
     MissingDependencyError
@@ -68,12 +75,20 @@ def open_clip(path: str | Path, *, rate: Fraction | None = None, fill_gaps: bool
         from segs_detailer.video.animation import AnimationSource, is_animation
 
         if is_animation(path):
+            _check_software(hwaccel, path)
             return AnimationSource(path)
     if is_several or suffix in IMAGE_SUFFIXES:
         from segs_detailer.video.image_files import ImageSource
 
+        _check_software(hwaccel, path)
         return ImageSource(path, rate, fill_gaps=fill_gaps)
-    return ContainerSource(path)
+    return ContainerSource(path, hwaccel)
+
+
+def _check_software(hwaccel: str | None, path: Path) -> None:
+    """Refuse a device for pictures."""
+    if hwaccel is not None:
+        raise InvalidArgumentError("hwaccel", f"none for pictures, as {path.name} is", hwaccel)
 
 
 def iter_frames(source: Source) -> Iterator[NDArray[np.float32]]:
