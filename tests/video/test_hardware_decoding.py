@@ -12,7 +12,7 @@ hwaccel = pytest.importorskip("av.codec.hwaccel")
 
 from segs_detailer.cli.main import main  # noqa: E402
 from segs_detailer.errors import InvalidArgumentError  # noqa: E402
-from segs_detailer.video import open_clip, packets, read_clip  # noqa: E402
+from segs_detailer.video import container_reader, open_clip, packets, read_clip  # noqa: E402
 from segs_detailer.video.container_reader import ContainerSource  # noqa: E402
 
 
@@ -50,7 +50,7 @@ def device(monkeypatch):
         for number, frame in decoded_from(self, *arguments):
             yield number, frame.reformat(format="nv12") if self._hwaccel else frame
 
-    monkeypatch.setattr(packets, "_open_on_device", open_on_device)
+    monkeypatch.setattr(container_reader, "open_on_device", open_on_device)
     monkeypatch.setattr(ContainerSource, "_decoded", on_device)
     monkeypatch.setattr(ContainerSource, "_decoded_from", from_key)
     return opened

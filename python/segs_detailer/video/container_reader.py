@@ -22,6 +22,7 @@ from segs_detailer.video.frame_metadata import (
     interlacing_of,
 )
 from segs_detailer.video.frame_times import FrameClock, frame_times
+from segs_detailer.video.hardware import open_on_device
 from segs_detailer.video.orientation import orientation_of
 from segs_detailer.video.packets import Scan, has_stamps, import_av, open_input, packets_of, read_error, scan
 from segs_detailer.video.planes import CodedFrame, layout_of
@@ -163,7 +164,7 @@ class ContainerSource:
     path : Path
         The file.
     hwaccel : str or None
-        Kind of device that decodes its frames, see `hardware_decoder`; None decodes in software. What the file is, is
+        Kind of device that decodes its frames, see `open_on_device`; None decodes in software. What the file is, is
         told in software either way.
 
     Raises
@@ -202,7 +203,7 @@ class ContainerSource:
     def _use_device(self, hwaccel: str) -> None:
         """Decode on a device from now on, after a trial."""
         av = import_av()
-        with open_input(self._path, hwaccel) as container:
+        with open_on_device(self._path, hwaccel) as container:
             stream = picture_stream(container, self._path)
             if _has_alpha_beside(stream):
                 expected = "none: devices do not see the transparency beside its packets"
@@ -213,6 +214,9 @@ class ContainerSource:
                 expected = f"a device that decodes {self._path.name}, or none for decoding in software"
                 raise InvalidArgumentError("hwaccel", expected, f"{hwaccel} ({error})") from error
         self._hwaccel = hwaccel
+
+    def _opened(self) -> InputContainer:
+        return open_input(self._path) if self._hwaccel is None else open_on_device(self._path, self._hwaccel)
 
     def _describe(
         self, container: InputContainer, stream: VideoStream, first: VideoFrame, found: Scan, timed: FrameTimes
@@ -338,7 +342,7 @@ class ContainerSource:
         if key == 0 and not self._keys:
             # Nothing is known of its packets that frames could be held against.
             raise _UnexpectedFrame
-        with open_input(self._path, self._hwaccel) as container:
+        with self._opened() as container:
             stream = picture_stream(container, self._path)
             decoder = _alpha_decoder(stream) or stream.codec_context
             decoder.thread_type = "AUTO"
@@ -412,7 +416,7 @@ class ContainerSource:
         """Frames in order, by a decoder with such threads; without a list to note them in, bad packets raise."""
         av = import_av()
         done = 0
-        with open_input(self._path, self._hwaccel) as container:
+        with self._opened() as container:
             stream = picture_stream(container, self._path)
             decoder = _alpha_decoder(stream) or stream.codec_context
             decoder.thread_type = threads

@@ -1,21 +1,24 @@
-"""Encoders in hardware: their own names for quality, and what is there of them on a machine."""
+"""Codecs in hardware: encoders with their own names for quality, devices that decode, what is there of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from segs_detailer.errors import unknown_name
-from segs_detailer.video.packets import import_av
+from segs_detailer.errors import InvalidArgumentError, unknown_name
+from segs_detailer.video.packets import ONLY_FILES, import_av
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from av.codec import Codec
+    from av.container import InputContainer
 
 __all__ = [
     "HardwareKind",
-    "hardware_decoder",
     "hardware_encoders",
     "hardware_kind",
+    "open_on_device",
     "software_formats",
 ]
 
@@ -61,31 +64,36 @@ def hardware_kind(encoder: str) -> HardwareKind | None:
     return next((kind for suffix, kind in _KINDS.items() if encoder.endswith(suffix)), None)
 
 
-def hardware_decoder(name: str) -> Any:
-    """Make what decodes on a device; frames come back into the computer's own memory.
+def open_on_device(path: Path, name: str) -> InputContainer:
+    """Open a file whose picture is decoded on a device; frames come back into the computer's own memory.
 
     Parameters
     ----------
+    path : Path
+        The file, which `open_input` can open.
     name : str
-        Of a kind of device, as FFmpeg calls it: cuda, vaapi, qsv, videotoolbox, d3d11va, ...
-
-    Returns
-    -------
-    av.codec.hwaccel.HWAccel
-        For `av.open`. It decodes nothing in software where the device cannot.
+        Kind of device, as FFmpeg calls it: cuda, vaapi, qsv, videotoolbox, d3d11va, ...
 
     Raises
     ------
     InvalidArgumentError
-        PyAV was not built with such devices.
+        PyAV was not built with such devices, this machine has none, or it cannot decode the file: nothing is decoded in
+        software in its place.
     """
-    import_av()
+    av = import_av()
     from av.codec.hwaccel import HWAccel, hwdevices_available
 
     known = list(hwdevices_available())
     if name not in known:
         raise unknown_name("hwaccel", name, known, expected="{}, with which PyAV is built here")
-    return HWAccel(device_type=name, allow_software_fallback=False)
+    device = HWAccel(device_type=name, allow_software_fallback=False)
+    try:
+        container: InputContainer = av.open(f"file:{path}", "r", options=ONLY_FILES, hwaccel=device)
+    except (av.FFmpegError, OSError, ValueError, RuntimeError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        expected = f"a device of this machine that decodes {path.name}, or none for decoding in software"
+        raise InvalidArgumentError("hwaccel", expected, f"{name} ({reason})") from error
+    return container
 
 
 def hardware_encoders(codec: str) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from segs_detailer.errors import InvalidArgumentError, MediaError, MissingDependencyError
+from segs_detailer.errors import MediaError, MissingDependencyError
 from segs_detailer.video.file_length import missing_bytes
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 __all__ = [
+    "ONLY_FILES",
     "Joins",
     "PacketTimes",
     "Scan",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 # Playlists may name addresses on the network; a clip is read from this machine alone.
-_ONLY_FILES = {"protocol_whitelist": "file"}
+ONLY_FILES = {"protocol_whitelist": "file"}
 # Bytes that cannot be read in a row before the rest of a file is given up.
 _MOST_FAILURES = 100
 # libav's AVFMT_TS_DISCONT: formats whose clock may start anew in the middle of a file.
@@ -75,22 +76,13 @@ def read_error(path: Path, reason: object) -> MediaError:
     )
 
 
-def open_input(path: Path, hwaccel: str | None = None) -> InputContainer:
+def open_input(path: Path) -> InputContainer:
     """Open a file for reading.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    hwaccel : str or None
-        Kind of device that decodes its picture, see `hardware_decoder`.
 
     Raises
     ------
     MediaError
         There is no such file, it is empty, or it is not a video.
-    InvalidArgumentError
-        No such device, or one that cannot decode the file.
     """
     av = import_av()
     if not path.exists():
@@ -99,26 +91,10 @@ def open_input(path: Path, hwaccel: str | None = None) -> InputContainer:
         raise MediaError(f"{path}: is not a file")
     if path.stat().st_size == 0:
         raise MediaError(f"{path}: the file is empty")
-    if hwaccel is not None:
-        return _open_on_device(path, hwaccel)
     try:
-        container: InputContainer = av.open(f"file:{path}", "r", options=_ONLY_FILES)
+        container: InputContainer = av.open(f"file:{path}", "r", options=ONLY_FILES)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise read_error(path, getattr(error, "strerror", None) or error) from error
-    return container
-
-
-def _open_on_device(path: Path, hwaccel: str) -> InputContainer:
-    from segs_detailer.video.hardware import hardware_decoder
-
-    av = import_av()
-    device = hardware_decoder(hwaccel)
-    try:
-        container: InputContainer = av.open(f"file:{path}", "r", options=_ONLY_FILES, hwaccel=device)
-    except (av.FFmpegError, OSError, ValueError, RuntimeError, NotImplementedError) as error:
-        reason = getattr(error, "strerror", None) or error
-        expected = f"a device of this machine that decodes {path.name}, or none for decoding in software"
-        raise InvalidArgumentError("hwaccel", expected, f"{hwaccel} ({reason})") from error
     return container
 
 
