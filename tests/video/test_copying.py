@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import warnings
 from fractions import Fraction
 
@@ -9,10 +11,12 @@ import numpy as np
 import pytest
 
 from segs_detailer.errors import MediaError
+from segs_detailer.video import container_reader
+from segs_detailer.video.container_reader import ContainerSource
 from segs_detailer.video.container_writer import ContainerSink
 from segs_detailer.video.copying import CopyPlan, Layout, nothing_left, plan_copies
 from segs_detailer.video.encoders import EncoderSettings
-from segs_detailer.video.reading import open_clip
+from segs_detailer.video.reading import open_clip, pictures_but
 from segs_detailer.video.writing import open_output
 
 av = pytest.importorskip("av")
@@ -154,7 +158,7 @@ def test_codecs_of_single_pictures_are_copied_frame_by_frame(tmp_path, codec, su
     check_joined(clip, output, set(range(FRAMES)) - set(range(*TOUCHED)), shift=4)
 
 
-def test_sound_and_subtitles_stay_in_step(tmp_path):
+def test_sound_stays_in_step(tmp_path):
     clip, output = make(tmp_path / "in.mkv", sound=True), tmp_path / "out.mkv"
     assert write(clip, output) == (None, 18)
 
@@ -184,6 +188,69 @@ def test_what_cannot_be_copied_says_why(tmp_path, codec, options, target, settin
     assert reason in said
     assert copied == 0
     assert len(decoded(tmp_path / target)) == FRAMES
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+def test_subtitles_stay_in_step(tmp_path):
+    words = tmp_path / "words.srt"
+    words.write_text("1\n00:00:00,100 --> 00:00:00,300\nOne\n\n2\n00:00:00,600 --> 00:00:00,900\nTwo\n", "utf-8")
+    clip, output = tmp_path / "both.mkv", tmp_path / "out.mkv"
+    inputs = ["-i", str(make(tmp_path / "in.mkv", sound=True)), "-i", str(words)]
+    subprocess.run(["ffmpeg", "-v", "error", *inputs, "-c", "copy", str(clip)], check=True)
+    assert write(clip, output) == (None, 18)
+
+    def lines(path):
+        with av.open(str(path)) as container:
+            packets = [packet for packet in container.demux(subtitles=0) if packet.size]
+            return [(packet.pts * packet.time_base, packet.duration, bytes(packet)) for packet in packets]
+
+    assert [text for *_, text in lines(output)] == [b"One", b"Two"]
+    assert lines(output) == lines(clip)
+
+
+def test_what_is_copied_is_not_decoded(tmp_path, monkeypatch):
+    """Decoding begins at the key frame of the group that something is pasted into."""
+    monkeypatch.setattr(container_reader, "_WORTH_SEEKING", 1)
+    plain, seen = ContainerSource._decoded_from, []
+
+    def decoded_from(self, key, stop):
+        for number, frame in plain(self, key, stop):
+            seen.append(number)
+            yield number, frame
+
+    monkeypatch.setattr(ContainerSource, "_decoded_from", decoded_from)
+    source = open_clip(make(tmp_path / "in.mp4"))
+    pictures = list(pictures_but(source, [12 <= number < 18 for number in range(FRAMES)]))
+    assert [picture.start for picture in pictures] == list(source.info.times[:-1])
+    assert seen == list(range(12, 18))
+    with pytest.raises(ValueError, match="nobody was to look at"):
+        pictures[0].copy_to(np.empty((48, 64, 3), np.float32))
+
+
+@pytest.mark.parametrize("reads_once", [True, False])
+def test_a_run_decodes_what_it_pastes_into(tmp_path, monkeypatch, reads_once):
+    from segs_detailer.cli.main import main
+    from segs_detailer.jobs.plan import ClipPlan
+
+    monkeypatch.setattr(container_reader, "_WORTH_SEEKING", 1)
+    if not reads_once:
+        monkeypatch.setattr(ClipPlan, "reads_once", False)
+    plain, made = ContainerSource._picture, []
+
+    def picture(self, frame, start, convert):
+        made.append(start)
+        return plain(self, frame, start, convert)
+
+    monkeypatch.setattr(ContainerSource, "_picture", picture)
+    clip, output = make(tmp_path / "in.mp4", size=(96, 72)), tmp_path / "out.mp4"
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("frame,x1,y1,x2,y2\n8,20,20,60,60\n9,20,20,60,60\n")
+    words = ["--segs", str(boxes), "--no-cache", "--copy-untouched", "--guide-size", "48", "--max-size", "64"]
+    assert main(["run", str(clip), "-o", str(output), *words, "--steps", "1", "--quiet"]) == 0
+    times = open_clip(clip).info.times
+    assert set(made) == set(times[6:12])
+    check = decoded(clip), decoded(output)
+    assert all(np.array_equal(check[0][n][1], check[1][n][1]) for n in (*range(6), *range(12, 24)))
 
 
 def test_a_clip_that_lost_frames_is_not_joined_wrongly(tmp_path):

@@ -38,6 +38,7 @@ def crop_clip(
     work: Work,
     progress: Callable[[int, int], None],
     hand_on: Callable[[Picture], None] | None = None,
+    read: Callable[[], Iterator[Picture]] | None = None,
 ) -> None:
     """Read the clip once, and write the crops of pieces to their files.
 
@@ -56,7 +57,10 @@ def crop_clip(
     progress : callable
         Called with `(frames done, frames in all)`.
     hand_on : callable or None
-        Gets every frame when its crops are there. None: nobody else wants it, and what no piece is in is not read.
+        Gets every frame when its crops are there.
+    read : callable or None
+        Reads the clip's frames for `hand_on`, those of pieces at least. None: nobody else wants them, and what no piece
+        is in is not read.
 
     Raises
     ------
@@ -66,10 +70,8 @@ def crop_clip(
     pass_ = _Pass(plan, files, work)
     wanted = max((piece.high for piece in files), default=0)
     done = 0
-    if hand_on is None:
-        pictures = pictures_in(source, [(piece.low, piece.high) for piece in files])
-    else:
-        pictures = enumerate(source.pictures())
+    spans = ((piece.low, piece.high) for piece in files)
+    pictures = pictures_in(source, spans) if read is None else enumerate(read())
     for number, picture in pictures:
         work.wait_for_room(CROPS_AHEAD)
         pass_.take(number, picture)

@@ -22,12 +22,13 @@ from segs_detailer.jobs.planning import plan_tracks
 from segs_detailer.jobs.progress import Passes, Stopped, Work
 from segs_detailer.jobs.store import PixelFile, sample_dtype
 from segs_detailer.jobs.traits import ModelTraits
-from segs_detailer.jobs.writing import write_clip_frames
+from segs_detailer.jobs.writing import SinkTaker, write_clip_frames
 from segs_detailer.models.pipe import BasicPipe
 from segs_detailer.subjects.mask_filter import MaskFilter
+from segs_detailer.video.reading import pictures_but
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from segs_detailer.detailer.progress import Progress
     from segs_detailer.jobs.cache import Cache
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from segs_detailer.jobs.progress import ClipProgress
     from segs_detailer.jobs.sampling import Detailing
     from segs_detailer.jobs.writing import FrameTaker
-    from segs_detailer.video.clip import Source
+    from segs_detailer.video.clip import Picture, Source
 
 __all__ = ["ClipRun", "RunSettings"]
 
@@ -237,17 +238,19 @@ class ClipRun:
         self._check_room(self._disk_of(files))
 
         reads_once = bool(files) and takers is not None and self._plan.reads_once
+        pictures = partial(self._pictures, takers or [], files)
 
         def crop() -> None:
             hand_on = partial(work.hand_on, most=self._plan.held_frames) if reads_once else None
-            crop_clip(self._source, self._plan, files, work, partial(passes, "decode"), hand_on)
+            read = pictures if reads_once else None
+            crop_clip(self._source, self._plan, files, work, partial(passes, "decode"), hand_on, read)
             work.no_more()
 
         def write(to: list[FrameTaker]) -> None:
             detail = self._settings.detailing.settings
             compositor = Compositor(self._plan, self._results.__getitem__, feather=detail.feather, grow=detail.grow)
-            pictures = work.handed_on() if reads_once else self._source.pictures()
-            write_clip_frames(pictures, self._plan.info, compositor, to, work, partial(passes, "encode"))
+            read = work.handed_on() if reads_once else pictures()
+            write_clip_frames(read, self._plan.info, compositor, to, work, partial(passes, "encode"))
 
         def at_work(name: str, work_of: Callable[[], None]) -> None:
             with passes.working(name):
@@ -273,6 +276,18 @@ class ClipRun:
             raise
         if work.error is not None:
             raise work.error
+
+    def _pictures(self, takers: Sequence[FrameTaker], files: Iterable[Piece]) -> Iterator[Picture]:
+        """Read the clip: all of it, but for frames that are in no crop, and that go over as they are."""
+        sinks = [taker for taker in takers if isinstance(taker, SinkTaker)]
+        # Other takers look at all frames.
+        takes_all = len(sinks) < len(takers)
+        needed = [takes_all or any(sink.needs(frame) for sink in sinks) for frame in range(self._plan.info.frames)]
+        if all(needed):
+            return self._source.pictures()
+        for piece in files:
+            needed[piece.low : piece.high] = [True] * len(needed[piece.low : piece.high])
+        return pictures_but(self._source, needed)
 
     def _crops_of(self, piece: Piece) -> PixelFile:
         path = self._cache.crops / f"{piece.track}-{piece.low}-{piece.high}{_SUFFIX}"

@@ -136,6 +136,10 @@ class SinkTaker:
 
     sink: Sink
 
+    def needs(self, frame: int) -> bool:
+        """Whether it looks at a frame: not where the clip's own packets go over."""
+        return not (isinstance(self.sink, ContainerSink) and self.sink.copies(frame))
+
     def take(self, frame: NewFrame) -> None:
         """Write the next frame."""
         sink = self.sink

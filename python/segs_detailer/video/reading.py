@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from segs_detailer.video.sequences import IMAGE_SUFFIXES, names_several
 from segs_detailer.video.transparency import with_depth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from fractions import Fraction
 
     from numpy.typing import NDArray
@@ -135,6 +136,33 @@ def frames_at(source: Source, numbers: Iterable[int]) -> Iterator[tuple[int, NDA
         frame = np.empty((*source.info.size, 3), np.float32)
         picture.copy_to(frame)
         yield number, frame
+
+
+def pictures_but(source: Source, needed: Sequence[bool]) -> Iterator[Picture]:
+    """Read a clip without decoding what nobody looks at.
+
+    Parameters
+    ----------
+    source : Source
+        What `open_clip` gave.
+    needed : sequence of bool
+        Of each frame that the file promises, whether anybody looks at it. In place of the others come pictures with a
+        time alone; but a clip that ends before frames that are needed ends here, too.
+    """
+    count, times = len(needed), source.info.times
+    runs = [(is_needed, list(numbers)) for is_needed, numbers in groupby(range(count), needed.__getitem__)]
+    spans = [(numbers[0], numbers[-1] + 1) for is_needed, numbers in runs if is_needed]
+    done = 0
+    for number, picture in pictures_in(source, spans):
+        yield from (Picture(_not_read, times[place]) for place in range(done, number))
+        yield picture
+        done = number + 1
+    if not spans or done >= spans[-1][1]:
+        yield from (Picture(_not_read, times[place]) for place in range(done, count))
+
+
+def _not_read(_: NDArray[np.float32]) -> None:
+    raise ValueError("a frame that nobody was to look at was not read")
 
 
 def pictures_in(source: Source, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, Picture]]:
