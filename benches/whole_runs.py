@@ -47,6 +47,8 @@ class WholeRun:
         With `copy_untouched`.
     max_ram : int
         Bytes; frames of 2160p take more than a run takes by itself.
+    length : int
+        Times as many frames as the others have.
     goal : float
         Times the processor time of the transcode, at most.
     """
@@ -60,12 +62,14 @@ class WholeRun:
     share: float = 1.0
     copies: bool = False
     max_ram: int = 4 * 10**9
+    length: int = 1
 
 
 RUNS = (
     WholeRun("1080p H.264, one subject of 300 px in all frames", 1.25),
-    WholeRun("the same, five subjects", 1.5, subjects=5),
-    WholeRun("the same, subject in a tenth of the frames", 1.1, share=0.1),
+    WholeRun("the same, four times as long", 1.25, length=4),
+    WholeRun("1080p H.264, five subjects", 1.5, subjects=5),
+    WholeRun("1080p H.264, one subject in a tenth of the frames", 1.1, share=0.1),
     WholeRun("the same with `--copy-untouched`", 0.3, share=0.1, copies=True),
     WholeRun(
         "2160p 10-bit HEVC, one subject",
@@ -221,7 +225,7 @@ def measure_all(*, quick: bool) -> dict[str, Any]:
         os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "compiled")
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         for run in RUNS:
-            count = frames if run.size[0] < 3000 else max(frames // 4, 12)
+            count = run.length * (frames if run.size[0] < 3000 else max(frames // 4, 12))
             clip, output, boxes = folder / "clip.mp4", str(folder / "out.mp4"), folder / "boxes.csv"
             make_clip(clip, run, count)
             write_boxes(boxes, run, count)
